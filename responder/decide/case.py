@@ -1,0 +1,253 @@
+"""All that is known of one incident (`Case`), what may be done with it (`Move`), what that means (`Change`).
+
+The engine loads a Case, `next_move` answers with one Move, the engine carries it out and turns what came
+back into a Change by a function of `changes`; the store records the Change. Nothing else changes an
+incident.
+"""
+
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, PastAttempt, Verdict
+from responder.model.autonomy import Ceiling
+from responder.model.base import Frozen
+from responder.model.duration import Duration
+from responder.model.incident import Command, Incident, IncidentState, Members, Progress
+from responder.model.rule import Limits, Rule, StepKind
+from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
+from responder.model.timeline import EntryDraft
+
+
+class Terms(Frozen):
+    """The settings that decisions need: deadlines of states and the pace of looking again."""
+
+    severities: dict[Severity, SeverityTerms] = Field(default=MANUAL_TERMS)
+    open_deadline: Duration = timedelta(minutes=5)
+    effect_grace: Duration = timedelta(seconds=30)
+    """Added to an action's timeout: the deadline of `remediating`."""
+    verify_deadline: Duration = timedelta(minutes=30)
+    """The deadline of `verifying` where the rule gives no `alert_resolved_within`."""
+    verify_every: Duration = timedelta(seconds=5)
+    hold_every: Duration = timedelta(seconds=5)
+    """How soon to look again at what holds a step, where the guard names no time."""
+    suppressed_every: Duration = timedelta(seconds=30)
+    suppressed_deadline: Duration = timedelta(hours=24)
+    taken_over_deadline: Duration = timedelta(hours=1)
+    reopen_within: Duration = timedelta(minutes=30)
+    recorded_for: Duration = timedelta(minutes=30)
+    max_alert_age: Duration = timedelta(minutes=10)
+    start_window: Duration = timedelta(seconds=5)
+    """From the commit of an intent to the latest start of its effect."""
+    contest_window: Duration = timedelta(seconds=60)
+
+
+class Finding(Frozen):
+    """The result of one evidence step, gathered beside the ladder and told at the next move."""
+
+    id: UUID
+    action: str
+    summary: str
+    facts: dict[str, Any]
+
+
+class Case(Frozen):
+    """Everything about one incident that a decision may look at: counts and a bounded sample."""
+
+    incident: Incident
+    rule: Rule
+    """As pinned when the incident opened."""
+    current: Rule | None
+    """The rule of that name in the active rulebook; None when it is gone."""
+    members: Members
+    attempt: Attempt | None = None
+    """The newest attempt of this incident."""
+    command: Command | None = None
+    """The oldest one that is not applied yet."""
+    findings: tuple[Finding, ...] = ()
+    """Evidence that is not told yet."""
+
+
+# --- moves ------------------------------------------------------------------------------------------
+
+
+class Wait(Frozen):
+    """Nothing to do until then; the incident holds nothing while it waits."""
+
+    until: datetime | None
+
+
+class Apply(Frozen):
+    """A change that needs nothing from the world."""
+
+    change: "Change"
+
+
+class GatherEvidence(Frozen):
+    """Start the rule's evidence steps beside the ladder."""
+
+
+class TakeStep(Frozen):
+    """Take this step of the ladder: look, judge, commit the intent, act."""
+
+    index: int
+
+
+class Settle(Frozen):
+    """An intent without an outcome was found: ask the target whether it happened."""
+
+    attempt: Attempt
+
+
+class Check(Frozen):
+    """Read everything that the verification names."""
+
+
+class TakeBack(Frozen):
+    """Undo an attempt that did not lead to recovery."""
+
+    attempt: Attempt
+
+
+class Recheck(Frozen):
+    """Ask the source whether the alerts are still suppressed."""
+
+
+Move = Wait | Apply | GatherEvidence | TakeStep | Settle | Check | TakeBack | Recheck
+
+
+# --- what comes back --------------------------------------------------------------------------------
+
+
+class SourceView(Frozen):
+    """What the source's API says of an incident's firing members, asked by us.
+
+    `configured` is false where any member's source has no API to ask. `problem` says why an answer is
+    missing although an API is configured.
+    """
+
+    configured: bool
+    firing: int = 0
+    suppressed: int = 0
+    absent: int = 0
+    suppressed_by: str | None = None
+    problem: str | None = None
+    asked_at: datetime | None = None
+    """Service time of the answer; it counts as a confirmation for `max_alert_age`."""
+
+
+class ProbeReading(Frozen):
+    """One probe's answer. `holds` is None when there is no data; `text` says what was asked and answered."""
+
+    holds: bool | None
+    text: str
+
+
+class Reading(Frozen):
+    """What a verification found at one moment."""
+
+    source: SourceView
+    probes: tuple[ProbeReading, ...] = ()
+
+
+class Facts(Frozen):
+    """Everything that the guards judge one attempt by."""
+
+    now: datetime
+    severity: Severity
+    kind: StepKind
+    action: str
+    target: str | None
+    out_of_scope: str | None = None
+    """Why the parameters lead to no single target of the inventory."""
+    halted: str | None = None
+    """What halts, in words: the flag, the file, or that it cannot be read."""
+    ceilings: tuple[Ceiling, ...]
+    own_ground: tuple[str, ...] = ()
+    """The systems that carry the responder itself."""
+    ground: tuple[str, ...] = ()
+    """The systems that the target stands on."""
+    opted_out: str | None = None
+    look_problem: str | None = None
+    """Why the target could not be looked at."""
+    firing: int
+    source: SourceView
+    newest_seen_at: datetime | None
+    history: tuple[PastAttempt, ...] = ()
+    limits: Limits
+    claim: Claim | None = None
+    """Somebody else's claim on the target."""
+    condition: ProbeReading | None = None
+    """The step's `when`."""
+    floor: str | None = None
+    """The action's own refusal, or that more elements were found than allowed."""
+    elements: int = 0
+
+
+class IntentLost(StrEnum):
+    """Why an intent was not committed: the world moved between judging and the ledger."""
+
+    HALTED = "halted"
+    NOT_FIRING = "not_firing"
+    CLAIMED = "claimed"
+    DEPOSED = "deposed"
+
+
+class AttemptEnd(Frozen):
+    """The outcome of an attempt as it goes into the ledger."""
+
+    attempt_id: UUID
+    outcome: Outcome
+    results: tuple[ElementOutcome, ...]
+    state_after: dict[str, Any] | None = None
+
+
+class AttemptVerdict(Frozen):
+    """The end of an attempt: its verdict is written and its claim released."""
+
+    attempt_id: UUID
+    verdict: Verdict | None = None
+    """None where nothing is to be verified, because nothing happened."""
+
+
+class Quarantine(Frozen):
+    """Nobody knows whether the attempt happened: its claim stays, with the reason."""
+
+    attempt_id: UUID
+    reason: str
+
+
+class Notice(Frozen):
+    """A word to people. `level` counts the escalations of the incident from 1; 0 is information."""
+
+    level: int
+    text: str
+
+
+class Change(Frozen):
+    """The next state of an incident and everything written with it, in one transaction.
+
+    `quiet` asks the store to look again, under the incident's lock, that no member fires; where one does,
+    nothing is written and the case is decided anew.
+    """
+
+    state: IncidentState
+    progress: Progress
+    deadline: datetime | None
+    due_at: datetime | None
+    severity: Severity | None = None
+    entries: tuple[EntryDraft, ...] = ()
+    end: AttemptEnd | None = None
+    verdict: AttemptVerdict | None = None
+    quarantine: Quarantine | None = None
+    command: UUID | None = None
+    """The command that was applied."""
+    told_findings: tuple[UUID, ...] = ()
+    notices: tuple[Notice, ...] = ()
+    quiet: bool = False
+
+
+Apply.model_rebuild()

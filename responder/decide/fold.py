@@ -1,0 +1,176 @@
+"""Folding: what the observations of one alert mean, as episodes.
+
+`fold(rows, window, now)` is the whole truth; `step` is the same, one row at a time, so that the store need
+not read the past again. An episode is an interval in which the alert fired; `generation` counts them.
+
+- Resolved at e closes the open episode when e is not before its start. An end that is known already does not
+  close an episode that was opened by a contest: it is the same end, told by another peer.
+- Firing while open keeps the smaller start (Alertmanager merges to the earliest) and the newest annotations.
+- Firing with a start not before the last end opens a new episode.
+- Firing with a start before the last end, received after that end was, is *contested*: Alertmanager resolves
+  by timeout when Prometheus cannot reach it, and then resends the same start. It counts as firing again when
+  the source's API confirms it, or after `window` without an answer; the API's "absent" ends the contest, and
+  so does a later end than the known one. A second copy of the known end does not: it says nothing new.
+- What the API says never opens an episode outside a contest by itself: the answer may be older than the end
+  that was received meanwhile. It starts a contest instead.
+
+Source times are compared only with source times; age and contest use `received_at`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from responder.model.alert import Alert, AlertKey, Observation, Standing
+
+
+@dataclass(frozen=True, slots=True)
+class AlertRecord:
+    """What is known of one alert after its observations.
+
+    `generation` is 0 until an episode is known. `ends_at` is None while the episode is open. `last_order` is
+    the journal position of the last row folded. `seen_at` is when the newest observation of it firing was
+    received. `contested_at` is when the firing that waits for the source's word was received.
+    """
+
+    key: AlertKey
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    generator_url: str
+    generation: int
+    starts_at: datetime
+    ends_at: datetime | None
+    last_end: datetime | None
+    last_end_received_at: datetime | None
+    seen_at: datetime
+    last_order: tuple[datetime, bytes]
+    contested_at: datetime | None = None
+    contested_starts_at: datetime | None = None
+
+    @property
+    def firing(self) -> bool:
+        """Whether an episode is open."""
+        return self.generation > 0 and self.ends_at is None
+
+
+def fold(rows: Iterable[Observation], window: timedelta, now: datetime) -> AlertRecord | None:
+    """The record after all rows of one alert, in whatever order and however often they are given."""
+    record: AlertRecord | None = None
+    for row in sorted({row.order: row for row in rows}.values(), key=lambda row: row.order):
+        record = step(record, row, window)
+    return record if record is None else settle_contest(record, window, now)
+
+
+def step(record: AlertRecord | None, row: Observation, window: timedelta) -> AlertRecord:
+    """The record after one more row, which must not sort before the last one folded."""
+    if record is None:
+        return _first(row)
+    if row.order == record.last_order:
+        return record
+    record = replace(settle_contest(record, window, row.received_at), last_order=row.order)
+    alert = row.alert
+    match alert.standing:
+        case Standing.FIRING:
+            return _fires(record, alert, row.received_at)
+        case Standing.RESOLVED:
+            return _ends(record, alert, row.received_at)
+        case Standing.CONFIRMED:
+            return _confirmed(record, alert, row.received_at)
+        case Standing.ABSENT:
+            return replace(record, contested_at=None, contested_starts_at=None)
+
+
+def settle_contest(record: AlertRecord, window: timedelta, now: datetime) -> AlertRecord:
+    """A contest that nobody answered within the window counts as firing again."""
+    if record.contested_at is None or now < record.contested_at + window:
+        return record
+    return _fire_again(record, record.contested_at)
+
+
+def _first(row: Observation) -> AlertRecord:
+    alert = row.alert
+    ended = alert.standing is Standing.RESOLVED
+    end = (alert.ends_at or alert.starts_at) if ended else None
+    return AlertRecord(
+        key=row.key,
+        labels=alert.labels,
+        annotations=alert.annotations,
+        generator_url=alert.generator_url,
+        generation=0 if alert.standing is Standing.ABSENT else 1,
+        starts_at=alert.starts_at,
+        ends_at=end,
+        last_end=end,
+        last_end_received_at=row.received_at if ended else None,
+        seen_at=row.received_at,
+        last_order=row.order,
+    )
+
+
+def _fires(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
+    told = replace(
+        record, annotations=alert.annotations, generator_url=alert.generator_url or record.generator_url
+    )
+    if record.firing:
+        return replace(told, starts_at=min(record.starts_at, alert.starts_at), seen_at=at)
+    if record.last_end is None or alert.starts_at >= record.last_end:
+        return replace(
+            told,
+            generation=record.generation + 1,
+            starts_at=alert.starts_at,
+            ends_at=None,
+            seen_at=at,
+            contested_at=None,
+            contested_starts_at=None,
+        )
+    if record.last_end_received_at is not None and at <= record.last_end_received_at:
+        return record
+    return _contest(told, alert, at)
+
+
+def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
+    end = alert.ends_at or alert.starts_at
+    known = record.last_end is not None and end <= record.last_end
+    if record.firing:
+        told_before = known and record.last_end is not None and record.starts_at < record.last_end
+        if end < record.starts_at or told_before:
+            return record
+        return replace(record, ends_at=end, last_end=end, last_end_received_at=at)
+    if known:
+        return record
+    return replace(
+        record,
+        generation=max(record.generation, 1),
+        ends_at=end,
+        last_end=end,
+        last_end_received_at=at,
+        contested_at=None,
+        contested_starts_at=None,
+    )
+
+
+def _confirmed(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
+    if record.firing or record.last_end is None or alert.starts_at >= record.last_end:
+        return _fires(record, alert, at)
+    if record.contested_at is not None:
+        return _fire_again(record, at)
+    return _contest(record, alert, at)
+
+
+def _contest(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
+    return replace(
+        record,
+        contested_at=record.contested_at or at,
+        contested_starts_at=min(record.contested_starts_at or alert.starts_at, alert.starts_at),
+    )
+
+
+def _fire_again(record: AlertRecord, at: datetime) -> AlertRecord:
+    return replace(
+        record,
+        generation=record.generation + 1,
+        starts_at=record.contested_starts_at or record.starts_at,
+        ends_at=None,
+        seen_at=at,
+        contested_at=None,
+        contested_starts_at=None,
+    )

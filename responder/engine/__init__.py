@@ -1,0 +1,2 @@
+"""Does what was decided: intake (group commit), worker (lease, perform), recovery.
+"""

@@ -1,0 +1,150 @@
+"""What sources tell: alerts, the observations of them, and the delivery that brought them.
+
+Times are of two kinds that are never compared with each other: a *source's* (`starts_at`, `ends_at`,
+truncated once to microseconds when decoded) and ours (`received_at`, service time).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from hashlib import sha256
+from typing import Any
+from uuid import UUID
+
+from responder.model.base import canonical_json
+
+_FNV_OFFSET = 14695981039346656037
+_FNV_PRIME = 1099511628211
+_MASK = 0xFFFFFFFFFFFFFFFF
+
+
+class Standing(StrEnum):
+    """What one observation says of its alert."""
+
+    FIRING = "firing"
+    """A notification says that it fires."""
+    RESOLVED = "resolved"
+    """A notification says that it ended."""
+    CONFIRMED = "confirmed"
+    """The source's API, asked by us, knows it as firing (silenced or inhibited ones too)."""
+    ABSENT = "absent"
+    """The source's API, asked by us, does not know it."""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertKey:
+    """The identity of an alert: which source, which label set."""
+
+    source: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert as a source wrote it, decoded and normalised but not yet stored.
+
+    `ends_at` is None while it fires. `fingerprint` is 16 hexadecimal digits.
+    """
+
+    fingerprint: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    standing: Standing
+    starts_at: datetime
+    ends_at: datetime | None = None
+    generator_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One row of the journal: an alert, seen at `received_at` (service time).
+
+    The journal's order within an alert is (`received_at`, `content_hash`).
+    """
+
+    source: str
+    alert: Alert
+    received_at: datetime
+    content_hash: bytes
+
+    @property
+    def key(self) -> AlertKey:
+        """Which alert this is about."""
+        return AlertKey(self.source, self.alert.fingerprint)
+
+    @property
+    def order(self) -> tuple[datetime, bytes]:
+        """The position in the journal of this alert."""
+        return (self.received_at, self.content_hash)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A part of a delivery that could not be used: it goes to the dead letters with its reason."""
+
+    reason: str
+    payload: str
+
+
+@dataclass(frozen=True, slots=True)
+class SourcePosition:
+    """Where in a stream the delivery stood. It advances in the transaction that stores the delivery."""
+
+    topic: str
+    partition: int
+    expected_offset: int
+    next_offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One POST or one Kafka record, as received.
+
+    `sent_at` is the record's own time where the transport has one (Kafka); a webhook has none.
+    """
+
+    source: str
+    alerts: tuple[Alert, ...]
+    rejected: tuple[Rejected, ...] = ()
+    position: SourcePosition | None = None
+    sent_at: datetime | None = None
+    refold: tuple[AlertKey, ...] = ()
+    """Alerts whose contest is over: fold them again although nothing new was said."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a delivery, told after COMMIT."""
+
+    stored: int
+    rejected: int
+    incidents: tuple[UUID, ...] = ()
+
+
+def content_hash(alert: Alert) -> bytes:
+    """16 bytes of SHA-256 over everything an observation says, except when it was received."""
+    said: Any = [
+        alert.fingerprint,
+        dict(alert.labels),
+        dict(alert.annotations),
+        alert.standing.value,
+        alert.starts_at.isoformat(),
+        alert.ends_at.isoformat() if alert.ends_at else None,
+        alert.generator_url,
+    ]
+    return sha256(canonical_json(said).encode()).digest()[:16]
+
+
+def fingerprint(labels: Mapping[str, str]) -> str:
+    """Prometheus's fingerprint of a label set: FNV-1a over the sorted pairs, each ended by 0xff.
+
+    From prometheus/common `model.LabelSet.Fingerprint`.
+    """
+    value = _FNV_OFFSET
+    for name in sorted(labels):
+        for part in (name, labels[name]):
+            for byte in part.encode():
+                value = ((value ^ byte) * _FNV_PRIME) & _MASK
+            value = ((value ^ 0xFF) * _FNV_PRIME) & _MASK
+    return f"{value:016x}"

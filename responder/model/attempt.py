@@ -1,0 +1,114 @@
+"""The ledger's words: an attempt, its intent, its outcome, the claim it holds."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from responder.model.base import Frozen
+from responder.model.target import Element
+
+
+class Outcome(StrEnum):
+    """What became of an attempt or of one of its elements."""
+
+    STARTED = "started"
+    """The intent is committed; nothing is known yet."""
+    DONE = "done"
+    """The effect happened."""
+    NOT_DONE = "not_done"
+    """The effect is proven not to have happened."""
+    UNKNOWN = "unknown"
+    """Nobody can say. Its claim becomes a quarantine."""
+
+
+class Verdict(StrEnum):
+    """What verification said of an attempt in the end."""
+
+    RECOVERED = "recovered"
+    NOT_RECOVERED = "not_recovered"
+    NO_DATA = "no_data"
+
+
+class ElementOutcome(Frozen):
+    """What happened to one pinned element, and in what words the target said so."""
+
+    element: str
+    outcome: Outcome
+    detail: str = ""
+
+
+class Intent(Frozen):
+    """What is about to be done, committed before it is done.
+
+    `start_window_s` is how many seconds after the commit the effect may start at the latest; the store
+    turns it into `start_before` in service time.
+    """
+
+    attempt_id: UUID
+    incident_id: UUID
+    rule: str
+    step: int
+    action: str
+    params: dict[str, Any]
+    target: str
+    elements: tuple[Element, ...]
+    state_before: dict[str, Any]
+    start_window_s: float
+    timeout_s: float
+    fenced: bool
+    """Whether the effect is fenced at the target: only then is a later "it did not happen" believed."""
+    undo_of: UUID | None = None
+
+
+class Attempt(Frozen):
+    """One start of one step, as the ledger keeps it."""
+
+    id: UUID
+    incident_id: UUID
+    rule: str
+    step: int
+    action: str
+    params: dict[str, Any]
+    target: str
+    elements: tuple[Element, ...]
+    results: tuple[ElementOutcome, ...] = ()
+    outcome: Outcome
+    verdict: Verdict | None = None
+    intended_at: datetime
+    start_before: datetime
+    timeout_s: float
+    ended_at: datetime | None = None
+    verdict_at: datetime | None = None
+    fenced: bool
+    undo_of: UUID | None = None
+    state_before: dict[str, Any] = Field(default_factory=dict)
+    state_after: dict[str, Any] | None = None
+
+
+class PastAttempt(Frozen):
+    """What the limits need to know of an earlier attempt of (rule, target), in whatever incident.
+
+    `spent` is false only for what is proven not to have happened.
+    """
+
+    intended_at: datetime
+    ended_at: datetime | None
+    spent: bool
+    same_ladder: bool
+    """It belongs to the ladder that is being climbed now (this incident, since it last opened)."""
+    verdict: Verdict | None = None
+
+
+class Claim(Frozen):
+    """Who holds a target. A quarantined claim waits for a person or for a later yes or no."""
+
+    target: str
+    attempt_id: UUID
+    incident_id: UUID
+    rule: str
+    since: datetime
+    quarantined: bool = False
+    reason: str = ""

@@ -1,0 +1,66 @@
+"""Durations as Prometheus writes them (`1h30m`, `500ms`): what users read and write everywhere."""
+
+import re
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+
+_UNITS_MS = {
+    "y": 365 * 86_400_000,
+    "w": 7 * 86_400_000,
+    "d": 86_400_000,
+    "h": 3_600_000,
+    "m": 60_000,
+    "s": 1000,
+    "ms": 1,
+}
+_PATTERN = re.compile(r"(?:(\d+)y)?(?:(\d+)w)?(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+)s)?(?:(\d+)ms)?")
+
+
+def parse_duration(text: str) -> timedelta:
+    """Read a Prometheus duration.
+
+    Raises:
+        ValueError: the text is no duration; says what one looks like.
+    """
+    if text == "0":
+        return timedelta(0)
+    found = _PATTERN.fullmatch(text)
+    if not text or found is None:
+        raise ValueError(f"{text!r} is no duration; write one like 30s, 10m, 1h30m or 7d")
+    amounts = (int(part or 0) * unit for part, unit in zip(found.groups(), _UNITS_MS.values(), strict=True))
+    try:
+        return timedelta(milliseconds=sum(amounts))
+    except OverflowError:
+        raise ValueError(f"{text!r} is too long a duration") from None
+
+
+def format_duration(value: timedelta) -> str:
+    """Write a duration the shortest way Prometheus would read back; below a millisecond is dropped."""
+    rest = int(value / timedelta(milliseconds=1))
+    if rest == 0:
+        return "0s"
+    parts = []
+    for unit, size in _UNITS_MS.items():
+        if unit in {"y", "w"} and rest % size:
+            continue
+        amount, rest = divmod(rest, size)
+        if amount:
+            parts.append(f"{amount}{unit}")
+    return "".join(parts)
+
+
+def _coerce(value: Any) -> Any:
+    return parse_duration(value) if isinstance(value, str) else value
+
+
+Duration = Annotated[
+    timedelta,
+    BeforeValidator(_coerce),
+    PlainSerializer(format_duration, return_type=str),
+    WithJsonSchema(
+        {"type": "string", "pattern": "^(0|([0-9]+(y|w|d|h|ms|m|s))+)$", "examples": ["30s", "1h30m"]}
+    ),
+]
+"""A pydantic field that reads and writes Prometheus durations."""

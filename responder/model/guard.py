@@ -1,0 +1,77 @@
+"""What a guard can say, and every reason it can give, each with one sentence used everywhere."""
+
+from datetime import datetime
+from enum import IntEnum, StrEnum
+
+from responder.model.base import Frozen
+
+
+class Ruling(IntEnum):
+    """The strictest of all guards wins: a larger number is stricter."""
+
+    GO = 0
+    ASK = 1
+    WAIT = 2
+    REFUSE = 3
+
+
+class Refuses(StrEnum):
+    """Who the refusal is about: the target (take the next step) or the incident (escalate)."""
+
+    TARGET = "target"
+    INCIDENT = "incident"
+
+
+class Guard(StrEnum):
+    """The guards by name, in the order in which they are told."""
+
+    HALT = "halt"
+    SCOPE = "scope"
+    OWN_GROUND = "own_ground"
+    STILL_FIRING = "still_firing"
+    SUPPRESSED = "suppressed"
+    SOURCE = "source"
+    TOO_OLD = "too_old"
+    CONDITION = "condition"
+    LOOK = "look"
+    COOLDOWN = "cooldown"
+    ATTEMPTS = "attempts"
+    CLAIM = "claim"
+    FLOOR = "floor"
+    AUTONOMY = "autonomy"
+
+
+class GuardVerdict(Frozen):
+    """What one guard says of one attempt, and why, in words for a tired person.
+
+    `until` is set for WAIT: look again then at the latest. `refuses` is set for REFUSE. `shadow` marks a GO
+    that may do everything but the effect. `holder` names what is waited for, where it has a name.
+    """
+
+    guard: Guard
+    ruling: Ruling
+    reason: str
+    until: datetime | None = None
+    refuses: Refuses | None = None
+    shadow: bool = False
+    holder: str | None = None
+
+
+class Judgement(Frozen):
+    """All verdicts of one attempt, in the order of the guards."""
+
+    verdicts: tuple[GuardVerdict, ...]
+
+    @property
+    def strictest(self) -> GuardVerdict:
+        """The verdict that decides: the strictest; among equals the first, and for WAIT the latest."""
+        worst = max(verdict.ruling for verdict in self.verdicts)
+        equal = [verdict for verdict in self.verdicts if verdict.ruling == worst]
+        if worst == Ruling.REFUSE:
+            return next((verdict for verdict in equal if verdict.refuses == Refuses.INCIDENT), equal[0])
+        return equal[0]
+
+    @property
+    def shadow(self) -> bool:
+        """Whether the go is one without effect."""
+        return any(verdict.shadow for verdict in self.verdicts)

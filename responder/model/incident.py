@@ -1,0 +1,159 @@
+"""An incident: its state, where it stands on its ladder, and what is known of its members."""
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from pydantic import Field
+
+from responder.model.base import Frozen
+from responder.model.severity import Severity
+
+
+class IncidentState(StrEnum):
+    """The states of semantics.md. Each has a deadline, and each deadline has a move."""
+
+    PENDING = "pending"
+    OPEN = "open"
+    REMEDIATING = "remediating"
+    VERIFYING = "verifying"
+    AWAITING_APPROVAL = "awaiting_approval"
+    HELD = "held"
+    SUPPRESSED = "suppressed"
+    TAKEN_OVER = "taken_over"
+    ESCALATED = "escalated"
+    RESOLVED = "resolved"
+    RECORDED = "recorded"
+    CLOSED = "closed"
+
+    @property
+    def live(self) -> bool:
+        """Every state but closed and recorded."""
+        return self not in {IncidentState.CLOSED, IncidentState.RECORDED}
+
+
+class Verification(Frozen):
+    """A running verification.
+
+    `good_since` is since when everything that `verify` names has held without a break; `no_data` is what the
+    last reading could not answer, in words, or None.
+    """
+
+    started_at: datetime
+    deadline: datetime
+    attempt_id: UUID | None = None
+    good_since: datetime | None = None
+    no_data: str | None = None
+    last: str = ""
+    """The last reading in words; a new timeline entry is written only when it changes."""
+
+
+class Hold(Frozen):
+    """Why the ladder waits: the guard that said so, in its words, and until when at the latest."""
+
+    guard: str
+    reason: str
+    until: datetime
+    since: datetime
+    deadline: datetime
+    holder: str | None = None
+
+
+class Progress(Frozen):
+    """Where an incident stands on its ladder. It changes only together with the state, by the owner."""
+
+    step: int = 0
+    """Index of the next step that may be taken."""
+    opened_at: datetime | None = None
+    """When the ladder was last opened: what `same_ladder` counts from."""
+    acted: bool = False
+    """Whether any changing step of this ladder has started."""
+    evidence_started: bool = False
+    hold: Hold | None = None
+    verification: Verification | None = None
+    escalations: int = 0
+    """How often people were told: the level of the escalation."""
+    escalation_reason: str | None = None
+    covered_members: int = 0
+    """How many members the ladder knew when it ended: a later one is news."""
+    acknowledged_by: str | None = None
+    acknowledged_at: datetime | None = None
+    taken_over_by: str | None = None
+    outcome: str | None = None
+    """How it ended, in words: resolved, recorded in shadow, closed as false positive."""
+
+
+class Incident(Frozen):
+    """One for each (rule, values of group_by) while open. `id` sorts by time (UUID version 7)."""
+
+    id: UUID
+    rule: str
+    rulebook_hash: str
+    key: dict[str, str]
+    """The group's labels and values."""
+    severity: Severity
+    state: IncidentState
+    opened_at: datetime
+    state_since: datetime
+    deadline: datetime | None
+    """The state's own; None only for closed."""
+    due_at: datetime | None
+    epoch: int
+    progress: Progress = Field(default_factory=Progress)
+    wakes: int = 0
+    """Counts what happened to it from outside (alerts, commands, findings); see `ports.Store.record`."""
+    timeline_length: int = 0
+
+
+class MemberAlert(Frozen):
+    """One alert of an incident, for the bounded sample that a Case carries."""
+
+    source: str
+    fingerprint: str
+    generation: int
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    generator_url: str = ""
+    starts_at: datetime
+    ends_at: datetime | None
+    seen_at: datetime
+    """The newest observation that it fires, in service time."""
+    joined_at: datetime
+
+
+class Members(Frozen):
+    """Counts over all members, and at most `SAMPLE` of them, firing ones first."""
+
+    firing: int
+    total: int
+    first_starts_at: datetime | None = None
+    newest_seen_at: datetime | None = None
+    """The newest observation of any firing member, in service time: what `max_alert_age` looks at."""
+    sample: tuple[MemberAlert, ...] = ()
+    common_labels: dict[str, str] = Field(default_factory=dict)
+
+
+SAMPLE = 20
+"""How many members a Case carries at most."""
+
+
+class CommandKind(StrEnum):
+    """What a person can ask of an incident."""
+
+    ACKNOWLEDGE = "acknowledge"
+    TAKE_OVER = "take_over"
+    HAND_BACK = "hand_back"
+    CLOSE = "close"
+
+
+class Command(Frozen):
+    """A person's act, applied by the incident's owner at its next move."""
+
+    id: UUID
+    incident_id: UUID
+    kind: CommandKind
+    actor: str
+    reason: str = ""
+    facts: dict[str, Any] = Field(default_factory=dict)
+    given_at: datetime

@@ -1,0 +1,58 @@
+"""The inventory: the connections that the operator allows, with the labels that lead to them.
+
+What is not in it cannot be acted on. A DSN is a secret: it never leaves the client that connects.
+"""
+
+from collections.abc import Mapping
+
+from pydantic import Field, SecretStr
+
+from responder.model.base import Frozen
+from responder.model.errors import RefusedError
+from responder.model.matcher import Matcher, all_match
+
+
+class PostgresConnection(Frozen):
+    """One PostgreSQL server that actions and probes may use.
+
+    `matches` are conditions on the label set that a rule gives as `connection:`; all must hold.
+    """
+
+    name: str
+    dsn: SecretStr
+    matches: tuple[Matcher, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """The target's key."""
+        return f"postgres/{self.name}"
+
+
+class Inventory(Frozen):
+    """All that may be acted on or asked."""
+
+    postgres: tuple[PostgresConnection, ...] = Field(default=())
+
+    def find_postgres(self, wanted: str | Mapping[str, str]) -> PostgresConnection:
+        """The one connection of that name, or the one whose `matches` hold for these labels.
+
+        Raises:
+            RefusedError: none or several are found; names them.
+        """
+        if isinstance(wanted, str):
+            found = [entry for entry in self.postgres if entry.name == wanted]
+            asked = f"the name {wanted!r}"
+        else:
+            found = [e for e in self.postgres if e.matches and all_match(e.matches, wanted)]
+            asked = "the labels " + ", ".join(f'{name}="{value}"' for name, value in sorted(wanted.items()))
+        match found:
+            case [one]:
+                return one
+            case []:
+                known = ", ".join(entry.name for entry in self.postgres) or "none"
+                raise RefusedError(
+                    f"no PostgreSQL connection of the inventory fits {asked} (it has: {known})"
+                )
+            case several:
+                names = ", ".join(entry.name for entry in several)
+                raise RefusedError(f"{asked} fit several PostgreSQL connections of the inventory: {names}")

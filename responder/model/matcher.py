@@ -1,0 +1,77 @@
+"""Alertmanager's matchers as data. Parsing text into them is `rulebook.matchers`; evaluating is here."""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+
+import re2
+
+from responder.model.base import Frozen
+
+
+class MatchOp(StrEnum):
+    """How a matcher compares."""
+
+    EQUAL = "="
+    NOT_EQUAL = "!="
+    REGEX = "=~"
+    NOT_REGEX = "!~"
+
+
+class Matcher(Frozen):
+    """One condition on one label. A label that is missing is the empty string, as in Alertmanager."""
+
+    name: str
+    op: MatchOp
+    value: str
+
+    def matches(self, labels: Mapping[str, str]) -> bool:
+        """Whether the labels meet the condition."""
+        value = labels.get(self.name, "")
+        match self.op:
+            case MatchOp.EQUAL:
+                return value == self.value
+            case MatchOp.NOT_EQUAL:
+                return value != self.value
+            case MatchOp.REGEX:
+                return _found(self.value, value)
+            case MatchOp.NOT_REGEX:
+                return not _found(self.value, value)
+
+    def __str__(self) -> str:
+        """The form that Alertmanager writes: name, operator, quoted value."""
+        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+        return f'{self.name}{self.op.value}"{escaped}"'
+
+
+def all_match(matchers: tuple[Matcher, ...], labels: Mapping[str, str]) -> bool:
+    """Whether every matcher holds; no matcher at all matches everything."""
+    return all(matcher.matches(labels) for matcher in matchers)
+
+
+@lru_cache(maxsize=4096)
+def compiled(pattern: str) -> Any:
+    """The RE2 program of an anchored pattern.
+
+    Anchoring is a search for `^(?:...)$`, not a full match: that is what Alertmanager does.
+
+    Raises:
+        ValueError: RE2 cannot compile the pattern; says why.
+    """
+    try:
+        return re2.compile(f"^(?:{pattern})$", _quiet())
+    except re2.error as error:
+        reason = error.args[0] if error.args else error
+        text = reason.decode() if isinstance(reason, bytes) else str(reason)
+        raise ValueError(f"{pattern!r} is no RE2 expression: {text}") from None
+
+
+def _quiet() -> Any:
+    options = re2.Options()
+    options.log_errors = False
+    return options
+
+
+def _found(pattern: str, value: str) -> bool:
+    return compiled(pattern).search(value) is not None

@@ -1,0 +1,183 @@
+"""A rule, checked and resolved: what the rulebook gives and the engine obeys. See docs/rules.md."""
+
+from enum import StrEnum
+from typing import Any
+
+from pydantic import Field
+
+from responder.model.autonomy import Autonomy, AutonomyWord
+from responder.model.base import Frozen, digest
+from responder.model.duration import Duration
+from responder.model.matcher import Matcher
+from responder.model.severity import Severity
+
+
+class Undo(StrEnum):
+    """Whether a step is taken back."""
+
+    NEVER = "never"
+    IF_NOT_RECOVERED = "if_not_recovered"
+
+
+class Comparison(Frozen):
+    """An expected answer, for example `< 1`."""
+
+    op: str
+    value: float
+
+    def holds(self, answer: float) -> bool:
+        """Whether an answer is as expected. NaN never is."""
+        match self.op:
+            case "<":
+                return answer < self.value
+            case "<=":
+                return answer <= self.value
+            case ">":
+                return answer > self.value
+            case ">=":
+                return answer >= self.value
+            case "==":
+                return answer == self.value
+            case "!=":
+                return answer != self.value and answer == answer  # noqa: PLR0124 - NaN is not unequal, it is no answer
+            case other:
+                raise ValueError(f"unknown comparison {other!r}")
+
+    def __str__(self) -> str:
+        """As users write it."""
+        return f"{self.op} {self.value:g}"
+
+
+class PromqlProbe(Frozen):
+    """A query whose every series must be as expected; `$labels.x` inside is a string literal."""
+
+    promql: str
+    expect: Comparison = Field(alias="is")
+
+
+class SqlProbe(Frozen):
+    """A named, read-only query from the settings, run on a connection of the inventory.
+
+    `connection` is a name or a label set, possibly with `$labels.x` values, as in an action's parameters.
+    """
+
+    sql: str
+    connection: str | dict[str, str]
+    expect: Comparison = Field(alias="is")
+
+
+Probe = PromqlProbe | SqlProbe
+
+
+class StepKind(StrEnum):
+    """What a step may change. Copied from its action when the rule is checked."""
+
+    READ_ONLY = "read_only"
+    SAFE = "safe"
+    DISRUPTIVE = "disruptive"
+
+    @property
+    def changing(self) -> bool:
+        """Whether it has an intent, a claim and limits."""
+        return self is not StepKind.READ_ONLY
+
+
+class Step(Frozen):
+    """One rung of the ladder. `params` are as written: `$labels.x` is bound when the step is taken."""
+
+    action: str
+    kind: StepKind
+    params: dict[str, Any] = Field(default_factory=dict, alias="with")
+    when: Probe | None = None
+    timeout: Duration
+    undo: Undo = Undo.NEVER
+    autonomy: AutonomyWord = Autonomy.AUTO
+
+
+class Verify(Frozen):
+    """What "recovered" means: all that is given must hold."""
+
+    alert_resolved_within: Duration | None = None
+    stable_for: Duration
+    probes: tuple[Probe, ...] = ()
+
+
+class Limits(Frozen):
+    """How often, for (rule, target), across incidents."""
+
+    attempts: int
+    per: Duration
+    cooldown: Duration
+
+
+class SeverityCase(Frozen):
+    """One line of a conditional severity: the first whose matchers all hold decides."""
+
+    when: tuple[Matcher, ...] = ()
+    severity: Severity = Field(alias="is")
+
+
+class Position(Frozen):
+    """Where something stands in a file; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        """`file:line:column`."""
+        return f"{self.file}:{self.line}:{self.column}"
+
+
+class Rule(Frozen):
+    """Matchers, severity, ladder, proof and limits."""
+
+    name: str
+    match: tuple[Matcher, ...]
+    severity: tuple[SeverityCase, ...]
+    group_by: tuple[str, ...] | None
+    """The labels that make an incident; None for all (`[...]`)."""
+    wait_for: Duration = Field(alias="for")
+    autonomy: AutonomyWord
+    evidence: tuple[Step, ...] = ()
+    steps: tuple[Step, ...] = ()
+    verify: Verify | None = None
+    limits: Limits
+    escalate: bool = False
+    runbook_url: str | None = None
+    owner: str | None = None
+    notes: str | None = None
+    position: Position
+
+    @property
+    def changing(self) -> bool:
+        """Whether any of its steps may change something."""
+        return any(step.kind.changing for step in self.steps)
+
+    @property
+    def acting_hash(self) -> str:
+        """What a promotion is bound to: everything that acts, nothing that only tells."""
+        told = {"runbook_url", "owner", "notes", "position"}
+        return digest(self.model_dump(mode="json", by_alias=True, exclude=told))
+
+    def severity_of(self, labels: dict[str, str]) -> Severity:
+        """The severity for these labels; without a case that holds, the last line's."""
+        for case in self.severity:
+            if all(matcher.matches(labels) for matcher in case.when):
+                return case.severity
+        return self.severity[-1].severity
+
+
+class Rulebook(Frozen):
+    """All loaded rules, in the order in which they are tried."""
+
+    rules: tuple[Rule, ...]
+
+    @property
+    def hash(self) -> str:
+        """The identity of the content: what the database's active row names."""
+        return digest(self.model_dump(mode="json", by_alias=True))
+
+    def rule(self, name: str) -> Rule | None:
+        """The rule of that name."""
+        return next((rule for rule in self.rules if rule.name == name), None)

@@ -1,0 +1,369 @@
+"""What the engine needs of the world, as Protocols. Everything that implements one stands below `engine`.
+
+Times are service time (`Store.now`, aware, UTC). Errors are those of `model.errors`: `StoreAwayError` when
+PostgreSQL does not answer, `DeposedError` when the lease is lost.
+"""
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, ClassVar, Protocol, TypeVar
+from uuid import UUID
+
+from responder.decide.case import Case, Change, Finding, IntentLost, Notice, ProbeReading, SourceView
+from responder.decide.fold import AlertRecord
+from responder.model.alert import AlertKey, Delivery, Observation, Receipt, Rejected, SourcePosition
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, PastAttempt
+from responder.model.autonomy import Autonomy
+from responder.model.base import Frozen
+from responder.model.incident import Command, Incident, MemberAlert, Members
+from responder.model.rule import Probe, Rulebook, StepKind
+from responder.model.severity import Severity
+from responder.model.target import Element, State, Target
+from responder.model.timeline import Entry
+
+P_contra = TypeVar("P_contra", bound=Frozen, contravariant=True)
+S = TypeVar("S", bound=State)
+
+
+class Intake(Protocol):
+    """The only way in."""
+
+    async def take(self, delivery: Delivery) -> Receipt:
+        """Store a delivery and all that follows from it; returns after COMMIT.
+
+        Raises:
+            OverloadedError: the queue is full; nothing was stored.
+            StoreAwayError: the database is away; nothing was stored.
+        """
+        ...
+
+
+class Action(Protocol[P_contra, S]):
+    """One kind of thing that can be done; see docs/actions.md.
+
+    A read-only action stops after `look`: the state is the evidence. All others are taken through
+    resolve, look, pin, refuse, the guards, the intent and `run` for each pinned element.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[StepKind]
+    deadline: ClassVar[timedelta]
+    """The default timeout of a step, and the server-side limit of one effect."""
+    fenced: ClassVar[bool]
+    """Whether the effect is fenced at the target: it cannot start later than its own statement says."""
+    Params: ClassVar[type[Frozen]]
+
+    def resolve(self, params: P_contra) -> tuple[Target, ...]:
+        """The targets, from the inventory. Raises RefusedError where none or several fit."""
+        ...
+
+    async def look(self, params: P_contra, target: Target) -> S:
+        """A fresh state. Raises TemporaryError where the target does not answer."""
+        ...
+
+    def pin(self, params: P_contra, state: S) -> tuple[Element, ...]:
+        """The elements that the effect would hit. Never truncated."""
+        ...
+
+    def at_most(self, params: P_contra) -> int:
+        """How many elements are allowed; more refuse the step."""
+        ...
+
+    def refuse(self, params: P_contra, state: S) -> str | None:
+        """The action's own floors and ceilings: why it will not, in words, or None."""
+        ...
+
+    async def run(
+        self, target: Target, element: Element, params: P_contra, state: S, attempt_id: UUID
+    ) -> ElementOutcome:
+        """One effect on one pinned element. An exception counts as unknown."""
+        ...
+
+    async def happened(self, attempt: Attempt) -> tuple[ElementOutcome, ...]:
+        """For each element of an attempt without outcome: done, not done or unknown."""
+        ...
+
+    def undo(self, params: P_contra, state_before: Mapping[str, Any]) -> "UndoStep | None":
+        """The inverse as another step, or None where there is none."""
+        ...
+
+    def consent(self, params: P_contra, state: S) -> Mapping[str, Any]:
+        """The facts that an approval is bound to: not what changes every second."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class UndoStep:
+    """An inverse: another action with its parameters."""
+
+    action: str
+    params: Mapping[str, Any]
+
+
+class Actions(Protocol):
+    """The actions by name, built on first use with the clients that they need."""
+
+    def get(self, name: str) -> Action[Any, Any]:
+        """The action. Raises PermanentError where there is none of that name."""
+        ...
+
+
+class Probes(Protocol):
+    """Asks one probe."""
+
+    async def ask(self, probe: Probe, labels: Mapping[str, str]) -> ProbeReading:
+        """The answer; what cannot be asked or is empty is `holds=None`, never an exception."""
+        ...
+
+
+class AlertState(Protocol):
+    """Asks the sources what they know of alerts."""
+
+    async def ask(self, members: Sequence[MemberAlert], *, fresh: bool) -> SourceView:
+        """What the sources' APIs say of these members, all together.
+
+        `fresh` forbids the cache (at most 5 s). Never raises: what did not answer is in `problem`.
+        """
+        ...
+
+    async def standings(
+        self, source: str, labels: Mapping[str, Mapping[str, str]]
+    ) -> Mapping[str, bool] | None:
+        """For each fingerprint (with its labels) of one source: does it fire?
+
+        None where no API is configured or not enough peers answered; a fingerprint is left out of the
+        answer where nobody can say.
+        """
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people."""
+
+    async def tell(self, incident: Incident, notice: Notice) -> None:
+        """Deliver one notice. Never raises."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The right to make moves for one incident, until `give_up` or until the epoch moves on."""
+
+    incident_id: UUID
+    worker_id: UUID
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewIncident:
+    """What intake wants opened or joined: the incident of (rule, key), for these alerts."""
+
+    rule: str
+    rulebook_hash: str
+    key: Mapping[str, str]
+    severity: Severity
+    pending_for: timedelta
+    autonomy: Autonomy
+    members: tuple[AlertKey, ...]
+
+
+class IntakeTransaction(Protocol):
+    """One transaction of the one writer. Call in this order; leaving the context commits."""
+
+    now: datetime
+    """Service time of this transaction: `received_at` of everything in it."""
+
+    async def advance(self, source: str, position: SourcePosition) -> None:
+        """Move a stream's position. Raises DeposedError where the stored one is not the expected one."""
+        ...
+
+    async def lock_alerts(self, keys: Sequence[AlertKey]) -> Mapping[AlertKey, AlertRecord]:
+        """The stored records of these alerts, locked in key order; unknown alerts are left out."""
+        ...
+
+    async def history(self, key: AlertKey) -> Sequence[Observation]:
+        """All journal rows of one alert, in journal order."""
+        ...
+
+    async def write_journal(self, rows: Sequence[Observation]) -> None:
+        """Append observations; a row that is there already changes nothing."""
+        ...
+
+    async def write_alerts(self, records: Sequence[AlertRecord]) -> None:
+        """Store what the fold says now, and bring the episodes of members up to date.
+
+        Incidents of episodes that began or ended are made due now.
+        """
+        ...
+
+    async def write_dead_letters(self, source: str, rejected: Sequence[Rejected]) -> None:
+        """Keep what could not be used, with its reason."""
+        ...
+
+    async def open_or_join(self, wanted: Sequence[NewIncident]) -> Sequence[UUID]:
+        """Open or join incidents in key order, add the open episodes as members, make them due now."""
+        ...
+
+
+class Store(Protocol):
+    """Everything durable."""
+
+    async def now(self) -> datetime:
+        """`service_time()` of the database."""
+        ...
+
+    def intake(self) -> AbstractAsyncContextManager[IntakeTransaction]:
+        """The intake transaction; commits at the end of the block, rolls back on an exception."""
+        ...
+
+    async def alerts_to_refold(self, limit: int) -> Sequence[tuple[AlertKey, Mapping[str, str]]]:
+        """Contested alerts that are due for another look, with their labels."""
+        ...
+
+    # Ownership ---------------------------------------------------------------------------------------
+
+    async def register(self, worker_id: UUID, host: str, roles: Sequence[str]) -> None:
+        """Make this process known as a worker."""
+        ...
+
+    async def heartbeat(self, worker_id: UUID) -> bool:
+        """Renew, on a connection that nothing else uses. False: this worker was deposed."""
+        ...
+
+    async def unregister(self, worker_id: UUID) -> None:
+        """Give up everything that this worker leases."""
+        ...
+
+    async def lease(self, worker_id: UUID) -> Lease | None:
+        """The most urgent due incident that nobody alive owns, its epoch raised by one; or None."""
+        ...
+
+    async def give_up(self, lease: Lease) -> None:
+        """End a lease without a change."""
+        ...
+
+    async def next_due(self) -> datetime | None:
+        """When the next incident is due."""
+        ...
+
+    # The owner's view and its changes ------------------------------------------------------------------
+
+    async def load(self, lease: Lease) -> Case:
+        """The case as it stands now. Raises DeposedError."""
+        ...
+
+    async def record(self, lease: Lease, case: Case, change: Change) -> bool:
+        """Write a change, its timeline entries and its ledger rows in one transaction.
+
+        `due_at` becomes now where `wakes` is no longer what the case says: nothing that happened while the
+        owner was thinking is slept over. False: `change.quiet` did not hold, nothing was written.
+
+        Raises:
+            DeposedError: the lease is lost, nothing was written.
+        """
+        ...
+
+    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+        """Check epoch, heartbeat, halt, firing members and claim; write attempt, claim and change.
+
+        An undo (`intent.undo_of`) needs no firing member, and takes over the claim of what it undoes.
+        """
+        ...
+
+    async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
+        """Keep one piece of evidence and make the incident due."""
+        ...
+
+    async def past_attempts(
+        self, rule: str, target: str, since: datetime, incident: Incident
+    ) -> tuple[PastAttempt, ...]:
+        """The attempts of (rule, target) intended since then, in any incident."""
+        ...
+
+    async def claim(self, target: str) -> Claim | None:
+        """Who holds a target."""
+        ...
+
+    async def halted(self) -> str | None:
+        """Why the database's flag halts, in words, or None."""
+        ...
+
+    async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
+        """How far this acting part was promoted; None where nobody did."""
+        ...
+
+    async def ground(self) -> tuple[str, ...]:
+        """The systems that carry the store itself."""
+        ...
+
+    # Rulebooks -----------------------------------------------------------------------------------------
+
+    async def activate(self, rulebook: Rulebook, origin: str) -> None:
+        """Store a rulebook and make it the active one for all replicas."""
+        ...
+
+    async def active_rulebook(self) -> Rulebook | None:
+        """The active rulebook."""
+        ...
+
+
+class Desk(Protocol):
+    """What people see and do: the store's side of the HTTP API."""
+
+    async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
+        """The newest incidents first."""
+        ...
+
+    async def incident(self, incident_id: UUID) -> "Dossier | None":
+        """Everything about one incident, or None."""
+        ...
+
+    async def chain_break(self, incident_id: UUID) -> str | None:
+        """Where an incident's timeline is broken, in words, or None."""
+        ...
+
+    async def give_command(self, command: Command) -> bool:
+        """Store a person's act; False where the same id was given before. Makes the incident due."""
+        ...
+
+    async def halt(self, actor: str, reason: str) -> None:
+        """Set the flag that stops every replica."""
+        ...
+
+    async def resume(self, actor: str, reason: str) -> None:
+        """Clear the flag."""
+        ...
+
+    async def claims(self) -> Sequence[Claim]:
+        """Every held target."""
+        ...
+
+    async def release(self, target: str, actor: str, reason: str) -> bool:
+        """Release a quarantined target; False where it is not quarantined."""
+        ...
+
+    async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
+        """Record how far an acting part may go."""
+        ...
+
+    async def dead_letters(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """The newest dead letters: id, source, reason, payload, received_at."""
+        ...
+
+    async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """Open episodes that no rule took: source, fingerprint, labels, starts_at."""
+        ...
+
+
+class Dossier(Frozen):
+    """Everything about one incident: what `show` prints and what the review is written from."""
+
+    incident: Incident
+    rule: dict[str, Any]
+    """The pinned rule, as JSON."""
+    members: Members
+    attempts: tuple[Attempt, ...]
+    entries: tuple[Entry, ...]
+    commands: tuple[Command, ...] = ()

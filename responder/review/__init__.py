@@ -1,0 +1,2 @@
+"""The post-incident document, written from the recorded facts alone: the same incident gives the same bytes.
+"""

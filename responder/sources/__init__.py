@@ -1,0 +1,2 @@
+"""Where alerts come from and how they are asked: decoding deliveries, asking APIs.
+"""

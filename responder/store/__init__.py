@@ -1,0 +1,2 @@
+"""Everything durable, in PostgreSQL: migrations, queries by table, the embedded server.
+"""
