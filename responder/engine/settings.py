@@ -1,0 +1,57 @@
+"""What the operator decides about acting: ceilings, promotions, halt file, deadlines, pace."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from responder.decide.case import Terms
+from responder.model.autonomy import Autonomy, AutonomyWord
+from responder.model.base import Frozen
+from responder.model.duration import Duration
+from responder.model.matcher import Matcher
+from responder.rulebook.matchers import parse_matchers
+
+
+def _parsed(value: Any) -> Any:
+    if isinstance(value, str):
+        return parse_matchers(value)
+    if isinstance(value, list | tuple):
+        return tuple(m for item in value for m in (parse_matchers(item) if isinstance(item, str) else (item,)))
+    return value
+
+
+Matchers = Annotated[tuple[Matcher, ...], BeforeValidator(_parsed)]
+"""A pydantic field that reads Alertmanager's matchers, as one text or a list of texts."""
+
+
+class MatchedCeiling(Frozen):
+    """A ceiling for incidents whose group labels meet the matchers."""
+
+    match: Matchers
+    level: AutonomyWord = Field(alias="is")
+
+
+class EngineSettings(Frozen):
+    """How far the engine may go, and how fast it looks.
+
+    `promoted` lists hashes of acting parts (`responder rules show NAME` prints them) that are trusted as this
+    file is trusted. `halt_file` halts this process as long as the file is there, or cannot be looked for.
+    """
+
+    ceiling: AutonomyWord = Autonomy.SHADOW
+    ceilings: tuple[MatchedCeiling, ...] = ()
+    promoted: tuple[str, ...] = ()
+    halt_file: Path | None = None
+    terms: Terms = Terms()
+    workers: int = Field(default=4, ge=1, le=64)
+    poll_every: Duration = timedelta(milliseconds=250)
+    evidence_timeout: Duration = timedelta(seconds=30)
+    queue_limit: int = Field(default=2000, ge=1)
+    """How many deliveries may wait for the writer; more are refused with 503."""
+    batch_limit: int = Field(default=200, ge=1)
+    """How many deliveries go into one transaction at most."""
+    intake_timeout: Duration = timedelta(seconds=10)
+    stop_grace: Duration = timedelta(seconds=30)
+    """How long running effects may finish after SIGTERM."""
