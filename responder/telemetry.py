@@ -1,0 +1,237 @@
+"""Logs and metrics: how the responder tells operators about itself.
+
+Logs are structlog events, as JSON or for a console, and no credential passes through them. Metrics are one
+frozen object over a registry of its own, so that several can live in one process (tests, the demo).
+What an incident went through is not here: that is its timeline.
+"""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, TextIO
+
+import structlog
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from prometheus_client.platform_collector import PlatformCollector
+from prometheus_client.process_collector import ProcessCollector
+from pydantic import SecretBytes, SecretStr
+from structlog.typing import EventDict, Processor
+
+from responder.model.base import Frozen
+
+MASK = "********"
+"""What stands where a secret stood; the same everywhere, whatever the length of the secret."""
+
+_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.\-]*://[^\s:/@]*:)[^\s@]+(?=@)", re.IGNORECASE)
+_KEYWORD_PASSWORD = re.compile(
+    r"(?P<head>\b(?:password|passwd|pwd|token|secret|api_?key)\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&,;'\"]+)",
+    re.IGNORECASE,
+)
+_AUTHORIZATION = re.compile(r"(?P<head>\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~\-]{6,}", re.IGNORECASE)
+_SECRET_KEY = re.compile(
+    r"(?:^|[_\-])(?:password|passwd|token|secret|authorization|dsn|api_?key|cookie)s?$", re.IGNORECASE
+)
+
+
+class LogFormat(StrEnum):
+    """How a log line looks."""
+
+    JSON = "json"
+    CONSOLE = "console"
+
+
+class LogLevel(StrEnum):
+    """The least important event that is written."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class LogSettings(Frozen):
+    """The `log:` block of the settings."""
+
+    format: LogFormat = LogFormat.JSON
+    level: LogLevel = LogLevel.INFO
+
+
+def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
+    """Send every log line of this process, the libraries' too, to `stream` (standard error by default)."""
+    out = stream if stream is not None else sys.stderr
+    level = logging.getLevelNamesMapping()[settings.level.value.upper()]
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.format_exc_info,
+        mask_secrets,
+    ]
+    renderer = _renderer(settings.format, out)
+    structlog.configure(
+        processors=[*shared, renderer],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.WriteLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    _take_over_standard_logging(shared, renderer, out, level)
+
+
+def mask_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
+    """Replace what is a secret by its type or its key, and credentials inside of texts."""
+    return {key: _masked(key, value) for key, value in event.items()}
+
+
+def mask_text(text: str) -> str:
+    """The text without the credentials that stand in it: URLs, libpq strings, authorization headers."""
+    for pattern in (_URL_PASSWORD, _KEYWORD_PASSWORD, _AUTHORIZATION):
+        text = pattern.sub(lambda found: found["head"] + MASK, text)
+    return text
+
+
+def _masked(key: str, value: Any) -> Any:
+    if isinstance(value, SecretStr | SecretBytes) or (_SECRET_KEY.search(key) and value is not None):
+        return MASK
+    match value:
+        case str():
+            return mask_text(value)
+        case bool() | int() | float() | None:
+            return value
+        case Mapping():
+            return {str(name): _masked(str(name), inner) for name, inner in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [_masked("", inner) for inner in value]
+        case _:
+            return mask_text(str(value))
+
+
+def _renderer(form: LogFormat, out: TextIO) -> Processor:
+    match form:
+        case LogFormat.JSON:
+            return structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        case LogFormat.CONSOLE:
+            return structlog.dev.ConsoleRenderer(
+                colors=out.isatty(),
+                timestamp_key="at",
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+
+
+def _take_over_standard_logging(
+    shared: list[Processor], renderer: Processor, out: TextIO, level: int
+) -> None:
+    """Libraries log through `logging`: their records become the same lines."""
+    handler = logging.StreamHandler(out)
+    handler.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        )
+    )
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(max(level, logging.WARNING))
+    logging.captureWarnings(capture=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """Every metric of the process. Labels are bounded: rules, sources, guards, never those of alerts."""
+
+    registry: CollectorRegistry
+    alerts_received: Counter
+    """`source`, `outcome`: stored, rejected or refused (a delivery that was answered with an error)."""
+    intake_seconds: Histogram
+    """From the first byte of a delivery to its answer."""
+    intake_queue: Gauge
+    incidents_opened: Counter
+    """`rule`, `severity`."""
+    guard_verdicts: Counter
+    """`guard`, `ruling`."""
+    attempts: Counter
+    """`action`, `outcome`."""
+    verifications: Counter
+    """`verdict`."""
+    escalations: Counter
+    """`severity`."""
+    move_seconds: Histogram
+    """One move of one incident, from lease to record."""
+    store_up: Gauge
+    rulebook_load_failures: Counter
+    worker_deposed: Counter
+    build: Info
+
+    def exposition(self) -> bytes:
+        """The text that Prometheus reads."""
+        return generate_latest(self.registry)
+
+
+def build_metrics(version: str) -> Metrics:
+    """All metrics at their start, in a new registry together with those of the process itself."""
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    metrics = Metrics(
+        registry=registry,
+        alerts_received=Counter(
+            "responder_alerts_received_total",
+            "Alerts in deliveries, by what became of them.",
+            ["source", "outcome"],
+            registry=registry,
+        ),
+        intake_seconds=Histogram(
+            "responder_intake_seconds",
+            "Time from the first byte of a delivery to its answer.",
+            buckets=_INTAKE_BUCKETS,
+            registry=registry,
+        ),
+        intake_queue=Gauge(
+            "responder_intake_queue", "Deliveries that wait for the writer.", registry=registry
+        ),
+        incidents_opened=Counter(
+            "responder_incidents_opened_total", "Incidents opened.", ["rule", "severity"], registry=registry
+        ),
+        guard_verdicts=Counter(
+            "responder_guard_verdicts_total",
+            "Verdicts of the guards on attempts.",
+            ["guard", "ruling"],
+            registry=registry,
+        ),
+        attempts=Counter(
+            "responder_attempts_total", "Ended attempts.", ["action", "outcome"], registry=registry
+        ),
+        verifications=Counter(
+            "responder_verifications_total", "Ended verifications.", ["verdict"], registry=registry
+        ),
+        escalations=Counter(
+            "responder_escalations_total", "Times that people were told.", ["severity"], registry=registry
+        ),
+        move_seconds=Histogram(
+            "responder_move_seconds",
+            "Time of one move of one incident.",
+            buckets=_MOVE_BUCKETS,
+            registry=registry,
+        ),
+        store_up=Gauge(
+            "responder_store_up", "Whether the database answered when last asked.", registry=registry
+        ),
+        rulebook_load_failures=Counter(
+            "responder_rulebook_load_failures_total",
+            "Rulebooks that were not loaded because of mistakes in them.",
+            registry=registry,
+        ),
+        worker_deposed=Counter(
+            "responder_worker_deposed_total", "Times that this process lost its leases.", registry=registry
+        ),
+        build=Info("responder_build", "The running program.", registry=registry),
+    )
+    metrics.build.info({"version": version})
+    return metrics
+
+
+_INTAKE_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_MOVE_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

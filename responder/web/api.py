@@ -1,0 +1,81 @@
+"""What the HTTP API needs of the rest of the program, as one frozen value that `app` fills."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+from pydantic import SecretStr
+
+from responder.model.alert import Delivery
+from responder.model.base import Frozen
+from responder.model.rule import Rule
+from responder.ports import Desk, Dossier, Intake, Store
+from responder.telemetry import Metrics
+from responder.web.settings import WebSettings
+
+ReviewFormat = Literal["md", "json", "html"]
+"""The forms in which a review is written."""
+
+
+class Part(Frozen):
+    """One part of the program for `/readyz`: whether it is ready, and why not."""
+
+    name: str
+    ready: bool
+    text: str = ""
+
+
+class Mistake(Frozen):
+    """One mistake in a rule file, with its place and its mend."""
+
+    file: str
+    line: int
+    column: int
+    text: str
+    mend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookSource:
+    """One source that may post deliveries, with what proves that it is the one.
+
+    `decode` turns a body into a delivery; it raises `PermanentError` with a `field` attribute where the
+    body is no payload at all. `token` is a bearer token, `basic` a user and a password; where both are None
+    the source is open, which only a loopback listener may have.
+    """
+
+    name: str
+    decode: Callable[[bytes], Delivery]
+    token: SecretStr | None = None
+    basic: tuple[str, SecretStr] | None = None
+
+
+class RuleDesk(Protocol):
+    """What people do with rulebooks."""
+
+    async def reload(self) -> Sequence[Mistake]:
+        """Read the rule files again and activate them; with mistakes nothing changes, and they come back."""
+        ...
+
+    async def check(self, files: Mapping[str, str]) -> Sequence[Mistake]:
+        """Check texts of rule files against this server's actions and settings; nothing is activated."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Api:
+    """Everything behind the routes."""
+
+    settings: WebSettings
+    intake: Intake
+    desk: Desk
+    store: Store
+    sources: Mapping[str, WebhookSource]
+    metrics: Metrics
+    rules: RuleDesk
+    ready: Callable[[], Awaitable[Sequence[Part]]]
+    review: Callable[[Dossier, ReviewFormat], str]
+    halt_file: Callable[[], str | None]
+    """Why the local halt file halts, in words, or None."""
+    describe_rule: Callable[[Rule], Mapping[str, Any]]
+    """A resolved rule as JSON with the origin of each default."""

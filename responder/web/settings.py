@@ -1,0 +1,82 @@
+"""Where the HTTP API listens, who may speak to it, and how much it reads."""
+
+import ipaddress
+from datetime import timedelta
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
+
+from responder.model.base import Frozen
+from responder.model.duration import Duration
+
+_LAST_PORT = 65535
+
+
+class Listen(Frozen):
+    """A host and a port; port 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @property
+    def loopback(self) -> bool:
+        """Whether only this machine can reach it. An unresolved name other than localhost counts as open."""
+        if self.host == "localhost":
+            return True
+        try:
+            return ipaddress.ip_address(self.host).is_loopback
+        except ValueError:
+            return False
+
+    def __str__(self) -> str:
+        """As users write it."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def parse_listen(text: str) -> Listen:
+    """Read `host:port`, `[v6]:port` or `:port` (all addresses).
+
+    Raises:
+        ValueError: it is none of these; says what one looks like.
+    """
+    host, colon, port = text.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]") if host.startswith("[") else host
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > _LAST_PORT:
+        raise ValueError(f"{text!r} is no address to listen on; write one like 127.0.0.1:9095 or [::1]:9095")
+    return Listen(host=host or "0.0.0.0", port=int(port))  # noqa: S104 - `:port` means all addresses everywhere
+
+
+def _coerce(value: Any) -> Any:
+    return parse_listen(value) if isinstance(value, str) else value
+
+
+ListenAddress = Annotated[
+    Listen,
+    BeforeValidator(_coerce),
+    PlainSerializer(str, return_type=str),
+    WithJsonSchema({"type": "string", "examples": ["127.0.0.1:9095"]}),
+]
+"""A pydantic field that reads and writes `host:port`."""
+
+
+class WebSettings(Frozen):
+    """The `web:` block of the settings.
+
+    A listener that others than this machine can reach must have `api_token`, and each source its own
+    credentials: the start refuses otherwise. `allowed_hosts` are the names under which the listener is
+    reached; addresses and localhost are always allowed, because a name is what DNS rebinding needs.
+    """
+
+    listen: ListenAddress = Listen(host="127.0.0.1", port=9095)
+    api_token: SecretStr | None = Field(default=None, min_length=16)
+    allowed_hosts: tuple[str, ...] = ()
+    body_limit: int = Field(default=128 * 1024 * 1024, ge=1024)
+    """Bytes of one delivery, after decompression."""
+    in_flight_limit: int = Field(default=256 * 1024 * 1024, ge=1024)
+    """Bytes of all deliveries that are being read or decoded; beyond it new ones get 503."""
+    large_body: int = Field(default=1024 * 1024, ge=1024)
+    """From this size on a delivery is decoded beside the event loop, one at a time."""
+    read_timeout: Duration = timedelta(seconds=10)
+    """How long a client may take to send its body."""
+    retry_after: Duration = timedelta(seconds=1)
+    """What a 503 says when to come again."""
