@@ -1,2 +1,1 @@
-"""What can be done: one file for each system, one class for each action. `registry` maps names to classes.
-"""
+"""What can be done: one file for each system, one class for each action. `registry` maps names to classes."""

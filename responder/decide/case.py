@@ -116,7 +116,11 @@ class Recheck(Frozen):
     """Ask the source whether the alerts are still suppressed."""
 
 
-Move = Wait | Apply | GatherEvidence | TakeStep | Settle | Check | TakeBack | Recheck
+class CloseBySource(Frozen):
+    """The source's API has not known these alerts for long enough: journal their end, which never came."""
+
+
+Move = Wait | Apply | GatherEvidence | TakeStep | Settle | Check | TakeBack | Recheck | CloseBySource
 
 
 # --- what comes back --------------------------------------------------------------------------------

@@ -67,14 +67,19 @@ class Progress(Frozen):
     """Index of the next step that may be taken."""
     opened_at: datetime | None = None
     """When the ladder was last opened: what `same_ladder` counts from."""
-    acted: bool = False
-    """Whether any changing step of this ladder has started."""
+    shadow: bool = False
+    """Whether the last judgement allowed everything but the effect: then nobody is paged for inaction."""
+    take_back: UUID | None = None
+    """The attempt whose undo is owed."""
     evidence_started: bool = False
     hold: Hold | None = None
     verification: Verification | None = None
     escalations: int = 0
     """How often people were told: the level of the escalation."""
     escalation_reason: str | None = None
+    told_members: int = 0
+    told_firing: int = 0
+    """How many members, and how many firing ones, the timeline has told of."""
     covered_members: int = 0
     """How many members the ladder knew when it ended: a later one is news."""
     acknowledged_by: str | None = None

@@ -1,2 +1,1 @@
-"""How people are told.
-"""
+"""How people are told."""

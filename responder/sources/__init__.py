@@ -1,2 +1,1 @@
-"""Where alerts come from and how they are asked: decoding deliveries, asking APIs.
-"""
+"""Where alerts come from and how they are asked: decoding deliveries, asking APIs."""

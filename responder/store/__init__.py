@@ -1,2 +1,1 @@
-"""Everything durable, in PostgreSQL: migrations, queries by table, the embedded server.
-"""
+"""Everything durable, in PostgreSQL: migrations, queries by table, the embedded server."""

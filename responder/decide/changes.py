@@ -1,0 +1,560 @@
+"""What a result means for an incident: each function turns a Case and what came back into a Change.
+
+Every state that is entered here gets its deadline here. Verification is in `verify`.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from responder.decide.case import (
+    AttemptEnd,
+    AttemptVerdict,
+    Case,
+    Change,
+    Facts,
+    Notice,
+    Quarantine,
+    SourceView,
+    Terms,
+)
+from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
+from responder.model.base import canonical_json
+from responder.model.duration import format_duration
+from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
+from responder.model.incident import CommandKind, Hold, IncidentState, Progress, Verification
+from responder.model.timeline import EntryDraft, EntryKind
+
+
+def stay(case: Case, due_at: datetime | None, *entries: EntryDraft, **progress: Any) -> Change:
+    """The same state, looked at again at `due_at`; `progress` names what moves in it."""
+    incident = case.incident
+    return Change(
+        state=incident.state,
+        progress=incident.progress.model_copy(update=progress),
+        deadline=incident.deadline,
+        due_at=due_at,
+        entries=entries,
+    )
+
+
+def go_on(case: Case, now: datetime, terms: Terms, why: str, *entries: EntryDraft, **progress: Any) -> Change:
+    """To `open`, and on at once."""
+    return Change(
+        state=IncidentState.OPEN,
+        progress=case.incident.progress.model_copy(update={"hold": None, **progress}),
+        deadline=now + terms.open_deadline,
+        due_at=now,
+        entries=(*entries, moved(case, IncidentState.OPEN, why)),
+    )
+
+
+def moved(case: Case, to: IncidentState, why: str) -> EntryDraft:
+    """The timeline's word on a change of state."""
+    facts = {"from": case.incident.state.value, "to": to.value, "why": why}
+    return EntryDraft(
+        kind=EntryKind.STATE, text=f"{to.value.replace('_', ' ').capitalize()}: {why}", facts=facts
+    )
+
+
+# --- opening, members, evidence -----------------------------------------------------------------------
+
+
+def opened(case: Case, now: datetime, terms: Terms) -> Change:
+    """From `pending` to `open`: the ladder begins."""
+    incident, members = case.incident, case.members
+    facts = {"rule": case.rule.name, "severity": incident.severity.value, "labels": incident.key}
+    group = ", ".join(f"{name}={value}" for name, value in sorted(incident.key.items())) or "all alerts"
+    text = f"{incident.severity} {case.rule.name} opened for {group}"
+    return Change(
+        state=IncidentState.OPEN,
+        progress=Progress(opened_at=now, told_members=members.total, told_firing=members.firing),
+        deadline=now + terms.open_deadline,
+        due_at=now,
+        entries=(EntryDraft(kind=EntryKind.OPENED, text=text, facts=facts), *_alerts(case)),
+    )
+
+
+def reopened(case: Case, now: datetime, terms: Terms) -> Change:
+    """An alert fires again: a resolved incident goes on with its ladder, a recorded one starts anew."""
+    fresh = case.incident.state is IncidentState.RECORDED
+    progress = (
+        {"step": 0, "opened_at": now, "shadow": False, "evidence_started": False}
+        if fresh
+        else {"acknowledged_by": None, "acknowledged_at": None}
+    )
+    return go_on(case, now, terms, "it fires again", verification=None, outcome=None, **progress)
+
+
+def members_changed(case: Case, now: datetime) -> Change:
+    """Tell that alerts joined or ended."""
+    members = case.members
+    return stay(case, now, *_alerts(case), told_members=members.total, told_firing=members.firing)
+
+
+def _alerts(case: Case) -> tuple[EntryDraft, ...]:
+    members, told = case.members, case.incident.progress
+    joined = members.total - told.told_members
+    starts = members.first_starts_at
+    facts = {
+        "joined": joined,
+        "firing": members.firing,
+        "total": members.total,
+        "first_starts_at": starts.isoformat() if starts else None,
+    }
+    if joined > 0:
+        text = (
+            f"{joined} alert{'' if joined == 1 else 's'} joined; {members.firing} of {members.total} firing"
+        )
+    elif members.firing == 0:
+        text = f"no alert fires any more ({members.total} in all)"
+    else:
+        text = f"{members.firing} of {members.total} alerts firing"
+    return (EntryDraft(kind=EntryKind.ALERT, text=text, facts=facts),)
+
+
+def evidence_started(case: Case, now: datetime) -> Change:
+    """The evidence steps run beside the ladder from now on."""
+    return stay(case, now, evidence_started=True)
+
+
+def findings_told(case: Case, now: datetime) -> Change:
+    """Put gathered evidence into the timeline."""
+    entries = tuple(
+        EntryDraft(
+            kind=EntryKind.EVIDENCE,
+            text=f"{finding.action}: {finding.summary}",
+            facts={"action": finding.action, "summary": finding.summary, **finding.facts},
+        )
+        for finding in case.findings
+    )
+    change = stay(case, now, *entries)
+    return change.model_copy(update={"told_findings": tuple(finding.id for finding in case.findings)})
+
+
+def evidence_read(case: Case, index: int, entry: EntryDraft, now: datetime) -> Change:
+    """A read-only step of the ladder ran: on to the next."""
+    return stay(case, now, entry, step=index + 1)
+
+
+# --- judging a step -----------------------------------------------------------------------------------
+
+
+def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Terms) -> Change:
+    """What the verdicts mean when they do not let the step start with an effect."""
+    now, verdict = facts.now, judgement.strictest
+    if facts.firing == 0:
+        return go_on(case, now, terms, "no alert of it fires any more")
+    entry = judged_entry(case, index, facts, judgement)
+    if verdict.ruling is Ruling.REFUSE and verdict.refuses is Refuses.TARGET:
+        skip = f"step {index + 1} ({facts.action}) is passed over: {verdict.reason}"
+        return go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
+    if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
+        return _suppressed(case, verdict, entry, terms, now)
+    if judgement.shadow:
+        return recorded(case, now, _shadow_text(index, facts, verdict), terms, entry, shadow=True)
+    match verdict.ruling:
+        case Ruling.REFUSE:
+            return escalated(case, now, verdict.reason, terms, entry)
+        case Ruling.WAIT:
+            return _held(case, facts, verdict, entry, terms)
+        case Ruling.ASK:
+            return _asked(case, verdict, entry, terms, now)
+        case Ruling.GO:
+            raise ValueError("a go with effect becomes an intent, not a change")
+
+
+def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> EntryDraft:
+    """All verdicts of one judgement, told once."""
+    verdict = judgement.strictest
+    word = {
+        Ruling.GO: "may go",
+        Ruling.ASK: "asks a person",
+        Ruling.WAIT: "waits",
+        Ruling.REFUSE: "is refused",
+    }
+    shadow = " in shadow" if judgement.shadow else ""
+    what = f"{facts.action} on {facts.target or 'no target'}"
+    return EntryDraft(
+        kind=EntryKind.JUDGED,
+        text=f"{what} {word[verdict.ruling]}{shadow}: {verdict.reason}",
+        facts={
+            "step": index,
+            "action": facts.action,
+            "target": facts.target,
+            "ruling": verdict.ruling.name.lower(),
+            "decided_by": verdict.guard.value,
+            "reason": verdict.reason,
+            "shadow": judgement.shadow,
+            "verdicts": [
+                {"guard": v.guard.value, "ruling": v.ruling.name.lower(), "reason": v.reason}
+                for v in judgement.verdicts
+            ],
+            "state": case.incident.state.value,
+        },
+    )
+
+
+def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
+    what = f"step {index + 1} ({facts.action} on {facts.target or 'no target'})"
+    match verdict.ruling:
+        case Ruling.GO:
+            number = f"{facts.elements} element{'' if facts.elements == 1 else 's'}"
+            return f"in shadow {what} would have started on {number}; nothing was done"
+        case Ruling.ASK:
+            return f"in shadow {what} would have asked a person: {verdict.reason}"
+        case Ruling.WAIT:
+            return f"in shadow {what} would have been held: {verdict.reason}"
+        case Ruling.REFUSE:
+            return f"in shadow {what} would have been refused: {verdict.reason}"
+
+
+def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, terms: Terms) -> Change:
+    now, before = facts.now, case.incident.progress.hold
+    deadline = before.deadline if before else now + terms.severities[case.incident.severity].response_time
+    until = min(verdict.until or now + terms.hold_every, deadline)
+    hold = Hold(
+        guard=verdict.guard.value,
+        reason=verdict.reason,
+        until=until,
+        since=before.since if before else now,
+        deadline=deadline,
+        holder=verdict.holder,
+    )
+    known = before is not None and (before.guard, before.holder) == (hold.guard, hold.holder)
+    return Change(
+        state=IncidentState.HELD,
+        progress=case.incident.progress.model_copy(update={"hold": hold}),
+        deadline=deadline,
+        due_at=until,
+        entries=() if known else (entry, moved(case, IncidentState.HELD, verdict.reason)),
+    )
+
+
+def _suppressed(case: Case, verdict: GuardVerdict, entry: EntryDraft, terms: Terms, now: datetime) -> Change:
+    return Change(
+        state=IncidentState.SUPPRESSED,
+        progress=case.incident.progress.model_copy(update={"hold": None}),
+        deadline=now + terms.suppressed_deadline,
+        due_at=now + terms.suppressed_every,
+        entries=(entry, moved(case, IncidentState.SUPPRESSED, verdict.reason)),
+    )
+
+
+def _asked(case: Case, verdict: GuardVerdict, entry: EntryDraft, terms: Terms, now: datetime) -> Change:
+    deadline = now + terms.severities[case.incident.severity].response_time
+    return Change(
+        state=IncidentState.AWAITING_APPROVAL,
+        progress=case.incident.progress.model_copy(update={"hold": None}),
+        deadline=deadline,
+        due_at=deadline,
+        entries=(entry, moved(case, IncidentState.AWAITING_APPROVAL, verdict.reason)),
+        notices=(Notice(level=0, text=f"{case.rule.name} needs a person: {verdict.reason}"),),
+    )
+
+
+def rechecked(case: Case, view: SourceView, now: datetime, terms: Terms) -> Change:
+    """The source was asked whether the alerts are still suppressed; no answer changes nothing."""
+    if view.problem is not None or (view.suppressed and not view.firing):
+        return stay(case, now + terms.suppressed_every)
+    return go_on(case, now, terms, "no longer silenced or inhibited")
+
+
+# --- attempts -----------------------------------------------------------------------------------------
+
+
+def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """Written with the intent: the step is used, the effect may start."""
+    deadline = now + timedelta(seconds=intent.timeout_s) + terms.effect_grace
+    titles = [element.title for element in intent.elements]
+    facts = {
+        "attempt": str(intent.attempt_id),
+        "step": intent.step,
+        "action": intent.action,
+        "target": intent.target,
+        "elements": titles,
+    }
+    text = f"about to run {intent.action} on {intent.target}: {', '.join(titles)}"
+    step = case.incident.progress.step if intent.undo_of else intent.step + 1
+    return Change(
+        state=IncidentState.REMEDIATING,
+        progress=case.incident.progress.model_copy(update={"hold": None, "step": step, "shadow": False}),
+        deadline=deadline,
+        due_at=deadline,
+        entries=(entry, EntryDraft(kind=EntryKind.INTENT, text=text, facts=facts)),
+    )
+
+
+def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """The look found no element: no attempt, on to verification."""
+    change = verifying(case, now, terms, None, f"step {index + 1} found nothing to do", entry)
+    return change.model_copy(update={"progress": change.progress.model_copy(update={"step": index + 1})})
+
+
+def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+    """An attempt has an outcome: verify what happened, quarantine what nobody knows."""
+    entry = _effect(attempt, end)
+    match end.outcome:
+        case Outcome.DONE:
+            change = verifying(case, now, terms, attempt, f"{attempt.action} ran; is it better?", entry)
+            return change.model_copy(update={"end": end})
+        case Outcome.NOT_DONE:
+            why = f"{attempt.action} found nothing left to do; is it better?"
+            change = verifying(case, now, terms, None, why, entry)
+            verdict = AttemptVerdict(attempt_id=attempt.id)
+            return change.model_copy(update={"end": end, "verdict": verdict})
+        case Outcome.UNKNOWN | Outcome.STARTED:
+            return _quarantined(case, attempt, end, entry, now, terms)
+
+
+def too_late(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+    """The start window was over before the effect could start: nothing ran, the step is taken again."""
+    change = go_on(
+        case, now, terms, "the start window was over; nothing ran", _effect(attempt, end), step=attempt.step
+    )
+    return change.model_copy(update={"end": end, "verdict": AttemptVerdict(attempt_id=attempt.id)})
+
+
+def settled(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+    """An intent without outcome was found after a crash, and the target was asked whether it happened.
+
+    "No" is believed only where the effect is fenced, and only when it can no longer start or run: until
+    then the incident waits. A proven "no" gives the step back.
+    """
+    over = attempt.start_before + timedelta(seconds=attempt.timeout_s)
+    if end.outcome is not Outcome.DONE and now < over:
+        return stay(case, over)
+    if end.outcome is Outcome.NOT_DONE and not attempt.fenced:
+        end = end.model_copy(update={"outcome": Outcome.UNKNOWN})
+    if end.outcome is Outcome.NOT_DONE:
+        why = "the attempt that was cut off is proven not to have happened"
+        change = go_on(case, now, terms, why, _effect(attempt, end), step=attempt.step)
+        return change.model_copy(update={"end": end, "verdict": AttemptVerdict(attempt_id=attempt.id)})
+    return ended(case, attempt, end, now, terms)
+
+
+def overall(results: tuple[ElementOutcome, ...]) -> Outcome:
+    """One outcome for all elements: unknown weighs most, then done, then not done."""
+    outcomes = {result.outcome for result in results}
+    if outcomes & {Outcome.UNKNOWN, Outcome.STARTED}:
+        return Outcome.UNKNOWN
+    return Outcome.DONE if Outcome.DONE in outcomes else Outcome.NOT_DONE
+
+
+def verifying(
+    case: Case, now: datetime, terms: Terms, attempt: Attempt | None, why: str, *entries: EntryDraft
+) -> Change:
+    """To `verifying`, with the deadline that the rule gives."""
+    verify = case.rule.verify
+    window = terms.verify_deadline
+    if verify is not None and verify.alert_resolved_within is not None:
+        window = verify.alert_resolved_within + verify.stable_for
+    deadline = now + window
+    running = Verification(started_at=now, deadline=deadline, attempt_id=attempt.id if attempt else None)
+    text = f"{why} (until recovered, {format_duration(window)} at most)"
+    return Change(
+        state=IncidentState.VERIFYING,
+        progress=case.incident.progress.model_copy(update={"hold": None, "verification": running}),
+        deadline=deadline,
+        due_at=now,
+        entries=(*entries, moved(case, IncidentState.VERIFYING, text)),
+    )
+
+
+def _effect(attempt: Attempt, end: AttemptEnd) -> EntryDraft:
+    titles = {element.key: element.title for element in attempt.elements}
+    results = [
+        {
+            "element": result.element,
+            "title": titles.get(result.element, result.element),
+            "outcome": result.outcome.value,
+            "detail": result.detail,
+        }
+        for result in end.results
+    ]
+    told = "; ".join(
+        f"{r['title']}: {r['outcome'].replace('_', ' ')}" + (f" ({r['detail']})" if r["detail"] else "")
+        for r in results
+    )
+    facts = {
+        "attempt": str(attempt.id),
+        "action": attempt.action,
+        "outcome": end.outcome.value,
+        "results": results,
+    }
+    if end.state_after is not None:
+        facts["state_after"] = canonical_json(end.state_after)
+    return EntryDraft(
+        kind=EntryKind.EFFECT,
+        text=f"{attempt.action}: {end.outcome.value.replace('_', ' ')}. {told}",
+        facts=facts,
+    )
+
+
+def _quarantined(
+    case: Case, attempt: Attempt, end: AttemptEnd, entry: EntryDraft, now: datetime, terms: Terms
+) -> Change:
+    reason = f"nobody can say whether {attempt.action} on {attempt.target} happened"
+    change = escalated(case, now, f"{reason}; the target is quarantined", terms, entry)
+    unknown = end.model_copy(update={"outcome": Outcome.UNKNOWN})
+    quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
+    return change.model_copy(update={"end": unknown, "quarantine": quarantine})
+
+
+# --- endings ------------------------------------------------------------------------------------------
+
+
+def escalated(
+    case: Case, now: datetime, reason: str, terms: Terms, *entries: EntryDraft, again: bool = False
+) -> Change:
+    """Tell a person, one level up each time, until the alert ends or a person takes over."""
+    progress, severity = case.incident.progress, case.incident.severity
+    acknowledged = again and progress.acknowledged_by is not None
+    level = progress.escalations if acknowledged else progress.escalations + 1
+    facts = {"level": level, "reason": reason, "severity": severity.value}
+    text = f"{'Reminder' if acknowledged else 'Escalated'} (level {level}): {reason}"
+    told = EntryDraft(kind=EntryKind.ESCALATION, text=text, facts=facts)
+    deadline = now + terms.severities[severity].update_interval
+    return Change(
+        state=IncidentState.ESCALATED,
+        progress=progress.model_copy(
+            update={
+                "hold": None,
+                "verification": None,
+                "take_back": None,
+                "escalations": level,
+                "escalation_reason": reason,
+                "covered_members": case.members.total,
+            }
+        ),
+        deadline=deadline,
+        due_at=deadline,
+        entries=(*entries, told),
+        notices=(Notice(level=level, text=f"{severity} {case.rule.name}: {reason}"),),
+    )
+
+
+def recorded(
+    case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft, shadow: bool = False
+) -> Change:
+    """To `recorded`: evidence only, or shadow is done. Nobody is paged because nothing was done."""
+    update = {"hold": None, "shadow": shadow, "outcome": why, "covered_members": case.members.total}
+    return Change(
+        state=IncidentState.RECORDED,
+        progress=case.incident.progress.model_copy(update=update),
+        deadline=now + terms.recorded_for,
+        due_at=now + terms.recorded_for,
+        entries=(*entries, moved(case, IncidentState.RECORDED, why)),
+    )
+
+
+def resolved(case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft) -> Change:
+    """To `resolved`; people who were told of the incident are told of its end."""
+    progress = case.incident.progress
+    told = progress.escalations > 0
+    notice = Notice(level=0, text=f"{case.incident.severity} {case.rule.name} resolved: {why}")
+    update = {
+        "hold": None,
+        "verification": None,
+        "outcome": why,
+        "covered_members": case.members.total,
+    }
+    return Change(
+        state=IncidentState.RESOLVED,
+        progress=progress.model_copy(update=update),
+        deadline=now + terms.reopen_within,
+        due_at=now + terms.reopen_within,
+        entries=(*entries, moved(case, IncidentState.RESOLVED, why)),
+        notices=(notice,) if told else (),
+        quiet=True,
+    )
+
+
+def closed(case: Case, why: str, *entries: EntryDraft, quiet: bool = True) -> Change:
+    """To `closed`: the review is final."""
+    progress = case.incident.progress
+    return Change(
+        state=IncidentState.CLOSED,
+        progress=progress.model_copy(
+            update={"hold": None, "verification": None, "outcome": progress.outcome or why}
+        ),
+        deadline=None,
+        due_at=None,
+        entries=(*entries, moved(case, IncidentState.CLOSED, why)),
+        quiet=quiet,
+    )
+
+
+def reminded(case: Case, now: datetime, terms: Terms) -> Change:
+    """A person took over long ago: remind them, one level up each time."""
+    level = case.incident.progress.escalations + 1
+    who = case.incident.progress.taken_over_by or "nobody"
+    reason = f"taken over by {who}, and the alert still fires"
+    entry = EntryDraft(
+        kind=EntryKind.ESCALATION,
+        text=f"Reminder (level {level}): {reason}",
+        facts={"level": level, "reason": reason, "severity": case.incident.severity.value},
+    )
+    deadline = now + terms.taken_over_deadline
+    change = stay(case, deadline, entry, escalations=level)
+    notice = Notice(level=level, text=f"{case.incident.severity} {case.rule.name}: {reason}")
+    return change.model_copy(update={"deadline": deadline, "notices": (notice,)})
+
+
+# --- people -------------------------------------------------------------------------------------------
+
+
+def obeyed(case: Case, now: datetime, terms: Terms) -> Change:
+    """Apply the oldest command of a person."""
+    command = case.command
+    if command is None:
+        raise ValueError("there is no command to obey")
+    said = f": {command.reason}" if command.reason else ""
+    entry = EntryDraft(
+        kind=EntryKind.PERSON,
+        text=f"{command.actor} {_SAYS[command.kind]}{said}",
+        facts={"command": command.kind.value, "reason": command.reason},
+        actor=command.actor,
+    )
+    change = _obey(case, command.kind, entry, now, terms)
+    attempt = case.attempt
+    if change.state in {IncidentState.TAKEN_OVER, IncidentState.CLOSED} and attempt and _holds(case, attempt):
+        change = change.model_copy(update={"verdict": AttemptVerdict(attempt_id=attempt.id)})
+    return change.model_copy(update={"command": command.id})
+
+
+_SAYS = {
+    CommandKind.ACKNOWLEDGE: "acknowledged it",
+    CommandKind.TAKE_OVER: "took over; automation is off",
+    CommandKind.HAND_BACK: "handed it back to automation",
+    CommandKind.CLOSE: "closed it",
+}
+
+
+def _obey(case: Case, kind: CommandKind, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    state = case.incident.state
+    match kind:
+        case CommandKind.ACKNOWLEDGE:
+            return stay(case, now, entry, acknowledged_by=entry.actor, acknowledged_at=now)
+        case CommandKind.TAKE_OVER if state is not IncidentState.CLOSED:
+            return Change(
+                state=IncidentState.TAKEN_OVER,
+                progress=case.incident.progress.model_copy(
+                    update={"hold": None, "verification": None, "taken_over_by": entry.actor}
+                ),
+                deadline=now + terms.taken_over_deadline,
+                due_at=now,
+                entries=(entry,),
+            )
+        case CommandKind.HAND_BACK if state is IncidentState.TAKEN_OVER:
+            return go_on(case, now, terms, f"{entry.actor} handed it back", entry, taken_over_by=None)
+        case CommandKind.CLOSE if state is not IncidentState.CLOSED:
+            return closed(case, f"closed by {entry.actor}", entry, quiet=False)
+        case _:
+            text = f"{entry.text}, which changes nothing: the incident is {state.value.replace('_', ' ')}"
+            return stay(case, now if state.live else None, entry.model_copy(update={"text": text}))
+
+
+def _holds(case: Case, attempt: Attempt) -> bool:
+    """Whether a running verification keeps the claim of this attempt."""
+    running = case.incident.progress.verification
+    return running is not None and running.attempt_id == attempt.id

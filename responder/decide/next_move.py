@@ -1,0 +1,218 @@
+"""`next_move`: the only place that decides what happens to an incident.
+
+One function for each state, each total: it names the move, and `Wait` names until when. It is called only
+when an incident is due or was woken; it reads nothing but its arguments.
+"""
+
+from datetime import datetime
+from typing import assert_never
+
+from responder.decide import changes
+from responder.decide.case import (
+    Apply,
+    Case,
+    Change,
+    Check,
+    CloseBySource,
+    GatherEvidence,
+    Move,
+    Recheck,
+    Settle,
+    TakeBack,
+    TakeStep,
+    Terms,
+    Wait,
+)
+from responder.decide.verify import stable
+from responder.model.attempt import Outcome
+from responder.model.duration import format_duration
+from responder.model.incident import IncidentState
+
+
+def next_move(case: Case, now: datetime, terms: Terms) -> Move:
+    """What happens to this incident now."""
+    state = case.incident.state
+    if state is IncidentState.REMEDIATING:
+        return _remediating(case, now, terms)  # an effect may be running: nothing comes before its outcome
+    if state is not IncidentState.PENDING and (first := _told_first(case, now, terms)):
+        return first
+    match state:
+        case IncidentState.PENDING:
+            return _pending(case, now, terms)
+        case IncidentState.OPEN:
+            return _open(case, now, terms)
+        case IncidentState.VERIFYING:
+            return _verifying(case, now)
+        case IncidentState.AWAITING_APPROVAL:
+            return _awaiting_approval(case, now, terms)
+        case IncidentState.HELD:
+            return _held(case, now, terms)
+        case IncidentState.SUPPRESSED:
+            return _suppressed(case, now, terms)
+        case IncidentState.TAKEN_OVER:
+            return _taken_over(case, now, terms)
+        case IncidentState.ESCALATED:
+            return _escalated(case, now, terms)
+        case IncidentState.RESOLVED:
+            return _resolved(case, now, terms)
+        case IncidentState.RECORDED:
+            return _recorded(case, now, terms)
+        case IncidentState.CLOSED:
+            return Wait(until=None)
+        case _:
+            assert_never(state)
+
+
+def _told_first(case: Case, now: datetime, terms: Terms) -> Move | None:
+    """A person's word, evidence and news of members come before anything else."""
+    if case.command is not None:
+        return Apply(change=changes.obeyed(case, now, terms))
+    if case.incident.state is IncidentState.CLOSED:
+        return None
+    if case.findings:
+        return Apply(change=changes.findings_told(case, now))
+    told = case.incident.progress
+    if (told.told_members, told.told_firing) != (case.members.total, case.members.firing):
+        return Apply(change=changes.members_changed(case, now))
+    return None
+
+
+def _pending(case: Case, now: datetime, terms: Terms) -> Move:
+    deadline = case.incident.deadline
+    if case.members.firing == 0:
+        return Apply(change=changes.closed(case, "it ended before `for` was over"))
+    if deadline is not None and now < deadline:
+        return Wait(until=deadline)
+    return Apply(change=changes.opened(case, now, terms))
+
+
+def _open(case: Case, now: datetime, terms: Terms) -> Move:
+    incident, rule, progress = case.incident, case.rule, case.incident.progress
+    if progress.take_back is not None:
+        owed = case.attempt
+        if owed is not None and owed.id == progress.take_back:
+            return TakeBack(attempt=owed)
+        return Apply(
+            change=changes.escalated(case, now, "an undo is owed for an attempt that is gone", terms)
+        )
+    if case.members.firing == 0:
+        return Apply(change=changes.resolved(case, now, "no alert of it fires any more", terms))
+    if incident.deadline is not None and now >= incident.deadline:
+        since = format_duration(now - incident.state_since)
+        return Apply(change=changes.escalated(case, now, f"open for {since} without a result", terms))
+    if rule.evidence and not progress.evidence_started:
+        return GatherEvidence()
+    if progress.step < len(rule.steps):
+        return TakeStep(index=progress.step)
+    return Apply(change=_ladder_over(case, now, terms))
+
+
+def _ladder_over(case: Case, now: datetime, terms: Terms) -> Change:
+    if case.rule.changing and not case.incident.progress.shadow:
+        return changes.escalated(case, now, "no step of the ladder is left, and it still fires", terms)
+    if case.rule.escalate:
+        return changes.escalated(case, now, "the rule asks for a person", terms)
+    if case.rule.changing:
+        why = "in shadow every step would have been passed over; nothing was done"
+        return changes.recorded(case, now, why, terms, shadow=True)
+    return changes.recorded(case, now, "evidence only: the rule has no step that changes anything", terms)
+
+
+def _remediating(case: Case, now: datetime, terms: Terms) -> Move:
+    """Seen here only after a crash: the owner that started the attempt holds the lease until its outcome."""
+    attempt = case.attempt
+    if attempt is None or attempt.outcome is not Outcome.STARTED:
+        reason = "an attempt was said to run, but the ledger has none"
+        return Apply(change=changes.escalated(case, now, reason, terms))
+    return Settle(attempt=attempt)
+
+
+def _verifying(case: Case, now: datetime) -> Move:
+    running = case.incident.progress.verification
+    if running is not None and stable(case, running, now) and case.members.firing > 0:
+        return CloseBySource()
+    return Check()
+
+
+def _awaiting_approval(case: Case, now: datetime, terms: Terms) -> Move:
+    deadline = case.incident.deadline
+    if case.members.firing == 0:
+        return Apply(change=changes.resolved(case, now, "it ended before a person answered", terms))
+    if deadline is None or now >= deadline:
+        return Apply(change=changes.escalated(case, now, "nobody answered the question in time", terms))
+    return Wait(until=deadline)
+
+
+def _held(case: Case, now: datetime, terms: Terms) -> Move:
+    hold = case.incident.progress.hold
+    if case.members.firing == 0:
+        return Apply(change=changes.resolved(case, now, "it ended while it was held", terms))
+    if hold is None:
+        return Apply(change=changes.go_on(case, now, terms, "nothing holds it any more"))
+    if now >= hold.deadline:
+        held = format_duration(now - hold.since)
+        return Apply(
+            change=changes.escalated(case, now, f"held for {held} by {hold.guard}: {hold.reason}", terms)
+        )
+    if now >= hold.until:
+        return TakeStep(index=case.incident.progress.step)
+    return Wait(until=hold.until)
+
+
+def _suppressed(case: Case, now: datetime, terms: Terms) -> Move:
+    deadline = case.incident.deadline
+    if case.members.firing == 0:
+        return Apply(change=changes.resolved(case, now, "it ended while it was suppressed", terms))
+    if deadline is None or now >= deadline:
+        return Apply(change=changes.go_on(case, now, terms, "suppressed for long enough: judged anew"))
+    return Recheck()
+
+
+def _taken_over(case: Case, now: datetime, terms: Terms) -> Move:
+    deadline = case.incident.deadline
+    if case.members.firing == 0:
+        who = case.incident.progress.taken_over_by or "a person"
+        return Apply(change=changes.resolved(case, now, f"recovered in the hands of {who}", terms))
+    if deadline is None or now >= deadline:
+        return Apply(change=changes.reminded(case, now, terms))
+    return Wait(until=deadline)
+
+
+def _escalated(case: Case, now: datetime, terms: Terms) -> Move:
+    progress, deadline = case.incident.progress, case.incident.deadline
+    if case.members.firing == 0:
+        return Apply(change=changes.resolved(case, now, "the alert ended", terms))
+    if case.members.total > progress.covered_members:
+        return Apply(change=_news(case, now, terms))
+    if deadline is None or now >= deadline:
+        reason = progress.escalation_reason or "it still fires"
+        return Apply(change=changes.escalated(case, now, reason, terms, again=True))
+    return Wait(until=deadline)
+
+
+def _news(case: Case, now: datetime, terms: Terms) -> Change:
+    """An alert joined after the ladder ended: the acknowledgement is withdrawn, the next step is taken."""
+    withdrawn = {"acknowledged_by": None, "acknowledged_at": None, "covered_members": case.members.total}
+    if case.incident.progress.step < len(case.rule.steps):
+        return changes.go_on(case, now, terms, "a further alert joined", **withdrawn)
+    return changes.escalated(case, now, "a further alert joined, and no step is left", terms)
+
+
+def _resolved(case: Case, now: datetime, terms: Terms) -> Move:
+    deadline = case.incident.deadline
+    if case.members.firing > 0:
+        return Apply(change=changes.reopened(case, now, terms))
+    if deadline is None or now >= deadline:
+        return Apply(change=changes.closed(case, "it stayed resolved"))
+    return Wait(until=deadline)
+
+
+def _recorded(case: Case, now: datetime, terms: Terms) -> Move:
+    deadline = case.incident.deadline
+    if case.members.firing > 0 and case.members.total > case.incident.progress.covered_members:
+        return Apply(change=changes.reopened(case, now, terms))
+    if deadline is not None and now < deadline:
+        return Wait(until=deadline)
+    if case.members.firing > 0:
+        return Wait(until=now + terms.recorded_for)
+    return Apply(change=changes.closed(case, "recorded, and it ended"))

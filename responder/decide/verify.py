@@ -1,0 +1,132 @@
+"""Verification: whether what was done helped.
+
+Recovered needs everything that `verify` names, without a break, for `stable_for`: the source says resolved
+and every probe answers as expected. An empty answer is no data, and no data is not recovery. Where an API is
+configured, its word is needed; only where there is none does the webhook's word count.
+"""
+
+from datetime import datetime, timedelta
+
+from responder.decide.case import AttemptVerdict, Case, Change, Reading, Terms
+from responder.decide.changes import escalated, go_on, resolved, stay
+from responder.model.attempt import Verdict
+from responder.model.duration import format_duration
+from responder.model.incident import Verification
+from responder.model.rule import Undo
+from responder.model.timeline import EntryDraft, EntryKind
+
+
+def assess(case: Case, reading: Reading, now: datetime, terms: Terms) -> Change:
+    """What one reading means for a running verification."""
+    running = case.incident.progress.verification
+    if running is None:
+        return escalated(case, now, "a verification was to be read that never began", terms)
+    good, no_data, text = _weigh(case, reading)
+    running = running.model_copy(
+        update={"good_since": (running.good_since or now) if good else None, "no_data": no_data}
+    )
+    if stable(case, running, now) and case.members.firing == 0:
+        return _recovered(case, running, text, now, terms)
+    if now >= running.deadline and not good:
+        return _failed(case, running, text, now, terms)
+    if now >= running.deadline + _stable_for(case):
+        return _failed(case, running, "it was good for too short a time", now, terms)
+    entry = _entry(None, text)
+    told = running.last == text
+    return stay(
+        case,
+        _next_look(running, now, terms, _stable_for(case)),
+        *(() if told else (entry,)),
+        verification=running.model_copy(update={"last": text}),
+    )
+
+
+def stable(case: Case, running: Verification, now: datetime) -> bool:
+    """Whether everything has held long enough."""
+    return running.good_since is not None and now >= running.good_since + _stable_for(case)
+
+
+def _stable_for(case: Case) -> timedelta:
+    return case.rule.verify.stable_for if case.rule.verify is not None else timedelta(0)
+
+
+def _next_look(running: Verification, now: datetime, terms: Terms, stable_for: timedelta) -> datetime:
+    times = [now + terms.verify_every]
+    if running.good_since is not None:
+        times.append(running.good_since + stable_for)
+    if running.deadline > now:
+        times.append(running.deadline)
+    return max(now, min(times))
+
+
+def _weigh(case: Case, reading: Reading) -> tuple[bool, str | None, str]:
+    """Good or not; what could not be answered, where nothing is known to be bad; the reading in words."""
+    alert, alert_text = _alert_holds(case, reading)
+    holds = [alert, *(probe.holds for probe in reading.probes)]
+    text = "; ".join([alert_text, *(probe.text for probe in reading.probes)])
+    if all(holds):
+        return True, None, text
+    unknown = None not in holds or False in holds
+    return False, None if unknown else text, text
+
+
+def _alert_holds(case: Case, reading: Reading) -> tuple[bool | None, str]:
+    view, firing = reading.source, case.members.firing
+    if not view.configured:
+        word = "the alert ended" if firing == 0 else "the alert still fires"
+        return firing == 0, f"{word} (as notified)"
+    if view.problem is not None:
+        return None, f"the source does not say whether the alert ended: {view.problem}"
+    if view.firing or view.suppressed:
+        return False, "the source says that the alert still fires"
+    return True, "the source says that the alert ended"
+
+
+def _recovered(case: Case, running: Verification, text: str, now: datetime, terms: Terms) -> Change:
+    held = format_duration(_stable_for(case))
+    change = resolved(case, now, f"recovered, stable for {held}", terms, _entry(Verdict.RECOVERED, text))
+    return _with_verdict(change, running, Verdict.RECOVERED)
+
+
+def _failed(case: Case, running: Verification, text: str, now: datetime, terms: Terms) -> Change:
+    if running.no_data is not None:
+        entry = _entry(Verdict.NO_DATA, text)
+        reason = f"nobody can say whether it recovered: {running.no_data}"
+        return _with_verdict(escalated(case, now, reason, terms, entry), running, Verdict.NO_DATA)
+    entry = _entry(Verdict.NOT_RECOVERED, text)
+    why = f"not recovered in time: {text}"
+    attempt = case.attempt
+    if (
+        attempt is not None
+        and attempt.id == running.attempt_id
+        and _undo_of(case, attempt.step) is not Undo.NEVER
+    ):
+        # The claim stays until the undo is over: its verdict is written then.
+        return go_on(case, now, terms, why, entry, verification=None, take_back=attempt.id)
+    change = go_on(case, now, terms, why, entry, verification=None)
+    return _with_verdict(change, running, Verdict.NOT_RECOVERED)
+
+
+def _undo_of(case: Case, step: int) -> Undo:
+    return case.rule.steps[step].undo if step < len(case.rule.steps) else Undo.NEVER
+
+
+def _with_verdict(change: Change, running: Verification, verdict: Verdict) -> Change:
+    if running.attempt_id is None:
+        return change
+    return change.model_copy(
+        update={"verdict": AttemptVerdict(attempt_id=running.attempt_id, verdict=verdict)}
+    )
+
+
+def _entry(verdict: Verdict | None, text: str) -> EntryDraft:
+    words = {
+        None: "not yet",
+        Verdict.RECOVERED: "recovered",
+        Verdict.NOT_RECOVERED: "not recovered",
+        Verdict.NO_DATA: "no data",
+    }
+    facts = {"verdict": verdict.value if verdict else None, "reading": text}
+    return EntryDraft(
+        kind=EntryKind.VERIFICATION, text=f"Verification, {words[verdict]}: {text}", facts=facts
+    )
