@@ -66,7 +66,7 @@ parts: ## install the Debian packages that test-real needs, where one is missing
 	fi
 
 constraints: ## pin anew what pyproject.toml asks for (needs uv on the path)
-	sed -n '/^#/p;/^$$/q' constraints.txt > constraints.txt.new
+	grep '^#' constraints.txt > constraints.txt.new
 	echo 'setuptools>=77' | uv pip compile --quiet --upgrade --all-extras --universal --python-version 3.11 \
 	  --generate-hashes --no-annotate --no-header --no-emit-index-url --no-emit-find-links \
 	  pyproject.toml - >> constraints.txt.new
