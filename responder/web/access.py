@@ -1,0 +1,145 @@
+"""Who may speak to the listener: the Host and Origin checks, bearer tokens and basic auth.
+
+A listener on loopback without a token still has two strangers to fear: a web page that the operator visits
+(it sends an Origin) and one whose name was rebound to this machine (it sends that name as Host).
+"""
+
+import binascii
+import hmac
+import ipaddress
+from base64 import b64decode
+from urllib.parse import urlsplit
+
+from aiohttp import hdrs, web
+from aiohttp.typedefs import Handler, Middleware
+from pydantic import SecretStr
+
+from responder.web.answers import RequestError
+from responder.web.api import WebhookSource
+from responder.web.settings import WebSettings
+
+MACHINE_PREFIX = "/api/v1/webhooks/"
+PEOPLE_PREFIX = "/api/"
+
+
+def check_host(settings: WebSettings) -> Middleware:
+    """Refuse a Host that is neither an address nor a name that the operator allowed."""
+    names = {"localhost", settings.listen.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
+
+    @web.middleware
+    async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        host = _host_name(request.headers.get(hdrs.HOST, ""))
+        if host is None or not (host in names or _is_address(host)):
+            raise RequestError(
+                421,
+                f"this listener is not known as {host!r}",
+                field="Host",
+                mend="add the name to web.allowed_hosts",
+            )
+        return await handler(request)
+
+    return checked
+
+
+@web.middleware
+async def check_origin(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Refuse what a web page of somebody else sends; to machine routes, what any web page sends."""
+    origin = request.headers.get(hdrs.ORIGIN)
+    site = request.headers.get("Sec-Fetch-Site", "none")
+    if request.path.startswith(MACHINE_PREFIX):
+        strange = origin is not None
+    else:
+        strange = site not in {"none", "same-origin"} or not _same_origin(origin, request)
+    if strange:
+        raise RequestError(403, "requests of web pages from elsewhere are refused", field="Origin")
+    return await handler(request)
+
+
+def check_api_token(token: SecretStr | None) -> Middleware:
+    """Ask people's routes for the bearer token, where one is configured."""
+
+    @web.middleware
+    async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
+        asked = request.path.startswith(PEOPLE_PREFIX) and not request.path.startswith(MACHINE_PREFIX)
+        if asked and token is not None and not _bears(request, token):
+            raise unauthorized("Bearer", "the API token is missing or wrong", "give web.api_token's value")
+        return await handler(request)
+
+    return checked
+
+
+def check_source(request: web.Request, source: WebhookSource) -> None:
+    """Refuse a delivery that does not prove to come from its source.
+
+    Raises:
+        RequestError: 401 with the scheme that is asked for.
+    """
+    if source.token is None and source.basic is None:
+        return
+    if source.token is not None and _bears(request, source.token):
+        return
+    if source.basic is not None and _is_user(request, *source.basic):
+        return
+    scheme = "Bearer" if source.token is not None else "Basic"
+    raise unauthorized(
+        scheme,
+        f"the credentials of source {source.name!r} are missing or wrong",
+        "set http_config.authorization (or basic_auth) in Alertmanager's webhook_configs",
+    )
+
+
+def unauthorized(scheme: str, error: str, mend: str) -> RequestError:
+    """A 401."""
+    headers: dict[str, str] = {hdrs.WWW_AUTHENTICATE: f'{scheme} realm="responder"'}
+    return RequestError(401, error, field=hdrs.AUTHORIZATION, mend=mend, headers=headers)
+
+
+def _host_name(header: str) -> str | None:
+    """The name in a Host header, without its port, in lower case; None where it is malformed."""
+    try:
+        return urlsplit(f"//{header}").hostname
+    except ValueError:
+        return None
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _same_origin(origin: str | None, request: web.Request) -> bool:
+    if origin is None:
+        return True
+    try:
+        return urlsplit(origin).netloc.lower() == request.headers.get(hdrs.HOST, "").lower()
+    except ValueError:
+        return False
+
+
+def _credentials(request: web.Request, scheme: str) -> str | None:
+    given, _, rest = request.headers.get(hdrs.AUTHORIZATION, "").partition(" ")
+    return rest.strip() if given.lower() == scheme else None
+
+
+def _bears(request: web.Request, token: SecretStr) -> bool:
+    given = _credentials(request, "bearer")
+    return given is not None and _equal(given, token.get_secret_value())
+
+
+def _is_user(request: web.Request, user: str, password: SecretStr) -> bool:
+    given = _credentials(request, "basic")
+    if given is None:
+        return False
+    try:
+        decoded = b64decode(given, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return hmac.compare_digest(decoded, f"{user}:{password.get_secret_value()}".encode())
+
+
+def _equal(given: str, secret: str) -> bool:
+    """Compare in constant time. Header bytes that are no UTF-8 arrive as surrogates and match nothing."""
+    return hmac.compare_digest(given.encode("utf-8", "surrogateescape"), secret.encode())

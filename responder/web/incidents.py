@@ -1,0 +1,171 @@
+"""The routes about incidents: list, show, review, verify, and the commands that people give them."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
+
+from aiohttp import web
+
+from responder.model.incident import Command, CommandKind, Incident
+from responder.ports import Dossier
+from responder.web.answers import COMMON_HEADERS, RequestError, answer
+from responder.web.api import Api, ReviewFormat
+from responder.web.bodies import read_as
+from responder.web.queries import asked_flag, asked_limit
+from responder.web.words import IncidentAct
+
+SEARCHED = 10_000
+"""Among so many newest incidents a prefix of an id is looked up."""
+_SHORTEST = 4
+_ID = re.compile(r"[0-9a-f-]{4,36}")
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
+_CONTENT_TYPES: Mapping[str, str] = {"md": "text/markdown", "json": "application/json", "html": "text/html"}
+_REVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
+
+
+class Incidents:
+    """What people see of incidents and do with them."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        one = "/api/v1/incidents/{id}"
+        return [
+            web.get("/api/v1/incidents", self.list),
+            web.get(one, self.show),
+            web.get(f"{one}/review", self.review),
+            web.get(f"{one}/verify", self.verify),
+            web.post(f"{one}/commands", self.command),
+        ]
+
+    async def list(self, request: web.Request) -> web.Response:
+        """The newest incidents first; `live=false` also the ended ones."""
+        live_only, limit = asked_flag(request, "live", default=True), asked_limit(request)
+        incidents = await self._api.desk.incidents(live_only=live_only, limit=limit)
+        return answer({"incidents": incidents, "now": await self._api.store.now()})
+
+    async def show(self, request: web.Request) -> web.Response:
+        """Everything about one incident."""
+        dossier = await self._dossier(request)
+        return answer({**dossier.model_dump(mode="json"), "now": await self._api.store.now()})
+
+    async def review(self, request: web.Request) -> web.Response:
+        """The post-incident document."""
+        form = _review_format(request)
+        text = self._api.review(await self._dossier(request), form)
+        headers = {**COMMON_HEADERS, "Content-Security-Policy": _REVIEW_POLICY}
+        return web.Response(text=text, content_type=_CONTENT_TYPES[form], charset="utf-8", headers=headers)
+
+    async def verify(self, request: web.Request) -> web.Response:
+        """Whether the timeline's chain holds."""
+        dossier = await self._dossier(request)
+        broken = await self._api.desk.chain_break(dossier.incident.id)
+        told = {"id": dossier.incident.id, "holds": broken is None, "broken": broken}
+        return answer({**told, "entries": len(dossier.entries)})
+
+    async def command(self, request: web.Request) -> web.Response:
+        """Give one command. The same Idempotency-Key again gives no second one.
+
+        202 where it was given, 200 where it had been given before, 409 where the key was used for another.
+        """
+        act = await read_as(request, IncidentAct)
+        if act.reason is None and act.kind is not CommandKind.ACKNOWLEDGE:
+            raise RequestError(400, f"{act.kind.value} needs a reason", field="reason")
+        dossier = await self._dossier(request)
+        command = Command(
+            id=_command_id(request, dossier.incident.id),
+            incident_id=dossier.incident.id,
+            kind=act.kind,
+            actor=act.actor,
+            reason=act.reason or "",
+            given_at=await self._api.store.now(),
+        )
+        given = await self._api.desk.give_command(command)
+        if not given:
+            _refuse_other(command, dossier.commands)
+        return answer({"command": command.id, "given": given}, 202 if given else 200)
+
+    async def _dossier(self, request: web.Request) -> Dossier:
+        wanted = request.match_info["id"].lower()
+        if not _ID.fullmatch(wanted):
+            raise RequestError(
+                400, "this is no id of an incident", field="id", mend=f"give at least {_SHORTEST} digits"
+            )
+        dossier = await self._api.desk.incident(await self._id(wanted))
+        if dossier is None:
+            raise _unknown(wanted)
+        return dossier
+
+    async def _id(self, wanted: str) -> UUID:
+        """The id itself, or the one incident whose id begins so."""
+        try:
+            return UUID(wanted)
+        except ValueError:
+            pass
+        incidents = await self._api.desk.incidents(live_only=False, limit=SEARCHED)
+        return _only([incident for incident in incidents if str(incident.id).startswith(wanted)], wanted)
+
+
+def _only(found: Sequence[Incident], wanted: str) -> UUID:
+    match found:
+        case [one]:
+            return one.id
+        case []:
+            raise _unknown(wanted)
+        case _:
+            named = ", ".join(f"{incident.id} ({incident.rule})" for incident in found[:5])
+            more = ", ..." if len(found) > len(found[:5]) else ""
+            raise RequestError(
+                409,
+                f"{len(found)} incidents begin with {wanted}: {named}{more}",
+                field="id",
+                mend="give more digits",
+            )
+
+
+def _unknown(wanted: str) -> RequestError:
+    return RequestError(
+        404, f"there is no incident {wanted}", field="id", mend="responder incidents list --all shows them"
+    )
+
+
+def _review_format(request: web.Request) -> ReviewFormat:
+    wanted = request.query.get("format", "md")
+    for form in get_args(ReviewFormat):
+        if wanted == form:
+            return form  # type: ignore[no-any-return]  # get_args is untyped; the literals are compared above
+    raise RequestError(
+        400, f"a review has no format {wanted!r}", field="format", mend="choose md, json or html"
+    )
+
+
+def _command_id(request: web.Request, incident_id: UUID) -> UUID:
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return uuid4()
+    if not _KEY.fullmatch(key):
+        raise RequestError(
+            400,
+            "the key has to be 1 to 200 printable characters",
+            field="Idempotency-Key",
+            mend="send a UUID",
+        )
+    return uuid5(NAMESPACE_OID, f"responder-command:{incident_id}:{key}")
+
+
+def _refuse_other(command: Command, known: tuple[Command, ...]) -> None:
+    """The same key with another content is a mistake of the client, not a repetition."""
+
+    def content(one: Command) -> Any:
+        return (one.kind, one.actor, one.reason)
+
+    if any(one.id == command.id and content(one) != content(command) for one in known):
+        raise RequestError(
+            409,
+            "this key was used for another command",
+            field="Idempotency-Key",
+            mend="send a new key for a new command",
+        )

@@ -1,0 +1,80 @@
+"""The routes about the whole service: the halt, held targets, dead letters, alerts that no rule took."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from responder.web.answers import RequestError, answer
+from responder.web.api import Api
+from responder.web.bodies import read_as
+from responder.web.queries import asked_limit
+from responder.web.words import Act, TargetRelease
+
+
+class Operations:
+    """What people see of the service and do with it."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.get("/api/v1/halt", self.show_halt),
+            web.post("/api/v1/halt", self.halt),
+            web.post("/api/v1/resume", self.resume),
+            web.get("/api/v1/targets", self.targets),
+            web.post("/api/v1/targets/release", self.release),
+            web.get("/api/v1/dead-letters", self.dead_letters),
+            web.get("/api/v1/alerts/unmatched", self.unmatched),
+        ]
+
+    async def show_halt(self, _request: web.Request) -> web.Response:
+        """Whether anything halts, and what."""
+        return answer(await self._halts())
+
+    async def halt(self, request: web.Request) -> web.Response:
+        """Set the flag that stops every replica."""
+        act = await read_as(request, Act)
+        await self._api.desk.halt(act.actor, act.reason)
+        return answer(await self._halts())
+
+    async def resume(self, request: web.Request) -> web.Response:
+        """Clear the flag, and name what still holds: a file is removed where it was made."""
+        act = await read_as(request, Act)
+        await self._api.desk.resume(act.actor, act.reason)
+        return answer(await self._halts())
+
+    async def targets(self, _request: web.Request) -> web.Response:
+        """Every held target, with who holds it."""
+        return answer({"targets": await self._api.desk.claims(), "now": await self._api.store.now()})
+
+    async def release(self, request: web.Request) -> web.Response:
+        """Release a quarantined target. A target that an attempt holds is released by its end alone."""
+        wanted = await read_as(request, TargetRelease)
+        if not await self._api.desk.release(wanted.target, wanted.actor, wanted.reason):
+            raise RequestError(
+                409,
+                f"{wanted.target} is not quarantined",
+                field="target",
+                mend="responder targets list shows what is",
+            )
+        return answer({"target": wanted.target, "released": True})
+
+    async def dead_letters(self, request: web.Request) -> web.Response:
+        """What could not be used, the newest first."""
+        return answer({"dead_letters": await self._api.desk.dead_letters(asked_limit(request))})
+
+    async def unmatched(self, request: web.Request) -> web.Response:
+        """Firing alerts that no rule took."""
+        return answer({"alerts": await self._api.desk.unmatched(asked_limit(request))})
+
+    async def _halts(self) -> dict[str, Any]:
+        holds = await self._holds()
+        return {"halted": bool(holds), "by": holds}
+
+    async def _holds(self) -> Sequence[dict[str, str]]:
+        """Flag and file, each with its reason: both must be gone."""
+        told = {"flag": await self._api.store.halted(), "file": self._api.halt_file()}
+        return [{"what": what, "reason": reason} for what, reason in told.items() if reason is not None]

@@ -1,0 +1,35 @@
+"""Reads query parameters, and says what is wrong with them."""
+
+from aiohttp import web
+
+from responder.web.answers import RequestError
+
+DEFAULT_LIMIT = 100
+LARGEST_LIMIT = 10_000
+_WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
+
+
+def asked_limit(request: web.Request) -> int:
+    """The `limit` of a list. Raises RequestError (400) where it is no number from 1 to 10,000."""
+    text = request.query.get("limit", str(DEFAULT_LIMIT))
+    if not (text.isascii() and text.isdigit() and len(text) < len("100000")):
+        raise _bad_limit(text)
+    if not 1 <= int(text) <= LARGEST_LIMIT:
+        raise _bad_limit(text)
+    return int(text)
+
+
+def asked_flag(request: web.Request, name: str, *, default: bool) -> bool:
+    """A yes or no. Raises RequestError (400) where it is neither."""
+    text = request.query.get(name)
+    if text is None:
+        return default
+    if text.lower() not in _WORDS:
+        raise RequestError(400, f"{text!r} is neither true nor false", field=name, mend="send true or false")
+    return _WORDS[text.lower()]
+
+
+def _bad_limit(text: str) -> RequestError:
+    return RequestError(
+        400, f"{text[:40]!r} is no limit", field="limit", mend=f"send a number from 1 to {LARGEST_LIMIT}"
+    )

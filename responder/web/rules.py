@@ -1,0 +1,97 @@
+"""The routes about rules: what is active, checking files, reloading, promoting."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from aiohttp import web
+
+from responder.model.rule import Rule, Rulebook
+from responder.web.answers import RequestError, answer
+from responder.web.api import Api, Mistake
+from responder.web.bodies import RULES_LIMIT, read_as
+from responder.web.words import RuleFiles, RulePromotion
+
+
+class Rules:
+    """What people see of the rulebook and do with it."""
+
+    def __init__(self, api: Api) -> None:
+        self._api = api
+
+    def routes(self) -> list[web.RouteDef]:
+        """The routes."""
+        return [
+            web.get("/api/v1/rules", self.list),
+            web.post("/api/v1/rules/check", self.check),
+            web.post("/api/v1/rules/reload", self.reload),
+            web.get("/api/v1/rules/{name}", self.show),
+            web.post("/api/v1/rules/{name}/promote", self.promote),
+        ]
+
+    async def list(self, _request: web.Request) -> web.Response:
+        """All active rules in the order in which they are tried."""
+        book = await self._book()
+        rules = [await self._line(rule) for rule in book.rules]
+        return answer({"rulebook": book.hash, "rules": rules})
+
+    async def show(self, request: web.Request) -> web.Response:
+        """One rule as it applies, with where its defaults came from."""
+        rule = await self._rule(request)
+        return answer({**await self._line(rule), "rule": self._api.describe_rule(rule)})
+
+    async def check(self, request: web.Request) -> web.Response:
+        """Check files without activating them. Mistakes in them are the answer, no error of the request."""
+        wanted = await read_as(request, RuleFiles, RULES_LIMIT)
+        return _mistakes(await self._api.rules.check(wanted.files), 200)
+
+    async def reload(self, _request: web.Request) -> web.Response:
+        """Read the files again and activate them; 409 with the mistakes, and the old ones stay."""
+        mistakes = await self._api.rules.reload()
+        return _mistakes(mistakes, 409 if mistakes else 200)
+
+    async def promote(self, request: web.Request) -> web.Response:
+        """Record how far the acting part of a rule may go."""
+        wanted = await read_as(request, RulePromotion)
+        rule = await self._rule(request)
+        if wanted.acting_hash not in {None, rule.acting_hash}:
+            raise RequestError(
+                409,
+                f"the acting part of {rule.name} is another by now",
+                field="acting_hash",
+                mend=f"read it again: responder rules show {rule.name}",
+            )
+        await self._api.desk.promote(rule.name, rule.acting_hash, wanted.level, wanted.actor, wanted.reason)
+        return answer(await self._line(rule))
+
+    async def _book(self) -> Rulebook:
+        book = await self._api.store.active_rulebook()
+        return book if book is not None else Rulebook(rules=())
+
+    async def _rule(self, request: web.Request) -> Rule:
+        name = request.match_info["name"]
+        rule = (await self._book()).rule(name)
+        if rule is None:
+            raise RequestError(
+                404, f"there is no rule {name!r}", field="name", mend="responder rules list shows them"
+            )
+        return rule
+
+    async def _line(self, rule: Rule) -> dict[str, Any]:
+        promoted = await self._api.store.promotion(rule.name, rule.acting_hash)
+        return {
+            "name": rule.name,
+            "match": [str(matcher) for matcher in rule.match],
+            "severity": " / ".join(dict.fromkeys(case.severity.value for case in rule.severity)),
+            "autonomy": rule.autonomy.word,
+            "promoted": promoted.word if promoted is not None else None,
+            "changing": rule.changing,
+            "steps": [step.action for step in rule.steps],
+            "acting_hash": rule.acting_hash,
+            "position": str(rule.position),
+            "owner": rule.owner,
+            "notes": rule.notes,
+        }
+
+
+def _mistakes(mistakes: Sequence[Mistake], status: int) -> web.Response:
+    return answer({"ok": not mistakes, "mistakes": mistakes}, status)

@@ -1,0 +1,27 @@
+"""Puts the routes and their checks together into one application."""
+
+from aiohttp import web
+
+from responder.web import access
+from responder.web.answers import errors_as_json
+from responder.web.api import Api
+from responder.web.health import Health
+from responder.web.incidents import Incidents
+from responder.web.operations import Operations
+from responder.web.rules import Rules
+from responder.web.webhooks import Webhooks
+
+
+def build(api: Api) -> web.Application:
+    """The application. Bodies are limited where they are read, each route by its own limit."""
+    app = web.Application(
+        middlewares=[
+            errors_as_json,
+            access.check_host(api.settings),
+            access.check_origin,
+            access.check_api_token(api.settings.api_token),
+        ]
+    )
+    for routes in (Webhooks(api), Incidents(api), Operations(api), Rules(api), Health(api)):
+        app.add_routes(routes.routes())
+    return app

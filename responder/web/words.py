@@ -1,0 +1,72 @@
+"""What people send: the bodies of their requests, checked before anything else sees them."""
+
+from typing import Annotated
+
+from pydantic import AfterValidator, StringConstraints
+
+from responder.model.autonomy import AutonomyWord
+from responder.model.base import Frozen
+from responder.model.incident import CommandKind
+
+
+def _printable(text: str) -> str:
+    """PostgreSQL refuses NUL, terminals obey escape sequences: neither has a place in a reason."""
+    if any(not (char.isprintable() or char in "\n\t") for char in text):
+        raise ValueError("control characters are not allowed")
+    return text
+
+
+Sentence = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=2000),
+    AfterValidator(_printable),
+]
+"""A reason that a person gives."""
+
+Name = Annotated[
+    str,
+    StringConstraints(strip_whitespace=True, min_length=1, max_length=200),
+    AfterValidator(_printable),
+]
+"""A person, a rule, a target."""
+
+
+class Act(Frozen):
+    """Who does it and why."""
+
+    actor: Name
+    reason: Sentence
+
+
+class IncidentAct(Frozen):
+    """A command to one incident. An acknowledgement needs no reason."""
+
+    kind: CommandKind
+    actor: Name
+    reason: Sentence | None = None
+
+
+class TargetRelease(Frozen):
+    """The release of a quarantined target."""
+
+    target: Name
+    actor: Name
+    reason: Sentence
+
+
+class RulePromotion(Frozen):
+    """How far the acting part of a rule may go.
+
+    `acting_hash` is what the person has read: where the active rule has another by now, nothing is promoted.
+    """
+
+    level: AutonomyWord
+    actor: Name
+    reason: Sentence
+    acting_hash: Name | None = None
+
+
+class RuleFiles(Frozen):
+    """Rule files to check, by name."""
+
+    files: dict[Name, str]
