@@ -165,7 +165,6 @@ class NewIncident:
     key: Mapping[str, str]
     severity: Severity
     pending_for: timedelta
-    autonomy: Autonomy
     members: tuple[AlertKey, ...]
 
 
@@ -218,8 +217,12 @@ class Store(Protocol):
         """The intake transaction; commits at the end of the block, rolls back on an exception."""
         ...
 
-    async def alerts_to_refold(self, limit: int) -> Sequence[tuple[AlertKey, Mapping[str, str]]]:
-        """Contested alerts that are due for another look, with their labels."""
+    async def contested(self, limit: int) -> Sequence[AlertRecord]:
+        """Alerts whose firing waits for the source's word, the oldest contest first."""
+        ...
+
+    async def unmatched_open(self, limit: int) -> Sequence[tuple[AlertKey, Mapping[str, str], datetime]]:
+        """Open episodes that belong to no incident: key, labels, start."""
         ...
 
     # Ownership ---------------------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from responder.decide.case import (
     SourceView,
     Terms,
 )
-from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
+from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome, Verdict
 from responder.model.base import canonical_json
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
@@ -35,6 +35,15 @@ def stay(case: Case, due_at: datetime | None, *entries: EntryDraft, **progress: 
         due_at=due_at,
         entries=entries,
     )
+
+
+def failed(case: Case, now: datetime, terms: Terms, problem: str) -> Change:
+    """A move that could not be made: try again a little later, and escalate at the state's deadline."""
+    entry = EntryDraft(kind=EntryKind.ERROR, text=f"a move failed: {problem}", facts={"problem": problem})
+    incident = case.incident
+    if incident.deadline is not None and now >= incident.deadline:
+        return escalated(case, now, f"it cannot go on: {problem}", terms, entry)
+    return stay(case, now + terms.hold_every, entry)
 
 
 def go_on(case: Case, now: datetime, terms: Terms, why: str, *entries: EntryDraft, **progress: Any) -> Change:
@@ -293,6 +302,8 @@ def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, term
 def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     """An attempt has an outcome: verify what happened, quarantine what nobody knows."""
     entry = _effect(attempt, end)
+    if attempt.undo_of is not None and end.outcome in {Outcome.DONE, Outcome.NOT_DONE}:
+        return _taken_back(case, attempt, end, entry, now, terms)
     match end.outcome:
         case Outcome.DONE:
             change = verifying(case, now, terms, attempt, f"{attempt.action} ran; is it better?", entry)
@@ -306,8 +317,17 @@ def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: T
             return _quarantined(case, attempt, end, entry, now, terms)
 
 
+def _taken_back(
+    case: Case, attempt: Attempt, end: AttemptEnd, entry: EntryDraft, now: datetime, terms: Terms
+) -> Change:
+    change = undo_over(case, attempt, now, terms, f"{attempt.action} took the last attempt back", entry)
+    return change.model_copy(update={"end": end})
+
+
 def too_late(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     """The start window was over before the effect could start: nothing ran, the step is taken again."""
+    if attempt.undo_of is not None:
+        return _undo_failed(case, attempt, end, now, terms)
     change = go_on(
         case, now, terms, "the start window was over; nothing ran", _effect(attempt, end), step=attempt.step
     )
@@ -325,6 +345,8 @@ def settled(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms:
         return stay(case, over)
     if end.outcome is Outcome.NOT_DONE and not attempt.fenced:
         end = end.model_copy(update={"outcome": Outcome.UNKNOWN})
+    if end.outcome is Outcome.NOT_DONE and attempt.undo_of is not None:
+        return _undo_failed(case, attempt, end, now, terms)
     if end.outcome is Outcome.NOT_DONE:
         why = "the attempt that was cut off is proven not to have happened"
         change = go_on(case, now, terms, why, _effect(attempt, end), step=attempt.step)
@@ -398,6 +420,34 @@ def _quarantined(
     unknown = end.model_copy(update={"outcome": Outcome.UNKNOWN})
     quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
     return change.model_copy(update={"end": unknown, "quarantine": quarantine})
+
+
+# --- undo ---------------------------------------------------------------------------------------------
+
+
+def undo_over(
+    case: Case, attempt: Attempt, now: datetime, terms: Terms, why: str, *entries: EntryDraft
+) -> Change:
+    """What an attempt changed is taken back, or needs no taking back: its claim ends, the ladder goes on."""
+    change = go_on(case, now, terms, why, *entries, take_back=None)
+    verdict = AttemptVerdict(attempt_id=attempt.id, verdict=Verdict.NOT_RECOVERED)
+    return change.model_copy(update={"verdict": verdict})
+
+
+def undo_owed(
+    case: Case, attempt: Attempt, verdict: GuardVerdict, entry: EntryDraft, now: datetime, terms: Terms
+) -> Change:
+    """An undo that a guard does not let go becomes an escalation; the claim becomes a quarantine."""
+    reason = f"the undo of {attempt.action} on {attempt.target} is owed: {verdict.reason}"
+    change = escalated(case, now, reason, terms, entry)
+    return change.model_copy(update={"quarantine": Quarantine(attempt_id=attempt.id, reason=reason)})
+
+
+def _undo_failed(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+    reason = f"the undo by {attempt.action} on {attempt.target} did not happen"
+    change = escalated(case, now, reason, terms, _effect(attempt, end))
+    quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
+    return change.model_copy(update={"end": end, "quarantine": quarantine})
 
 
 # --- endings ------------------------------------------------------------------------------------------

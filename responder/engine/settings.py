@@ -18,7 +18,9 @@ def _parsed(value: Any) -> Any:
     if isinstance(value, str):
         return parse_matchers(value)
     if isinstance(value, list | tuple):
-        return tuple(m for item in value for m in (parse_matchers(item) if isinstance(item, str) else (item,)))
+        return tuple(
+            m for item in value for m in (parse_matchers(item) if isinstance(item, str) else (item,))
+        )
     return value
 
 

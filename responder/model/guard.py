@@ -75,3 +75,18 @@ class Judgement(Frozen):
     def shadow(self) -> bool:
         """Whether the go is one without effect."""
         return any(verdict.shadow for verdict in self.verdicts)
+
+    def for_undo(self) -> "Judgement":
+        """What remains for taking an attempt back: never less than halt, scope, claim, ground and floors."""
+        return Judgement(verdicts=tuple(v for v in self.verdicts if v.guard not in _SKIPPED_BY_UNDO))
+
+
+_SKIPPED_BY_UNDO = {
+    Guard.STILL_FIRING,
+    Guard.SUPPRESSED,
+    Guard.SOURCE,
+    Guard.TOO_OLD,
+    Guard.CONDITION,
+    Guard.COOLDOWN,
+    Guard.ATTEMPTS,
+}

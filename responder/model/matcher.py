@@ -9,6 +9,8 @@ import re2
 
 from responder.model.base import Frozen
 
+_RESERVED = frozenset("{}!=~,\\\"'`")
+
 
 class MatchOp(StrEnum):
     """How a matcher compares."""
@@ -40,9 +42,9 @@ class Matcher(Frozen):
                 return not _found(self.value, value)
 
     def __str__(self) -> str:
-        """The form that Alertmanager writes: name, operator, quoted value."""
-        escaped = self.value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-        return f'{self.name}{self.op.value}"{escaped}"'
+        """The form that Alertmanager writes: name (quoted where it must be), operator, quoted value."""
+        plain = self.name and not any(sign in _RESERVED or sign.isspace() for sign in self.name)
+        return f"{self.name if plain else _quoted(self.name)}{self.op.value}{_quoted(self.value)}"
 
 
 def all_match(matchers: tuple[Matcher, ...], labels: Mapping[str, str]) -> bool:
@@ -65,6 +67,11 @@ def compiled(pattern: str) -> Any:
         reason = error.args[0] if error.args else error
         text = reason.decode() if isinstance(reason, bytes) else str(reason)
         raise ValueError(f"{pattern!r} is no RE2 expression: {text}") from None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
 
 
 def _quiet() -> Any:

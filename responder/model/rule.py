@@ -1,5 +1,6 @@
 """A rule, checked and resolved: what the rulebook gives and the engine obeys. See docs/rules.md."""
 
+from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any
 
@@ -160,7 +161,7 @@ class Rule(Frozen):
         told = {"runbook_url", "owner", "notes", "position"}
         return digest(self.model_dump(mode="json", by_alias=True, exclude=told))
 
-    def severity_of(self, labels: dict[str, str]) -> Severity:
+    def severity_of(self, labels: Mapping[str, str]) -> Severity:
         """The severity for these labels; without a case that holds, the last line's."""
         for case in self.severity:
             if all(matcher.matches(labels) for matcher in case.when):

@@ -1,0 +1,208 @@
+"""Gathering: resolve the target, look at it, pin the elements, and collect what the guards judge by.
+
+Nothing here changes anything anywhere. What cannot be gathered becomes a fact, not an exception.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from pydantic import ValidationError
+
+from responder.decide.bind import bind_params, bindable
+from responder.decide.case import Case, Facts, ProbeReading, SourceView, Terms
+from responder.engine.halting import Halt
+from responder.engine.trust import Trust
+from responder.model.attempt import Claim, PastAttempt
+from responder.model.autonomy import Autonomy, Ceiling, effective
+from responder.model.errors import PermanentError, RefusedError, TemporaryError
+from responder.model.rule import Step
+from responder.model.target import Element, State, Target
+from responder.ports import Action, Actions, AlertState, Probes, Store
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a step acts, resolved and looked at just now."""
+
+    action: Action[Any, Any]
+    params: Any
+    target: Target
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One step as it was found: the facts for the guards, and where it would act.
+
+    `place` is None where the target could not be resolved or looked at: then no guard lets it go.
+    """
+
+    step: Step
+    facts: Facts
+    place: Place | None
+    elements: tuple[Element, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """What came of resolving and looking."""
+
+    target: Target | None = None
+    place: Place | None = None
+    elements: tuple[Element, ...] = ()
+    out_of_scope: str | None = None
+    problem: str | None = None
+    floor: str | None = None
+
+
+class Gather:
+    """Looks at the world for one step of one case."""
+
+    def __init__(
+        self,
+        store: Store,
+        actions: Actions,
+        probes: Probes,
+        alert_state: AlertState,
+        halt: Halt,
+        trust: Trust,
+        terms: Terms,
+    ) -> None:
+        self._store = store
+        self._actions = actions
+        self._probes = probes
+        self._alert_state = alert_state
+        self._halt = halt
+        self._trust = trust
+        self._terms = terms
+
+    async def step(self, case: Case, step: Step, now: datetime, *, undo_of: UUID | None = None) -> Seen:
+        """Resolve, look, pin, and collect the facts."""
+        ceilings = await self._trust.ceilings(case, step)
+        looks = effective(ceilings).level > Autonomy.OBSERVE or not step.kind.changing
+        look, source, condition = await asyncio.gather(
+            self._look(case, step, looks=looks),
+            self.source(case, fresh=True),
+            self._condition(case, step),
+        )
+        facts = await self._facts(case, step, now, look, ceilings, source, condition, undo_of)
+        return Seen(step, facts, look.place, look.elements)
+
+    async def source(self, case: Case, *, fresh: bool) -> SourceView:
+        """What the source's API says, with our time of asking."""
+        view = await self._alert_state.ask(case.members.sample, fresh=fresh)
+        return view.model_copy(update={"asked_at": await self._store.now()}) if view.configured else view
+
+    async def _condition(self, case: Case, step: Step) -> ProbeReading | None:
+        return await self._probes.ask(step.when, labels_of(case)) if step.when is not None else None
+
+    async def _look(self, case: Case, step: Step, *, looks: bool) -> _Look:
+        try:
+            action = self._actions.get(step.action)
+            params = action.Params.model_validate(bind_params(step.params, labels_of(case)))
+            target = _only(action.resolve(params))
+        except (RefusedError, PermanentError) as error:
+            return _Look(out_of_scope=str(error))
+        except ValidationError as error:
+            return _Look(out_of_scope=f"{step.action} does not take these parameters: {_first(error)}")
+        if not looks:
+            return _Look(target)
+        try:
+            async with asyncio.timeout(step.timeout.total_seconds()):
+                state = await action.look(params, target)
+        except TimeoutError:
+            return _Look(target, problem=f"{target.key} did not answer in time")
+        except TemporaryError as error:
+            return _Look(target, problem=f"{target.key} cannot be looked at: {error}")
+        except (RefusedError, PermanentError) as error:
+            return _Look(target, floor=str(error))
+        return _pinned(Place(action, params, target, state))
+
+    async def _facts(
+        self,
+        case: Case,
+        step: Step,
+        now: datetime,
+        look: _Look,
+        ceilings: tuple[Ceiling, ...],
+        source: SourceView,
+        condition: ProbeReading | None,
+        undo_of: UUID | None,
+    ) -> Facts:
+        key = look.target.key if look.target else None
+        state = look.place.state if look.place else None
+        history, claim = await self._ledger(case, key, now) if step.kind.changing else ((), None)
+        if claim is not None and claim.attempt_id == undo_of:
+            claim = None
+        return Facts(
+            now=now,
+            severity=case.incident.severity,
+            kind=step.kind,
+            action=step.action,
+            target=key,
+            out_of_scope=look.out_of_scope,
+            halted=await self._halt.reason(),
+            ceilings=ceilings,
+            own_ground=await self._store.ground(),
+            ground=state.ground if state else (),
+            opted_out=state.opted_out if state else None,
+            look_problem=look.problem,
+            firing=case.members.firing,
+            source=source,
+            newest_seen_at=case.members.newest_seen_at,
+            history=history,
+            limits=case.rule.limits,
+            claim=claim,
+            condition=condition,
+            floor=look.floor,
+            elements=len(look.elements),
+        )
+
+    async def _ledger(
+        self, case: Case, target: str | None, now: datetime
+    ) -> tuple[tuple[PastAttempt, ...], Claim | None]:
+        if target is None:
+            return (), None
+        since = now - max(case.rule.limits.per, case.rule.limits.cooldown)
+        history = await self._store.past_attempts(case.rule.name, target, since, case.incident)
+        return history, await self._store.claim(target)
+
+
+def labels_of(case: Case) -> Mapping[str, str]:
+    """What `$labels.x` may name in this incident."""
+    return bindable(case.rule, case.incident.key)
+
+
+def _only(targets: tuple[Target, ...]) -> Target:
+    match targets:
+        case [one]:
+            return one
+        case []:
+            raise RefusedError("the parameters lead to no target")
+        case several:
+            names = ", ".join(target.key for target in several)
+            raise RefusedError(f"the parameters lead to several targets: {names}")
+
+
+def _pinned(place: Place) -> _Look:
+    action = place.action
+    if not action.kind.changing:
+        return _Look(place.target, place)
+    elements = action.pin(place.params, place.state)
+    floor = action.refuse(place.params, place.state) or _too_many(elements, action.at_most(place.params))
+    return _Look(place.target, place, elements, floor=floor)
+
+
+def _too_many(elements: tuple[Element, ...], at_most: int) -> str | None:
+    if len(elements) <= at_most:
+        return None
+    return f"{len(elements)} elements were found, more than at_most {at_most}"
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

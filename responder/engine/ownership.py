@@ -1,0 +1,80 @@
+"""Being a worker: the heartbeat, and knowing when this process has been deposed.
+
+The gap that counts is this process's own (CLOCK_BOOTTIME: a paused or suspended process sees it). It is
+measured from before the last heartbeat that the database confirmed.
+"""
+
+import asyncio
+import os
+import socket
+import time
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import structlog
+
+from responder.model.errors import ResponderError
+from responder.ports import Store
+from responder.telemetry import Metrics
+
+_log = structlog.get_logger(__name__)
+
+
+class Ownership:
+    """This process's standing as a worker. After a gap it becomes a new worker with a new id."""
+
+    def __init__(self, store: Store, metrics: Metrics, lease_time: timedelta, every: timedelta) -> None:
+        self._store = store
+        self._metrics = metrics
+        self._lease_s = lease_time.total_seconds()
+        self._every_s = every.total_seconds()
+        self._confirmed = float("-inf")
+        self._stopping = False
+        self.worker_id: UUID = uuid4()
+
+    def stop(self) -> None:
+        """From now on no intent is committed by this process."""
+        self._stopping = True
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this process is about to end."""
+        return self._stopping
+
+    def alive(self) -> bool:
+        """Whether the last confirmed heartbeat is younger than the lease time."""
+        return _boottime() - self._confirmed < self._lease_s
+
+    async def begin(self) -> None:
+        """Become a worker."""
+        before = _boottime()
+        await self._store.register(self.worker_id, socket.gethostname(), ["worker", f"pid {os.getpid()}"])
+        self._confirmed = before
+
+    async def run(self) -> None:
+        """Renew the heartbeat until cancelled."""
+        while True:
+            await asyncio.sleep(self._every_s)
+            try:
+                await self._beat()
+            except ResponderError as error:
+                _log.warning("heartbeat failed", error=str(error))
+
+    async def _beat(self) -> None:
+        before = _boottime()
+        late = before - self._confirmed >= self._lease_s
+        if not late and await self._store.heartbeat(self.worker_id):
+            self._confirmed = before
+            return
+        self._metrics.worker_deposed.inc()
+        _log.warning("deposed: this process missed its heartbeat and starts anew", worker=str(self.worker_id))
+        self.worker_id = uuid4()
+        await self.begin()
+
+    async def end(self) -> None:
+        """Give everything up."""
+        await self._store.unregister(self.worker_id)
+
+
+def _boottime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -1,0 +1,279 @@
+"""`perform`: the only place that does what was decided, one Move at a time.
+
+A step goes the straight line: gather -> judge all guards -> commit the intent -> act -> outcome. Nothing is
+done to the world outside `_act`, and `_act` is reached only with a committed intent.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, assert_never
+from uuid import uuid4
+
+import structlog
+
+from responder.decide import changes
+from responder.decide.case import (
+    Apply,
+    AttemptEnd,
+    Case,
+    Change,
+    Check,
+    CloseBySource,
+    GatherEvidence,
+    IntentLost,
+    Move,
+    Reading,
+    Recheck,
+    Settle,
+    TakeBack,
+    TakeStep,
+    Terms,
+    Wait,
+)
+from responder.decide.guards import judge
+from responder.decide.verify import assess
+from responder.engine.evidence import Evidence
+from responder.engine.gather import Gather, Place, Seen, labels_of
+from responder.engine.ownership import Ownership
+from responder.model.alert import Alert, Delivery, Standing
+from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
+from responder.model.errors import DeposedError, ResponderError
+from responder.model.guard import Judgement, Ruling
+from responder.model.target import Element
+from responder.model.timeline import EntryDraft, EntryKind
+from responder.ports import Actions, Intake, Lease, Probes, Store
+from responder.telemetry import Metrics
+
+_log = structlog.get_logger(__name__)
+
+LOOK_AGAIN: None = None
+"""What `perform` answers when the world moved meanwhile: load the case anew and decide again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Perform:
+    """Carries out moves with the parts that it is given."""
+
+    store: Store
+    intake: Intake
+    actions: Actions
+    probes: Probes
+    gather: Gather
+    evidence: Evidence
+    ownership: Ownership
+    metrics: Metrics
+    terms: Terms
+    monotonic: Callable[[], float] = field(default=time.monotonic)
+
+    async def __call__(self, lease: Lease, case: Case, move: Move, now: datetime) -> Change | None:
+        """The change that follows from one move, or None to look again."""
+        match move:
+            case Wait(until=until):
+                return changes.stay(case, until)
+            case Apply(change=change):
+                return change
+            case GatherEvidence():
+                self.evidence.start(case)
+                return changes.evidence_started(case, now)
+            case TakeStep(index=index):
+                return await self._take_step(lease, case, index, now)
+            case Settle(attempt=attempt):
+                return await self._settle(case, attempt, now)
+            case Check():
+                return assess(case, await self._read(case), now, self.terms)
+            case TakeBack(attempt=attempt):
+                return await self._take_back(lease, case, attempt, now)
+            case Recheck():
+                view = await self.gather.source(case, fresh=False)
+                return changes.rechecked(case, view, now, self.terms)
+            case CloseBySource():
+                return await self._close_by_source(case, now)
+            case _:
+                assert_never(move)
+
+    # The straight line ---------------------------------------------------------------------------
+
+    async def _take_step(self, lease: Lease, case: Case, index: int, now: datetime) -> Change | None:
+        step = case.rule.steps[index]
+        seen = await self.gather.step(case, step, now)
+        if not step.kind.changing:
+            return changes.evidence_read(case, index, _evidence(seen), now)
+        judgement = self._judge(seen)
+        if not _may_act(judgement):
+            return changes.judged(case, index, seen.facts, judgement, self.terms)
+        told = changes.judged_entry(case, index, seen.facts, judgement)
+        if seen.place is None or not seen.elements:
+            return changes.nothing_to_do(case, index, told, now, self.terms)
+        intent = _intent(case, index, seen.place, seen, self.terms)
+        return await self._attempt(lease, case, seen.place, intent, told, now)
+
+    async def _attempt(
+        self, lease: Lease, case: Case, place: Place, intent: Intent, told: EntryDraft, now: datetime
+    ) -> Change | None:
+        if self.ownership.stopping:
+            return LOOK_AGAIN
+        latest = self.monotonic() + intent.start_window_s
+        change = changes.intended(case, intent, told, now, self.terms)
+        attempt = await self.store.commit_intent(lease, intent, change)
+        if isinstance(attempt, IntentLost):
+            return self._look_again(attempt)
+        end = await self._act(place, attempt, latest)
+        self.metrics.attempts.labels(action=attempt.action, outcome=end.outcome.value).inc()
+        case, ended_at = await self.store.load(lease), await self.store.now()
+        if all(result.detail == _TOO_LATE for result in end.results):
+            return changes.too_late(case, attempt, end, ended_at, self.terms)
+        return changes.ended(case, attempt, end, ended_at, self.terms)
+
+    async def _act(self, place: Place, attempt: Attempt, latest: float) -> AttemptEnd:
+        """The effects, one element after the other."""
+        results = tuple([await self._effect(place, attempt, element, latest) for element in attempt.elements])
+        after = await self._state_after(place, attempt)
+        outcome = changes.overall(results)
+        return AttemptEnd(attempt_id=attempt.id, outcome=outcome, results=results, state_after=after)
+
+    async def _effect(
+        self, place: Place, attempt: Attempt, element: Element, latest: float
+    ) -> ElementOutcome:
+        """One effect. It may start only within its window, and only while this process is a live owner."""
+        if self.monotonic() > latest or not self.ownership.alive():
+            return ElementOutcome(element=element.key, outcome=Outcome.NOT_DONE, detail=_TOO_LATE)
+        try:
+            async with asyncio.timeout(attempt.timeout_s):
+                return await place.action.run(place.target, element, place.params, place.state, attempt.id)
+        except Exception as error:  # noqa: BLE001 - whatever went wrong, the effect may have happened
+            _log.warning("effect without answer", action=attempt.action, error=type(error).__name__)
+            detail = f"no answer: {type(error).__name__}"
+            return ElementOutcome(element=element.key, outcome=Outcome.UNKNOWN, detail=detail)
+
+    async def _state_after(self, place: Place, attempt: Attempt) -> dict[str, Any] | None:
+        """A look for the review. Whatever goes wrong with it must not cost the outcome."""
+        try:
+            async with asyncio.timeout(attempt.timeout_s):
+                state = await place.action.look(place.params, place.target)
+        except Exception as error:  # noqa: BLE001 - see above
+            _log.info("no look after the effect", action=attempt.action, error=type(error).__name__)
+            return None
+        after: dict[str, Any] = state.model_dump(mode="json")
+        return after
+
+    def _look_again(self, lost: IntentLost) -> Change | None:
+        match lost:
+            case IntentLost.DEPOSED:
+                raise DeposedError("the lease was lost before the intent")
+            case IntentLost.HALTED | IntentLost.NOT_FIRING | IntentLost.CLAIMED:
+                return LOOK_AGAIN
+            case _:
+                assert_never(lost)
+
+    def _judge(self, seen: Seen) -> Judgement:
+        judgement = judge(seen.facts, self.terms)
+        for verdict in judgement.verdicts:
+            self.metrics.guard_verdicts.labels(
+                guard=verdict.guard.value, ruling=verdict.ruling.name.lower()
+            ).inc()
+        return judgement
+
+    # Around it -----------------------------------------------------------------------------------
+
+    async def _settle(self, case: Case, attempt: Attempt, now: datetime) -> Change:
+        """Ask the target whether an attempt without outcome happened. Whatever fails is unknown."""
+        try:
+            async with asyncio.timeout(attempt.timeout_s):
+                results = tuple(await self.actions.get(attempt.action).happened(attempt))
+        except (ResponderError, TimeoutError) as error:
+            detail = str(error) or "no answer in time"
+            results = tuple(
+                ElementOutcome(element=element.key, outcome=Outcome.UNKNOWN, detail=detail)
+                for element in attempt.elements
+            )
+        end = AttemptEnd(attempt_id=attempt.id, outcome=changes.overall(results), results=results)
+        return changes.settled(case, attempt, end, now, self.terms)
+
+    async def _read(self, case: Case) -> Reading:
+        verify = case.rule.verify
+        labels = labels_of(case)
+        probes = verify.probes if verify is not None else ()
+        source, *readings = await asyncio.gather(
+            self.gather.source(case, fresh=False), *(self.probes.ask(probe, labels) for probe in probes)
+        )
+        return Reading(source=source, probes=tuple(readings))
+
+    async def _take_back(self, lease: Lease, case: Case, attempt: Attempt, now: datetime) -> Change | None:
+        """The undo of an attempt: another step, judged by what no undo may skip."""
+        action = self.actions.get(attempt.action)
+        inverse = action.undo(action.Params.model_validate(attempt.params), attempt.state_before)
+        if inverse is None:
+            return changes.undo_over(case, attempt, now, self.terms, "there is nothing to take back")
+        given = case.rule.steps[attempt.step]
+        kind = self.actions.get(inverse.action).kind
+        step = given.model_copy(
+            update={"action": inverse.action, "params": dict(inverse.params), "kind": kind}
+        )
+        seen = await self.gather.step(case, step, now, undo_of=attempt.id)
+        judgement = judge(seen.facts, self.terms).for_undo()
+        told = changes.judged_entry(case, attempt.step, seen.facts, judgement)
+        if not _may_act(judgement):
+            return changes.undo_owed(case, attempt, judgement.strictest, told, now, self.terms)
+        if seen.place is None or not seen.elements:
+            return changes.undo_over(case, attempt, now, self.terms, "nothing was left to take back", told)
+        intent = _intent(case, attempt.step, seen.place, seen, self.terms)
+        intent = intent.model_copy(update={"undo_of": attempt.id})
+        return await self._attempt(lease, case, seen.place, intent, told, now)
+
+    async def _close_by_source(self, case: Case, now: datetime) -> Change | None:
+        """Journal the end that the source's API told and no notification brought."""
+        by_source: dict[str, list[Alert]] = {}
+        for member in case.members.sample:
+            if member.ends_at is None:
+                by_source.setdefault(member.source, []).append(
+                    Alert(
+                        fingerprint=member.fingerprint,
+                        labels=member.labels,
+                        annotations=member.annotations,
+                        standing=Standing.RESOLVED,
+                        starts_at=member.starts_at,
+                        ends_at=max(now, member.starts_at),
+                        generator_url=member.generator_url,
+                    )
+                )
+        for source, alerts in by_source.items():
+            await self.intake.take(Delivery(source=source, alerts=tuple(alerts)))
+        return LOOK_AGAIN
+
+
+_TOO_LATE = "the start window was over, or this process was deposed"
+
+
+def _may_act(judgement: Judgement) -> bool:
+    return judgement.strictest.ruling is Ruling.GO and not judgement.shadow
+
+
+def _intent(case: Case, index: int, place: Place, seen: Seen, terms: Terms) -> Intent:
+    return Intent(
+        attempt_id=uuid4(),
+        incident_id=case.incident.id,
+        rule=case.rule.name,
+        step=index,
+        action=place.action.name,
+        params=place.params.model_dump(mode="json"),
+        target=place.target.key,
+        elements=seen.elements,
+        state_before=place.state.model_dump(mode="json"),
+        start_window_s=terms.start_window.total_seconds(),
+        timeout_s=seen.step.timeout.total_seconds(),
+        fenced=place.action.fenced,
+    )
+
+
+def _evidence(seen: Seen) -> EntryDraft:
+    facts: dict[str, Any] = {"action": seen.step.action, "target": seen.facts.target}
+    if seen.place is None:
+        problem = seen.facts.out_of_scope or seen.facts.look_problem or seen.facts.floor or "nothing to see"
+        text = f"{seen.step.action}: {problem}"
+        return EntryDraft(kind=EntryKind.ERROR, text=text, facts={**facts, "summary": problem})
+    state = seen.place.state
+    told = {**facts, "summary": state.summary, "state": state.model_dump(mode="json")}
+    return EntryDraft(kind=EntryKind.EVIDENCE, text=f"{seen.step.action}: {state.summary}", facts=told)

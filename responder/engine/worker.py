@@ -1,0 +1,120 @@
+"""Workers: lease a due incident, decide, perform, record, and again until it has to wait."""
+
+import asyncio
+import random
+import time
+
+import structlog
+
+from responder.decide import changes
+from responder.decide.case import Case, Change, Terms
+from responder.decide.next_move import next_move
+from responder.engine.ownership import Ownership
+from responder.engine.perform import Perform
+from responder.model.errors import DeposedError, ResponderError, StoreAwayError
+from responder.ports import Lease, Notifier, Store
+from responder.telemetry import Metrics
+
+_log = structlog.get_logger(__name__)
+
+_MOVES_AT_ONCE = 50
+"""How many moves one lease may make before it is given up, so that no incident starves the others."""
+
+
+class Worker:
+    """Takes due incidents one at a time. Several run in one process."""
+
+    def __init__(
+        self,
+        store: Store,
+        ownership: Ownership,
+        perform: Perform,
+        notifier: Notifier,
+        metrics: Metrics,
+        terms: Terms,
+        wake: asyncio.Event,
+        poll_s: float,
+    ) -> None:
+        self._store = store
+        self._ownership = ownership
+        self._perform = perform
+        self._notifier = notifier
+        self._metrics = metrics
+        self._terms = terms
+        self._wake = wake
+        self._poll_s = poll_s
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Take nothing new; what is being done is finished."""
+        self._stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until stopped."""
+        while not self._stopping:
+            try:
+                worked = await self._once()
+            except StoreAwayError:
+                worked = False
+            except Exception:  # noqa: BLE001 - logged; one incident's fault must not end the worker
+                _log.exception("a worker failed and goes on")
+                worked = False
+            if not worked:
+                await self._rest()
+
+    async def _once(self) -> bool:
+        """Take one due incident as far as it goes now. False where none is due."""
+        if not self._ownership.alive():
+            return False
+        lease = await self._store.lease(self._ownership.worker_id)
+        if lease is None:
+            return False
+        try:
+            await self._work(lease)
+        except DeposedError:
+            _log.warning("deposed while working", incident=str(lease.incident_id))
+            return True
+        await self._store.give_up(lease)
+        return True
+
+    async def _work(self, lease: Lease) -> None:
+        for _ in range(_MOVES_AT_ONCE):
+            case = await self._store.load(lease)
+            due = case.incident.due_at
+            if self._stopping or due is None or due > await self._store.now():
+                return
+            began = time.monotonic()
+            await self._move(lease, case)
+            self._metrics.move_seconds.observe(time.monotonic() - began)
+
+    async def _move(self, lease: Lease, case: Case) -> None:
+        now = await self._store.now()
+        try:
+            change = await self._perform(lease, case, next_move(case, now, self._terms), now)
+        except (DeposedError, StoreAwayError):
+            raise
+        except Exception as error:  # noqa: BLE001 - logged and told in the timeline
+            _log.exception("a move failed", incident=str(lease.incident_id))
+            problem = str(error) if isinstance(error, ResponderError) else type(error).__name__
+            case, now = await self._store.load(lease), await self._store.now()
+            change = changes.failed(case, now, self._terms, problem)
+        if change is not None and await self._store.record(lease, case, change):
+            await self._tell(case, change)
+
+    async def _tell(self, case: Case, change: Change) -> None:
+        if change.verdict is not None and change.verdict.verdict is not None:
+            self._metrics.verifications.labels(verdict=change.verdict.verdict.value).inc()
+        for notice in change.notices:
+            if notice.level > 0:
+                self._metrics.escalations.labels(severity=case.incident.severity.value).inc()
+            await self._notifier.tell(case.incident, notice)
+
+    async def _rest(self) -> None:
+        """Until something wakes this process, or for the polling interval with jitter."""
+        self._wake.clear()
+        try:
+            async with asyncio.timeout(self._poll_s * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
+                await self._wake.wait()
+        except TimeoutError:
+            return
