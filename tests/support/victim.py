@@ -145,7 +145,9 @@ async def victim_on(server: PostgresServer) -> AsyncIterator[Victim]:
         await setup.close()
     async with AsyncExitStack() as stack:
         watch = await asyncpg.connect(
-            server.dsn(DATABASE), timeout=10, server_settings={"application_name": "test-watch"}
+            server.dsn(DATABASE),
+            timeout=10,
+            server_settings={"application_name": "test-watch", "log_statement": "none"},
         )
         stack.push_async_callback(watch.close)
         await watch.execute("create table orders (id int primary key, state text not null)")

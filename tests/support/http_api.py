@@ -1,0 +1,280 @@
+"""Stands in for the store behind the HTTP API, where a test is about requests and answers alone.
+
+These implement `ports.Intake`, `Desk` and the few questions of `Store` that the routes ask. What the store
+really does is proved in tests/store and by the tests over HTTP that use the real one.
+"""
+
+# ruff: noqa: D102 - the methods are those of the Protocols in ports.py, which say what they are
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+from uuid import UUID
+
+from aiohttp import web
+from pydantic import SecretStr
+
+from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, fingerprint
+from responder.model.attempt import Claim
+from responder.model.autonomy import Autonomy
+from responder.model.errors import PermanentError
+from responder.model.incident import Command, Incident, IncidentState, Members
+from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
+from responder.model.severity import Severity
+from responder.ports import Dossier, Store
+from responder.rulebook.mistake import Mistake
+from responder.telemetry import build_metrics
+from responder.web.api import Api, Part, ReviewFormat, WebhookSource
+from responder.web.server import runner
+from responder.web.settings import WebSettings
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+INCIDENT = UUID("019ab3c2-1111-7000-8000-000000000001")
+OTHER = UUID("019ab3c2-2222-7000-8000-000000000002")
+
+
+class PayloadError(PermanentError):
+    """As a decoder raises it: with the field."""
+
+    def __init__(self, message: str, field_name: str) -> None:
+        super().__init__(message)
+        self.field = field_name
+
+
+def decode(source: str) -> Any:
+    """A decoder that is small enough to read: `{"alerts": [labels, ...]}`; what is no mapping is rejected."""
+
+    def decoded(body: bytes) -> Delivery:
+        try:
+            alerts = list(json.loads(body)["alerts"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            raise PayloadError("alerts are missing", "alerts") from None
+        good = [labels for labels in alerts if isinstance(labels, dict)]
+        bad = [Rejected("labels are no object", str(item)) for item in alerts if not isinstance(item, dict)]
+        return Delivery(source=source, alerts=tuple(map(alert, good)), rejected=tuple(bad))
+
+    return decoded
+
+
+def alert(labels: dict[str, str]) -> Alert:
+    """A firing alert."""
+    return Alert(fingerprint(labels), labels, {}, Standing.FIRING, NOW)
+
+
+@dataclass
+class RememberingIntake:
+    """Remembers what it took; raises what it was told to."""
+
+    taken: list[Delivery] = field(default_factory=list)
+    problem: Exception | None = None
+
+    async def take(self, delivery: Delivery) -> Receipt:
+        if self.problem is not None:
+            raise self.problem
+        self.taken.append(delivery)
+        return Receipt(len(delivery.alerts), len(delivery.rejected))
+
+
+def incident(incident_id: UUID = INCIDENT, state: IncidentState = IncidentState.HELD) -> Incident:
+    """An incident that began five minutes ago."""
+    return Incident(
+        id=incident_id,
+        rule="RunawayQueries",
+        rulebook_hash="b" * 64,
+        key={"server": "orders"},
+        severity=Severity.P1,
+        state=state,
+        opened_at=NOW - timedelta(minutes=5),
+        state_since=NOW - timedelta(minutes=1),
+        deadline=NOW + timedelta(hours=1),
+        due_at=NOW,
+        epoch=1,
+    )
+
+
+@dataclass
+class RememberingDesk:
+    """Two incidents, one quarantined target, and everything that people did."""
+
+    commands: dict[UUID, Command] = field(default_factory=dict)
+    acts: list[tuple[str, ...]] = field(default_factory=list)
+    flag: str | None = None
+
+    async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
+        known = [incident(), incident(OTHER, IncidentState.CLOSED)]
+        return [one for one in known if one.state.live or not live_only][:limit]
+
+    async def incident(self, incident_id: UUID) -> Dossier | None:
+        known = {one.id: one for one in await self.incidents(live_only=False, limit=10)}
+        if incident_id not in known:
+            return None
+        commands = tuple(one for one in self.commands.values() if one.incident_id == incident_id)
+        members = Members(firing=1, total=1)
+        rule = RULE.model_dump(mode="json", by_alias=True)
+        return Dossier(
+            incident=known[incident_id],
+            rule=rule,
+            members=members,
+            attempts=(),
+            entries=(),
+            commands=commands,
+        )
+
+    async def chain_break(self, incident_id: UUID) -> str | None:
+        return None if incident_id == INCIDENT else "entry 2 is missing"
+
+    async def give_command(self, command: Command) -> bool:
+        new = command.id not in self.commands
+        self.commands.setdefault(command.id, command)
+        return new
+
+    async def halt(self, actor: str, reason: str) -> None:
+        self.flag = f"{actor}: {reason}"
+
+    async def resume(self, actor: str, reason: str) -> None:
+        self.acts.append(("resume", actor, reason))
+        self.flag = None
+
+    async def claims(self) -> Sequence[Claim]:
+        return [
+            Claim(
+                target="postgres/orders",
+                attempt_id=OTHER,
+                incident_id=INCIDENT,
+                rule="RunawayQueries",
+                since=NOW,
+                quarantined=True,
+                reason="nobody knows whether it happened",
+            )
+        ]
+
+    async def release(self, target: str, actor: str, reason: str) -> bool:
+        self.acts.append(("release", target, actor, reason))
+        return target == "postgres/orders"
+
+    async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
+        self.acts.append(("promote", rule, acting_hash, level.word, actor, reason))
+
+    async def dead_letters(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        return [{"id": 1, "source": "default", "reason": "no labels", "payload": "{}", "received_at": NOW}][
+            :limit
+        ]
+
+    async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        labels = {"alertname": "Nobody"}
+        one = {"source": "default", "fingerprint": "0" * 16, "labels": labels, "starts_at": NOW}
+        return [one][:limit]
+
+
+RULE = Rule.model_validate(
+    {
+        "name": "RunawayQueries",
+        "match": (),
+        "severity": (SeverityCase(severity=Severity.P1),),
+        "group_by": ("server",),
+        "for": "0s",
+        "autonomy": "auto",
+        "limits": Limits.model_validate({"attempts": 3, "per": "1h", "cooldown": "10m"}),
+        "position": Position(file="rules/postgres.yaml", line=3, column=5),
+    }
+)
+
+
+@dataclass
+class SmallStore:
+    """The questions of `ports.Store` that the routes ask."""
+
+    desk: RememberingDesk
+
+    async def now(self) -> datetime:
+        return NOW
+
+    async def halted(self) -> str | None:
+        return self.desk.flag
+
+    async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
+        given = [act for act in self.desk.acts if act[:3] == ("promote", rule, acting_hash)]
+        return Autonomy[given[-1][3].upper()] if given else None
+
+    async def active_rulebook(self) -> Rulebook:
+        return Rulebook(rules=(RULE,))
+
+
+class OneMistake:
+    """A rule desk that finds one mistake wherever the text contains `wrong`."""
+
+    def __init__(self, on_disk: str = "") -> None:
+        self.on_disk = on_disk
+
+    async def reload(self) -> Sequence[Mistake]:
+        return await self.check({"rules/a.yaml": self.on_disk})
+
+    async def check(self, files: Mapping[str, str]) -> Sequence[Mistake]:
+        return [
+            Mistake(Position(file=name, line=1, column=1), "this is wrong", "Write right")
+            for name, text in files.items()
+            if "wrong" in text
+        ]
+
+
+@dataclass
+class Served:
+    """A listening API and everything behind it."""
+
+    url: str
+    intake: RememberingIntake
+    desk: RememberingDesk
+    rules: OneMistake
+    parts: list[Part]
+    halt_files: list[str]
+    api: Api
+
+
+def _review(dossier: Dossier, form: ReviewFormat) -> str:
+    return f"{form}: {dossier.incident.rule}"
+
+
+@asynccontextmanager
+async def listening(settings: WebSettings | None = None, **source: Any) -> AsyncIterator[Served]:
+    """The API on a real port of loopback, with one source called `default`."""
+    intake, desk, rules = RememberingIntake(), RememberingDesk(), OneMistake()
+    parts: list[Part] = [Part(name="store", ready=True)]
+    files: list[str] = []
+    api = Api(
+        settings=settings or WebSettings(),
+        intake=intake,
+        desk=desk,
+        store=cast("Store", SmallStore(desk)),
+        sources={"default": WebhookSource("default", decode("default"), **source)},
+        metrics=build_metrics("0"),
+        rules=rules,
+        ready=lambda: _later(parts),
+        review=_review,
+        halt_file=lambda: files[-1] if files else None,
+        describe_rule=lambda rule: rule.model_dump(mode="json", by_alias=True),
+    )
+    async with serving(api) as url:
+        yield Served(url, intake, desk, rules, parts, files, api)
+
+
+async def _later(parts: list[Part]) -> list[Part]:
+    return parts
+
+
+@asynccontextmanager
+async def serving(api: Api) -> AsyncIterator[str]:
+    """The API on a real port of loopback; gives its URL."""
+    running = runner(api)
+    await running.setup()
+    try:
+        await web.TCPSite(running, "127.0.0.1", 0).start()
+        host, port = running.addresses[0][:2]
+        yield f"http://{host}:{port}"
+    finally:
+        await running.cleanup()
+
+
+TOKEN = SecretStr("an-api-token-of-tests")
