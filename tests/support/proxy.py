@@ -103,10 +103,9 @@ async def proxy_before(port: int, *, word: bytes = b"pg_terminate_backend") -> A
         task = asyncio.current_task()
         assert task is not None
         tasks.add(task)
-        try:
+        with suppress(asyncio.CancelledError):  # the end of the proxy is no error of a connection
             await _forward(proxy, port, reader, writer)
-        finally:
-            tasks.discard(task)
+        tasks.discard(task)
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
     proxy = Proxy(port=listener.sockets[0].getsockname()[1], word=word)
