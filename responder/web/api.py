@@ -10,6 +10,7 @@ from responder.model.alert import Delivery
 from responder.model.base import Frozen
 from responder.model.rule import Rule
 from responder.ports import Desk, Dossier, Intake, Store
+from responder.rulebook.mistake import Mistake
 from responder.telemetry import Metrics
 from responder.web.settings import WebSettings
 
@@ -23,16 +24,6 @@ class Part(Frozen):
     name: str
     ready: bool
     text: str = ""
-
-
-class Mistake(Frozen):
-    """One mistake in a rule file, with its place and its mend."""
-
-    file: str
-    line: int
-    column: int
-    text: str
-    mend: str = ""
 
 
 @dataclass(frozen=True, slots=True)

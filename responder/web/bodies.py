@@ -1,6 +1,7 @@
 """Reads what clients send, with a limit on everything: bytes, seconds, bytes of all together."""
 
 import asyncio
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -19,7 +20,10 @@ PEOPLE_LIMIT = 64 * 1024
 """Bytes of a person's request."""
 RULES_LIMIT = 8 * 1024 * 1024
 """Bytes of rule files sent for a check."""
-_ENCODINGS = {"", "identity", "gzip", "deflate"}
+_ENCODINGS = {"", "identity", "gzip"}
+_PIECE = 64 * 1024
+_GZIP_WINDOW = zlib.MAX_WBITS | 16
+"""zlib's way to say: with gzip's header and trailer."""
 
 
 class TooLargeError(Exception):
@@ -95,16 +99,57 @@ async def read(request: web.Request, limit: int, share: Share | None = None) -> 
         RequestError: 400 where it cannot be unpacked.
     """
     body = bytearray()
-    try:
-        async for piece in request.content.iter_any():
+    packed = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() == "gzip"
+    unpacking = Gunzip() if packed else Plain()
+    async for arrived in request.content.iter_any():
+        for piece in unpacking.pieces(arrived):
             if share is not None:
                 share.grow(len(piece))
             body += piece
             if len(body) > limit:
                 raise TooLargeError(limit, bytes(body[:1024]))
-    except web.RequestPayloadError as error:
-        raise RequestError(400, f"the body cannot be read: {error}", field="the body") from None
+    unpacking.end()
     return bytes(body)
+
+
+class Plain:
+    """A body that is not packed."""
+
+    def pieces(self, arrived: bytes) -> Iterator[bytes]:
+        """What arrived, as it is."""
+        yield arrived
+
+    def end(self) -> None:
+        """Any end is good."""
+
+
+class Gunzip:
+    """Unpacks gzip in small pieces, so that whoever reads can stop before it is too much."""
+
+    def __init__(self) -> None:
+        self._stream = zlib.decompressobj(_GZIP_WINDOW)
+
+    def pieces(self, arrived: bytes) -> Iterator[bytes]:
+        """What became of the bytes that arrived. Raises RequestError (400) where they are no gzip."""
+        rest = arrived
+        while rest:
+            try:
+                piece = self._stream.decompress(rest, _PIECE)
+            except zlib.error as error:
+                raise _broken_gzip(str(error)) from None
+            if self._stream.unused_data:
+                raise _broken_gzip("something follows its end")
+            yield piece
+            rest = self._stream.unconsumed_tail
+
+    def end(self) -> None:
+        """Raises RequestError (400) where the body ends before the gzip does."""
+        if not self._stream.eof:
+            raise _broken_gzip("it is cut off")
+
+
+def _broken_gzip(why: str) -> RequestError:
+    return RequestError(400, f"the body is broken gzip: {why}", field="the body", mend="send it unpacked")
 
 
 async def read_as(request: web.Request, model: type[M], limit: int = PEOPLE_LIMIT) -> M:

@@ -6,8 +6,9 @@ from typing import Any
 from aiohttp import web
 
 from responder.model.rule import Rule, Rulebook
+from responder.rulebook.mistake import Mistake
 from responder.web.answers import RequestError, answer
-from responder.web.api import Api, Mistake
+from responder.web.api import Api
 from responder.web.bodies import RULES_LIMIT, read_as
 from responder.web.words import RuleFiles, RulePromotion
 
@@ -94,4 +95,7 @@ class Rules:
 
 
 def _mistakes(mistakes: Sequence[Mistake], status: int) -> web.Response:
-    return answer({"ok": not mistakes, "mistakes": mistakes}, status)
+    told = [
+        {**mistake.position.model_dump(), "text": mistake.text, "mend": mistake.mend} for mistake in mistakes
+    ]
+    return answer({"ok": not mistakes, "mistakes": told}, status)

@@ -11,6 +11,18 @@ from responder.web.operations import Operations
 from responder.web.rules import Rules
 from responder.web.webhooks import Webhooks
 
+STOP_TIMEOUT = 15.0
+"""Seconds that open requests have to end when the listener stops: an intake commit fits in."""
+
+
+def runner(api: Api) -> web.AppRunner:
+    """The application, ready to be given a site. Use this rather than a runner of your own.
+
+    Bodies are unpacked by `bodies`, under its limits, and not by the server. Who has connected is not told
+    at each request: the metrics count them, and credentials can stand in an access log.
+    """
+    return web.AppRunner(build(api), access_log=None, auto_decompress=False, shutdown_timeout=STOP_TIMEOUT)
+
 
 def build(api: Api) -> web.Application:
     """The application. Bodies are limited where they are read, each route by its own limit."""
