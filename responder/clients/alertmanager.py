@@ -1,0 +1,216 @@
+"""Alertmanager's API v2, as 0.25 to 0.34 answer it: alerts, silences, receivers, status.
+
+Only what is asked of it here; unknown fields are ignored, so that a newer version is no error. What an answer
+means for an incident belongs to `sources`.
+"""
+
+import asyncio
+import re
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Annotated, Any, TypeVar
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
+
+from responder.clients.http import Access, HttpAnswer, HttpClient
+from responder.clients.wire import parse_time
+from responder.model.errors import TemporaryError
+
+_TIMEOUT = timedelta(seconds=3)
+_LARGE = 1024 * 1024
+_PLAIN = re.compile(r"[A-Za-z0-9_.:/-]+")
+_TOLD = 200
+T = TypeVar("T")
+
+
+def _time(value: Any) -> Any:
+    return parse_time(value) if isinstance(value, str) else value
+
+
+Time = Annotated[datetime | None, BeforeValidator(_time)]
+"""An RFC 3339 time in UTC; None for Go's zero time."""
+
+
+class _Wire(BaseModel):
+    """A part of an answer: frozen, and unknown keys are ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class AlertStatus(StrEnum):
+    """What Alertmanager's pipeline has made of an alert."""
+
+    UNPROCESSED = "unprocessed"
+    """Received, but not looked at yet."""
+    ACTIVE = "active"
+    SUPPRESSED = "suppressed"
+
+
+class _Status(_Wire):
+    state: AlertStatus
+    silenced_by: tuple[str, ...] | None = Field(default=(), alias="silencedBy")
+    inhibited_by: tuple[str, ...] | None = Field(default=(), alias="inhibitedBy")
+    muted_by: tuple[str, ...] | None = Field(default=(), alias="mutedBy")
+    """Since 0.28."""
+
+
+class _Receiver(_Wire):
+    name: str
+
+
+class KnownAlert(_Wire):
+    """One alert that an Alertmanager knows as not ended. `labels` are as it wrote them."""
+
+    fingerprint: str
+    labels: dict[str, str]
+    annotations: dict[str, str] = Field(default_factory=dict)
+    starts_at: Time = Field(alias="startsAt")
+    status: _Status
+
+    @property
+    def state(self) -> AlertStatus:
+        """Active, suppressed or not looked at yet."""
+        return self.status.state
+
+    @property
+    def suppressed_by(self) -> tuple[str, ...]:
+        """What suppresses it, in words: silences by id, inhibiting alerts by fingerprint."""
+        status = self.status
+        return (
+            *(f"silence {silence}" for silence in status.silenced_by or ()),
+            *(f"inhibition by alert {alert}" for alert in status.inhibited_by or ()),
+            *(f"time interval {interval}" for interval in status.muted_by or ()),
+        )
+
+
+class SilenceMatcher(_Wire):
+    """One condition of a silence, as the API writes it."""
+
+    name: str
+    value: str
+    is_regex: bool = Field(alias="isRegex")
+    is_equal: bool = Field(default=True, alias="isEqual")
+
+
+class _SilenceStatus(_Wire):
+    state: str
+
+
+class Silence(_Wire):
+    """One silence. `state` is active, pending or expired."""
+
+    id: str
+    matchers: tuple[SilenceMatcher, ...]
+    starts_at: Time = Field(alias="startsAt")
+    ends_at: Time = Field(alias="endsAt")
+    created_by: str = Field(default="", alias="createdBy")
+    comment: str = ""
+    status: _SilenceStatus
+
+    @property
+    def state(self) -> str:
+        """Active, pending or expired."""
+        return self.status.state
+
+
+class _Config(_Wire):
+    original: str = ""
+
+
+class _Version(_Wire):
+    version: str = ""
+
+
+class _StatusAnswer(_Wire):
+    uptime: Time
+    config: _Config = _Config()
+    version: _Version = Field(default=_Version(), alias="versionInfo")
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerStatus:
+    """What an Alertmanager says of itself.
+
+    `up_for` is measured on its own clock. `config` is its configuration as YAML, its secrets already hidden
+    by itself.
+    """
+
+    version: str
+    started_at: datetime
+    up_for: timedelta
+    config: str
+
+
+_ALERTS = TypeAdapter(tuple[KnownAlert, ...])
+_SILENCES = TypeAdapter(tuple[Silence, ...])
+_RECEIVERS = TypeAdapter(tuple[_Receiver, ...])
+_STATUS = TypeAdapter(_StatusAnswer)
+
+
+class Alertmanager:
+    """One Alertmanager, a single peer. Every method raises TemporaryError where it gives no usable answer."""
+
+    def __init__(self, url: str, access: Access | None = None, timeout: timedelta = _TIMEOUT) -> None:
+        self._http = HttpClient(url, access)
+        self._timeout = timeout
+        self.name = self._http.name
+
+    async def alerts(
+        self, receiver: str | None = None, alertname: str | None = None
+    ) -> tuple[KnownAlert, ...]:
+        """All alerts that have not ended, silenced and inhibited ones too.
+
+        `receiver` keeps those that are routed to the receiver of exactly that name. `alertname` keeps those
+        of that name, where it has no character that the versions' parsers read differently; otherwise all
+        come, so the caller looks for itself what it needs.
+        """
+        wanted = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
+        if receiver is not None:
+            wanted["receiver"] = re.escape(receiver)
+        if alertname is not None and _PLAIN.fullmatch(alertname):
+            wanted["filter"] = f'alertname="{alertname}"'
+        return await self._get("alerts", _ALERTS, wanted)
+
+    async def silences(self) -> tuple[Silence, ...]:
+        """All silences, expired ones too."""
+        return await self._get("silences", _SILENCES)
+
+    async def receivers(self) -> tuple[str, ...]:
+        """The names of the receivers of its configuration."""
+        return tuple(receiver.name for receiver in await self._get("receivers", _RECEIVERS))
+
+    async def status(self) -> AlertmanagerStatus:
+        """Its version, since when it is up, and its configuration."""
+        answer = await self._http.get("api/v2/status", {}, self._timeout)
+        status = await self._read(answer, _STATUS)
+        if status.uptime is None:
+            raise TemporaryError(f"{self.name} does not say since when it is up")
+        return AlertmanagerStatus(
+            version=status.version.version,
+            started_at=status.uptime,
+            up_for=answer.at - status.uptime,
+            config=status.config.original,
+        )
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.close()
+
+    async def _get(self, path: str, shape: TypeAdapter[T], params: dict[str, str] | None = None) -> T:
+        return await self._read(await self._http.get(f"api/v2/{path}", params or {}, self._timeout), shape)
+
+    async def _read(self, answer: HttpAnswer, shape: TypeAdapter[T]) -> T:
+        if not answer.ok:
+            said = answer.body[:_TOLD].decode(errors="replace").strip()
+            raise TemporaryError(f"{self.name} answered {answer.reason}{f': {said}' if said else ''}")
+        try:
+            if len(answer.body) > _LARGE:  # a storm's list would hold the event loop for too long
+                return await asyncio.to_thread(shape.validate_json, answer.body)
+            return shape.validate_json(answer.body)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_input=False)[0]
+            place = ".".join(str(part) for part in first["loc"]) or "the body"
+            raise TemporaryError(
+                f"{self.name} does not answer as Alertmanager's API v2: {place}: {first['msg']}"
+            ) from None

@@ -1,0 +1,231 @@
+"""Decoding what Alertmanager posts (webhook payload version 4) and what others post in the same shape.
+
+One bad alert never costs the others: it becomes a `Rejected` with its reason. Only what is no payload at all
+raises. Nothing here opens a connection; the size of a body is bounded by whoever read it.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Literal
+
+import pydantic_core
+import structlog
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from responder.clients.wire import EARLIEST, parse_time, storable
+from responder.model.alert import Alert, Delivery, Rejected, Standing
+from responder.model.errors import PermanentError
+from responder.sources.identity import Identity, identify
+from responder.sources.settings import SourceSettings
+
+LABELS_AT_MOST = 500
+LABEL_NAME_AT_MOST = 1024
+LABEL_VALUE_AT_MOST = 16 * 1024
+ANNOTATIONS_AT_MOST = 200
+ANNOTATION_AT_MOST = 32 * 1024
+GENERATOR_URL_AT_MOST = 8 * 1024
+PAYLOAD_AT_MOST = 64 * 1024
+"""Bounds in characters. Labels beyond theirs reject the alert, because a shortened label could lead an action
+to another target; texts for people are shortened."""
+
+_NESTING_AT_MOST = 100
+_SHORTENED = " [shortened by the responder]"
+_log = structlog.get_logger(__name__)
+
+
+class NotAPayloadError(PermanentError):
+    """The body is no delivery at all.
+
+    Attributes:
+        field: which field is wrong, dotted; empty where it is the body itself.
+    """
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
+
+
+class _Payload(BaseModel):
+    """The envelope. Its other fields (groupLabels, externalURL ...) only repeat what the alerts say."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    alerts: list[Any]
+    truncated: int = Field(default=0, alias="truncatedAlerts")
+
+
+class _PostedAlert(BaseModel):
+    """One alert as it is posted."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] | None = None
+    starts_at: str = Field(alias="startsAt")
+    ends_at: str | None = Field(default=None, alias="endsAt")
+    generator_url: str | None = Field(default=None, alias="generatorURL")
+    fingerprint: str | None = None
+
+
+def decoder(source: SourceSettings) -> Callable[[bytes], Delivery]:
+    """The decoder of one source, for whoever reads bodies."""
+
+    def of_this_source(body: bytes) -> Delivery:
+        return decode(source, body)
+
+    return of_this_source
+
+
+def decode(source: SourceSettings, body: bytes) -> Delivery:
+    """The delivery in a body.
+
+    Raises:
+        NotAPayloadError: it is no JSON, or not of this shape; names the field.
+    """
+    payload = _envelope(_parsed(body))
+    alerts: list[Alert] = []
+    rejected: list[Rejected] = []
+    differing = 0
+    for entry in payload.alerts:
+        try:
+            posted = _PostedAlert.model_validate(entry)
+            identity = _identity(posted, source.drop_labels)
+            alerts.append(_alert(posted, identity))
+        except ValidationError as error:
+            rejected.append(Rejected(_first(error), _kept(entry)))
+        except ValueError as error:
+            rejected.append(Rejected(str(error), _kept(entry)))
+        else:
+            differing += _differs(posted, identity, source.drop_labels)
+    if payload.truncated > 0:
+        rejected.append(_left_out(payload.truncated, source, len(payload.alerts)))
+    if differing:
+        _log.warning("fingerprints differ from the sender's", source=source.name, alerts=differing)
+    return Delivery(source=source.name, alerts=tuple(alerts), rejected=tuple(rejected))
+
+
+def _parsed(body: bytes) -> Any:
+    """The JSON of a body. The fast parser refuses lone surrogates; the slow path mends them."""
+    try:
+        return pydantic_core.from_json(body, allow_inf_nan=False)
+    except ValueError:
+        pass
+    try:
+        return _mended(json.loads(body.decode(), parse_constant=_no_number), 0)
+    except UnicodeDecodeError:
+        raise NotAPayloadError("the body is not UTF-8") from None
+    except RecursionError:
+        raise NotAPayloadError("the body is nested too deeply") from None
+    except ValueError as error:
+        raise NotAPayloadError(f"the body is not JSON: {error}") from None
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is no number of JSON")
+
+
+def _mended(value: Any, depth: int) -> Any:
+    if depth > _NESTING_AT_MOST:
+        raise NotAPayloadError("the body is nested too deeply")
+    match value:
+        case str():
+            return value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+        case dict():
+            return {_mended(name, depth + 1): _mended(inner, depth + 1) for name, inner in value.items()}
+        case list():
+            return [_mended(inner, depth + 1) for inner in value]
+        case _:
+            return value
+
+
+def _envelope(value: Any) -> _Payload:
+    if not isinstance(value, dict):
+        raise NotAPayloadError("the body is JSON, but no object with `alerts`")
+    try:
+        return _Payload.model_validate(value)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise NotAPayloadError(f"{field}: {first['msg']}", field) from None
+
+
+def _identity(posted: _PostedAlert, drop_labels: frozenset[str]) -> Identity:
+    if len(posted.labels) > LABELS_AT_MOST:
+        raise ValueError(f"labels: {len(posted.labels)} of them, more than {LABELS_AT_MOST}")
+    for name, value in posted.labels.items():
+        if not name or len(name) > LABEL_NAME_AT_MOST:
+            raise ValueError(f"labels: a name has {len(name)} characters, not 1 to {LABEL_NAME_AT_MOST}")
+        if len(value) > LABEL_VALUE_AT_MOST:
+            size = f"{len(value)} characters, more than {LABEL_VALUE_AT_MOST}"
+            raise ValueError(f"labels.{storable(name)}: {size}")
+    identity = identify(posted.labels, drop_labels)
+    if not identity.labels:
+        raise ValueError("labels: none is left, so nothing tells this alert from another")
+    return identity
+
+
+def _alert(posted: _PostedAlert, identity: Identity) -> Alert:
+    resolved = posted.status == "resolved"
+    return Alert(
+        fingerprint=identity.fingerprint,
+        labels=identity.labels,
+        annotations=_annotations(posted.annotations or {}),
+        standing=Standing.RESOLVED if resolved else Standing.FIRING,
+        starts_at=_time(posted.starts_at, "startsAt") or EARLIEST,
+        ends_at=_time(posted.ends_at, "endsAt") if resolved else None,
+        generator_url=_shortened(posted.generator_url or "", GENERATOR_URL_AT_MOST),
+    )
+
+
+def _time(text: str | None, field: str) -> datetime | None:
+    if not text:
+        return None
+    try:
+        return parse_time(text)
+    except ValueError as error:
+        raise ValueError(f"{field}: {storable(str(error))}") from None
+
+
+def _annotations(written: dict[str, str]) -> dict[str, str]:
+    some = (
+        sorted(written.items())[:ANNOTATIONS_AT_MOST]
+        if len(written) > ANNOTATIONS_AT_MOST
+        else written.items()
+    )
+    return {
+        _shortened(name, LABEL_NAME_AT_MOST): _shortened(value, ANNOTATION_AT_MOST) for name, value in some
+    }
+
+
+def _shortened(text: str, limit: int) -> str:
+    short = text if len(text) <= limit else text[: limit - len(_SHORTENED)] + _SHORTENED
+    return storable(short)
+
+
+def _differs(posted: _PostedAlert, identity: Identity, drop_labels: frozenset[str]) -> bool:
+    """Whether the sender knows this alert by another fingerprint, although nothing was dropped.
+
+    Ours counts all the same: it is what its API's labels lead to.
+    """
+    dropped = not drop_labels.isdisjoint(posted.labels)
+    return bool(posted.fingerprint) and not dropped and posted.fingerprint != identity.fingerprint
+
+
+def _left_out(truncated: int, source: SourceSettings, present: int) -> Rejected:
+    return Rejected(
+        f"truncatedAlerts: the sender left out {truncated} alerts; set `max_alerts: 0` in its settings",
+        json.dumps({"source": source.name, "alerts": present, "truncatedAlerts": truncated}),
+    )
+
+
+def _kept(entry: Any) -> str:
+    """The entry as JSON for the dead letters, storable and bounded."""
+    return _shortened(json.dumps(entry, ensure_ascii=False), PAYLOAD_AT_MOST)
+
+
+def _first(error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    place = ".".join(str(part) for part in first["loc"]) or "the alert"
+    return storable(f"{place[:LABEL_NAME_AT_MOST]}: {first['msg']}")

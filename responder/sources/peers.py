@@ -1,0 +1,235 @@
+"""One peer's word: what a single Alertmanager or Prometheus says of alerts, and how far its silence counts.
+
+How the words of several peers become one answer is decided in `alert_state`.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from typing import Protocol
+
+from responder.clients.alertmanager import Alertmanager, AlertStatus, KnownAlert
+from responder.clients.prometheus import Prometheus, RuleState
+from responder.clients.wire import storable
+from responder.model.duration import format_duration
+from responder.model.errors import PermanentError, TemporaryError
+from responder.sources.identity import identify
+from responder.sources.settings import SourceSettings
+
+_ONE_LOOK = timedelta(seconds=3)
+"""All questions of one look at one peer together."""
+_MANY = 500
+"""From how many alerts on their fingerprints are computed beside the event loop."""
+
+
+class Word(StrEnum):
+    """What one peer says of one alert."""
+
+    FIRING = "firing"
+    SUPPRESSED = "suppressed"
+    UNPROCESSED = "unprocessed"
+    """It knows the alert, but not yet whether anything suppresses it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One peer's word on one alert, and what suppresses it, in words."""
+
+    word: Word
+    suppressed_by: tuple[str, ...] = ()
+
+
+class Look(Protocol):
+    """What one peer knew at one moment."""
+
+    @property
+    def doubt(self) -> str | None:
+        """Why its not knowing an alert proves nothing, in words, or None where it does."""
+        ...
+
+    @property
+    def answered(self) -> bool:
+        """Whether it gave any answer."""
+        ...
+
+    def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
+        """Its word on an alert; None where it does not know it."""
+        ...
+
+
+class Peer(Protocol):
+    """One server that can be asked."""
+
+    narrows: bool
+    """Whether it can be asked for the alerts of one name alone."""
+
+    async def look(self, alertname: str | None) -> Look:
+        """Ask it, for alerts of one name or for all. Never raises."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """A peer that gave no usable answer."""
+
+    doubt: str
+    answered: bool = False
+
+    def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
+        """Nothing."""
+        del fingerprint, labels
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class AlertmanagerLook:
+    """What one Alertmanager knew, by our fingerprints."""
+
+    known: Mapping[str, Statement]
+    doubt: str | None
+    answered: bool = True
+
+    def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
+        """Its word, found by fingerprint alone."""
+        del labels
+        return self.known.get(fingerprint)
+
+
+@dataclass(frozen=True, slots=True)
+class PrometheusLook:
+    """The label sets that one Prometheus evaluates as firing."""
+
+    firing: tuple[frozenset[tuple[str, str]], ...]
+    doubt: str | None
+    answered: bool = True
+
+    def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
+        """Firing where all labels of a firing alert are the alert's too: external labels come on top."""
+        del fingerprint
+        pairs = labels.items()
+        return Statement(Word.FIRING) if any(known <= pairs for known in self.firing) else None
+
+
+class AlertmanagerPeer:
+    """One Alertmanager of a source's cluster."""
+
+    narrows = True
+
+    def __init__(self, url: str, source: SourceSettings) -> None:
+        self._source = source
+        self._client = Alertmanager(url, source.api, _ONE_LOOK)
+
+    async def look(self, alertname: str | None) -> Look:
+        """Its alerts that go to our receiver, and whether what is missing there is really gone."""
+        try:
+            async with asyncio.timeout(_ONE_LOOK.total_seconds()):
+                return await self._look(alertname)
+        except TimeoutError:
+            return NoAnswer(f"{self._client.name} did not answer within {format_duration(_ONE_LOOK)}")
+        except (TemporaryError, PermanentError) as error:
+            return NoAnswer(str(error))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    async def _look(self, alertname: str | None) -> Look:
+        receiver = self._source.receiver
+        alerts, status, receivers = await asyncio.gather(
+            self._client.alerts(receiver, alertname),
+            self._client.status(),
+            self._client.receivers(),
+        )
+        doubt = _too_young(self._client.name, status.up_for, self._source)
+        if receiver is not None and receiver not in receivers:
+            doubt = f"{self._client.name} has no receiver named {receiver!r}"
+        many = len(alerts) > _MANY
+        known = await asyncio.to_thread(self._known, alerts) if many else self._known(alerts)
+        return AlertmanagerLook(known, doubt)
+
+    def _known(self, alerts: tuple[KnownAlert, ...]) -> Mapping[str, Statement]:
+        known: dict[str, Statement] = {}
+        for alert in alerts:
+            fingerprint = identify(alert.labels, self._source.drop_labels).fingerprint
+            statements = [_statement(alert), *([known[fingerprint]] if fingerprint in known else [])]
+            known[fingerprint] = strongest(statements)
+        return known
+
+
+class PrometheusPeer:
+    """One Prometheus of a source that has no Alertmanager to ask."""
+
+    narrows = False
+
+    def __init__(self, url: str, source: SourceSettings) -> None:
+        self._source = source
+        self._client = Prometheus(url, source.api, _ONE_LOOK)
+
+    async def look(self, alertname: str | None) -> Look:
+        """The alerts of its rules that fire now."""
+        del alertname
+        try:
+            async with asyncio.timeout(_ONE_LOOK.total_seconds()):
+                alerts, up_for = await asyncio.gather(self._client.alerts(), self._client.up_for())
+        except TimeoutError:
+            return NoAnswer(f"{self._client.name} did not answer within {format_duration(_ONE_LOOK)}")
+        except (TemporaryError, PermanentError) as error:
+            return NoAnswer(str(error))
+        firing = tuple(self._pairs(a.labels) for a in alerts if a.state is RuleState.FIRING)
+        return PrometheusLook(firing, _too_young(self._client.name, up_for, self._source))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._client.close()
+
+    def _pairs(self, labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
+        dropped = self._source.drop_labels
+        kept = ((name, value) for name, value in labels.items() if value and name not in dropped)
+        return frozenset((storable(name), storable(value)) for name, value in kept)
+
+
+def peers_of(source: SourceSettings) -> tuple[Peer, ...]:
+    """Everyone to ask for a source's alerts: its Alertmanagers, or its Prometheus where it has none."""
+    if source.alertmanager:
+        return tuple(AlertmanagerPeer(url, source) for url in source.alertmanager)
+    return tuple(PrometheusPeer(url, source) for url in source.prometheus)
+
+
+def strongest(statements: list[Statement]) -> Statement:
+    """The word of several statements on one alert.
+
+    Firing where anyone says so. Suppressed where everyone who has looked at it says so; else it is known and
+    counts as firing, because it has not ended.
+    """
+    if any(statement.word is Word.FIRING for statement in statements):
+        return Statement(Word.FIRING)
+    by = [text for statement in statements for text in statement.suppressed_by]
+    if any(statement.word is Word.SUPPRESSED for statement in statements):
+        return Statement(Word.SUPPRESSED, tuple(dict.fromkeys(by)))
+    return Statement(Word.UNPROCESSED)
+
+
+def _statement(alert: KnownAlert) -> Statement:
+    if alert.suppressed_by:
+        return Statement(Word.SUPPRESSED, alert.suppressed_by)
+    match alert.state:
+        case AlertStatus.ACTIVE:
+            return Statement(Word.FIRING)
+        case AlertStatus.SUPPRESSED:
+            return Statement(Word.SUPPRESSED)
+        case AlertStatus.UNPROCESSED:
+            return Statement(Word.UNPROCESSED)
+
+
+def _too_young(name: str, up_for: timedelta, source: SourceSettings) -> str | None:
+    needed = 2 * source.resend_period
+    if up_for > needed:
+        return None
+    up = format_duration(max(up_for, timedelta(0)))
+    return f"{name} has been up for {up} only; its list is complete after {format_duration(needed)}"
