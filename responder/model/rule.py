@@ -149,6 +149,8 @@ class Rule(Frozen):
     owner: str | None = None
     notes: str | None = None
     position: Position
+    origins: dict[str, str] = Field(default_factory=dict)
+    """Where each value comes from that the rule itself does not give, by its path (`limits.attempts`)."""
 
     @property
     def changing(self) -> bool:
@@ -158,7 +160,7 @@ class Rule(Frozen):
     @property
     def acting_hash(self) -> str:
         """What a promotion is bound to: everything that acts, nothing that only tells."""
-        told = {"runbook_url", "owner", "notes", "position"}
+        told = {"runbook_url", "owner", "notes", "position", "origins"}
         return digest(self.model_dump(mode="json", by_alias=True, exclude=told))
 
     def severity_of(self, labels: Mapping[str, str]) -> Severity:

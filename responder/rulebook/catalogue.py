@@ -1,0 +1,42 @@
+"""What the check knows of the actions: a catalogue that the registry of actions implements.
+
+The rulebook never imports an action. It asks the catalogue by name and checks what users wrote under `with:`
+against the action's own parameters.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from responder.model.base import Frozen
+from responder.model.rule import StepKind
+
+
+@dataclass(frozen=True, slots=True)
+class ActionFacts:
+    """What a rule may rely on of one action.
+
+    A parameter called `connection` is a connection of the inventory: a name, or labels that lead to one.
+    """
+
+    name: str
+    kind: StepKind
+    params: type[Frozen]
+    """The model that `with:` must fit."""
+    deadline: timedelta
+    """The timeout of a step that gives none."""
+    undoable: bool
+    """Whether the action has an inverse: only then may a step say `undo: if_not_recovered`."""
+
+
+class Catalogue(Protocol):
+    """All actions by name."""
+
+    def names(self) -> Sequence[str]:
+        """Every name that `find` knows."""
+        ...
+
+    def find(self, name: str) -> ActionFacts | None:
+        """The facts of one action, or None where there is none of that name."""
+        ...
