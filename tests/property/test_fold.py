@@ -1,0 +1,148 @@
+"""Properties of the fold: order, duplication and peers do not matter, and nothing that fires is lost."""
+
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from responder.decide.fold import AlertRecord, fold, settle_contest, step
+from responder.model.alert import Alert, Observation, Standing, content_hash
+
+WINDOW = timedelta(seconds=60)
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def at(seconds: float) -> datetime:
+    """A moment, in seconds after the start."""
+    return START + timedelta(seconds=seconds)
+
+
+def row(standing: Standing, received: float, starts: float, ends: float | None = None) -> Observation:
+    """One observation."""
+    alert = Alert(
+        fingerprint="0" * 16,
+        labels={"alertname": "A"},
+        annotations={"summary": f"seen {received}"},
+        standing=standing,
+        starts_at=at(starts),
+        ends_at=at(ends) if ends is not None else None,
+    )
+    return Observation("am", alert, at(received), content_hash(alert))
+
+
+@st.composite
+def observations(draw: st.DrawFn) -> Observation:
+    """Any observation within ten minutes; ends are not before starts."""
+    standing = draw(st.sampled_from(list(Standing)))
+    starts = draw(st.integers(0, 300))
+    ends = starts + draw(st.integers(0, 300)) if standing is Standing.RESOLVED else None
+    return row(standing, draw(st.integers(0, 600)), starts, ends)
+
+
+def folded(rows: list[Observation], now: float = 10_000) -> AlertRecord:
+    """The fold, which must give a record."""
+    record = fold(rows, WINDOW, at(now))
+    assert record is not None
+    return record
+
+
+@given(st.lists(observations(), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_any_order_and_any_duplication_fold_to_the_same_record(
+    rows: list[Observation], random: object
+) -> None:
+    """Whatever order the rows come in, and however often, the record is the same."""
+    again = [*rows, *rows[: len(rows) // 2]]
+    random.shuffle(again)  # type: ignore[attr-defined] # hypothesis types randoms() as object
+    assert folded(again) == folded(rows)
+
+
+@given(st.lists(observations(), min_size=1, max_size=12), st.integers(0, 2000))
+def test_row_by_row_equals_the_whole(rows: list[Observation], now: int) -> None:
+    """Folding each new row into the stored record gives what folding all rows from the start gives."""
+    record: AlertRecord | None = None
+    ordered = sorted({r.order: r for r in rows}.values(), key=lambda r: r.order)
+    for one in ordered:
+        record = step(record, one, WINDOW)
+    assert record is not None
+    moment = max(at(now), ordered[-1].received_at)
+    assert settle_contest(record, WINDOW, moment) == fold(rows, WINDOW, moment)
+
+
+@given(st.lists(observations(), min_size=1, max_size=12), st.integers(0, 300), st.booleans())
+def test_the_last_word_that_it_fires_is_never_lost(
+    rows: list[Observation], starts: int, confirmed: bool
+) -> None:
+    """If the newest observation says firing, then after the contest window, unanswered, it fires."""
+    last = row(Standing.CONFIRMED if confirmed else Standing.FIRING, 601, starts)
+    assert folded([*rows, last]).firing
+
+
+@given(st.lists(observations(), min_size=1, max_size=12), st.integers(601, 900))
+def test_a_later_end_than_any_known_closes(rows: list[Observation], ends: int) -> None:
+    """A resolve whose end is later than everything said before leaves nothing firing or contested."""
+    record = folded([*rows, row(Standing.RESOLVED, 700, 600, ends)])
+    assert not record.firing
+    assert record.contested_at is None
+
+
+@given(st.lists(observations(), min_size=1, max_size=12))
+def test_generations_never_run_backwards(rows: list[Observation]) -> None:
+    """Each further row leaves the generation as it was or raises it by one."""
+    record: AlertRecord | None = None
+    for one in sorted({r.order: r for r in rows}.values(), key=lambda r: r.order):
+        before = record.generation if record else 0
+        record = step(record, one, WINDOW)
+        assert before <= record.generation <= before + 2  # a contest that ran out, and a new start
+
+
+def test_two_peers_tell_one_episode() -> None:
+    """Two peers that send the same firing and the same end, interleaved, make one closed episode."""
+    record = folded(
+        [
+            row(Standing.FIRING, 1, 0),
+            row(Standing.FIRING, 2, 0),
+            row(Standing.RESOLVED, 10, 0, 9),
+            row(Standing.RESOLVED, 11, 0, 9),
+        ]
+    )
+    assert (record.generation, record.ends_at) == (1, at(9))
+
+
+def test_a_timeout_resolve_and_the_same_start_again_is_contested_then_fires() -> None:
+    """Alertmanager times an alert out and resends its old start: contested, then a new episode."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.RESOLVED, 10, 0, 9), row(Standing.FIRING, 20, 0)]
+    contested = folded(rows, now=79)
+    assert (contested.firing, contested.contested_at) == (False, at(20))
+    assert folded(rows, now=80).firing
+    assert folded(rows, now=80).generation == 2
+
+
+def test_the_known_end_told_late_by_a_peer_does_not_end_a_contest() -> None:
+    """A second peer's copy of the timeout resolve, after the contest began or was won, changes nothing."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.RESOLVED, 10, 0, 9), row(Standing.FIRING, 20, 0)]
+    late = row(Standing.RESOLVED, 21, 0, 9)
+    later = row(Standing.RESOLVED, 90, 0, 9)
+    assert folded([*rows, late], now=80).firing
+    assert folded([*rows, late, later], now=100).firing
+
+
+def test_the_sources_word_decides_a_contest() -> None:
+    """Confirmed: fires at once. Absent: the contest is over."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.RESOLVED, 10, 0, 9), row(Standing.FIRING, 20, 0)]
+    assert folded([*rows, row(Standing.CONFIRMED, 21, 0)], now=22).firing
+    absent = folded([*rows, row(Standing.ABSENT, 21, 0)], now=500)
+    assert (absent.firing, absent.contested_at) == (False, None)
+
+
+def test_an_answer_older_than_the_end_does_not_reopen() -> None:
+    """The API said "fires", then the end came, then the answer was journaled: contested, not open."""
+    record = folded(
+        [row(Standing.FIRING, 1, 0), row(Standing.RESOLVED, 10, 0, 9), row(Standing.CONFIRMED, 11, 0)], now=12
+    )
+    assert not record.firing
+
+
+def test_a_start_that_goes_backwards_is_merged() -> None:
+    """Alertmanager merges to the earliest start; an open episode keeps the smaller one."""
+    record = folded([row(Standing.FIRING, 1, 50), row(Standing.FIRING, 2, 20)])
+    assert (record.starts_at, record.generation) == (at(20), 1)

@@ -1,0 +1,220 @@
+"""Properties of a ladder in virtual time, with the process dying wherever Hypothesis likes."""
+
+import asyncio
+from collections import Counter
+from datetime import timedelta
+from itertools import pairwise
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from responder.decide.case import Terms, Wait
+from responder.decide.next_move import next_move
+from responder.model.attempt import Outcome
+from responder.model.incident import IncidentState
+from responder.model.rule import Undo
+from tests.support.virtual import (
+    START,
+    Died,
+    VirtualStore,
+    World,
+    incident,
+    ladder,
+    lease_of,
+    members,
+    perform_on,
+)
+
+TERMS = Terms()
+
+EVENTS = st.lists(
+    st.one_of(
+        st.sampled_from(
+            [
+                "die before effect",
+                "die after effect",
+                "die before outcome",
+                "unreachable",
+                "reachable",
+                "ends",
+                "fires",
+                "joins",
+                "halt",
+                "resume",
+                "appear",
+            ]
+        ),
+        st.integers(1, 4000),
+    ),
+    max_size=25,
+)
+
+
+async def drive(store: VirtualStore, *, undoable: bool = False) -> None:
+    """Make moves until the incident has to wait; a death ends this process, the next call is the restart."""
+    perform, lease = perform_on(store, undoable=undoable), lease_of(store)
+    for _ in range(60):
+        case = await store.load(lease)
+        due = case.incident.due_at
+        if due is None or due > store.world.now:
+            return
+        move = next_move(case, store.world.now, TERMS)
+        try:
+            change = await perform(lease, case, move, store.world.now)
+            if change is not None:
+                await store.record(lease, case, change)
+        except Died:
+            return
+    raise AssertionError(f"it never comes to rest: {store.incident.state}")
+
+
+def happen(store: VirtualStore, event: str | int) -> None:
+    """One event from outside."""
+    world = store.world
+    wake = True
+    match event:
+        case "die before effect":
+            world.die_before_effect, wake = True, False
+        case "die after effect":
+            world.die_after_effect, wake = True, False
+        case "die before outcome":
+            store.die_before_outcome, wake = True, False
+        case "unreachable":
+            world.reachable, wake = False, False
+        case "reachable":
+            world.reachable, wake = True, False
+        case "ends":
+            store.members = store.members.model_copy(update={"firing": 0})
+        case "fires":
+            seen = {"firing": 1, "total": store.members.total + 1, "newest_seen_at": world.now}
+            store.members = store.members.model_copy(update=seen)
+        case "joins":
+            seen = {"firing": store.members.firing + 1, "total": store.members.total + 1}
+            store.members = store.members.model_copy(update={**seen, "newest_seen_at": world.now})
+        case "halt":
+            world.halted, wake = "by the test", False
+        case "resume":
+            world.halted, wake = None, False
+        case "appear":
+            world.present, wake = {"a", "b"}, False
+        case int(seconds):
+            world.now += timedelta(seconds=seconds)
+            wake = False
+        case _:
+            raise AssertionError(event)
+    if wake and store.incident.due_at is not None:
+        store.incident = store.incident.model_copy(
+            update={"due_at": min(store.incident.due_at, world.now), "wakes": store.incident.wakes + 1}
+        )
+
+
+def a_store(undo: Undo = Undo.NEVER) -> VirtualStore:
+    """A fresh incident over a fresh world."""
+    return VirtualStore(World(), ladder(undo=undo), incident(), members())
+
+
+def run(events: list[str | int], *, undo: Undo = Undo.NEVER) -> VirtualStore:
+    """Drive an incident through the events."""
+    store = a_store(undo)
+    undoable = undo is not Undo.NEVER
+
+    async def all_of_it() -> None:
+        await drive(store, undoable=undoable)
+        for event in events:
+            happen(store, event)
+            await drive(store, undoable=undoable)
+
+    asyncio.run(all_of_it())
+    return store
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS, st.sampled_from(list(Undo)))
+def test_no_effect_is_ever_repeated(events: list[str | int], undo: Undo) -> None:
+    """However it dies and restarts, each (attempt, element) has at most one effect, and an intent first."""
+    store = run(events, undo=undo)
+    counts = Counter(store.world.effects)
+    assert all(count == 1 for count in counts.values())
+    for attempt, element in counts:
+        assert element in {e.key for e in store.attempts[attempt].elements}
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS)
+def test_a_new_attempt_starts_only_when_the_last_one_is_settled(events: list[str | int]) -> None:
+    """No attempt begins while an earlier one has no outcome, or an unknown one."""
+    store = run(events)
+    in_order = sorted(store.attempts.values(), key=lambda attempt: attempt.intended_at)
+    for earlier, _ in pairwise(in_order):
+        assert earlier.outcome in {Outcome.DONE, Outcome.NOT_DONE}
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS)
+def test_an_unknown_outcome_keeps_its_target(events: list[str | int]) -> None:
+    """Where nobody knows whether it happened, the claim is a quarantine and stays one."""
+    store = run(events)
+    if any(attempt.outcome is Outcome.UNKNOWN for attempt in store.attempts.values()):
+        assert store.claim_ is not None
+        assert store.claim_.quarantined
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVENTS, st.sampled_from(list(Undo)))
+def test_no_state_is_for_ever(events: list[str | int], undo: Undo) -> None:
+    """Every state but closed has a deadline and is looked at by then; waiting never outlives it."""
+    store = run(events, undo=undo)
+    for change in store.changes:
+        if change.state is IncidentState.CLOSED:
+            assert change.due_at is None
+            continue
+        assert change.deadline is not None
+        assert change.due_at is not None
+    move = next_move(asyncio.run(store.load(lease_of(store))), store.world.now, TERMS)
+    if isinstance(move, Wait) and store.incident.state is not IncidentState.CLOSED:
+        assert move.until is not None
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVENTS)
+def test_left_alone_it_comes_to_an_end_or_keeps_telling(events: list[str | int]) -> None:
+    """When all faults stop and the alert ends, the incident is closed in the end; nothing remains held."""
+    store = run([*events, "reachable", "resume", "ends"])
+
+    async def wait_it_out() -> None:
+        for _ in range(300):
+            if store.incident.due_at is None:
+                return
+            store.world.now = max(store.world.now, store.incident.due_at)
+            await drive(store)
+
+    asyncio.run(wait_it_out())
+    assert store.incident.state is IncidentState.CLOSED
+    assert store.claim_ is None or store.claim_.quarantined
+
+
+@settings(max_examples=100, deadline=None)
+@given(EVENTS)
+def test_nothing_starts_under_halt(events: list[str | int]) -> None:
+    """While halted no effect happens, whatever else does."""
+    store = a_store()
+    store.world.halted = "by the test"
+
+    async def all_of_it() -> None:
+        await drive(store)
+        for event in events:
+            if event != "resume":
+                happen(store, event)
+            await drive(store)
+
+    asyncio.run(all_of_it())
+    assert store.world.effects == []
+
+
+def test_the_ladder_in_a_straight_line() -> None:
+    """It acts once, the alert ends, it is stable, the incident is resolved and later closed."""
+    store = run([10, "ends", 1, 31, 5, 31 * 60])
+    assert store.world.effects == [(next(iter(store.attempts)), "a"), (next(iter(store.attempts)), "b")]
+    assert store.incident.state is IncidentState.CLOSED
+    assert store.claim_ is None
+    assert store.world.now > START

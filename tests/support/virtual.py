@@ -1,0 +1,384 @@
+"""One incident in virtual time, around the real `Perform`: for properties that no real part can be asked for.
+
+`VirtualStore` keeps what the ledger keeps for one incident and one owner; it is no second store, it only
+lets Hypothesis choose every moment at which the process dies. `World` is the target: it counts its effects.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any, ClassVar, cast
+from uuid import UUID, uuid4
+
+from responder.decide.case import Case, Change, Finding, IntentLost, ProbeReading, SourceView, Terms
+from responder.engine.evidence import Evidence
+from responder.engine.gather import Gather
+from responder.engine.halting import Halt
+from responder.engine.ownership import Ownership
+from responder.engine.perform import Perform
+from responder.engine.settings import EngineSettings
+from responder.engine.trust import Trust
+from responder.model.alert import Delivery, Receipt
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outcome, PastAttempt
+from responder.model.autonomy import Autonomy
+from responder.model.base import Frozen
+from responder.model.incident import Command, Incident, IncidentState, MemberAlert, Members
+from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, StepKind, Undo, Verify
+from responder.model.severity import Severity
+from responder.model.target import Element, State, Target
+from responder.ports import Actions, AlertState, Intake, Lease, Probes, Store, UndoStep
+from responder.telemetry import build_metrics
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Died(BaseException):
+    """The process ends here, as by SIGKILL: nothing after this point runs."""
+
+
+@dataclass
+class World:
+    """The target and the source, as they really are."""
+
+    present: set[str] = field(default_factory=lambda: {"a", "b"})
+    effects: list[tuple[UUID, str]] = field(default_factory=list)
+    reachable: bool = True
+    die_before_effect: bool = False
+    die_after_effect: bool = False
+    now: datetime = START
+    halted: str | None = None
+    probe: bool | None = None
+    source: SourceView = field(default_factory=lambda: SourceView(configured=False))
+
+    def hit(self, attempt: UUID, element: str) -> None:
+        """One effect, counted by the target itself."""
+        if self.die_before_effect:
+            self.die_before_effect = False
+            raise Died
+        self.effects.append((attempt, element))
+        self.present.discard(element)
+        if self.die_after_effect:
+            self.die_after_effect = False
+            raise Died
+
+
+class HitParams(Frozen):
+    """The action's parameters."""
+
+    at_most: int = 5
+
+
+class HitState(State):
+    """What the look sees."""
+
+    present: tuple[str, ...] = ()
+
+
+class Hit:
+    """An action that hits every element present."""
+
+    name: ClassVar[str] = "test.hit"
+    kind: ClassVar[StepKind] = StepKind.DISRUPTIVE
+    deadline: ClassVar[timedelta] = timedelta(seconds=5)
+    fenced: ClassVar[bool] = True
+    Params: ClassVar[type[Frozen]] = HitParams
+
+    def __init__(self, world: World, *, undoable: bool = False) -> None:
+        self.world = world
+        self.undoable = undoable
+
+    def resolve(self, params: HitParams) -> tuple[Target, ...]:  # noqa: D102 - the contract's
+        del params
+        return (Target(key="test/target", name="target"),)
+
+    async def look(self, params: HitParams, target: Target) -> HitState:  # noqa: D102
+        del params, target
+        return HitState(present=tuple(sorted(self.world.present)))
+
+    def pin(self, params: HitParams, state: HitState) -> tuple[Element, ...]:  # noqa: D102
+        del params
+        return tuple(Element(key=name, title=name) for name in state.present)
+
+    def at_most(self, params: HitParams) -> int:  # noqa: D102
+        return params.at_most
+
+    def refuse(self, params: HitParams, state: HitState) -> str | None:  # noqa: D102
+        del params, state
+        return None
+
+    async def run(  # noqa: D102
+        self, target: Target, element: Element, params: HitParams, state: HitState, attempt_id: UUID
+    ) -> ElementOutcome:
+        del target, params, state
+        self.world.hit(attempt_id, element.key)
+        return ElementOutcome(element=element.key, outcome=Outcome.DONE)
+
+    async def happened(self, attempt: Attempt) -> tuple[ElementOutcome, ...]:  # noqa: D102
+        if not self.world.reachable:
+            return tuple(ElementOutcome(element=e.key, outcome=Outcome.UNKNOWN) for e in attempt.elements)
+        done = {element for by, element in self.world.effects if by == attempt.id}
+        return tuple(
+            ElementOutcome(element=e.key, outcome=Outcome.DONE if e.key in done else Outcome.NOT_DONE)
+            for e in attempt.elements
+        )
+
+    def undo(self, params: HitParams, state_before: Mapping[str, Any]) -> UndoStep | None:  # noqa: D102
+        del params, state_before
+        return UndoStep(self.name, {}) if self.undoable else None
+
+    def consent(self, params: HitParams, state: HitState) -> Mapping[str, Any]:  # noqa: D102
+        del params
+        return {"present": state.present}
+
+
+def ladder(*, steps: int = 2, undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO) -> Rule:
+    """A rule whose steps all hit."""
+    step = Step(action="test.hit", kind=StepKind.DISRUPTIVE, timeout=timedelta(seconds=5), undo=undo)
+    return Rule(
+        name="Hit",
+        match=(),
+        severity=(SeverityCase(severity=Severity.P1),),
+        group_by=("alertname",),
+        wait_for=timedelta(0),
+        autonomy=autonomy,
+        steps=(step,) * steps,
+        verify=Verify(alert_resolved_within=timedelta(minutes=5), stable_for=timedelta(seconds=30)),
+        limits=Limits(attempts=10, per=timedelta(hours=1), cooldown=timedelta(minutes=10)),
+        position=Position(file="test.yaml", line=1, column=1),
+    )
+
+
+@dataclass
+class VirtualStore:
+    """The ledger of one incident, with one owner at a time."""
+
+    world: World
+    rule: Rule
+    incident: Incident
+    members: Members
+    attempts: dict[UUID, Attempt] = field(default_factory=dict)
+    claim_: Claim | None = None
+    command: Command | None = None
+    changes: list[Change] = field(default_factory=list)
+    die_before_outcome: bool = False
+    promoted: Autonomy | None = Autonomy.AUTO
+
+    async def now(self) -> datetime:
+        """Virtual service time."""
+        return self.world.now
+
+    async def load(self, lease: Lease) -> Case:
+        """The case."""
+        del lease
+        newest = max(self.attempts.values(), key=lambda a: a.intended_at, default=None)
+        return Case(
+            incident=self.incident,
+            rule=self.rule,
+            current=self.rule,
+            members=self.members,
+            attempt=newest,
+            command=self.command,
+        )
+
+    async def record(self, lease: Lease, case: Case, change: Change) -> bool:
+        """Apply a change at once."""
+        del lease, case
+        if change.end is not None and self.die_before_outcome:
+            self.die_before_outcome = False
+            raise Died
+        if change.quiet and self.members.firing:
+            return False
+        self._apply(change)
+        return True
+
+    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+        """The ledger's predicates, then attempt, claim and change."""
+        del lease
+        if self.world.halted:
+            return IntentLost.HALTED
+        if not self.members.firing and intent.undo_of is None:
+            return IntentLost.NOT_FIRING
+        if self.claim_ is not None and self.claim_.attempt_id != intent.undo_of:
+            return IntentLost.CLAIMED
+        attempt = Attempt(
+            id=intent.attempt_id,
+            incident_id=intent.incident_id,
+            rule=intent.rule,
+            step=intent.step,
+            action=intent.action,
+            params=intent.params,
+            target=intent.target,
+            elements=intent.elements,
+            outcome=Outcome.STARTED,
+            intended_at=self.world.now,
+            start_before=self.world.now + timedelta(seconds=intent.start_window_s),
+            timeout_s=intent.timeout_s,
+            fenced=intent.fenced,
+            undo_of=intent.undo_of,
+            state_before=intent.state_before,
+        )
+        self.attempts[attempt.id] = attempt
+        self.claim_ = Claim(
+            target=intent.target,
+            attempt_id=attempt.id,
+            incident_id=intent.incident_id,
+            rule=intent.rule,
+            since=self.world.now,
+        )
+        self._apply(change)
+        return attempt
+
+    def _apply(self, change: Change) -> None:
+        self.changes.append(change)
+        if change.end is not None:
+            attempt = self.attempts[change.end.attempt_id]
+            ended = {"outcome": change.end.outcome, "results": change.end.results, "ended_at": self.world.now}
+            self.attempts[attempt.id] = attempt.model_copy(update=ended)
+        held = self.claim_
+        if change.verdict is not None and held is not None and held.attempt_id == change.verdict.attempt_id:
+            self.claim_ = None
+        if change.quarantine is not None and held is not None:
+            self.claim_ = held.model_copy(update={"quarantined": True, "reason": change.quarantine.reason})
+        if change.command is not None:
+            self.command = None
+        since = self.incident.state_since if change.state is self.incident.state else self.world.now
+        self.incident = self.incident.model_copy(
+            update={
+                "state": change.state,
+                "state_since": since,
+                "progress": change.progress,
+                "deadline": change.deadline,
+                "due_at": change.due_at,
+            }
+        )
+
+    async def halted(self) -> str | None:
+        """The flag."""
+        return self.world.halted
+
+    async def ground(self) -> tuple[str, ...]:
+        """The store's own ground."""
+        return ("ground/own",)
+
+    async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
+        """Promoted unless the test says otherwise."""
+        del rule, acting_hash
+        return self.promoted
+
+    async def claim(self, target: str) -> Claim | None:
+        """The claim on the target."""
+        del target
+        return self.claim_
+
+    async def past_attempts(
+        self, rule: str, target: str, since: datetime, incident: Incident
+    ) -> tuple[PastAttempt, ...]:
+        """All attempts; they are of this ladder."""
+        del rule, target, since, incident
+        return tuple(
+            PastAttempt(
+                intended_at=attempt.intended_at,
+                ended_at=attempt.ended_at,
+                spent=attempt.outcome is not Outcome.NOT_DONE,
+                same_ladder=True,
+            )
+            for attempt in self.attempts.values()
+        )
+
+    async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
+        """No rule here has evidence."""
+        raise AssertionError((incident_id, finding))
+
+
+def incident(state: IncidentState = IncidentState.PENDING, **changed: Any) -> Incident:
+    """An incident that is due now."""
+    fields: dict[str, Any] = {
+        "id": uuid4(),
+        "rule": "Hit",
+        "rulebook_hash": "0" * 64,
+        "key": {"alertname": "A"},
+        "severity": Severity.P1,
+        "state": state,
+        "opened_at": START,
+        "state_since": START,
+        "deadline": START,
+        "due_at": START,
+        "epoch": 1,
+    }
+    return Incident(**{**fields, **changed})
+
+
+def members(firing: int = 1, total: int = 1, at: datetime = START) -> Members:
+    """Members without a sample: the virtual source needs none."""
+    return Members(firing=firing, total=total, first_starts_at=at, newest_seen_at=at)
+
+
+class _Probes:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def ask(self, probe: Probe, labels: Mapping[str, str]) -> ProbeReading:
+        del probe, labels
+        return ProbeReading(holds=self.world.probe, text="probe")
+
+
+class _AlertState:
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    async def ask(self, members: Sequence[MemberAlert], *, fresh: bool) -> SourceView:
+        del members, fresh
+        return self.world.source
+
+
+class _Intake:
+    def __init__(self, store: VirtualStore) -> None:
+        self.store = store
+
+    async def take(self, delivery: Delivery) -> Receipt:
+        ended = {"firing": 0}
+        self.store.members = self.store.members.model_copy(update=ended)
+        return Receipt(stored=len(delivery.alerts), rejected=0)
+
+
+class _Actions:
+    def __init__(self, action: Hit) -> None:
+        self.action = action
+
+    def get(self, name: str) -> Hit:
+        assert name == "test.hit"
+        return self.action
+
+
+def perform_on(store: VirtualStore, *, undoable: bool = False, terms: Terms | None = None) -> Perform:
+    """The real `Perform` over the virtual world."""
+    world = store.world
+    terms = terms or Terms()
+    settings = EngineSettings(ceiling=Autonomy.AUTO, terms=terms)
+    as_store = cast("Store", store)
+    actions = cast("Actions", _Actions(Hit(world, undoable=undoable)))
+    probes = cast("Probes", _Probes(world))
+    source = cast("AlertState", _AlertState(world))
+    halt, trust = Halt(as_store, None), Trust(as_store, settings, {})
+    return Perform(
+        store=as_store,
+        intake=cast("Intake", _Intake(store)),
+        actions=actions,
+        probes=probes,
+        gather=Gather(as_store, actions, probes, source, halt, trust, terms),
+        evidence=Evidence(as_store, actions, 1.0),
+        ownership=cast("Ownership", SimpleNamespace(alive=_yes, stopping=False)),
+        metrics=build_metrics("test"),
+        terms=terms,
+        monotonic=lambda: (world.now - START).total_seconds(),
+    )
+
+
+def lease_of(store: VirtualStore) -> Lease:
+    """A lease; the virtual store looks at none."""
+    return Lease(store.incident.id, UUID(int=0), 1)
+
+
+def _yes() -> bool:
+    return True
