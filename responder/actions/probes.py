@@ -12,6 +12,7 @@ from typing import Any
 
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus, Sample
+from responder.clients.wire import told
 from responder.decide.bind import bind_promql, bind_value
 from responder.decide.case import ProbeReading
 from responder.model.errors import PermanentError, RefusedError, TemporaryError
@@ -66,8 +67,8 @@ class StandardProbes:
             return _no_data(asked, f"no number (NaN){_where(unknown[0])}")
         wrong = [sample for sample in samples if not probe.expect.holds(sample.value)]
         if wrong:
-            return ProbeReading(holds=False, text=_told(asked, wrong, probe.expect, "not "))
-        return ProbeReading(holds=True, text=_told(asked, samples, probe.expect, ""))
+            return _reading(asked, wrong, probe.expect, holds=False)
+        return _reading(asked, samples, probe.expect, holds=True)
 
     async def _query(self, query: str) -> tuple[Sample, ...]:
         problems: list[str] = []
@@ -89,9 +90,7 @@ class StandardProbes:
         value, problem = _only_number(rows)
         if value is None:
             return _no_data(asked, problem)
-        holds = probe.expect.holds(value)
-        word = "" if holds else "not "
-        return ProbeReading(holds=holds, text=_told(asked, [Sample({}, value)], probe.expect, word))
+        return _reading(asked, [Sample({}, value)], probe.expect, holds=probe.expect.holds(value))
 
 
 def _title(probe: Probe) -> str:
@@ -123,13 +122,14 @@ def _only_number(rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, str]:
 
 
 def _no_data(asked: str, why: str) -> ProbeReading:
-    return ProbeReading(holds=None, text=f"{asked}: no data: {why}")
+    return ProbeReading(holds=None, text=f"{told(asked)}: no data: {told(why)}")
 
 
-def _told(asked: str, samples: Sequence[Sample], expect: Comparison, word: str) -> str:
+def _reading(asked: str, samples: Sequence[Sample], expect: Comparison, *, holds: bool) -> ProbeReading:
     some = ", ".join(f"{sample.value:g}{_where(sample)}" for sample in samples[:_TOLD])
     rest = f" and {len(samples) - _TOLD} more" if len(samples) > _TOLD else ""
-    return f"{asked}: {some}{rest}, {word}{expect}"
+    expected = f"as expected ({expect})" if holds else f"expected {expect}"
+    return ProbeReading(holds=holds, text=f"{told(asked)}: {told(some)}{rest}, {expected}")
 
 
 def _where(sample: Sample) -> str:

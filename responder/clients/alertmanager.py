@@ -14,7 +14,7 @@ from typing import Annotated, Any, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from responder.clients.http import Access, HttpAnswer, HttpClient
-from responder.clients.wire import parse_time
+from responder.clients.wire import parse_time, told
 from responder.model.errors import TemporaryError
 
 _TIMEOUT = timedelta(seconds=3)
@@ -78,9 +78,9 @@ class KnownAlert(_Wire):
         """What suppresses it, in words: silences by id, inhibiting alerts by fingerprint."""
         status = self.status
         return (
-            *(f"silence {silence}" for silence in status.silenced_by or ()),
-            *(f"inhibition by alert {alert}" for alert in status.inhibited_by or ()),
-            *(f"time interval {interval}" for interval in status.muted_by or ()),
+            *(told(f"silence {silence}") for silence in status.silenced_by or ()),
+            *(told(f"inhibition by alert {alert}") for alert in status.inhibited_by or ()),
+            *(told(f"time interval {interval}") for interval in status.muted_by or ()),
         )
 
 
@@ -202,7 +202,7 @@ class Alertmanager:
 
     async def _read(self, answer: HttpAnswer, shape: TypeAdapter[T]) -> T:
         if not answer.ok:
-            said = answer.body[:_TOLD].decode(errors="replace").strip()
+            said = told(answer.body[:_TOLD].decode(errors="replace"))
             raise TemporaryError(f"{self.name} answered {answer.reason}{f': {said}' if said else ''}")
         try:
             if len(answer.body) > _LARGE:  # a storm's list would hold the event loop for too long

@@ -186,7 +186,13 @@ def shown(url: str) -> str:
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext | bool:
-    return True if ca_file is None else ssl.create_default_context(cafile=ca_file)
+    if ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=ca_file)
+    except (OSError, ssl.SSLError) as error:
+        reason = getattr(error, "strerror", None) or type(error).__name__
+        raise TemporaryError(f"the certificates in {ca_file} cannot be read: {reason}") from None
 
 
 def _secret(value: SecretStr | None, file: Path | None) -> str | None:

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any
 
 from responder.clients.http import Access, HttpAnswer, HttpClient, json_of
-from responder.clients.wire import parse_time
+from responder.clients.wire import parse_time, told
 from responder.model.errors import PermanentError, TemporaryError
 
 _TIMEOUT = timedelta(seconds=3)
@@ -102,24 +102,25 @@ class Prometheus:
 
     async def _data(self, answer: HttpAnswer) -> Any:
         large = len(answer.body) > _LARGE  # reading it would hold the event loop for too long
-        told = await asyncio.to_thread(json_of, answer, self.name) if large else json_of(answer, self.name)
-        if not isinstance(told, dict) or told.get("status") not in {"success", "error"}:
+        said = await asyncio.to_thread(json_of, answer, self.name) if large else json_of(answer, self.name)
+        if not isinstance(said, dict) or said.get("status") not in ("success", "error"):
             raise TemporaryError(f"{self.name} answered {answer.reason}, not as Prometheus's API v1 does")
-        if told["status"] == "error" or not answer.ok:
-            raise self._error(answer, told)
-        lasting = [str(text) for text in told.get("warnings") or () if not str(text).startswith(_INFO)]
+        if said["status"] == "error" or not answer.ok:
+            raise self._error(answer, said)
+        lasting = [str(text) for text in said.get("warnings") or () if not str(text).startswith(_INFO)]
         if lasting:
-            raise TemporaryError(f"{self.name} warns that its answer may be wrong: {'; '.join(lasting)}")
-        return told.get("data")
+            words = told("; ".join(lasting))
+            raise TemporaryError(f"{self.name} warns that its answer may be wrong: {words}")
+        return said.get("data")
 
-    def _error(self, answer: HttpAnswer, told: Mapping[str, Any]) -> PermanentError | TemporaryError:
-        text = str(told.get("error") or answer.reason)
+    def _error(self, answer: HttpAnswer, said: Mapping[str, Any]) -> PermanentError | TemporaryError:
+        text = told(str(said.get("error") or answer.reason))
         if answer.status == HTTPStatus.BAD_REQUEST:
             return PermanentError(f"{self.name} refuses the query: {text}")
         return TemporaryError(f"{self.name} answered {answer.reason}: {text}")
 
     def _unlike_prometheus(self, error: Exception) -> TemporaryError:
-        return TemporaryError(f"{self.name} does not answer as Prometheus's API v1: {error!r}")
+        return TemporaryError(f"{self.name} does not answer as Prometheus's API v1: {told(repr(error))}")
 
 
 def _samples(kind: str, result: Any) -> tuple[Sample, ...]:

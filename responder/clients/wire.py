@@ -18,6 +18,7 @@ _RFC3339 = re.compile(
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _REPLACEMENT = "\ufffd"
 _SHOWN = 60
+_TOLD = 500
 
 
 def parse_time(text: str) -> datetime | None:
@@ -51,6 +52,12 @@ def parse_time(text: str) -> datetime | None:
 def storable(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD: PostgreSQL refuses the first, UTF-8 both."""
     return _UNSTORABLE.sub(_REPLACEMENT, text)
+
+
+def told(text: str) -> str:
+    """A text of another program, fit for a log or a timeline: storable, on one line, and not endless."""
+    line = " ".join(storable(text).split())
+    return line if len(line) <= _TOLD else f"{line[: _TOLD - 1]}\u2026"
 
 
 def _zone(offset: timedelta, text: str) -> timezone:

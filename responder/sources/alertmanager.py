@@ -13,7 +13,7 @@ import pydantic_core
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from responder.clients.wire import EARLIEST, parse_time, storable
+from responder.clients.wire import EARLIEST, parse_time, storable, told
 from responder.model.alert import Alert, Delivery, Rejected, Standing
 from responder.model.errors import PermanentError
 from responder.sources.identity import Identity, identify
@@ -119,7 +119,7 @@ def _parsed(body: bytes) -> Any:
     except RecursionError:
         raise NotAPayloadError("the body is nested too deeply") from None
     except ValueError as error:
-        raise NotAPayloadError(f"the body is not JSON: {error}") from None
+        raise NotAPayloadError(f"the body is not JSON: {told(str(error))}") from None
 
 
 def _no_number(constant: str) -> Any:
@@ -159,7 +159,7 @@ def _identity(posted: _PostedAlert, drop_labels: frozenset[str]) -> Identity:
             raise ValueError(f"labels: a name has {len(name)} characters, not 1 to {LABEL_NAME_AT_MOST}")
         if len(value) > LABEL_VALUE_AT_MOST:
             size = f"{len(value)} characters, more than {LABEL_VALUE_AT_MOST}"
-            raise ValueError(f"labels.{storable(name)}: {size}")
+            raise ValueError(f"labels.{told(name)}: {size}")
     identity = identify(posted.labels, drop_labels)
     if not identity.labels:
         raise ValueError("labels: none is left, so nothing tells this alert from another")
@@ -185,7 +185,7 @@ def _time(text: str | None, field: str) -> datetime | None:
     try:
         return parse_time(text)
     except ValueError as error:
-        raise ValueError(f"{field}: {storable(str(error))}") from None
+        raise ValueError(f"{field}: {told(str(error))}") from None
 
 
 def _annotations(written: dict[str, str]) -> dict[str, str]:
@@ -228,4 +228,4 @@ def _kept(entry: Any) -> str:
 def _first(error: ValidationError) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "the alert"
-    return storable(f"{place[:LABEL_NAME_AT_MOST]}: {first['msg']}")
+    return told(f"{place}: {first['msg']}")
