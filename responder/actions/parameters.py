@@ -23,6 +23,8 @@ def _storable(value: str) -> str:
 def _selective(value: str) -> str:
     if not value.strip("%_ "):
         raise ValueError("a pattern of wildcards alone would choose everything; write some of the text")
+    if (len(value) - len(value.rstrip("\\"))) % 2:
+        raise ValueError("a pattern cannot end with a single backslash; write \\\\ for one")
     return value
 
 

@@ -1,0 +1,90 @@
+"""The generated part of docs/actions.md: every action with its parameters, from the classes themselves.
+
+`python -m responder.actions.page docs/actions.md` writes it anew; a test fails while the page is stale.
+"""
+
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from responder.actions.registry import ActionClass, Registry
+from responder.model.duration import format_duration
+
+BEGIN = "<!-- generated from the code: make changes there -->"
+END = "<!-- end of the generated part -->"
+
+
+def refreshed(page: str, registry: Registry) -> str:
+    """The page with its generated part written anew.
+
+    Raises:
+        ValueError: the page lacks one of the two marks.
+    """
+    before, begin, rest = page.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"the page needs the marks {BEGIN!r} and {END!r}")
+    sections = "\n".join(section(registry.load(name)) for name in registry.names())
+    return f"{before}{BEGIN}\n\n{sections}\n{END}{after}"
+
+
+def section(action: ActionClass) -> str:
+    """One action: what it is, its kind and limits, its parameters."""
+    fence = "fenced at the target" if action.fenced else "not fenced at the target"
+    kind = action.kind.value.replace("_", "-")
+    facts = [f"Kind: {kind}", f"default timeout: {format_duration(action.deadline)}"]
+    if action.kind.changing:
+        facts += [fence, "has an undo" if action.undoable else "no undo"]
+    schema = action.Params.model_json_schema(by_alias=True)
+    required = set(schema.get("required", ()))
+    rows = [
+        _row(name, field, required=name in required) for name, field in schema.get("properties", {}).items()
+    ]
+    table = "\n".join(["| parameter | type | default | |", "| --- | --- | --- | --- |", *rows])
+    return f"### {action.name}\n\n{inspect.getdoc(action)}\n\n{'; '.join(facts)}.\n\n{table}\n"
+
+
+def _row(name: str, field: Mapping[str, Any], *, required: bool) -> str:
+    default = "required" if required else _default(field.get("default"))
+    description = str(field.get("description", "")).replace("|", "\\|")
+    return f"| `{name}` | {_type(field)} | {default} | {description} |"
+
+
+def _default(value: Any) -> str:
+    if value is None or value == []:
+        return "none"
+    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _type(field: Mapping[str, Any]) -> str:
+    """A JSON Schema in the words of docs/rules.md."""
+    match field:
+        case {"anyOf": [*options]}:
+            return " or ".join(_type(option) for option in options if option.get("type") != "null")
+        case {"enum": [*words]}:
+            return ", ".join(f"`{word}`" for word in words)
+        case {"const": word}:
+            return f"`{word}`"
+        case {"type": "array", "items": items}:
+            return f"list of {_type(items)}"
+        case {"type": "object"}:
+            return "labels"
+        case {"type": "string", "examples": _}:
+            return "duration"
+        case {"type": "string"}:
+            return "text"
+        case {"type": "boolean"}:
+            return "true or false"
+        case {"type": "integer"}:
+            return (
+                f"number, {field.get('minimum', 0)} to {field['maximum']}" if "maximum" in field else "number"
+            )
+        case _:
+            return str(field.get("type", "any"))
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1])
+    path.write_text(refreshed(path.read_text(encoding="utf-8"), Registry(installed=())), encoding="utf-8")
