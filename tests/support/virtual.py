@@ -371,13 +371,17 @@ def perform_on(store: VirtualStore, *, undoable: bool = False, terms: Terms | No
         ownership=cast("Ownership", SimpleNamespace(alive=_yes, stopping=False)),
         metrics=build_metrics("test"),
         terms=terms,
-        monotonic=lambda: (world.now - START).total_seconds(),
+        monotonic=lambda: _seconds(world),
     )
 
 
 def lease_of(store: VirtualStore) -> Lease:
     """A lease; the virtual store looks at none."""
     return Lease(store.incident.id, UUID(int=0), 1)
+
+
+def _seconds(world: World) -> float:
+    return (world.now - START).total_seconds()
 
 
 def _yes() -> bool:
