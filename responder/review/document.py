@@ -1,0 +1,470 @@
+"""The review as sections of plain blocks: what is said, in which order. How it looks is the writers'.
+
+All text here is unescaped and may hold what strangers sent; `words.plain` makes one visible line of it, and
+each writer escapes it for its own form.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from responder.model.attempt import Verdict
+from responder.model.base import Frozen
+from responder.model.incident import MemberAlert
+from responder.review.facts import Act, HeldBack, ReviewFacts, Told
+from responder.review.follow_ups import follow_ups
+from responder.review.words import clock, count, day, lasted, offset, pairs, plain, value_text, when
+
+
+class Paragraph(Frozen):
+    """One paragraph."""
+
+    text: str
+
+
+class Bullets(Frozen):
+    """A list in which the order tells nothing."""
+
+    items: tuple[str, ...]
+
+
+class Field(Frozen):
+    """A name and its value. `link` marks a value of the rule's author that may be followed if it is a URL."""
+
+    name: str
+    value: str
+    link: bool = False
+
+
+class Fields(Frozen):
+    """Names with values."""
+
+    fields: tuple[Field, ...]
+
+
+class Table(Frozen):
+    """Rows under a head; every row is as long as the head."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+class Heading(Frozen):
+    """A heading inside a section."""
+
+    text: str
+
+
+class Picture(Frozen):
+    """The place of the drawn timeline. A form that cannot draw leaves it out: the table says the same."""
+
+
+Block = Paragraph | Bullets | Fields | Table | Heading | Picture
+
+
+class Section(Frozen):
+    """A titled part of the review; `anchor` is its stable name."""
+
+    anchor: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+class Document(Frozen):
+    """The whole review."""
+
+    title: str
+    status: str
+    sections: tuple[Section, ...]
+
+
+def compose(facts: ReviewFacts) -> Document:
+    """The sections, in the order in which people read them."""
+    sections = (
+        ("summary", "Summary", _summary(facts)),
+        ("detection", "Detection", _detection(facts)),
+        ("impact", "Impact", _impact(facts)),
+        ("cause", "Cause", _cause(facts)),
+        ("timeline", "Timeline", _timeline(facts)),
+        ("actions", "Actions", _actions(facts)),
+        ("held-back", "Held back", _held_back(facts)),
+        ("response", "Response", _response(facts)),
+        ("follow-ups", "Follow-ups", _follow_ups(facts)),
+    )
+    group = f" ({pairs(facts.key)})" if facts.key else ""
+    return Document(
+        title=plain(f"{facts.severity} {facts.rule}{group}"),
+        status=_status(facts),
+        sections=tuple(
+            Section(anchor=anchor, title=title, blocks=tuple(blocks)) for anchor, title, blocks in sections
+        ),
+    )
+
+
+def _status(facts: ReviewFacts) -> str:
+    state = facts.state.value.replace("_", " ")
+    if facts.final:
+        return f"Final. Incident {facts.incident_id}."
+    return f"Preliminary, as of {when(facts.as_of)}: the incident is {state}. Incident {facts.incident_id}."
+
+
+# --- summary, detection, impact, cause ------------------------------------------------------------------
+
+
+def _summary(facts: ReviewFacts) -> Iterator[Block]:
+    yield Paragraph(text=" ".join((_how_it_went(facts), _what_was_done(facts), _who_was_told(facts))))
+    recovered = when(facts.recovered_at) if facts.recovered_at else "not yet"
+    yield Fields(
+        fields=(
+            Field(name="Severity", value=f"{facts.severity}: {facts.terms.description}"),
+            Field(name="Detected", value=when(facts.detected_at)),
+            Field(name="Recovered", value=recovered),
+            Field(name="Duration", value=_duration(facts)),
+            Field(name="Outcome", value=plain(facts.outcome or facts.state.value.replace("_", " "))),
+            Field(name="Owner", value=plain(facts.owner or "nobody")),
+            Field(name="Runbook", value=plain(facts.runbook_url or "none"), link=True),
+        )
+    )
+
+
+def _how_it_went(facts: ReviewFacts) -> str:
+    began = f"{facts.rule} was detected at {when(facts.detected_at)}"
+    if facts.recovered_at is not None:
+        return plain(f"{began} and was over {lasted(facts.recovered_at - facts.detected_at)} later.")
+    if facts.final:
+        return plain(f"{began}; it was closed without being seen to recover.")
+    return plain(f"{began} and is not over.")
+
+
+def _what_was_done(facts: ReviewFacts) -> str:
+    if facts.acts:
+        done = "; ".join(_act_in_short(act) for act in facts.acts)
+        return plain(f"The responder acted {count(len(facts.acts), 'time')}: {done}.")
+    if any(held.shadow for held in facts.held_back):
+        return "The responder was in shadow: it looked and judged, and changed nothing."
+    if facts.held_back:
+        return plain(f"The responder changed nothing: {facts.held_back[-1].reason}.")
+    return "The responder changed nothing."
+
+
+def _act_in_short(act: Act) -> str:
+    verdict = f", {_verdict(act)}" if act.verdict is not None else ""
+    outcome = act.outcome.value.replace("_", " ")
+    return f"{act.action} on {act.target} ({outcome}{verdict})"
+
+
+def _verdict(act: Act) -> str:
+    match act.verdict:
+        case None:
+            return "not verified"
+        case Verdict.RECOVERED:
+            return "recovered"
+        case Verdict.NOT_RECOVERED:
+            return "not recovered"
+        case Verdict.NO_DATA:
+            return "no data"
+
+
+def _who_was_told(facts: ReviewFacts) -> str:
+    if not facts.escalations:
+        return "Nobody had to be told."
+    first = facts.escalations[0]
+    after = lasted(first.at - facts.detected_at)
+    times = count(len(facts.escalations), "time")
+    return plain(f"People were told {times}, first after {after}: {first.reason}.")
+
+
+def _duration(facts: ReviewFacts) -> str:
+    if facts.recovered_at is not None:
+        return lasted(facts.recovered_at - facts.detected_at)
+    return f"{lasted(facts.as_of - facts.detected_at)} so far" if not facts.final else "unknown"
+
+
+def _detection(facts: ReviewFacts) -> Iterator[Block]:
+    opened = when(facts.opened_at) if facts.opened_at else "not opened"
+    sources = ", ".join(facts.alerts.sources) or "unknown"
+    yield Fields(
+        fields=(
+            Field(name="First alert began", value=_source_time(facts)),
+            Field(name="Arrived", value=when(facts.detected_at)),
+            Field(name="Delay", value=_delay(facts)),
+            Field(name="Opened", value=opened),
+            Field(name="Source", value=plain(sources)),
+        )
+    )
+    for alert in facts.alerts.sample[:1]:
+        yield Bullets(items=tuple(_alert_words(alert)))
+
+
+def _source_time(facts: ReviewFacts) -> str:
+    return f"{when(facts.started_at)} (by the source's clock)" if facts.started_at else "unknown"
+
+
+def _delay(facts: ReviewFacts) -> str:
+    if facts.started_at is None:
+        return "unknown"
+    if facts.detection_delay is None:
+        return "unknown: the source's clock is ahead of ours"
+    return f"{lasted(facts.detection_delay)} (from the source's clock to ours)"
+
+
+def _alert_words(alert: MemberAlert) -> Iterator[str]:
+    yield plain(f"Labels: {pairs(alert.labels)}")
+    for name, text in sorted(alert.annotations.items()):
+        yield plain(f"{name}: {text}")
+
+
+def _impact(facts: ReviewFacts) -> Iterator[Block]:
+    alerts = facts.alerts
+    ended = f"{when(facts.ended_at)} (by the source's clock)" if facts.ended_at else "not known to have ended"
+    targets = sorted({act.target for act in facts.acts} | {h.target for h in facts.held_back if h.target})
+    yield Fields(
+        fields=(
+            Field(name="Affected", value=plain(pairs(alerts.common_labels or facts.key) or "unknown")),
+            Field(name="Alerts", value=f"{alerts.total}, at most {alerts.most_firing} firing at a time"),
+            Field(name="Last alert ended", value=ended),
+            Field(name="Targets", value=plain(", ".join(targets) or "none")),
+            Field(name="Changed by the responder", value=_changed(facts)),
+        )
+    )
+    if len(alerts.sample) > 1:
+        yield Table(
+            head=("Alert", "Began", "Ended"),
+            rows=tuple(_alert_row(alert, alerts.common_labels) for alert in alerts.sample),
+        )
+    if alerts.total > len(alerts.sample):
+        yield Paragraph(text=f"{alerts.total - len(alerts.sample)} further alerts are not listed.")
+
+
+def _changed(facts: ReviewFacts) -> str:
+    done = sum(1 for act in facts.acts for element in act.elements if element.outcome.value == "done")
+    unknown = sum(1 for act in facts.acts for element in act.elements if element.outcome.value == "unknown")
+    unsure = f", {unknown} unknown" if unknown else ""
+    return f"{count(done, 'element')}{unsure}" if facts.acts else "nothing"
+
+
+def _alert_row(alert: MemberAlert, common: dict[str, str]) -> tuple[str, str, str]:
+    own = {name: value for name, value in alert.labels.items() if common.get(name) != value}
+    ended = when(alert.ends_at) if alert.ends_at else "still fires"
+    return (plain(pairs(own or alert.labels)), when(alert.starts_at), ended)
+
+
+def _cause(facts: ReviewFacts) -> Iterator[Block]:
+    """What speaks for a cause. The cause itself is for people to write."""
+    if facts.evidence:
+        yield Paragraph(text="What was found when it opened:")
+        yield Bullets(items=tuple(plain(f"{found.action}: {found.summary}") for found in facts.evidence))
+    yield Bullets(items=tuple(_warning_signs(facts)))
+    if facts.notes:
+        yield Paragraph(text=plain(f"The rule's notes: {facts.notes}"))
+    yield Paragraph(
+        text="The responder does not know causes. For people to answer: what was the underlying cause, "
+        "what triggered it, and were there warning signs before the alert?"
+    )
+
+
+def _warning_signs(facts: ReviewFacts) -> Iterator[str]:
+    earlier = max((alert.generation - 1 for alert in facts.alerts.sample), default=0)
+    if earlier:
+        yield f"The same alert had fired {count(earlier, 'time')} before."
+    else:
+        yield "The same alert is not known to have fired before."
+    if facts.reopened:
+        yield f"It came back {count(facts.reopened, 'time')} after it was over."
+
+
+# --- timeline, actions, held back -----------------------------------------------------------------------
+
+
+def _timeline(facts: ReviewFacts) -> Iterator[Block]:
+    yield Picture()
+    yield Table(
+        head=("#", "Time (UTC)", "After", "What", "Who", "Told"),
+        rows=tuple(_told_row(told, facts) for told in facts.timeline),
+    )
+    if facts.timeline_head is not None:
+        length = count(len(facts.timeline), "entry", "entries")
+        yield Paragraph(
+            text=f"{length}, chained; the last one's code is {facts.timeline_head}. "
+            f"Times are on {day(facts.detected_at)} and after, counted from the detection."
+        )
+
+
+def _told_row(told: Told, facts: ReviewFacts) -> tuple[str, ...]:
+    text = "(redacted)" if told.redacted else plain(told.text)
+    date = "" if day(told.at) == day(facts.detected_at) else f"{day(told.at)} "
+    after = offset(told.at - facts.detected_at)
+    return (str(told.number), f"{date}{clock(told.at)}", after, told.kind.value, plain(told.actor), text)
+
+
+def _actions(facts: ReviewFacts) -> Iterator[Block]:
+    if not facts.acts:
+        yield Paragraph(text="The responder changed nothing.")
+    for number, act in enumerate(facts.acts, start=1):
+        yield Heading(text=plain(f"{number}. {act.action} on {act.target}"))
+        yield Fields(fields=tuple(_act_fields(act, facts)))
+        yield Table(
+            head=("Element", "Outcome", "Detail"),
+            rows=tuple(
+                (plain(e.title), e.outcome.value.replace("_", " "), plain(e.detail)) for e in act.elements
+            ),
+        )
+        yield from _states(act)
+
+
+def _act_fields(act: Act, facts: ReviewFacts) -> Iterator[Field]:
+    yield Field(
+        name="Began", value=f"{when(act.intended_at)} ({offset(act.intended_at - facts.detected_at)})"
+    )
+    took = lasted(act.ended_at - act.intended_at) if act.ended_at else "no end is known"
+    yield Field(name="Took", value=took)
+    yield Field(name="Outcome", value=act.outcome.value.replace("_", " "))
+    yield Field(name="Verified", value=_verdict(act))
+    yield Field(name="Step", value=f"{act.step + 1} of the ladder" if act.undo_of is None else "undo")
+    if act.undo_of is not None:
+        yield Field(name="Takes back", value=f"attempt {act.undo_of}")
+    yield Field(name="Parameters", value=plain(value_text(act.params)))
+    yield Field(name="Attempt", value=str(act.attempt_id))
+
+
+SHOWN = 20
+"""Items of one list of a state that the forms for people show."""
+
+
+def _states(act: Act) -> Iterator[Block]:
+    """The target's state, field by field. A list is shown by its items, one for each row."""
+    before, after = act.state_before, act.state_after or {}
+    rows = tuple(row for name in sorted(before.keys() | after.keys()) for row in _state_rows(name, act))
+    if rows:
+        yield Paragraph(text="The target's state:")
+        yield Table(head=("Field", "Before", "After"), rows=rows)
+    if act.state_after is None:
+        yield Paragraph(text="The state afterwards is not known.")
+
+
+def _state_rows(name: str, act: Act) -> Iterator[tuple[str, str, str]]:
+    before, after = act.state_before.get(name), (act.state_after or {}).get(name)
+    if not isinstance(before, list) and not isinstance(after, list):
+        yield (plain(name), plain(value_text(before)), plain(value_text(after)))
+        return
+    old, new = _items(before), _items(after)
+    known = act.state_after is not None
+    yield (plain(name), count(len(old), "item"), count(len(new), "item") if known else "-")
+    items = sorted({*old, *new})
+    for item in items[:SHOWN]:
+        yield ("", plain(item) if item in old else "-", _item_after(item, old, new) if known else "-")
+    if len(items) > SHOWN:
+        yield ("", f"{len(items) - SHOWN} more in the JSON form", "")
+
+
+def _items(value: Any) -> tuple[str, ...]:
+    return tuple(value_text(item) for item in value) if isinstance(value, list) else ()
+
+
+def _item_after(item: str, old: tuple[str, ...], new: tuple[str, ...]) -> str:
+    if item not in new:
+        return "gone"
+    return "the same" if item in old else plain(item)
+
+
+def _held_back(facts: ReviewFacts) -> Iterator[Block]:
+    if not facts.held_back:
+        yield Paragraph(text="Nothing was held back.")
+        return
+    yield Table(
+        head=("When", "Step", "What", "Ruling", "Guard", "Why"),
+        rows=tuple(_held_row(held, facts) for held in facts.held_back),
+    )
+
+
+_RULINGS = {"go": "would have acted", "ask": "asked a person", "wait": "waited", "refuse": "refused"}
+
+
+def _held_row(held: HeldBack, facts: ReviewFacts) -> tuple[str, ...]:
+    first = offset(held.first_at - facts.detected_at)
+    last = f" to {offset(held.last_at - facts.detected_at)}, {held.times} times" if held.times > 1 else ""
+    ruling = _RULINGS.get(held.ruling, held.ruling)
+    others = [f"{guard}: {reason}" for guard, reason in held.objections if guard != held.guard]
+    why = held.reason if not others else f"{held.reason}; also {'; '.join(others)}"
+    return (
+        f"{first}{last}",
+        str(held.step + 1) if held.step is not None else "-",
+        plain(f"{held.action} on {held.target or 'no target'}"),
+        f"{ruling} (shadow)" if held.shadow else ruling,
+        plain(held.guard),
+        plain(why),
+    )
+
+
+# --- response and follow-ups ----------------------------------------------------------------------------
+
+
+def _response(facts: ReviewFacts) -> Iterator[Block]:
+    yield Paragraph(text=_promise(facts))
+    rows = (
+        ("Detection (the source's clock to ours)", facts.started_at, facts.detected_at),
+        ("First action", facts.detected_at, facts.first_action_at),
+        ("First word to a person", facts.detected_at, facts.first_told_at),
+        ("First act of a person", facts.detected_at, facts.first_person_at),
+        ("Recovery", facts.detected_at, facts.recovered_at),
+    )
+    yield Table(
+        head=("What", "Took", "At"),
+        rows=tuple(
+            (
+                what,
+                lasted(at - since) if at and since and at >= since else "-",
+                when(at) if at else "-",
+            )
+            for what, since, at in rows
+        ),
+    )
+    if facts.escalations:
+        yield Heading(text="Who was told")
+        yield Table(
+            head=("After", "Level", "Why"),
+            rows=tuple(
+                (offset(told.at - facts.detected_at), str(told.level), plain(told.reason))
+                for told in facts.escalations
+            ),
+        )
+    if facts.people:
+        yield Heading(text="What people did")
+        yield Table(
+            head=("After", "Who", "What", "Why"),
+            rows=tuple(
+                (
+                    offset(person.at - facts.detected_at),
+                    plain(person.actor),
+                    plain(person.command.replace("_", " ")),
+                    plain(person.reason),
+                )
+                for person in facts.people
+            ),
+        )
+
+
+def _promise(facts: ReviewFacts) -> str:
+    promised = f"{facts.severity} promises a response within {lasted(facts.response.target)}"
+    response = facts.response
+    if response.kind is not None and response.taken is not None:
+        word = "kept" if response.met else "broken"
+        return f"{promised}: {word}. After {lasted(response.taken)} {response.kind.value}."
+    if response.met is False:
+        return f"{promised}: broken. Nobody responded."
+    if facts.recovered_at is not None:
+        return f"{promised}: it was over before that, without a response."
+    return f"{promised}: none yet, and there is still time."
+
+
+def _follow_ups(facts: ReviewFacts) -> Iterator[Block]:
+    found = follow_ups(facts)
+    if not found:
+        yield Paragraph(text="None that the facts ask for.")
+        return
+    yield Bullets(items=tuple(plain(f"{item.text}{_grounds(item.entries)}") for item in found))
+
+
+def _grounds(entries: tuple[int, ...]) -> str:
+    if not entries:
+        return ""
+    return f" [{'entry' if len(entries) == 1 else 'entries'} {', '.join(str(number) for number in entries)}]"

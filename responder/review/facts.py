@@ -1,0 +1,514 @@
+"""What happened, read from a dossier: times, stages, actions, what was held back, who was told.
+
+Two clocks appear here and are named wherever they meet: the source's (when an alert began and ended) and ours
+(service time, everything else). No prose: sentences are `document`'s.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
+from enum import StrEnum
+from itertools import pairwise
+from typing import Any
+from uuid import UUID
+
+from responder.model.attempt import Attempt, Outcome, Verdict
+from responder.model.base import Frozen
+from responder.model.incident import IncidentState, MemberAlert
+from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
+from responder.model.timeline import Entry, EntryKind
+from responder.ports import Dossier
+
+
+class Told(Frozen):
+    """One entry of the timeline."""
+
+    number: int
+    at: datetime
+    kind: EntryKind
+    actor: str
+    text: str
+    redacted: bool
+
+
+class Stage(Frozen):
+    """A time that the incident spent in one state. `until` is None for the last one."""
+
+    state: IncidentState
+    since: datetime
+    until: datetime | None
+    why: str
+
+
+class ElementEnd(Frozen):
+    """What happened to one pinned element."""
+
+    title: str
+    outcome: Outcome
+    detail: str
+
+
+class Act(Frozen):
+    """One attempt: what was done to what, and the target's state before and after."""
+
+    attempt_id: UUID
+    step: int
+    action: str
+    target: str
+    params: dict[str, Any]
+    intended_at: datetime
+    ended_at: datetime | None
+    outcome: Outcome
+    verdict: Verdict | None
+    verdict_at: datetime | None
+    elements: tuple[ElementEnd, ...]
+    state_before: dict[str, Any]
+    state_after: dict[str, Any] | None
+    undo_of: UUID | None
+
+
+class HeldBack(Frozen):
+    """A step that a guard kept from starting, or that had no effect because of shadow.
+
+    Equal judgements in a row are one: `times` of them, from `first_at` to `last_at`. `objections` are all
+    verdicts that were not a go, as (guard, reason).
+    """
+
+    step: int | None
+    action: str
+    target: str | None
+    ruling: str
+    guard: str
+    reason: str
+    shadow: bool
+    objections: tuple[tuple[str, str], ...]
+    first_at: datetime
+    last_at: datetime
+    times: int
+    entries: tuple[int, ...]
+
+
+class Evidence(Frozen):
+    """One thing that was found out."""
+
+    at: datetime
+    entry: int
+    action: str
+    summary: str
+
+
+class Check(Frozen):
+    """One reading of the verification; a verdict ends it."""
+
+    at: datetime
+    entry: int
+    verdict: Verdict | None
+    reading: str
+
+
+class Escalation(Frozen):
+    """A person was told."""
+
+    at: datetime
+    entry: int
+    level: int
+    reason: str
+
+
+class PersonAct(Frozen):
+    """A person did something."""
+
+    at: datetime
+    entry: int
+    actor: str
+    command: str
+    reason: str
+
+
+class ResponseKind(StrEnum):
+    """What counts as a response: whatever comes first."""
+
+    ACTION = "the responder began an action"
+    TOLD = "a person was told"
+    PERSON = "a person acted"
+
+
+class Response(Frozen):
+    """The response against what the severity promises. `met` is None while nobody can say."""
+
+    target: timedelta
+    kind: ResponseKind | None
+    at: datetime | None
+    taken: timedelta | None
+    met: bool | None
+
+
+class Alerts(Frozen):
+    """The alerts of the incident. `sample` holds at most a few of them, in a stable order."""
+
+    total: int
+    firing: int
+    most_firing: int
+    common_labels: dict[str, str]
+    sources: tuple[str, ...]
+    sample: tuple[MemberAlert, ...]
+
+
+class ReviewFacts(Frozen):
+    """Everything that a review tells."""
+
+    incident_id: UUID
+    rule: str
+    rulebook_hash: str
+    severity: Severity
+    terms: SeverityTerms
+    key: dict[str, str]
+    state: IncidentState
+    outcome: str | None
+    owner: str | None
+    runbook_url: str | None
+    notes: str | None
+
+    started_at: datetime | None
+    """The source's clock: when the first alert began to fire."""
+    ended_at: datetime | None
+    """The source's clock: when the last known alert ended; None while one fires."""
+    detected_at: datetime
+    """Service time, as everything below: when the first alert was stored and the incident opened."""
+    opened_at: datetime | None
+    """When the ladder began, after the rule's `for`."""
+    first_action_at: datetime | None
+    first_told_at: datetime | None
+    first_person_at: datetime | None
+    recovered_at: datetime | None
+    """When it was found to be resolved for good, its `stable_for` included."""
+    as_of: datetime
+    """The last thing that is known."""
+
+    alerts: Alerts
+    acts: tuple[Act, ...]
+    held_back: tuple[HeldBack, ...]
+    evidence: tuple[Evidence, ...]
+    checks: tuple[Check, ...]
+    escalations: tuple[Escalation, ...]
+    people: tuple[PersonAct, ...]
+    stages: tuple[Stage, ...]
+    reopened: int
+    acknowledged_by: str | None
+    response: Response
+    timeline: tuple[Told, ...]
+    timeline_length: int
+    """How many entries the incident says it has; fewer in `timeline` means that some are missing."""
+    timeline_head: str | None
+    """The MAC of the last entry, as hexadecimal digits."""
+
+    @property
+    def final(self) -> bool:
+        """Whether nothing can be added any more."""
+        return self.state is IncidentState.CLOSED
+
+    @property
+    def detection_delay(self) -> timedelta | None:
+        """From the alert's start to its arrival here, over two clocks; None where these disagree."""
+        if self.started_at is None or self.started_at > self.detected_at:
+            return None
+        return self.detected_at - self.started_at
+
+
+def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERMS) -> ReviewFacts:
+    """The facts of one incident, whatever the order of what the dossier holds."""
+    incident, rule = dossier.incident, dossier.rule
+    entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
+    acts = tuple(_act(a) for a in sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id)))
+    stages = _stages(entries, incident.opened_at)
+    alerts = _alerts(dossier, entries)
+    escalations, people = _escalations(entries), _people(entries)
+    first_action_at = min((act.intended_at for act in acts), default=None)
+    first_told_at = min((told.at for told in escalations), default=None)
+    first_person_at = min((person.at for person in people), default=None)
+    as_of = max([incident.state_since, *(entry.at for entry in entries)])
+    recovered_at = _recovered_at(incident.state, stages, entries)
+    return ReviewFacts(
+        incident_id=incident.id,
+        rule=incident.rule,
+        rulebook_hash=incident.rulebook_hash,
+        severity=incident.severity,
+        terms=terms[incident.severity],
+        key=incident.key,
+        state=incident.state,
+        outcome=incident.progress.outcome,
+        owner=_text(rule.get("owner")),
+        runbook_url=_text(rule.get("runbook_url")),
+        notes=_text(rule.get("notes")),
+        started_at=dossier.members.first_starts_at,
+        ended_at=_ended_at(alerts),
+        detected_at=incident.opened_at,
+        opened_at=next((entry.at for entry in entries if entry.kind is EntryKind.OPENED), None),
+        first_action_at=first_action_at,
+        first_told_at=first_told_at,
+        first_person_at=first_person_at,
+        recovered_at=recovered_at,
+        as_of=as_of,
+        alerts=alerts,
+        acts=acts,
+        held_back=_held_back(entries),
+        evidence=_evidence(entries),
+        checks=_checks(entries),
+        escalations=escalations,
+        people=people,
+        stages=stages,
+        reopened=_reopened(stages),
+        acknowledged_by=incident.progress.acknowledged_by,
+        response=_response(
+            incident.opened_at,
+            terms[incident.severity].response_time,
+            {
+                ResponseKind.ACTION: first_action_at,
+                ResponseKind.TOLD: first_told_at,
+                ResponseKind.PERSON: first_person_at,
+            },
+            recovered_at or as_of,
+        ),
+        timeline=tuple(_told(entry) for entry in entries),
+        timeline_length=incident.timeline_length,
+        timeline_head=entries[-1].mac.hex() if entries else None,
+    )
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _told(entry: Entry) -> Told:
+    return Told(
+        number=entry.number,
+        at=entry.at,
+        kind=entry.kind,
+        actor=entry.actor,
+        text=entry.text,
+        redacted=entry.redacted,
+    )
+
+
+def _act(attempt: Attempt) -> Act:
+    ends = {result.element: result for result in attempt.results}
+    elements = tuple(
+        ElementEnd(
+            title=element.title,
+            outcome=ends[element.key].outcome if element.key in ends else Outcome.STARTED,
+            detail=ends[element.key].detail if element.key in ends else "",
+        )
+        for element in attempt.elements
+    )
+    return Act(
+        attempt_id=attempt.id,
+        step=attempt.step,
+        action=attempt.action,
+        target=attempt.target,
+        params=attempt.params,
+        intended_at=attempt.intended_at,
+        ended_at=attempt.ended_at,
+        outcome=attempt.outcome,
+        verdict=attempt.verdict,
+        verdict_at=attempt.verdict_at,
+        elements=elements,
+        state_before=attempt.state_before,
+        state_after=attempt.state_after,
+        undo_of=attempt.undo_of,
+    )
+
+
+# --- alerts and stages --------------------------------------------------------------------------------
+
+
+def _alerts(dossier: Dossier, entries: Iterable[Entry]) -> Alerts:
+    members = dossier.members
+    sample = sorted(members.sample, key=lambda a: (a.starts_at, a.source, a.fingerprint, a.generation))
+    told = [_number(entry.facts.get("firing")) for entry in entries if entry.kind is EntryKind.ALERT]
+    return Alerts(
+        total=members.total,
+        firing=members.firing,
+        most_firing=max([members.firing, *told]),
+        common_labels=members.common_labels,
+        sources=tuple(sorted({alert.source for alert in sample})),
+        sample=tuple(sample),
+    )
+
+
+def _number(value: object) -> int:
+    return value if isinstance(value, int) else 0
+
+
+def _ended_at(alerts: Alerts) -> datetime | None:
+    ends = [alert.ends_at for alert in alerts.sample if alert.ends_at is not None]
+    return max(ends) if ends and alerts.firing == 0 else None
+
+
+def _stages(entries: Iterable[Entry], first: datetime) -> tuple[Stage, ...]:
+    moves = [(first, IncidentState.PENDING, "its first alert was stored")]
+    for entry in entries:
+        state = _state_after(entry, moves[-1][1])
+        if state is not None and state is not moves[-1][1]:
+            moves.append((entry.at, state, str(entry.facts.get("why") or entry.text)))
+    ends = [move[0] for move in moves[1:]]
+    return tuple(
+        Stage(state=state, since=at, until=until, why=why)
+        for (at, state, why), until in zip(moves, [*ends, None], strict=True)
+    )
+
+
+def _state_after(entry: Entry, before: IncidentState) -> IncidentState | None:
+    """The state that an entry tells of; entries of what happens inside a state tell of none."""
+    match entry.kind:
+        case EntryKind.STATE:
+            return _known_state(entry.facts.get("to"))
+        case EntryKind.OPENED:
+            return IncidentState.OPEN
+        case EntryKind.INTENT:
+            return IncidentState.REMEDIATING
+        case EntryKind.ESCALATION:
+            return before if before is IncidentState.TAKEN_OVER else IncidentState.ESCALATED
+        case EntryKind.PERSON if entry.facts.get("command") == "take_over":
+            return before if before is IncidentState.CLOSED else IncidentState.TAKEN_OVER
+        case _:
+            return None
+
+
+def _known_state(word: object) -> IncidentState | None:
+    return next((state for state in IncidentState if state.value == word), None)
+
+
+def _reopened(stages: tuple[Stage, ...]) -> int:
+    ended = {IncidentState.RESOLVED, IncidentState.RECORDED}
+    return sum(
+        1 for before, after in pairwise(stages) if before.state in ended and after.state is IncidentState.OPEN
+    )
+
+
+def _recovered_at(
+    state: IncidentState, stages: tuple[Stage, ...], entries: Iterable[Entry]
+) -> datetime | None:
+    """When it was resolved and stayed so; of what was only recorded, when its last alert ended."""
+    ended = [stage for stage in stages if stage.state is not IncidentState.CLOSED]
+    if ended and ended[-1].state is IncidentState.RESOLVED:
+        return ended[-1].since
+    if state not in {IncidentState.RECORDED, IncidentState.CLOSED}:
+        return None
+    last = next((e for e in reversed(tuple(entries)) if e.kind is EntryKind.ALERT), None)
+    return last.at if last is not None and last.facts.get("firing") == 0 else None
+
+
+# --- what the timeline tells --------------------------------------------------------------------------
+
+
+def _held_back(entries: Iterable[Entry]) -> tuple[HeldBack, ...]:
+    held: list[HeldBack] = []
+    for entry in entries:
+        if entry.kind is not EntryKind.JUDGED:
+            continue
+        one = _judgement(entry)
+        if one.ruling == "go" and not one.shadow:
+            continue
+        if held and _same(held[-1], one):
+            last = held[-1]
+            merged = {"last_at": one.last_at, "times": last.times + 1, "entries": last.entries + one.entries}
+            held[-1] = last.model_copy(update=merged)
+        else:
+            held.append(one)
+    return tuple(held)
+
+
+def _same(one: HeldBack, other: HeldBack) -> bool:
+    return _what(one) == _what(other)
+
+
+def _what(held: HeldBack) -> tuple[object, ...]:
+    return (held.step, held.action, held.target, held.ruling, held.guard, held.reason, held.shadow)
+
+
+def _judgement(entry: Entry) -> HeldBack:
+    facts = entry.facts
+    verdicts = [v for v in facts.get("verdicts") or () if isinstance(v, Mapping)]
+    guard = str(facts.get("decided_by") or "")
+    decisive = (str(v.get("reason")) for v in verdicts if v.get("guard") == guard and v.get("reason"))
+    step = facts.get("step")
+    return HeldBack(
+        step=step if isinstance(step, int) else None,
+        action=str(facts.get("action") or ""),
+        target=_text(facts.get("target")),
+        ruling=str(facts.get("ruling") or ""),
+        guard=guard,
+        reason=_text(facts.get("reason")) or next(decisive, entry.text),
+        shadow=facts.get("shadow") is True,
+        objections=tuple(
+            (str(v.get("guard")), str(v.get("reason"))) for v in verdicts if v.get("ruling") != "go"
+        ),
+        first_at=entry.at,
+        last_at=entry.at,
+        times=1,
+        entries=(entry.number,),
+    )
+
+
+def _evidence(entries: Iterable[Entry]) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence(
+            at=entry.at,
+            entry=entry.number,
+            action=str(entry.facts.get("action") or ""),
+            summary=_text(entry.facts.get("summary")) or entry.text,
+        )
+        for entry in entries
+        if entry.kind is EntryKind.EVIDENCE
+    )
+
+
+def _checks(entries: Iterable[Entry]) -> tuple[Check, ...]:
+    return tuple(
+        Check(
+            at=entry.at,
+            entry=entry.number,
+            verdict=next((v for v in Verdict if v.value == entry.facts.get("verdict")), None),
+            reading=_text(entry.facts.get("reading")) or entry.text,
+        )
+        for entry in entries
+        if entry.kind is EntryKind.VERIFICATION
+    )
+
+
+def _escalations(entries: Iterable[Entry]) -> tuple[Escalation, ...]:
+    return tuple(
+        Escalation(
+            at=entry.at,
+            entry=entry.number,
+            level=_number(entry.facts.get("level")),
+            reason=_text(entry.facts.get("reason")) or entry.text,
+        )
+        for entry in entries
+        if entry.kind is EntryKind.ESCALATION
+    )
+
+
+def _people(entries: Iterable[Entry]) -> tuple[PersonAct, ...]:
+    return tuple(
+        PersonAct(
+            at=entry.at,
+            entry=entry.number,
+            actor=entry.actor,
+            command=str(entry.facts.get("command") or ""),
+            reason=str(entry.facts.get("reason") or ""),
+        )
+        for entry in entries
+        if entry.kind is EntryKind.PERSON
+    )
+
+
+def _response(
+    since: datetime, target: timedelta, firsts: Mapping[ResponseKind, datetime | None], known_until: datetime
+) -> Response:
+    """The first response, or none: then the promise is broken only once its time was over before the end."""
+    known = [(at, kind) for kind, at in firsts.items() if at is not None]
+    if known:
+        at, kind = min(known)
+        return Response(target=target, kind=kind, at=at, taken=at - since, met=at - since <= target)
+    overdue = known_until - since > target
+    return Response(target=target, kind=None, at=None, taken=None, met=False if overdue else None)

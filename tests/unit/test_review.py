@@ -1,0 +1,281 @@
+"""The review: the same incident gives the same bytes, and what strangers sent stays text."""
+
+import json
+from html.parser import HTMLParser
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from responder.model.attempt import Outcome, Verdict
+from responder.model.incident import IncidentState
+from responder.model.severity import Severity
+from responder.model.timeline import EntryKind
+from responder.ports import Dossier
+from responder.review.facts import ResponseKind, read
+from responder.review.follow_ups import Topic, follow_ups
+from responder.review.markdown import escaped_line
+from responder.review.picture import draw
+from responder.review.words import is_link, lasted, plain
+from responder.review.write import Form, write_review
+from tests.support.dossiers import ACTION, TARGET, Story, after, recovered
+
+FORMS: tuple[Form, ...] = get_args(Form)
+HOSTILE = (
+    '<script>alert(1)</script><img src=x onerror="alert(2)">',
+    "]]></style></svg><svg onload=alert(3)>",
+    "[click](javascript:alert(4)) ![x](http://evil.example/x.png)",
+    "a | b\n| --- |\n# heading\n- item\n```\ncode",
+    "$(reboot) `id` **bold** &lt;b&gt; \u202egnirts\u202c \x00\x1b[31m",
+    "' onmouseover='alert(5)",
+)
+
+
+def topics(dossier: Dossier) -> list[Topic]:
+    return [item.topic for item in follow_ups(read(dossier))]
+
+
+def shuffled(value: Any) -> Any:
+    """The same value with every dict the other way round."""
+    if isinstance(value, dict):
+        return {key: shuffled(value[key]) for key in reversed(list(value))}
+    return [shuffled(item) for item in value] if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_the_same_incident_gives_the_same_bytes(form: Form) -> None:
+    """Written twice, read back from JSON with every dict reversed and every list of rows turned round."""
+    story = recovered()
+    story.alerts = 3
+    dossier = story.dossier(IncidentState.CLOSED)
+    told = shuffled(dossier.model_dump(mode="python"))
+    turned = Dossier.model_validate(
+        {**told, "entries": told["entries"][::-1], "attempts": told["attempts"][::-1]}
+    )
+    turned = turned.model_copy(
+        update={"members": turned.members.model_copy(update={"sample": turned.members.sample[::-1]})}
+    )
+    assert write_review(dossier, form) == write_review(dossier, form) == write_review(turned, form)
+
+
+def test_the_times_are_those_of_the_entries() -> None:
+    """Detection delay, first action, recovery and response time are read off the recorded facts."""
+    facts = read(recovered().dossier(IncidentState.CLOSED))
+    assert facts.detection_delay is not None
+    assert lasted(facts.detection_delay) == "20.0s"
+    assert (facts.first_action_at, facts.recovered_at) == (after(0.4), after(55))
+    assert (facts.response.kind, facts.response.met) == (ResponseKind.ACTION, True)
+    assert [stage.state.value for stage in facts.stages] == [
+        "pending", "open", "remediating", "verifying", "resolved", "closed",
+    ]  # fmt: skip
+    assert facts.final
+    assert facts.held_back == ()
+    assert topics(recovered().dossier(IncidentState.CLOSED)) == []
+
+
+def test_the_text_answers_the_questions_of_the_manual() -> None:
+    """When detected, when resolved, what impact, what was done, was it in time, who was told."""
+    text = write_review(recovered().dossier(IncidentState.CLOSED, outcome="recovered"), "md")
+    for told in (
+        "RunawayQueries was detected at 2026-11-20 23:59:30 UTC and was over 55.0s later.",
+        "The responder acted 1 time: postgres.terminate_queries on postgres/orders (done, recovered).",
+        "Nobody had to be told.",
+        "P2 promises a response within 4h: kept. After 0.4s the responder began an action.",
+        "- **Runbook**: <https://runbooks.example.org/pg#long>",
+        "| blocked | 3 | 0 |",
+        "1 query over 10m blocks 3 sessions",
+        "| 2026-11-21 00:00:25.250 | +55.0s | verification |",
+    ):
+        assert told in text
+
+
+def test_what_was_held_back_is_told_with_its_reason_and_counted() -> None:
+    """Equal judgements in a row are one line with their number; what held it becomes a follow-up."""
+    story = Story().opens()
+    for seconds in (1, 6, 11):
+        story.judges(seconds, "wait", "halt", "halted: release night")
+    story.moves(11, "open", "held", "halted: release night").escalates(14400, 1, "held for 4h by halt")
+    dossier = story.dossier(IncidentState.ESCALATED, firing=1)
+    (held,) = read(dossier).held_back
+    assert (held.times, held.guard, held.reason) == (3, "halt", "halted: release night")
+    assert "+1.0s to +11.0s, 3 times" in write_review(dossier, "md")
+    assert topics(dossier) == [Topic.UNANSWERED, Topic.HELD_BACK]
+
+
+def test_shadow_is_told_as_what_would_have_been_done() -> None:
+    """An incident in shadow says that nothing was changed, what would have been, and how to let it."""
+    story = Story().opens().judges(1, "go", "autonomy", "shadow, no effect (the default)", shadow=True)
+    story.moves(1, "open", "recorded", "in shadow step 1 would have started on 1 element")
+    dossier = story.dossier(IncidentState.RECORDED, firing=1)
+    text = write_review(dossier, "md")
+    assert "The responder was in shadow: it looked and judged, and changed nothing." in text
+    assert "would have acted (shadow)" in text
+    assert topics(dossier) == [Topic.SHADOW]
+    assert read(dossier).recovered_at is None
+
+
+def test_an_unknown_outcome_asks_for_the_target_first() -> None:
+    """Nobody knows whether it happened: the first follow-up is to find out, naming the target."""
+    story = Story(severity=Severity.P0).opens().acts(1, Outcome.UNKNOWN)
+    story.escalates(2, 1, "nobody can say whether it happened")
+    found = follow_ups(read(story.dossier(IncidentState.ESCALATED, firing=1)))
+    assert [item.topic for item in found] == [Topic.UNKNOWN_OUTCOME, Topic.REVIEW, Topic.UNANSWERED]
+    assert TARGET in found[0].text
+    assert ACTION in found[0].text
+
+
+def test_a_late_response_breaks_the_promise() -> None:
+    """P0 promises 15 minutes: a first word to a person after 20 is a broken promise and a follow-up."""
+    story = Story(severity=Severity.P0).opens().escalates(1200, 1, "open for too long")
+    dossier = story.dossier(IncidentState.ESCALATED, firing=1)
+    assert read(dossier).response.met is False
+    assert "broken. After 20m a person was told." in write_review(dossier, "md")
+    assert Topic.RESPONSE_TIME in topics(dossier)
+
+
+def test_no_response_is_only_broken_when_its_time_was_over() -> None:
+    """Without a response nobody can say yet, unless the incident is known to have lasted longer."""
+    young = Story(severity=Severity.P0).opens().dossier(IncidentState.OPEN, firing=1)
+    old = Story(severity=Severity.P0).opens().moves(1000, "open", "held", "x").dossier(IncidentState.HELD)
+    assert read(young).response.met is None
+    assert read(old).response.met is False
+
+
+def test_follow_ups_come_from_the_facts() -> None:
+    """Late alert, no data, a return after recovery, missing entries, errors, no runbook, no owner."""
+    story = recovered()
+    story.rule = {}
+    story.starts_at = after(-3600)
+    story.missing_entries = 2
+    story.moves(1900, "resolved", "open", "it fires again").verifies(1960, Verdict.NO_DATA, "no series")
+    story.tell(1961, EntryKind.ERROR, "the worker stopped in the middle")
+    story.escalates(1962, 1, "nobody can say whether it recovered: no series")
+    dossier = story.dossier(IncidentState.ESCALATED, firing=1)
+    dossier = dossier.model_copy(
+        update={"entries": tuple(entry for entry in dossier.entries if entry.facts.get("to") != "closed")}
+    )
+    assert topics(dossier) == [
+        Topic.TIMELINE,
+        Topic.UNANSWERED,
+        Topic.NO_DATA,
+        Topic.REOPENED,
+        Topic.LATE_ALERT,
+        Topic.ERRORS,
+        Topic.RUNBOOK,
+        Topic.OWNER,
+    ]
+    assert read(dossier).recovered_at is None
+
+
+def test_a_source_whose_clock_is_ahead_is_named_and_not_subtracted() -> None:
+    """An alert that begins after it arrived gives no delay, but a word on the clocks."""
+    story = recovered()
+    story.starts_at = after(90)
+    dossier = story.dossier(IncidentState.CLOSED)
+    assert read(dossier).detection_delay is None
+    assert "unknown: the source's clock is ahead of ours" in write_review(dossier, "md")
+    assert topics(dossier) == [Topic.CLOCKS]
+
+
+def test_json_holds_everything_unshortened() -> None:
+    """The form for programs is valid JSON with the whole of a long value, durations in seconds."""
+    story = recovered()
+    story.annotations = {"description": "x" * 5000}
+    told = json.loads(write_review(story.dossier(IncidentState.CLOSED), "json"))
+    assert told["alerts"]["sample"][0]["annotations"]["description"] == "x" * 5000
+    assert (told["detection_delay"], told["response"]["target"]) == (20.0, 14400.0)
+    assert told["acts"][0]["state_after"] == {"backends": [], "blocked": 0}
+    assert "x" * 600 not in write_review(story.dossier(IncidentState.CLOSED), "md")
+
+
+class Tags(HTMLParser):
+    """Counts the elements and collects the attributes of a page."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.attributes: set[str] = set()
+        self.links: list[str] = []
+        self.depth = 0
+        self.feed(page)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        """Count one element that opens."""
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.attributes |= {name for name, _ in attrs}
+        self.links += [value or "" for name, value in attrs if name in {"href", "src"}]
+        self.depth += 1
+
+    def handle_endtag(self, tag: str) -> None:
+        """Count one element that closes."""
+        assert self.tags[tag]
+        self.depth -= 1
+
+
+def hostile_story(text: str) -> Dossier:
+    """An incident in which everything that a stranger can write is `text`."""
+    story = Story(labels={"datname": text, "server": "db1"})
+    story.annotations = {"summary": text, text: "x"}
+    story.rule = {"owner": text, "runbook_url": f"javascript:{text}", "notes": text}
+    story.opens().judges(0.2, "wait", "claim", text).acts(0.4, Outcome.DONE)
+    story.tell(0.5, EntryKind.EVIDENCE, text, action=text, summary=text)
+    story.verifies(1, Verdict.NO_DATA, text).escalates(2, 1, text)
+    story.tell(3, EntryKind.PERSON, text, text, command="acknowledge", reason=text)
+    state = {text: [text], "plain": text}
+    story.attempts = [
+        story.attempts[0].model_copy(update={"state_before": state, "state_after": state, "params": state})
+    ]
+    return story.dossier(IncidentState.ESCALATED, firing=1, outcome=text)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_value_is_only_text_in_html(text: str) -> None:
+    """The page has the same elements, attributes and links as with a harmless value, and all are closed."""
+    page = write_review(hostile_story(text), "html")
+    hostile, harmless = Tags(page), Tags(write_review(hostile_story("harmless"), "html"))
+    assert hostile.tags == harmless.tags
+    assert hostile.attributes == harmless.attributes
+    assert hostile.links == harmless.links
+    assert hostile.depth == harmless.depth
+    assert "script" not in hostile.tags
+    assert "\u202e" not in page
+    assert "\x00" not in page
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_a_hostile_value_is_only_text_in_markdown(text: str) -> None:
+    """As many lines, headings, tables and cells as with a harmless value, and no live markup character."""
+    page = write_review(hostile_story(text), "md")
+    harmless = write_review(hostile_story("harmless"), "md")
+    assert [_shape(line) for line in page.splitlines()] == [_shape(line) for line in harmless.splitlines()]
+
+
+def _shape(line: str) -> tuple[str, int]:
+    """What a line is, and how many of its characters are live markup."""
+    unescaped = "".join(part[1:] if index else part for index, part in enumerate(line.split("\\")))
+    live = sum(unescaped.count(mark) for mark in "`*[]<>|~$")
+    return (line[:2] if line[:2] in {"# ", "##", "- ", "| "} else "", live)
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=80))
+def test_escaped_markdown_is_one_line_without_live_markup(text: str) -> None:
+    """Whatever the text: nothing breaks the line, begins a block or opens markup."""
+    line = escaped_line(plain(text))
+    assert len(line.splitlines()) <= 1
+    assert _shape(line) == ("", 0)
+    assert not line.startswith(("#", "-", "+", "=", " ", "\t"))
+
+
+def test_only_plain_web_addresses_become_links() -> None:
+    """A rule's runbook may be followed when it is http or https, and holds nothing that could be more."""
+    assert is_link("https://runbooks.example.org/a/b?c=d#e")
+    for bad in ("javascript:alert(1)", "https://a.example/<b>", 'https://a.example/"', "http://", "//a"):
+        assert not is_link(bad)
+
+
+def test_a_long_idle_end_does_not_flatten_the_picture() -> None:
+    """The scale ends at the recovery: the half hour until closing is not drawn."""
+    picture = draw(read(recovered().dossier(IncidentState.CLOSED)))
+    assert "recovered +55.0s" in picture
+    assert "+30m" not in picture
