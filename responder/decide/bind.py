@@ -5,23 +5,23 @@ value; in PromQL it becomes a string literal, and inside `=~` and `!~` one that 
 that is missing or empty is refused: an empty database name could mean "all of them".
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from responder.decide.promql import LABEL_REFERENCE, Token, TokenKind, quoted_regex, string_literal, tokens
 from responder.model.errors import RefusedError
-from responder.model.matcher import MatchOp
+from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Rule
 
 
-def fixed_labels(rule: Rule) -> dict[str, str]:
-    """The labels whose value an equality matcher of the rule fixes."""
-    return {m.name: m.value for m in rule.match if m.op is MatchOp.EQUAL and m.value}
+def fixed_in(matchers: Iterable[Matcher]) -> dict[str, str]:
+    """The labels whose value an equality matcher fixes."""
+    return {m.name: m.value for m in matchers if m.op is MatchOp.EQUAL and m.value}
 
 
 def bindable(rule: Rule, key: Mapping[str, str]) -> dict[str, str]:
     """Everything that `$labels` may name in an incident of this rule: its key, and what the match fixes."""
-    return {**fixed_labels(rule), **key}
+    return {**fixed_in(rule.match), **key}
 
 
 def bind_params(params: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:

@@ -144,7 +144,8 @@ class _Tree:
                 return self._listing(node, depth)
             case yaml.MappingNode():
                 return self._mapped(node, depth)
-        raise AssertionError(f"YAML has no node of type {type(node)}")
+            case _:
+                raise AssertionError(f"YAML has no node of type {type(node)}")
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar:
         single = node.start_mark.line == node.end_mark.line

@@ -28,6 +28,8 @@ _ESCAPES = {
 }
 _NUMERIC_ESCAPE = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})")
 
+_SURROGATES = range(0xD800, 0xE000)
+
 
 class MatcherError(ValueError):
     """The text is no matcher.
@@ -209,7 +211,7 @@ def _escape(text: str, at: int) -> tuple[str, int]:
     short, four, eight, octal = found.groups()
     number = int(octal, 8) if octal else int(short or four or eight, 16)
     limit = 0x7F if short or octal else 0x10FFFF
-    if number > limit or 0xD800 <= number <= 0xDFFF:
+    if number > limit or number in _SURROGATES:
         raise MatcherError(f"{text[at : found.end()]!r} is no character", at + 1)
     return chr(number), found.end()
 

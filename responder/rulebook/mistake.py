@@ -16,7 +16,7 @@ class Mistake:
     mend: str
 
     def __str__(self) -> str:
-        """`file:line:column: text. mend.`"""
+        """One line: `file:line:column: text. mend.`."""
         return f"{self.position}: {self.text}. {self.mend}."
 
 

@@ -1,0 +1,165 @@
+"""What stands under `with:`, checked against the action's own parameters.
+
+A value that is `$labels.x` is not known yet. Plausible texts are tried in its place, so that everything else
+is checked; whether the label's real value fits is seen when the step is taken.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from responder.decide.promql import LABEL_REFERENCE
+from responder.model.base import Frozen
+from responder.rulebook.catalogue import ActionFacts
+from responder.rulebook.connections import check_connection
+from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar, plain
+from responder.rulebook.mistake import did_you_mean
+from responder.rulebook.reading import Reader
+from responder.rulebook.scope import Scope, check_values
+from responder.rulebook.surroundings import Surroundings
+
+Path = tuple[str | int, ...]
+
+_PLAUSIBLE = ("label", "1", "1m", "true", "127.0.0.1")
+_RELATIVE = ("by", "ceiling")
+
+
+def read_parameters(
+    step: Node, entry: Entry | None, facts: ActionFacts, scope: Scope, around: Surroundings, reader: Reader
+) -> dict[str, Any]:
+    """The parameters as written, checked; `entry` is the step's `with:`."""
+    if entry is None:
+        written: Mapped = Mapped(step.position, {})
+    elif isinstance(entry.value, Mapped):
+        written = entry.value
+    else:
+        reader.wrong(entry.value, "`with` must be a mapping", f"Write keys of: {_words(facts.params)}")
+        return {}
+    known = _known(facts.params)
+    for key, value in written.entries.items():
+        if key in _RELATIVE and key not in known:
+            reader.later(value, key)
+        elif key not in known:
+            text = f"{facts.name} has no parameter `{key}`"
+            reader.wrong(value, text, did_you_mean(key, known, "parameters"))
+    check_values(written, scope, reader)
+    data = {key: plain(value.value) for key, value in written.entries.items()}
+    _check_fit({key: value for key, value in data.items() if key in known}, written, facts, reader)
+    if "connection" in written.entries and "connection" in known:
+        check_connection(written.entries["connection"].value, around.inventory, scope, reader)
+    return data
+
+
+def _check_fit(data: dict[str, Any], written: Mapped, facts: ActionFacts, reader: Reader) -> None:
+    """One mistake for each place that the action's parameters do not accept."""
+    places: dict[Path, list[ErrorDetails]] = {}
+    for error in _errors(data, facts.params):
+        places.setdefault(_path(data, error["loc"]), []).append(error)
+    for path, errors in places.items():
+        missing = [str(error["loc"][-1]) for error in errors if error["type"] == "missing"]
+        for name in missing:
+            text = f"{facts.name} needs the parameter `{name}`"
+            reader.wrong(written, text, f"Add `{name}` under `with`")
+        others = [error for error in errors if error["type"] != "missing"]
+        if others:
+            _tell(others, path, written, facts, reader)
+
+
+def _tell(
+    errors: list[ErrorDetails], path: Path, written: Mapped, facts: ActionFacts, reader: Reader
+) -> None:
+    said = dict.fromkeys(_sentence(error) for error in errors)
+    text, mend = _split(" or ".join(said))
+    where = ".".join(str(part) for part in path)
+    prefix = f"`{where}` does not fit: " if where else f"{facts.name}: "
+    reader.wrong(_at(written, path), prefix + text, mend)
+
+
+def _errors(data: dict[str, Any], model: type[Frozen]) -> Sequence[ErrorDetails]:
+    """What the model does not accept, less what is only unknown."""
+    choices = dict.fromkeys(_references(data), 0)
+    while True:
+        errors = _validate(_bound(data, choices), model)
+        unfit = [path for path in choices if any(_path(data, e["loc"]) == path for e in errors)]
+        open_choices = [path for path in unfit if choices[path] + 1 < len(_PLAUSIBLE)]
+        if not open_choices:
+            return [error for error in errors if _path(data, error["loc"]) not in unfit]
+        for path in open_choices:
+            choices[path] += 1
+
+
+def _validate(data: dict[str, Any], model: type[Frozen]) -> Sequence[ErrorDetails]:
+    try:
+        model.model_validate(data)
+    except ValidationError as error:
+        return error.errors(include_url=False)
+    return ()
+
+
+def _references(value: Any, path: Path = ()) -> Iterator[Path]:
+    match value:
+        case str() if LABEL_REFERENCE.fullmatch(value):
+            yield path
+        case dict():
+            for key, inner in value.items():
+                yield from _references(inner, (*path, key))
+        case list():
+            for at, inner in enumerate(value):
+                yield from _references(inner, (*path, at))
+        case _:
+            pass
+
+
+def _bound(value: Any, choices: Mapping[Path, int], path: Path = ()) -> Any:
+    match value:
+        case dict():
+            return {key: _bound(inner, choices, (*path, key)) for key, inner in value.items()}
+        case list():
+            return [_bound(inner, choices, (*path, at)) for at, inner in enumerate(value)]
+        case _:
+            return _PLAUSIBLE[choices[path]] if path in choices else value
+
+
+def _path(data: Any, loc: Sequence[str | int]) -> Path:
+    """The part of pydantic's location that stands in the data: it also names branches of unions."""
+    path: Path = ()
+    for part in loc:
+        listed = isinstance(data, list) and isinstance(part, int) and part < len(data)
+        if listed or (isinstance(data, dict) and part in data):
+            data = data[part]
+            path = (*path, part)
+    return path
+
+
+def _at(node: Node, path: Path) -> Node:
+    for part in path:
+        match node:
+            case Mapped():
+                node = node.entries[str(part)].value
+            case Listing() if isinstance(part, int):
+                node = node.items[part]
+            case Listing() | Scalar():
+                return node
+    return node
+
+
+def _sentence(error: ErrorDetails) -> str:
+    text = error["msg"].removeprefix("Value error, ").strip()
+    return text if re.match(r"[A-Z]{2}|['\"`]", text) else text[:1].lower() + text[1:]
+
+
+def _split(text: str) -> tuple[str, str]:
+    """A message of ours is `what; mend`; of pydantic there is only the first half."""
+    what, _, mend = text.partition("; ")
+    return what, (mend[:1].upper() + mend[1:]) if mend else "See docs/actions.md for what it takes"
+
+
+def _known(model: type[Frozen]) -> list[str]:
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
+def _words(model: type[Frozen]) -> str:
+    return ", ".join(_known(model))

@@ -1,0 +1,309 @@
+"""One rule file to rules: every key of the language, and what it defaults to."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TypeVar
+
+from responder.decide.bind import fixed_in
+from responder.model.autonomy import Autonomy
+from responder.model.matcher import Matcher
+from responder.model.rule import Limits, Position, Rule, SeverityCase, Step, Verify
+from responder.model.severity import Severity
+from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
+from responder.rulebook.matchers import MatcherError, parse_matchers
+from responder.rulebook.probes import read_probe
+from responder.rulebook.proof import check_proof
+from responder.rulebook.reading import Reader
+from responder.rulebook.scope import Scope
+from responder.rulebook.steps import AUTONOMY_WORDS, StepReader, connections_of
+from responder.rulebook.surroundings import Surroundings
+
+T = TypeVar("T")
+
+_DEFAULT_KEYS = ("autonomy", "for", "group_by", "limits", "owner", "runbook_url", "severity")
+_RULE_KEYS = (
+    "name",
+    "match",
+    "severity",
+    "group_by",
+    "for",
+    "autonomy",
+    "evidence",
+    "steps",
+    "verify",
+    "limits",
+    "escalate",
+    "runbook_url",
+    "owner",
+    "notes",
+)
+_RULE_LATER = ("raise", "continue", "inhibited_by", "on", "notify")
+_LIMIT_KEYS = ("attempts", "per", "cooldown")
+_LIMIT_LATER = ("recurrence", "only_if_open_at_most")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
+_SEVERITIES = {level.value: level for level in Severity}
+_MATCH_EXAMPLE = """match: ['alertname = "NAME"']"""
+
+BUILT_IN = "built in"
+DEFAULT_LIMITS = Limits(attempts=3, per=timedelta(hours=1), cooldown=timedelta(minutes=10))
+DEFAULT_STABLE_FOR = timedelta(minutes=2)
+
+
+def read_rules(document: Node | None, around: Surroundings, reader: Reader) -> tuple[Rule, ...]:
+    """The rules of one file, in its order."""
+    if document is None:
+        return ()
+    top = reader.mapping(document, "a rule file", ("defaults", "rules"), ("lists",))
+    defaults = top["defaults"].value if "defaults" in top else None
+    given = {} if defaults is None else reader.mapping(defaults, "defaults", _DEFAULT_KEYS)
+    if "rules" not in top:
+        reader.wrong(document, "the file has no `rules`", "Add `rules:` with a list of rules")
+        return ()
+    nodes = reader.listing(top["rules"].value, "`rules`", "a list, each item starting with `- name:`")
+    read = [_RuleReader(node, given, around, reader).rule() for node in nodes]
+    return tuple(rule for rule in read if rule is not None)
+
+
+class _RuleReader:
+    """Reads one rule; notes where each value comes from that the rule does not give."""
+
+    def __init__(
+        self, node: Node, defaults: Mapping[str, Entry], around: Surroundings, reader: Reader
+    ) -> None:
+        self._node = node
+        self._own = reader.mapping(node, "a rule", _RULE_KEYS, _RULE_LATER)
+        self._defaults = defaults
+        self._around = around
+        self._reader = reader
+        self._origins: dict[str, str] = {}
+
+    def rule(self) -> Rule | None:
+        """The rule, or None where it is no mapping."""
+        if not isinstance(self._node, Mapped):
+            return None
+        match = self._match()
+        group_by = self._group_by()
+        scope = Scope(group_by, fixed_in(match))
+        steps, evidence = self._steps(scope)
+        rule = Rule(
+            name=self._name(),
+            match=match,
+            severity=self._severity(),
+            group_by=group_by,
+            wait_for=self._wait_for(),
+            autonomy=self._autonomy(),
+            evidence=evidence,
+            steps=steps,
+            verify=self._verify(scope, steps),
+            limits=self._limits(),
+            escalate=self._escalate(),
+            runbook_url=self._text("runbook_url"),
+            owner=self._text("owner"),
+            notes=self._text("notes"),
+            position=self._node.position,
+            origins=self._origins,
+        )
+        check_proof(rule, self._node, self._around, self._reader)
+        return rule
+
+    def _entry(self, key: str) -> Entry | None:
+        """The rule's own entry, else the file's default."""
+        own = self._own.get(key)
+        if own is not None:
+            return own
+        default = self._defaults.get(key)
+        self._origins[key] = BUILT_IN if default is None else _defaults_at(default.position)
+        return default
+
+    def _name(self) -> str:
+        entry = self._own.get("name")
+        if entry is None:
+            self._reader.wrong(self._node, "the rule has no `name`", "Add `name:`, unique over all rules")
+            return ""
+        name = self._reader.text(entry.value, "name") or ""
+        if name and _NAME.fullmatch(name) is None:
+            mend = "Use up to 128 letters, digits and . _ : - and start with a letter or digit"
+            self._reader.wrong(entry.value, f"{name!r} cannot be a rule's name", mend)
+        return name
+
+    def _match(self) -> tuple[Matcher, ...]:
+        entry = self._own.get("match")
+        if entry is None:
+            mend = f"Add {_MATCH_EXAMPLE}, or `match: []` for every alert"
+            self._reader.wrong(self._node, "the rule has no `match`", mend)
+            return ()
+        return _matchers(entry.value, "match", self._reader)
+
+    def _group_by(self) -> tuple[str, ...] | None:
+        entry = self._entry("group_by")
+        if entry is None:
+            return ()
+        read = self._reader.texts(entry.value, "group_by", "group_by: [server, datname], or ['...'] for all")
+        labels = tuple(text for _, text in read)
+        if labels == ("...",):
+            return None
+        for at, (node, label) in enumerate(read):
+            if label == "...":
+                self._reader.wrong(node, "`...` stands for all labels", "Write ['...'] alone")
+            elif label in labels[:at]:
+                self._reader.wrong(node, f"the label {label!r} stands in group_by twice", "Remove one")
+        return labels
+
+    def _severity(self) -> tuple[SeverityCase, ...]:
+        entry = self._entry("severity")
+        if entry is None:
+            text = "the rule has no `severity`"
+            self._reader.wrong(self._node, text, "Add `severity: P2`, or a list by matchers")
+            return (SeverityCase(severity=Severity.P3),)
+        return _severity(entry.value, self._reader)
+
+    def _wait_for(self) -> timedelta:
+        entry = self._entry("for")
+        return timedelta(0) if entry is None else self._reader.duration(entry.value, "for", timedelta(0))
+
+    def _autonomy(self) -> Autonomy:
+        entry = self._entry("autonomy")
+        if entry is None:
+            return Autonomy.SHADOW
+        return self._reader.word(entry.value, "autonomy", AUTONOMY_WORDS, Autonomy.SHADOW)
+
+    def _steps(self, scope: Scope) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+        steps = StepReader(scope, self._around, self._reader, self._origins)
+        ladder = [steps.step(node, f"steps.{at}") for at, node in enumerate(self._list("steps"))]
+        evidence = [steps.evidence(node, f"evidence.{at}") for at, node in enumerate(self._list("evidence"))]
+        return _present(ladder), _present(evidence)
+
+    def _list(self, key: str) -> tuple[Node, ...]:
+        entry = self._own.get(key)
+        example = "a list, each item starting with `- action:`"
+        return () if entry is None else self._reader.listing(entry.value, f"`{key}`", example)
+
+    def _verify(self, scope: Scope, steps: tuple[Step, ...]) -> Verify | None:
+        entry = self._own.get("verify")
+        if entry is None:
+            return None
+        known = ("alert_resolved_within", "stable_for", "probes")
+        entries = self._reader.mapping(entry.value, "`verify`", known)
+        within = entries.get("alert_resolved_within")
+        stable = entries.get("stable_for")
+        if stable is None:
+            self._origins["verify.stable_for"] = BUILT_IN
+        probes = entries.get("probes")
+        nodes = () if probes is None else self._reader.listing(probes.value, "`probes`", "a list of probes")
+        connections = connections_of([step.params for step in steps])
+        return Verify(
+            alert_resolved_within=None
+            if within is None
+            else self._reader.duration(
+                within.value, "alert_resolved_within", timedelta(minutes=10), positive=True
+            ),
+            stable_for=DEFAULT_STABLE_FOR
+            if stable is None
+            else self._reader.duration(stable.value, "stable_for", DEFAULT_STABLE_FOR),
+            probes=_present(
+                [read_probe(node, scope, self._around, self._reader, connections) for node in nodes]
+            ),
+        )
+
+    def _limits(self) -> Limits:
+        own = self._limit_entries(self._own)
+        defaults = self._limit_entries(self._defaults)
+        found: dict[str, Node] = {}
+        for key in _LIMIT_KEYS:
+            entry = own.get(key) or defaults.get(key)
+            if entry is not None:
+                found[key] = entry.value
+            if key not in own:
+                self._origins[f"limits.{key}"] = BUILT_IN if entry is None else _defaults_at(entry.position)
+        return _limits(found, self._reader)
+
+    def _limit_entries(self, entries: Mapping[str, Entry]) -> Mapping[str, Entry]:
+        entry = entries.get("limits")
+        if entry is None:
+            return {}
+        return self._reader.mapping(entry.value, "`limits`", _LIMIT_KEYS, _LIMIT_LATER)
+
+    def _escalate(self) -> bool:
+        entry = self._own.get("escalate")
+        if entry is None:
+            self._origins["escalate"] = BUILT_IN
+            return False
+        return self._reader.truth(entry.value, "escalate")
+
+    def _text(self, key: str) -> str | None:
+        entry = self._own.get(key) or self._defaults.get(key)
+        if entry is None:
+            return None
+        if key not in self._own:
+            self._origins[key] = _defaults_at(entry.position)
+        return self._reader.text(entry.value, key)
+
+
+def _limits(found: Mapping[str, Node], reader: Reader) -> Limits:
+    attempts, per, cooldown = (found.get(key) for key in _LIMIT_KEYS)
+    fallback = DEFAULT_LIMITS
+    return Limits(
+        attempts=fallback.attempts
+        if attempts is None
+        else reader.count(attempts, "attempts", fallback.attempts),
+        per=fallback.per if per is None else reader.duration(per, "per", fallback.per, positive=True),
+        cooldown=fallback.cooldown
+        if cooldown is None
+        else reader.duration(cooldown, "cooldown", fallback.cooldown),
+    )
+
+
+def _severity(node: Node, reader: Reader) -> tuple[SeverityCase, ...]:
+    if isinstance(node, Scalar):
+        return (SeverityCase(severity=reader.word(node, "severity", _SEVERITIES, Severity.P3)),)
+    items = reader.listing(node, "severity", "severity: P2, or a list of {when: [...], is: P1}")
+    cases = tuple(_severity_case(item, reader) for item in items)
+    for item, case in zip(items[:-1], cases[:-1], strict=True):
+        if not case.when:
+            reader.wrong(item, "no later severity can apply after one without `when`", "Move it to the end")
+    if cases and cases[-1].when:
+        mend = "Add a last line without `when`, such as {is: P2}"
+        reader.wrong(items[-1], "the last severity has a `when`, so some alerts have none", mend)
+    if not cases and isinstance(node, Listing):
+        reader.wrong(node, "the list of severities is empty", "Write severity: P2")
+    return cases or (SeverityCase(severity=Severity.P3),)
+
+
+def _severity_case(node: Node, reader: Reader) -> SeverityCase:
+    entries = reader.mapping(node, "a severity", ("when", "is"))
+    when = _matchers(entries["when"].value, "when", reader) if "when" in entries else ()
+    if "is" not in entries:
+        reader.wrong(node, "the severity does not say which", "Add `is: P1`")
+        return SeverityCase(when=when, severity=Severity.P3)
+    level = reader.word(entries["is"].value, "severity", _SEVERITIES, Severity.P3)
+    return SeverityCase(when=when, severity=level)
+
+
+def _matchers(node: Node, what: str, reader: Reader) -> tuple[Matcher, ...]:
+    nodes = (node,) if isinstance(node, Scalar) else reader.listing(node, what, _MATCH_EXAMPLE)
+    return tuple(matcher for item in nodes for matcher in _matcher(item, what, reader))
+
+
+def _matcher(node: Node, what: str, reader: Reader) -> tuple[Matcher, ...]:
+    if isinstance(node, Mapped):
+        mend = f"Quote each matcher: {_MATCH_EXAMPLE}"
+        reader.wrong(node, f"{what} holds texts, and this is a mapping to YAML", mend)
+        return ()
+    text = reader.text(node, f"each of {what}")
+    if text is None or not isinstance(node, Scalar):
+        return ()
+    try:
+        return parse_matchers(text)
+    except MatcherError as error:
+        mend = """Write it as Alertmanager does, such as 'alertname = "NAME"'"""
+        reader.wrong(node.within(error.column), f"{text!r} is no matcher: {error.message}", mend)
+        return ()
+
+
+def _present(found: list[T | None]) -> tuple[T, ...]:
+    return tuple(item for item in found if item is not None)
+
+
+def _defaults_at(position: Position) -> str:
+    return f"defaults at {position}"

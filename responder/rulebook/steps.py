@@ -1,0 +1,127 @@
+"""Steps and evidence: one action each, with its parameters."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from responder.model.autonomy import Autonomy
+from responder.model.rule import Probe, Step, StepKind, Undo
+from responder.rulebook.catalogue import ActionFacts
+from responder.rulebook.document import Entry, Mapped, Node, Scalar
+from responder.rulebook.mistake import did_you_mean
+from responder.rulebook.parameters import read_parameters
+from responder.rulebook.probes import Connection, read_probe
+from responder.rulebook.reading import Reader
+from responder.rulebook.scope import Scope
+from responder.rulebook.surroundings import Surroundings
+
+_STEP_KEYS = ("action", "with", "when", "timeout", "undo", "autonomy")
+_EVIDENCE_KEYS = ("action", "with", "timeout")
+_STEP_LATER = ("all", "repeat", "by", "ceiling")
+AUTONOMY_WORDS = {level.word: level for level in Autonomy}
+
+
+@dataclass(frozen=True, slots=True)
+class StepReader:
+    """Reads the steps of one rule: what they may name, and where defaults are noted."""
+
+    scope: Scope
+    around: Surroundings
+    reader: Reader
+    origins: dict[str, str]
+
+    def step(self, node: Node, path: str) -> Step | None:
+        """One rung of the ladder, or None where its action is not known."""
+        facts = self._action(node, _STEP_KEYS, "a step")
+        if facts is None or not isinstance(node, Mapped):
+            return None
+        entries = node.entries
+        params = self._params(node, facts)
+        return Step(
+            action=facts.name,
+            kind=facts.kind,
+            params=params,
+            when=self._when(entries.get("when"), params),
+            timeout=self._timeout(entries.get("timeout"), facts, path),
+            undo=self._undo(entries.get("undo"), facts, path),
+            autonomy=self._autonomy(entries.get("autonomy"), path),
+        )
+
+    def evidence(self, node: Node, path: str) -> Step | None:
+        """One piece of evidence: an action that only looks."""
+        facts = self._action(node, _EVIDENCE_KEYS, "evidence")
+        if facts is None or not isinstance(node, Mapped):
+            return None
+        if facts.kind.changing:
+            text = f"{facts.name} is {facts.kind.value}, but evidence only looks"
+            looking = [name for name in self.around.catalogue.names() if self._only_looks(name)]
+            mend = f"Move it to `steps`, or take one of: {', '.join(looking) or 'none'}"
+            self.reader.wrong(node.entries["action"].value, text, mend)
+        return Step(
+            action=facts.name,
+            kind=StepKind.READ_ONLY,
+            params=self._params(node, facts),
+            timeout=self._timeout(node.entries.get("timeout"), facts, path),
+        )
+
+    def _only_looks(self, name: str) -> bool:
+        facts = self.around.catalogue.find(name)
+        return facts is not None and not facts.kind.changing
+
+    def _action(self, node: Node, known: tuple[str, ...], what: str) -> ActionFacts | None:
+        if isinstance(node, Scalar):
+            text = "a named list of steps (`lists`) is not in this version of the language"
+            self.reader.wrong(node, text, "Write the step here: {action: ..., with: {...}}")
+            return None
+        entries = self.reader.mapping(node, what, known, _STEP_LATER)
+        if "action" not in entries:
+            if isinstance(node, Mapped) and "all" not in node.entries:
+                self.reader.wrong(node, f"{what} needs an `action`", "Add `action: NAME`")
+            return None
+        name = self.reader.text(entries["action"].value, "action")
+        facts = None if name is None else self.around.catalogue.find(name)
+        if name is not None and facts is None:
+            mend = did_you_mean(name, self.around.catalogue.names(), "actions")
+            self.reader.wrong(entries["action"].value, f"there is no action {name!r}", mend)
+        return facts
+
+    def _params(self, node: Mapped, facts: ActionFacts) -> dict[str, Any]:
+        return read_parameters(node, node.entries.get("with"), facts, self.scope, self.around, self.reader)
+
+    def _when(self, entry: Entry | None, params: dict[str, Any]) -> Probe | None:
+        if entry is None:
+            return None
+        entries = self.reader.mapping(entry.value, "`when`", ("probe",), ("evidence",))
+        if "probe" not in entries:
+            return None
+        own = connections_of([params])
+        return read_probe(entries["probe"].value, self.scope, self.around, self.reader, own)
+
+    def _timeout(self, entry: Entry | None, facts: ActionFacts, path: str) -> Any:
+        if entry is None:
+            self.origins[f"{path}.timeout"] = f"the action {facts.name}"
+            return facts.deadline
+        return self.reader.duration(entry.value, "timeout", facts.deadline, positive=True)
+
+    def _undo(self, entry: Entry | None, facts: ActionFacts, path: str) -> Undo:
+        if entry is None:
+            self.origins[f"{path}.undo"] = "built in"
+            return Undo.NEVER
+        if isinstance(entry.value, Mapped) and "after" in entry.value.entries:
+            self.reader.later(entry.value.entries["after"], "undo: {after: ...}")
+            return Undo.NEVER
+        undo = self.reader.word(entry.value, "undo", {word.value: word for word in Undo}, Undo.NEVER)
+        if undo is Undo.IF_NOT_RECOVERED and not facts.undoable:
+            self.reader.wrong(entry.value, f"{facts.name} cannot be undone", "Write `undo: never`")
+        return undo
+
+    def _autonomy(self, entry: Entry | None, path: str) -> Autonomy:
+        if entry is None:
+            self.origins[f"{path}.autonomy"] = "built in (the rule's decides)"
+            return Autonomy.AUTO
+        return self.reader.word(entry.value, "autonomy", AUTONOMY_WORDS, Autonomy.SHADOW)
+
+
+def connections_of(params: list[dict[str, Any]]) -> tuple[Connection, ...]:
+    """The connections that steps with these parameters act on."""
+    found = (each.get("connection") for each in params)
+    return tuple(connection for connection in found if isinstance(connection, str | dict) and connection)
