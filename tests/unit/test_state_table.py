@@ -1,0 +1,254 @@
+"""The state table of an incident: each state leaves when it must, and each deadline makes its move."""
+
+import asyncio
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from responder.decide.case import (
+    Apply,
+    Change,
+    Check,
+    Move,
+    Recheck,
+    Settle,
+    SourceView,
+    TakeStep,
+    Terms,
+    Wait,
+)
+from responder.decide.next_move import next_move
+from responder.model.autonomy import Autonomy
+from responder.model.incident import Command, CommandKind, Hold, IncidentState, Progress
+from responder.model.timeline import EntryKind
+from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members, perform_on
+
+TERMS = Terms()
+LATER = START + timedelta(minutes=5)
+TOLD = {"told_members": 1, "told_firing": 1, "covered_members": 1}
+
+
+def hold(**changed: Any) -> Hold:
+    """A hold by a claim, until in five seconds, for a minute at most."""
+    given: dict[str, Any] = {
+        "guard": "claim",
+        "reason": "held by incident 7",
+        "until": START + timedelta(seconds=5),
+        "since": START,
+        "deadline": START + timedelta(minutes=1),
+    }
+    return Hold(**{**given, **changed})
+
+
+def move(
+    state: IncidentState, now: datetime, *, firing: int = 1, deadline: datetime = LATER, **progress: Any
+) -> Move:
+    """The move of an incident in that state."""
+    told = {**TOLD, "told_firing": firing, **progress}
+    given = incident(state, deadline=deadline, progress=Progress(**told))
+    store = VirtualStore(World(now=now), ladder(), given, members(firing=firing))
+    case = asyncio.run(store.load(lease_of(store)))
+    return next_move(case, now, TERMS)
+
+
+def applied(found: Move) -> Change:
+    """The change of a move that is one."""
+    assert isinstance(found, Apply)
+    return found.change
+
+
+LIVE_WITHOUT_ALERT = [
+    IncidentState.OPEN,
+    IncidentState.HELD,
+    IncidentState.SUPPRESSED,
+    IncidentState.AWAITING_APPROVAL,
+    IncidentState.TAKEN_OVER,
+    IncidentState.ESCALATED,
+]
+
+
+@pytest.mark.parametrize("state", LIVE_WITHOUT_ALERT)
+def test_when_the_alert_ends_it_is_resolved(state: IncidentState) -> None:
+    """Not firing any more is recovery, wherever the incident stands, and is checked again when recorded."""
+    change = applied(move(state, START, firing=0))
+    assert (change.state, change.quiet) == (IncidentState.RESOLVED, True)
+
+
+DEADLINES = [
+    (IncidentState.PENDING, IncidentState.OPEN),
+    (IncidentState.OPEN, IncidentState.ESCALATED),
+    (IncidentState.AWAITING_APPROVAL, IncidentState.ESCALATED),
+    (IncidentState.SUPPRESSED, IncidentState.OPEN),
+    (IncidentState.TAKEN_OVER, IncidentState.TAKEN_OVER),
+    (IncidentState.ESCALATED, IncidentState.ESCALATED),
+]
+
+
+@pytest.mark.parametrize(("state", "then"), DEADLINES)
+def test_a_deadline_makes_its_move(state: IncidentState, then: IncidentState) -> None:
+    """Each state's deadline leads where the table says, and what follows has a deadline of its own."""
+    change = applied(move(state, LATER))
+    assert change.state is then
+    assert change.deadline is not None
+    assert change.deadline > LATER
+
+
+def test_held_takes_the_step_again_and_escalates_at_its_deadline_naming_what_held_it() -> None:
+    """A hold is tried again when it says; at its deadline a person hears what held it."""
+    assert isinstance(move(IncidentState.HELD, START, hold=hold()), Wait)
+    assert move(IncidentState.HELD, START + timedelta(seconds=5), hold=hold()) == TakeStep(index=0)
+    change = applied(move(IncidentState.HELD, START + timedelta(minutes=1), hold=hold()))
+    assert change.state is IncidentState.ESCALATED
+    assert "held by incident 7" in change.notices[0].text
+
+
+def test_resolved_fires_again_on_the_same_ladder() -> None:
+    """A re-fire goes on with the next unused step, not from the start."""
+    change = applied(move(IncidentState.RESOLVED, START, step=1))
+    assert (change.state, change.progress.step) == (IncidentState.OPEN, 1)
+
+
+def test_resolved_is_closed_after_its_time() -> None:
+    """It stays resolved for `reopen_within`, then it is closed, unless something fires."""
+    change = applied(move(IncidentState.RESOLVED, LATER, firing=0))
+    assert (change.state, change.quiet) == (IncidentState.CLOSED, True)
+
+
+def test_a_ladder_without_a_step_left_escalates() -> None:
+    """No step left and it still fires: a person."""
+    assert applied(move(IncidentState.OPEN, START, step=2)).state is IncidentState.ESCALATED
+
+
+def test_shadow_never_pages_because_nothing_was_done() -> None:
+    """At the end of a ladder in shadow the incident is recorded."""
+    change = applied(move(IncidentState.OPEN, START, step=2, shadow=True))
+    assert (change.state, change.notices) == (IncidentState.RECORDED, ())
+
+
+def test_a_member_after_the_ladder_tells_people_again() -> None:
+    """A new alert on an escalated incident withdraws the acknowledgement and tells again."""
+    change = applied(
+        move(IncidentState.ESCALATED, START, step=2, covered_members=0, acknowledged_by="ann", escalations=1)
+    )
+    assert change.notices[0].level == 2
+
+
+def test_an_attempt_without_outcome_is_settled_never_repeated() -> None:
+    """`remediating` found by a new owner asks whether it happened; without a ledger row it escalates."""
+    store = VirtualStore(World(), ladder(), incident(), members())
+
+    async def until_intent() -> Move:
+        perform, lease = perform_on(store), lease_of(store)
+        store.world.die_after_effect = True
+        while not store.attempts:
+            case = await store.load(lease)
+            try:
+                change = await perform(lease, case, next_move(case, START, TERMS), START)
+            except BaseException:  # noqa: BLE001 - the death that was asked for
+                break
+            assert change is not None
+            await store.record(lease, case, change)
+        return next_move(await store.load(lease), START, TERMS)
+
+    assert isinstance(asyncio.run(until_intent()), Settle)
+    lost = applied(move(IncidentState.REMEDIATING, START))
+    assert lost.state is IncidentState.ESCALATED
+
+
+def test_verifying_and_suppressed_ask_the_world() -> None:
+    """Their moves are questions, never effects."""
+    assert isinstance(move(IncidentState.VERIFYING, START), Check)
+    assert isinstance(move(IncidentState.SUPPRESSED, START), Recheck)
+
+
+def drive(store: VirtualStore, autonomy: Autonomy | None = None) -> VirtualStore:
+    """Make moves until it rests."""
+    store.promoted = autonomy
+
+    async def all_of_it() -> None:
+        perform, lease = perform_on(store), lease_of(store)
+        for _ in range(20):
+            case = await store.load(lease)
+            if case.incident.due_at is None or case.incident.due_at > store.world.now:
+                return
+            change = await perform(lease, case, next_move(case, store.world.now, TERMS), store.world.now)
+            if change is not None:
+                await store.record(lease, case, change)
+
+    asyncio.run(all_of_it())
+    return store
+
+
+def test_a_rule_that_nobody_promoted_runs_in_shadow_and_says_what_it_would_have_done() -> None:
+    """Everything but the effect: no attempt, recorded, with the words for the review."""
+    store = drive(VirtualStore(World(), ladder(), incident(), members()))
+    assert (store.world.effects, store.attempts) == ([], {})
+    assert store.incident.state is IncidentState.RECORDED
+    assert "would have started on 2 elements" in (store.incident.progress.outcome or "")
+
+
+def test_a_silenced_alert_is_suppressed_and_judged_anew_afterwards() -> None:
+    """Silenced: nothing is done, and the silence is named. No longer silenced: the step is taken."""
+    world = World(source=SourceView(configured=True, suppressed=1, suppressed_by="silence 9"))
+    store = drive(VirtualStore(world, ladder(), incident(), members()), Autonomy.AUTO)
+    assert (store.incident.state, world.effects) == (IncidentState.SUPPRESSED, [])
+    assert any("silence 9" in entry.text for change in store.changes for entry in change.entries)
+    world.source = SourceView(configured=True, firing=1)
+    world.now += timedelta(seconds=30)
+    drive(store, Autonomy.AUTO)
+    assert len(world.effects) == 2
+
+
+def test_more_elements_than_allowed_refuse_and_are_not_truncated() -> None:
+    """Beyond at_most nothing is hit; the ladder ends at a person who is told the numbers."""
+    world = World(present={str(number) for number in range(6)})
+    store = drive(VirtualStore(world, ladder(), incident(), members()), Autonomy.AUTO)
+    assert (world.effects, store.incident.state) == ([], IncidentState.ESCALATED)
+    judged = [e for c in store.changes for e in c.entries if e.kind is EntryKind.JUDGED]
+    assert "6 elements were found, more than at_most 5" in judged[0].text
+
+
+def test_a_silent_source_holds_and_no_data_after_the_effect_escalates_without_a_next_step() -> None:
+    """Configured and hung: held before the effect; after it, no undo and no next step, but a person."""
+    world = World(source=SourceView(configured=True, problem="timeout"))
+    store = drive(VirtualStore(world, ladder(), incident(), members()), Autonomy.AUTO)
+    assert (store.incident.state, world.effects) == (IncidentState.HELD, [])
+    world.source = SourceView(configured=True, firing=1)
+    world.now += timedelta(seconds=5)
+    drive(store, Autonomy.AUTO)
+    assert len(world.effects) == 2
+    world.source = SourceView(configured=True, problem="timeout")
+    world.now += timedelta(minutes=6)
+    drive(store, Autonomy.AUTO)
+    assert (store.incident.state, len(store.attempts)) == (IncidentState.ESCALATED, 1)
+
+
+def test_recovery_must_last() -> None:
+    """The alert ends and comes back within `stable_for`: not recovered, the count starts anew."""
+    store = drive(VirtualStore(World(), ladder(), incident(), members()), Autonomy.AUTO)
+    for firing in (0, 1, 0):
+        store.members = store.members.model_copy(update={"firing": firing})
+        store.world.now += timedelta(seconds=20)
+        drive(store, Autonomy.AUTO)
+        assert store.incident.state is IncidentState.VERIFYING
+    store.world.now += timedelta(seconds=30)
+    drive(store, Autonomy.AUTO)
+    assert store.incident.state is IncidentState.RESOLVED
+
+
+def test_a_person_takes_over_and_automation_is_off() -> None:
+    """Taken over: no step is taken until it is handed back."""
+    store = VirtualStore(World(), ladder(), incident(IncidentState.OPEN, deadline=LATER), members())
+    store.command = Command(
+        id=uuid4(), incident_id=store.incident.id, kind=CommandKind.TAKE_OVER, actor="ann", given_at=START
+    )
+    drive(store, Autonomy.AUTO)
+    assert (store.incident.state, store.world.effects) == (IncidentState.TAKEN_OVER, [])
+    store.command = Command(
+        id=uuid4(), incident_id=store.incident.id, kind=CommandKind.HAND_BACK, actor="ann", given_at=START
+    )
+    store.incident = store.incident.model_copy(update={"due_at": START})
+    drive(store, Autonomy.AUTO)
+    assert len(store.world.effects) == 2
