@@ -192,6 +192,7 @@ def _detection(facts: ReviewFacts) -> Iterator[Block]:
         )
     )
     for alert in facts.alerts.sample[:1]:
+        yield Paragraph(text="What the first alert said:")
         yield Bullets(items=tuple(_alert_words(alert)))
 
 

@@ -58,7 +58,7 @@ def _unknown_outcomes(facts: ReviewFacts) -> Iterator[FollowUp]:
             text = (
                 f"Find out whether {act.action} on {act.target} happened (attempt {act.attempt_id}). "
                 f"Its target is quarantined until a person or a later look says so: "
-                f"`responder targets list`, then `responder targets release`."
+                f"responder targets list, then responder targets release."
             )
             yield FollowUp(topic=Topic.UNKNOWN_OUTCOME, text=text)
 
@@ -67,7 +67,7 @@ def _timeline(facts: ReviewFacts) -> Iterator[FollowUp]:
     if len(facts.timeline) != facts.timeline_length:
         text = (
             f"The incident says that its timeline has {count(facts.timeline_length, 'entry', 'entries')}, "
-            f"but {len(facts.timeline)} are there: run `responder incidents verify {facts.incident_id}`."
+            f"but {len(facts.timeline)} are there: run responder incidents verify {facts.incident_id}."
         )
         yield FollowUp(topic=Topic.TIMELINE, text=text)
 
@@ -118,7 +118,7 @@ def _reopened(facts: ReviewFacts) -> Iterator[FollowUp]:
 
 
 _MENDS: dict[str, str] = {
-    Guard.HALT: "Everything was halted: resume when the reason for it is gone (`responder resume`).",
+    Guard.HALT: "Everything was halted: resume when the reason for it is gone (responder resume).",
     Guard.SCOPE: "Give the inventory the one target that the rule means, or narrow the rule.",
     Guard.OWN_GROUND: "The target carries the responder itself: a person has to act there, "
     "or the responder has to move.",
@@ -151,7 +151,7 @@ def _shadow(facts: ReviewFacts) -> Iterator[FollowUp]:
     for held in _distinct(tuple(h for h in facts.held_back if h.shadow and h.ruling == "go")):
         text = (
             f"In shadow {facts.rule} would have run {held.action} on {held.target or 'its target'}. "
-            f"Would that have been right? Then let it: `responder rules promote {facts.rule} --to approve`."
+            f"Would that have been right? Then let it: responder rules promote {facts.rule} --to approve."
         )
         yield FollowUp(topic=Topic.SHADOW, text=text, entries=held.entries)
 
@@ -189,13 +189,13 @@ def _errors(facts: ReviewFacts) -> Iterator[FollowUp]:
 
 def _runbook(facts: ReviewFacts) -> Iterator[FollowUp]:
     if facts.escalations and facts.runbook_url is None:
-        text = f"People were told, and {facts.rule} names no runbook: write one and set its `runbook_url`."
+        text = f"People were told, and {facts.rule} names no runbook: write one and set its runbook_url."
         yield FollowUp(topic=Topic.RUNBOOK, text=text)
 
 
 def _owner(facts: ReviewFacts) -> Iterator[FollowUp]:
     if facts.owner is None:
-        yield FollowUp(topic=Topic.OWNER, text=f"{facts.rule} has no owner: set its `owner`.")
+        yield FollowUp(topic=Topic.OWNER, text=f"{facts.rule} has no owner: set its owner.")
 
 
 _FINDERS: tuple[Callable[[ReviewFacts], Iterator[FollowUp]], ...] = (

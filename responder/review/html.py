@@ -54,7 +54,8 @@ table { border-collapse: collapse; width: 100%; font-size: .9rem; font-variant-n
 th, td { text-align: left; vertical-align: top; padding: .35rem .7rem .35rem 0;
   border-bottom: 1px solid var(--line); }
 th { color: var(--soft); font-weight: 600; white-space: nowrap; }
-td { overflow-wrap: anywhere; min-width: 3.2rem; } td:last-child { min-width: 12rem; }
+td { overflow-wrap: break-word; max-width: 26rem; }
+td:last-child { overflow-wrap: anywhere; min-width: 12rem; }
 .picture { display: block; width: 100%; height: auto; margin: 1rem 0; background: var(--raised);
   border: 1px solid var(--line); border-radius: 8px; font: 12px system-ui, sans-serif; }
 .picture text { fill: var(--ink); } .picture .lane { text-anchor: end; fill: var(--soft); }

@@ -99,8 +99,7 @@ def _grid(scale: Scale, facts: ReviewFacts, height: int) -> Iterator[str]:
 
 
 def _tick(span: timedelta) -> str:
-    whole = span >= timedelta(minutes=1) or span % timedelta(seconds=1) == timedelta(0)
-    return offset(span).replace(".0s", "s") if whole else offset(span)
+    return offset(span).replace(".0s", "s")
 
 
 def _lane_names() -> Iterator[str]:
@@ -120,8 +119,9 @@ def _alert(facts: ReviewFacts, scale: Scale) -> Iterator[str]:
     began = facts.detected_at if facts.detection_delay is None else facts.started_at or facts.detected_at
     until = facts.recovered_at or scale.end
     text = f"{facts.alerts.total} firing" if facts.alerts.total > 1 else "firing"
-    yield _bar(scale, 0, "alert", began, until, text, f"alert, {text}")
+    yield _bar(scale, 0, "alert", began, until, "", f"alert, {text}")
     yield _mark(scale, 0, "now", facts.detected_at, "arrived at the responder")
+    yield from _beside(scale, 0, facts.detected_at, until, text)
 
 
 def _states(facts: ReviewFacts, scale: Scale) -> Iterator[str]:
@@ -170,7 +170,8 @@ def _recovery(facts: ReviewFacts, scale: Scale, height: int) -> Iterator[str]:
     x = scale.x(facts.recovered_at)
     yield f'<line class="recovery" x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{height - 22}"/>'
     text = f"recovered {offset(facts.recovered_at - facts.detected_at)}"
-    yield f'<text class="recovered" x="{x:.1f}" y="{_TOP - 12}">{_safe(text)}</text>'
+    middle = min(x, _WIDTH - 8 - len(text) * _LETTER / 2)
+    yield f'<text class="recovered" x="{middle:.1f}" y="{_TOP - 12}">{_safe(text)}</text>'
 
 
 # --- shapes -------------------------------------------------------------------------------------------

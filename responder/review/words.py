@@ -32,9 +32,11 @@ def clock(at: datetime) -> str:
 
 
 def lasted(span: timedelta) -> str:
-    """A duration as people read it: tenths of a second below a minute, whole seconds above."""
+    """A duration as people read it: milliseconds, then tenths of a second, from a minute on whole seconds."""
     if span < timedelta(0):
         return f"-{lasted(-span)}"
+    if span < timedelta(seconds=1):
+        return format_duration(span)
     if span < timedelta(minutes=1):
         return f"{int(span / timedelta(milliseconds=100)) / 10:.1f}s"
     return format_duration(timedelta(seconds=int(span.total_seconds())))

@@ -81,7 +81,7 @@ def test_the_text_answers_the_questions_of_the_manual() -> None:
         "RunawayQueries was detected at 2026-11-20 23:59:30 UTC and was over 55.0s later.",
         "The responder acted 1 time: postgres.terminate_queries on postgres/orders (done, recovered).",
         "Nobody had to be told.",
-        "P2 promises a response within 4h: kept. After 0.4s the responder began an action.",
+        "P2 promises a response within 4h: kept. After 400ms the responder began an action.",
         "- **Runbook**: <https://runbooks.example.org/pg#long>",
         "| blocked | 3 | 0 |",
         "1 query over 10m blocks 3 sessions",
