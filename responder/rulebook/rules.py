@@ -8,15 +8,15 @@ from typing import TypeVar
 from responder.decide.bind import fixed_in
 from responder.model.autonomy import Autonomy
 from responder.model.matcher import Matcher
-from responder.model.rule import Limits, Position, Rule, SeverityCase, Step, Verify
+from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, Verify
 from responder.model.severity import Severity
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
 from responder.rulebook.matchers import MatcherError, parse_matchers
-from responder.rulebook.probes import read_probe
+from responder.rulebook.probes import Connection, read_probe
 from responder.rulebook.proof import check_proof
 from responder.rulebook.reading import Reader
 from responder.rulebook.scope import Scope
-from responder.rulebook.steps import AUTONOMY_WORDS, StepReader, connections_of
+from responder.rulebook.steps import AUTONOMY_WORDS, StepReader, connections_of, note_inherited
 from responder.rulebook.surroundings import Surroundings
 
 T = TypeVar("T")
@@ -185,26 +185,35 @@ class _RuleReader:
             return None
         known = ("alert_resolved_within", "stable_for", "probes")
         entries = self._reader.mapping(entry.value, "`verify`", known)
-        within = entries.get("alert_resolved_within")
-        stable = entries.get("stable_for")
-        if stable is None:
-            self._origins["verify.stable_for"] = BUILT_IN
-        probes = entries.get("probes")
-        nodes = () if probes is None else self._reader.listing(probes.value, "`probes`", "a list of probes")
-        connections = connections_of([step.params for step in steps])
         return Verify(
-            alert_resolved_within=None
-            if within is None
-            else self._reader.duration(
-                within.value, "alert_resolved_within", timedelta(minutes=10), positive=True
-            ),
-            stable_for=DEFAULT_STABLE_FOR
-            if stable is None
-            else self._reader.duration(stable.value, "stable_for", DEFAULT_STABLE_FOR),
-            probes=_present(
-                [read_probe(node, scope, self._around, self._reader, connections) for node in nodes]
-            ),
+            alert_resolved_within=self._within(entries.get("alert_resolved_within")),
+            stable_for=self._stable_for(entries.get("stable_for")),
+            probes=self._probes(entries.get("probes"), scope, connections_of([s.params for s in steps])),
         )
+
+    def _within(self, entry: Entry | None) -> timedelta | None:
+        if entry is None:
+            return None
+        usual = timedelta(minutes=10)
+        return self._reader.duration(entry.value, "alert_resolved_within", usual, positive=True)
+
+    def _stable_for(self, entry: Entry | None) -> timedelta:
+        if entry is None:
+            self._origins["verify.stable_for"] = BUILT_IN
+            return DEFAULT_STABLE_FOR
+        return self._reader.duration(entry.value, "stable_for", DEFAULT_STABLE_FOR)
+
+    def _probes(
+        self, entry: Entry | None, scope: Scope, connections: tuple[Connection, ...]
+    ) -> tuple[Probe, ...]:
+        if entry is None:
+            return ()
+        found: list[Probe | None] = []
+        for at, node in enumerate(self._reader.listing(entry.value, "`probes`", "a list of probes")):
+            probe = read_probe(node, scope, self._around, self._reader, connections)
+            note_inherited(probe, node, f"verify.probes.{at}", self._origins)
+            found.append(probe)
+        return _present(found)
 
     def _limits(self) -> Limits:
         own = self._limit_entries(self._own)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from responder.model.autonomy import Autonomy
-from responder.model.rule import Probe, Step, StepKind, Undo
+from responder.model.rule import Probe, SqlProbe, Step, StepKind, Undo
 from responder.rulebook.catalogue import ActionFacts
 from responder.rulebook.document import Entry, Mapped, Node, Scalar
 from responder.rulebook.mistake import did_you_mean
@@ -40,7 +40,7 @@ class StepReader:
             action=facts.name,
             kind=facts.kind,
             params=params,
-            when=self._when(entries.get("when"), params),
+            when=self._when(entries.get("when"), params, path),
             timeout=self._timeout(entries.get("timeout"), facts, path),
             undo=self._undo(entries.get("undo"), facts, path),
             autonomy=self._autonomy(entries.get("autonomy"), path),
@@ -87,14 +87,16 @@ class StepReader:
     def _params(self, node: Mapped, facts: ActionFacts) -> dict[str, Any]:
         return read_parameters(node, node.entries.get("with"), facts, self.scope, self.around, self.reader)
 
-    def _when(self, entry: Entry | None, params: dict[str, Any]) -> Probe | None:
+    def _when(self, entry: Entry | None, params: dict[str, Any], path: str) -> Probe | None:
         if entry is None:
             return None
         entries = self.reader.mapping(entry.value, "`when`", ("probe",), ("evidence",))
         if "probe" not in entries:
             return None
-        own = connections_of([params])
-        return read_probe(entries["probe"].value, self.scope, self.around, self.reader, own)
+        node = entries["probe"].value
+        probe = read_probe(node, self.scope, self.around, self.reader, connections_of([params]))
+        note_inherited(probe, node, f"{path}.when", self.origins)
+        return probe
 
     def _timeout(self, entry: Entry | None, facts: ActionFacts, path: str) -> Any:
         if entry is None:
@@ -119,6 +121,12 @@ class StepReader:
             self.origins[f"{path}.autonomy"] = "built in (the rule's decides)"
             return Autonomy.AUTO
         return self.reader.word(entry.value, "autonomy", AUTONOMY_WORDS, Autonomy.SHADOW)
+
+
+def note_inherited(probe: Probe | None, node: Node, path: str, origins: dict[str, str]) -> None:
+    """Note where an `sql` probe's connection comes from if the probe does not name it."""
+    if isinstance(probe, SqlProbe) and isinstance(node, Mapped) and "connection" not in node.entries:
+        origins[f"{path}.connection"] = "the rule's steps"
 
 
 def connections_of(params: list[dict[str, Any]]) -> tuple[Connection, ...]:

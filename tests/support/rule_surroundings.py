@@ -1,0 +1,37 @@
+"""The settings that the tests of rules assume: the real actions, one connection, one query, one source."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+
+from responder.actions.registry import Registry
+from responder.model.inventory import Inventory, PostgresConnection
+from responder.rulebook.matchers import parse_matchers
+from responder.rulebook.surroundings import SourceFacts, Surroundings
+
+ASKED = SourceFacts(name="main", has_api=True)
+NOT_ASKED = SourceFacts(
+    name="mute",
+    has_api=False,
+    evaluation_interval=timedelta(minutes=1),
+    group_interval=timedelta(minutes=5),
+)
+
+
+def surroundings(**changes: Any) -> Surroundings:
+    """The usual settings, with some of them changed."""
+    orders = PostgresConnection(
+        name="orders",
+        dsn=SecretStr("postgresql://responder@127.0.0.1/postgres"),
+        matches=parse_matchers('server=~"orders(:5432)?"'),
+    )
+    usual = Surroundings(
+        catalogue=Registry(),
+        inventory=Inventory(postgres=(orders,)),
+        queries=frozenset({"blocked_sessions", "replication_lag"}),
+        sources=(ASKED,),
+        prometheus=True,
+    )
+    return replace(usual, **changes)
