@@ -6,8 +6,11 @@
 import inspect
 import sys
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+
+from pydantic.fields import FieldInfo
 
 from responder.actions.registry import ActionClass, Registry
 from responder.model.duration import format_duration
@@ -37,25 +40,31 @@ def section(action: ActionClass) -> str:
     facts = [f"Kind: {kind}", f"default timeout: {format_duration(action.deadline)}"]
     if action.kind.changing:
         facts += [fence, "has an undo" if action.undoable else "no undo"]
-    schema = action.Params.model_json_schema(by_alias=True)
-    required = set(schema.get("required", ()))
+    schema = action.Params.model_json_schema(by_alias=True).get("properties", {})
     rows = [
-        _row(name, field, required=name in required) for name, field in schema.get("properties", {}).items()
+        _row(field.alias or name, schema[field.alias or name], field)
+        for name, field in action.Params.model_fields.items()
     ]
     table = "\n".join(["| parameter | type | default | |", "| --- | --- | --- | --- |", *rows])
     return f"### {action.name}\n\n{inspect.getdoc(action)}\n\n{'; '.join(facts)}.\n\n{table}\n"
 
 
-def _row(name: str, field: Mapping[str, Any], *, required: bool) -> str:
-    default = "required" if required else _default(field.get("default"))
-    description = str(field.get("description", "")).replace("|", "\\|")
-    return f"| `{name}` | {_type(field)} | {default} | {description} |"
+def _row(name: str, schema: Mapping[str, Any], field: FieldInfo) -> str:
+    default = "required" if field.is_required() else _default(field.default)
+    description = (field.description or "").replace("|", "\\|")
+    return f"| `{name}` | {_type(schema)} | {default} | {description} |"
 
 
 def _default(value: Any) -> str:
-    if value is None or value == []:
-        return "none"
-    return f"`{str(value).lower() if isinstance(value, bool) else value}`"
+    match value:
+        case None | () | []:
+            return "none"
+        case bool():
+            return f"`{str(value).lower()}`"
+        case timedelta():
+            return f"`{format_duration(value)}`"
+        case _:
+            return f"`{value}`"
 
 
 def _type(field: Mapping[str, Any]) -> str:
