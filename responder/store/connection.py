@@ -1,0 +1,248 @@
+"""Connections to PostgreSQL: one lane for each kind of work, and what its errors mean to the rest.
+
+No query of the program's own tables belongs here. Lanes are separate so that one kind of work cannot starve
+another: a flood of alerts must not keep the heartbeat waiting, and a slow page must not stop the workers.
+"""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
+
+import asyncpg
+from asyncpg.pool import PoolConnectionProxy
+
+from responder.model.errors import PermanentError, StoreAwayError
+from responder.store.settings import StoreSettings
+
+if TYPE_CHECKING:  # asyncpg's classes are generic in their stubs only
+    Session: TypeAlias = asyncpg.Connection[asyncpg.Record]
+    Loan: TypeAlias = PoolConnectionProxy[asyncpg.Record]
+    Pool: TypeAlias = asyncpg.Pool[asyncpg.Record]
+    Connection: TypeAlias = Session | Loan
+else:
+    Session = asyncpg.Connection
+    Loan = PoolConnectionProxy
+    Pool = asyncpg.Pool
+    Connection = asyncpg.Connection | PoolConnectionProxy
+    """What queries are written against; from a lane or made by `connect`."""
+
+_AWAY = (
+    OSError,
+    TimeoutError,  # no connection free in time, or no answer in time
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,  # shutting down, crashed, starting up, statement cancelled
+    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.PostgresSystemError,
+    asyncpg.ReadOnlySQLTransactionError,  # what was the primary is a standby now
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.InvalidCachedStatementError,  # another version migrated meanwhile; the next try plans anew
+)
+_WRONG_SETTINGS = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.ProtocolViolationError,  # what a pooler answers to a parameter that it does not let through
+)
+_CLIENT_GRACE = timedelta(seconds=2)
+"""How much later than the server this side gives a statement up."""
+_LONGEST_IDLE_TRANSACTION = timedelta(seconds=30)
+
+
+@contextmanager
+def store_errors(connection: Connection | None = None) -> Iterator[None]:
+    """Turn what means "PostgreSQL is away" into StoreAwayError; every other error passes.
+
+    Give the connection, where there is one: asyncpg says "connection is closed" with the same class as a
+    mistake of the caller.
+    """
+    try:
+        yield
+    except _AWAY as error:
+        raise StoreAwayError(f"PostgreSQL is away: {_told(error)}") from error
+    except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
+        if connection is not None and not connection.is_closed():
+            raise
+        raise StoreAwayError(f"PostgreSQL is away: {_told(error)}") from error
+
+
+def _told(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
+async def connect(dsn: str, *, name: str, timeout: timedelta = timedelta(seconds=5)) -> Connection:  # noqa: ASYNC109 - bounds the connect alone
+    """One connection outside all lanes, without a statement timeout: for migrations and checks.
+
+    Raises:
+        StoreAwayError: nobody answers, or not now.
+        PermanentError: the DSN, its user, password or database is wrong.
+    """
+    with store_errors(), _settings_errors():
+        connection = await asyncpg.connect(
+            dsn,
+            timeout=timeout.total_seconds(),
+            server_settings={"application_name": f"responder {name}"},
+        )
+    await _speak_json(connection)
+    return connection
+
+
+@contextmanager
+def _settings_errors() -> Iterator[None]:
+    try:
+        yield
+    except _WRONG_SETTINGS as error:
+        raise PermanentError(
+            f"PostgreSQL refuses the connection: {_told(error)}; mend `database` in the store's settings"
+        ) from error
+
+
+async def _speak_json(connection: Session) -> None:
+    # Binary, because COPY knows no other format; 1 is the version of jsonb's format on the wire.
+    await connection.set_type_codec(
+        "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
+    )
+
+
+def _encode_jsonb(value: Any) -> bytes:
+    return b"\x01" + json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def _decode_jsonb(data: bytes) -> Any:
+    return json.loads(data[1:])
+
+
+async def _nothing_to_reset(_: Session) -> None:
+    """Saves asyncpg's `RESET ALL` and its round trip at each release: sessions here have no state to lose."""
+
+
+class Lane:
+    """The connections of one kind of work.
+
+    Sessions are not reset between uses: change settings with SET LOCAL only, lock with transaction-level
+    advisory locks only. asyncpg itself rolls back what was left open.
+    """
+
+    def __init__(self, pool: Pool, wait: timedelta) -> None:
+        self._pool = pool
+        self._wait = wait.total_seconds()
+
+    @classmethod
+    async def open(cls, dsn: str, settings: StoreSettings, *, name: str, size: int) -> Self:
+        """Connect once, so that a wrong DSN shows now, and further connections as they are needed."""
+
+        async def prepare(connection: Session) -> None:
+            await _set_up(connection, settings)
+
+        with store_errors(), _settings_errors():
+            pool = await asyncpg.create_pool(
+                dsn,
+                min_size=1,
+                max_size=size,
+                timeout=settings.connect_timeout.total_seconds(),
+                command_timeout=(settings.statement_timeout + _CLIENT_GRACE).total_seconds(),
+                max_inactive_connection_lifetime=0,
+                max_queries=1_000_000,
+                server_settings={"application_name": f"responder {name}"},
+                init=prepare,
+                reset=_nothing_to_reset,
+            )
+        return cls(pool, settings.connect_timeout)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection without a transaction. Only statements belong into the block, no other I/O.
+
+        Raises:
+            StoreAwayError: PostgreSQL does not answer, or did not in time. What was being done
+                may have happened.
+        """
+        with store_errors():
+            connection = await self._pool.acquire(timeout=self._wait)
+        try:
+            with store_errors(connection):
+                yield connection
+        finally:
+            await self._give_back(connection)
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection in a transaction, committed at the end of the block, rolled back on an exception.
+
+        Raises:
+            StoreAwayError: as `connection`; when COMMIT itself got no answer, it may have happened.
+        """
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def close(self, timeout: timedelta) -> None:  # noqa: ASYNC109 - what is not done by then is cut off
+        """Close all connections, waiting for what still runs; cut off what takes longer."""
+        try:
+            async with asyncio.timeout(timeout.total_seconds()):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    async def _give_back(self, connection: Loan) -> None:
+        # A connection that cannot be given back is dropped by the pool, which makes a new one when asked:
+        # the error that led here is the one to tell.
+        with suppress(*_AWAY, asyncpg.InterfaceError, asyncpg.InternalClientError):
+            await self._pool.release(connection)
+
+
+async def _set_up(connection: Session, settings: StoreSettings) -> None:
+    # Not as start-up parameters: session poolers refuse those that they do not know.
+    await connection.execute(
+        f"set statement_timeout = {_milliseconds(settings.statement_timeout)};"
+        f"set idle_in_transaction_session_timeout = {_milliseconds(_LONGEST_IDLE_TRANSACTION)};"
+        "set timezone = 'UTC';"
+        "set jit = off"  # short statements only: compiling one costs more than running it
+    )
+    await _speak_json(connection)
+
+
+def _milliseconds(value: timedelta) -> int:
+    return max(1, int(value / timedelta(milliseconds=1)))
+
+
+@dataclass(frozen=True, slots=True)
+class Connections:
+    """All lanes of one process."""
+
+    intake: Lane
+    workers: Lane
+    web: Lane
+    heartbeat: Lane
+    """A single connection that nothing else uses."""
+
+    @classmethod
+    async def open(cls, dsn: str, settings: StoreSettings) -> Self:
+        """Open every lane, or none.
+
+        Raises:
+            StoreAwayError: PostgreSQL does not answer.
+            PermanentError: it refuses the DSN.
+        """
+        opened: list[Lane] = []
+        sizes = {
+            "intake": settings.intake_connections,
+            "workers": settings.worker_connections,
+            "web": settings.web_connections,
+            "heartbeat": 1,
+        }
+        try:
+            for name, size in sizes.items():
+                opened.append(await Lane.open(dsn, settings, name=name, size=size))
+        except BaseException:
+            for lane in opened:
+                await lane.close(timedelta(0))
+            raise
+        return cls(*opened)
+
+    async def close(self, grace: timedelta = timedelta(seconds=5)) -> None:
+        """Close every lane; statements still running get `grace`. The heartbeat ends last."""
+        for lane in (self.web, self.intake, self.workers, self.heartbeat):
+            await lane.close(grace)
