@@ -3,7 +3,7 @@
 How sessions are read and which are protected stands in `postgres_sessions`. An effect is one statement that
 finds its session by what the look saw (pid, start of the backend, state, start of the query) and signals it
 in the same breath, so a session that has moved on is never hit. `now()` in it is the moment at which the
-living caller began; a statement that arrives later than the deadline finds nothing.
+living caller began; a statement that reaches the server later than `_START_WITHIN` finds nothing.
 """
 
 import asyncio
@@ -40,6 +40,8 @@ from responder.model.target import Element, State, Target
 
 _SHOWN = 20
 """How many sessions of each sort the evidence names; the counts are of all."""
+_START_WITHIN = timedelta(seconds=5)
+"""How late an effect may start: sooner than any step's timeout lets it count as not done."""
 _ENDING = timedelta(seconds=2)
 """How long a signalled session may take to end before we say that it has not yet."""
 _ENDING_EVERY = timedelta(milliseconds=50)
@@ -265,7 +267,7 @@ class _SignalSessions(ChangingAction[P, MatchingSessions], Generic[P]):
         del params, state
         fence = Fence.model_validate(element.facts)
         sql = _EFFECT.format(attempt=attempt_id, function=self._function)
-        values = (fence.pid, fence.backend_start, fence.state, fence.query_start, self.deadline)
+        values = (fence.pid, fence.backend_start, fence.state, fence.query_start, _START_WITHIN)
         try:
             rows = await self._postgres.fetch(target.name, sql, *values, timeout=self.deadline)
         except NotStartedError as error:

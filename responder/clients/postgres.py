@@ -19,7 +19,7 @@ from responder.model.inventory import Inventory, PostgresConnection
 APPLICATION_NAME = "responder"
 """What our sessions call themselves at every server."""
 ROW_LIMIT = 1000
-"""How many rows a read-only query may give."""
+"""How many rows a read-only query may give where the caller names no other limit."""
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _GRACE = timedelta(seconds=2)
 """How much longer than the server's own limit the client waits for its word."""
@@ -41,6 +41,10 @@ SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_
 _GROUND = "SELECT system_identifier FROM pg_control_system()"
 
 
+class NotStartedError(TemporaryError):
+    """The statement never reached the server, or was refused as a whole: nothing of it happened."""
+
+
 class PostgresServers:
     """Every PostgreSQL server of the inventory, by the inventory's name.
 
@@ -49,7 +53,8 @@ class PostgresServers:
     next one finds the connection as it was.
 
     Raises (every call):
-        TemporaryError: the server does not answer, or refused the statement; says which and why.
+        NotStartedError: no connection, or the statement was refused: nothing of it happened.
+        TemporaryError: any other failure; says which server and why.
         PermanentError: the inventory has no connection of that name.
     """
 
@@ -74,13 +79,14 @@ class PostgresServers:
         sql: str,
         timeout: timedelta,  # noqa: ASYNC109 - the server's limit, not only ours
         args: Sequence[Any] = (),
+        row_limit: int = ROW_LIMIT,
     ) -> list[dict[str, Any]]:
-        """The rows of one statement that may change nothing; more than `ROW_LIMIT` is an error."""
+        """The rows of one statement that may change nothing; more than `row_limit` is an error."""
         async with self._server(name).transaction("READ ONLY", timeout) as connection:
             cursor = await connection.cursor(sql, *args)
-            rows = await cursor.fetch(ROW_LIMIT + 1)
-        if len(rows) > ROW_LIMIT:
-            raise TemporaryError(f"PostgreSQL {name!r}: the query gave more than {ROW_LIMIT} rows")
+            rows = await cursor.fetch(row_limit + 1)
+        if len(rows) > row_limit:
+            raise TemporaryError(f"PostgreSQL {name!r}: the query gave more than {row_limit} rows")
         return [dict(row) for row in rows]
 
     async def ground(self, name: str) -> tuple[str, ...]:
@@ -124,8 +130,10 @@ class _Server:
     async def transaction(self, mode: str, limit: timedelta) -> AsyncIterator[Connection]:
         """A transaction on the standing connection, with the lock held; rolled back on any exception."""
         async with self._lock:
+            started = False
             try:
                 connection = await self._begin(mode, limit)
+                started = True
                 async with asyncio.timeout(_patience(limit)):
                     yield connection
                     await connection.execute("COMMIT")
@@ -133,7 +141,8 @@ class _Server:
                 await self._mend()
                 if (reason := _reason(error, limit)) is None:
                     raise
-                raise TemporaryError(f"PostgreSQL {self._entry.name!r}: {reason}") from None
+                kind = TemporaryError if started and not _refused(error) else NotStartedError
+                raise kind(f"PostgreSQL {self._entry.name!r}: {reason}") from None
 
     async def close(self) -> None:
         async with self._lock:
@@ -191,6 +200,10 @@ def _patience(limit: timedelta) -> float:
     return (limit + _GRACE).total_seconds()
 
 
+def _refused(error: BaseException) -> bool:
+    return isinstance(error, asyncpg.PostgresError) and (error.sqlstate or "").startswith(_OUR_MISTAKE)
+
+
 def _reason(error: BaseException, limit: timedelta) -> str | None:
     """A failure in words without host, user or data; None for what is no failure of a server."""
     match error:
@@ -206,7 +219,7 @@ def _reason(error: BaseException, limit: timedelta) -> str | None:
             return f"the login was refused (SQLSTATE {error.sqlstate})"
         case asyncpg.PostgresError():
             code = error.sqlstate or "unknown"
-            message = getattr(error, "message", None) if code.startswith(_OUR_MISTAKE) else None
+            message = getattr(error, "message", None) if _refused(error) else None
             return f"{message or type(error).__name__} (SQLSTATE {code})"
         case asyncpg.ClientConfigurationError() | ValueError():
             return "the DSN or a bound value cannot be used"
