@@ -18,7 +18,7 @@ def check_connection(node: Node, inventory: Inventory, scope: Scope, reader: Rea
     match node:
         case Scalar(value=str(name)):
             _check_name(node, name, inventory, scope, reader)
-        case Mapped():
+        case Mapped() if node.entries:
             _check_labels(node, inventory, scope, reader)
         case _:
             pass

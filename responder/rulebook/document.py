@@ -29,25 +29,26 @@ _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
 _LONGEST_NUMBER = 32
+_SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
 
 
 @dataclass(frozen=True, slots=True)
 class Scalar:
-    """One value. `text` is what it reads as text; `quote` is its quotation mark, empty for a plain one."""
+    """One value. `text` is what it reads as text; `text_at` is where in its line that text begins.
+
+    `text_at` is None where the text is not written as it reads: over several lines, or with escapes.
+    """
 
     position: Position
     value: str | int | float | bool | None
     text: str
-    quote: str = ""
-    single_line: bool = True
+    text_at: int | None = None
 
     def within(self, column: int) -> Position:
         """The place of the n-th character (from 1) of the text, where that can be told; else the start."""
-        straight = self.single_line and self.quote in {"", "'", '"'}
-        if not straight or any(sign in self.text for sign in "\\'\"" if self.quote):
+        if self.text_at is None:
             return self.position
-        offset = column - 1 + len(self.quote)
-        return self.position.model_copy(update={"column": self.position.column + offset})
+        return self.position.model_copy(update={"column": self.text_at + column - 1})
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +105,12 @@ def _composed(file: str, text: str, mistakes: Mistakes) -> yaml.Node | None:
         root: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
-        reason = ", ".join(part for part in (error.context, error.problem) if part)
+        begun = (
+            f"{error.context} that begins in line {error.context_mark.line + 1}, "
+            if error.context_mark
+            else ""
+        )
+        reason = f"{begun}{error.problem}"
         mistakes.add(_at(file, mark), f"this is no YAML: {reason}", "Correct the indentation or the quoting")
     except yaml.reader.ReaderError as error:
         place = _place_of(file, text, error.position)
@@ -148,10 +154,11 @@ class _Tree:
                 raise AssertionError(f"YAML has no node of type {type(node)}")
 
     def _scalar(self, node: yaml.ScalarNode) -> Scalar:
-        single = node.start_mark.line == node.end_mark.line
+        if any(sign == "\0" or sign in _SURROGATES for sign in node.value):
+            text = "this text holds a character that cannot be stored (NUL or half of a surrogate pair)"
+            self._wrong(node, text, "Remove it")
         value = node.value if node.style else _typed(node.value)
-        quote = node.style or ""
-        return Scalar(_at(self._file, node.start_mark), value, node.value, quote, single)
+        return Scalar(_at(self._file, node.start_mark), value, node.value, _text_at(node))
 
     def _listing(self, node: yaml.SequenceNode, depth: int) -> Listing:
         items = [self.node(item, depth + 1) for item in node.value]
@@ -193,6 +200,14 @@ def _typed(text: str) -> str | int | float | bool | None:
         if _FLOAT.fullmatch(text):
             return float(text)
     return text
+
+
+def _text_at(node: yaml.ScalarNode) -> int | None:
+    """The column, from 1, at which the text begins if it stands in the file as it reads."""
+    start, end = node.start_mark, node.end_mark
+    quotes = len(node.style or "")
+    as_it_reads = end.column - start.column == len(node.value) + 2 * quotes
+    return start.column + quotes + 1 if start.line == end.line and as_it_reads else None
 
 
 def _at(file: str, mark: Any) -> Position:

@@ -6,6 +6,7 @@ is checked; whether the label's real value fits is seen when the step is taken.
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from responder.decide.promql import LABEL_REFERENCE
 from responder.model.base import Frozen
+from responder.model.duration import format_duration
 from responder.rulebook.catalogue import ActionFacts
 from responder.rulebook.connections import check_connection
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar, plain
@@ -148,6 +150,9 @@ def _at(node: Node, path: Path) -> Node:
 
 def _sentence(error: ErrorDetails) -> str:
     text = error["msg"].removeprefix("Value error, ").strip()
+    for value in error.get("ctx", {}).values():
+        if isinstance(value, timedelta):
+            text = text.replace(repr(value), format_duration(value))
     return text if re.match(r"[A-Z]{2}|['\"`]", text) else text[:1].lower() + text[1:]
 
 

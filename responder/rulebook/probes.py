@@ -96,7 +96,7 @@ def _check_dollar(token: Token, before: Token | None, at: Position, scope: Scope
     if found is not None and is_value:
         check_reference(found.group(1), at, scope, reader)
     elif "$labels" in token.text or token.kind is not TokenKind.STRING:
-        text = f"{token.text} is no whole value of a label matcher"
+        text = f"`{token.text}` is no whole value of a label matcher"
         reader.wrong(at, text, 'Write `$labels.x` as in {datname="$labels.datname"}')
 
 

@@ -98,7 +98,7 @@ class _RuleReader:
             verify=self._verify(scope, steps),
             limits=self._limits(),
             escalate=self._escalate(),
-            runbook_url=self._text("runbook_url"),
+            runbook_url=self._link("runbook_url"),
             owner=self._text("owner"),
             notes=self._text("notes"),
             position=self._node.position,
@@ -239,6 +239,15 @@ class _RuleReader:
             self._origins["escalate"] = BUILT_IN
             return False
         return self._reader.truth(entry.value, "escalate")
+
+    def _link(self, key: str) -> str | None:
+        text = self._text(key)
+        if text is not None and not text.startswith(("https://", "http://")):
+            at = self._own.get(key) or self._defaults[key]
+            self._reader.wrong(
+                at.value, f"{key} is no address of the web", "Begin it with https:// or http://"
+            )
+        return text
 
     def _text(self, key: str) -> str | None:
         entry = self._own.get(key) or self._defaults.get(key)
