@@ -8,7 +8,7 @@ leaves out what cannot match.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from responder.model.matcher import Matcher, MatchOp, all_match
 from responder.model.rule import Rule, Rulebook
@@ -32,20 +32,25 @@ class RuleIndex:
 
     def first(self, labels: Mapping[str, str]) -> Rule | None:
         """The first rule that takes an alert with these labels, or None."""
-        candidates = [self._always]
-        for name, values in self._under.items():
-            under = values.get(labels.get(name, ""))
-            if under is not None:
-                candidates.append(under)
-        if len(candidates) == 1:
-            return self._try(self._always, labels)
-        return self._try(sorted(at for group in candidates for at in group), labels)
-
-    def _try(self, candidates: list[int], labels: Mapping[str, str]) -> Rule | None:
-        for at in candidates:
+        for at in self.candidates(labels):
             if all_match(self._rules[at].match, labels):
                 return self._rules[at]
         return None
+
+    def candidates(self, labels: Mapping[str, str]) -> Sequence[int]:
+        """The positions of the rules that may take it, in the rulebook's order."""
+        found = [self._always] if self._always else []
+        for name, values in self._under.items():
+            under = values.get(labels.get(name, ""))
+            if under is not None:
+                found.append(under)
+        match found:
+            case []:
+                return ()
+            case [one]:
+                return one
+            case several:
+                return sorted(at for group in several for at in group)
 
     def _place(self, at: int, choices: list[tuple[Pair, ...]], counts: Counter[Pair]) -> None:
         if not choices:
