@@ -7,6 +7,7 @@ user information and never a header. What an answer means belongs to the client 
 import asyncio
 import json
 import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -69,7 +70,7 @@ class Access(Frozen):
         """
         if self.username is not None:
             password = _secret(self.password, self.password_file) or ""
-            return aiohttp.BasicAuth(self.username, password, encoding="utf-8").encode()
+            return f"Basic {b64encode(f'{self.username}:{password}'.encode()).decode()}"
         token = _secret(self.token, self.token_file)
         return f"Bearer {token}" if token is not None else None
 
