@@ -1,0 +1,307 @@
+"""The composition root: the only place that knows every concrete class, and the order of start and stop."""
+
+import asyncio
+import signal
+import socket
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.metadata import version
+
+import structlog
+from aiohttp import web
+
+from responder.actions.base import Clients
+from responder.actions.probes import StandardProbes
+from responder.actions.registry import BuiltActions, Registry
+from responder.clients.postgres import PostgresServers
+from responder.clients.prometheus import Prometheus
+from responder.engine.engine import Engine
+from responder.engine.loading import RuleFiles
+from responder.model.autonomy import Autonomy, Ceiling
+from responder.model.errors import PermanentError, ResponderError
+from responder.model.inventory import Inventory
+from responder.notify.log import LogChannel
+from responder.ports import Dossier
+from responder.review.write import write_review
+from responder.rulebook.show import describe
+from responder.rulebook.surroundings import SourceFacts, Surroundings
+from responder.settings import Settings
+from responder.sources.alert_state import SourceStates
+from responder.sources.alertmanager import decoder
+from responder.store.connection import Connections
+from responder.store.embedded import EmbeddedServer, timeline_key
+from responder.store.migrate import migrate
+from responder.store.partitions import days_ahead, make_ahead
+from responder.store.postgres import PostgresStore
+from responder.store.startup import check_server
+from responder.telemetry import Metrics, build_metrics, configure_logging
+from responder.web.api import Api, Part, ReviewFormat, WebhookSource
+from responder.web.server import runner
+
+_log = structlog.get_logger(__name__)
+
+_HOURLY = timedelta(hours=1)
+_ENOUGH_DAYS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A responder that serves: where it listens, and what it is made of."""
+
+    url: str
+    engine: Engine
+    store: PostgresStore
+    files: RuleFiles
+
+
+async def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
+    """Serve until SIGTERM or SIGINT, then stop in order.
+
+    `ready` is called once with the address when everything has started.
+
+    Raises:
+        PermanentError: the settings do not fit the world; says what to change.
+    """
+    configure_logging(settings.log)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with running(settings) as responder:
+        if ready is not None:
+            ready(responder.url)
+        reloads: set[asyncio.Task[object]] = set()
+        loop.add_signal_handler(
+            signal.SIGHUP, lambda: reloads.add(asyncio.ensure_future(responder.files.reload()))
+        )
+        await stop.wait()
+        responder.engine.ownership.stop()
+        _log.info("stopping")
+
+
+def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -> Surroundings:
+    """What the check of rules needs to know of these settings."""
+    return Surroundings(
+        catalogue=registry,
+        inventory=inventory,
+        queries=frozenset(settings.queries),
+        sources=tuple(
+            SourceFacts(
+                name=name,
+                has_api=source.askable,
+                evaluation_interval=source.evaluation_interval,
+                group_interval=source.group_interval,
+                endless=source.endless,
+            )
+            for name, source in settings.sources.items()
+        ),
+        prometheus=settings.prometheus is not None,
+    )
+
+
+@asynccontextmanager
+async def running(settings: Settings) -> AsyncIterator[Running]:
+    """A whole responder: started when entered, stopped in order when left."""
+    async with AsyncExitStack() as stack:
+        store = await _store(settings, stack)
+        metrics = build_metrics(version("responder"))
+        inventory = settings.inventory.load()
+        servers = PostgresServers(inventory)
+        stack.push_async_callback(servers.close)
+        engine = await _engine(settings, store, inventory, servers, metrics, stack)
+        registry = Registry()
+        files = RuleFiles(
+            settings.rules, surroundings(settings, inventory, registry), store, engine.rules, metrics
+        )
+        await _load_rules(files, store)
+        await servers.warm()
+        await engine.start()
+        stack.push_async_callback(engine.stop)
+        stack.push_async_callback(_cancel, asyncio.create_task(_house_keeping(store)))
+        site = await _listen(_api(settings, store, engine, files, metrics), settings, stack)
+        metrics.store_up.set(1)
+        url = f"http://{site[0]}:{site[1]}"
+        _log.info("serving", url=url, ceiling=settings.engine.ceiling.word)
+        yield Running(url, engine, store, files)
+
+
+async def _store(settings: Settings, stack: AsyncExitStack) -> PostgresStore:
+    """The database: checked, migrated, with its partitions ahead."""
+    dsn, key = await _database(settings, stack)
+    await check_server(dsn)
+    await migrate(dsn)
+    connections = await Connections.open(dsn, settings.store)
+    stack.push_async_callback(connections.close)
+    store = PostgresStore(connections, settings.store, key)
+    await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
+    return store
+
+
+async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[str, bytes]:
+    if settings.database is None:
+        raise PermanentError(
+            "no database is configured: set `database:` (or RESPONDER_DATABASE) to a PostgreSQL DSN, "
+            "or to `embedded` for the bundled server"
+        )
+    if settings.store.embedded:
+        server = await asyncio.to_thread(EmbeddedServer.start, settings.data_dir)
+        stack.push_async_callback(asyncio.to_thread, server.stop)
+        given = _given_key(settings)
+        return server.dsn, given if given is not None else timeline_key(settings.data_dir)
+    key = _given_key(settings)
+    if key is None:
+        raise PermanentError(
+            "no timeline key is configured: set `timeline_key_file:` (or RESPONDER_TIMELINE_KEY) to a secret "
+            "of at least 16 bytes; without it nobody could tell whether a timeline was changed"
+        )
+    return settings.database.get_secret_value(), key
+
+
+def _given_key(settings: Settings) -> bytes | None:
+    if settings.timeline_key is not None:
+        return settings.timeline_key.get_secret_value().encode()
+    if settings.timeline_key_file is None:
+        return None
+    try:
+        return settings.timeline_key_file.read_bytes().strip()
+    except OSError as error:
+        where = settings.timeline_key_file
+        raise PermanentError(f"the timeline key in {where} cannot be read: {error.strerror}") from None
+
+
+async def _engine(
+    settings: Settings,
+    store: PostgresStore,
+    inventory: Inventory,
+    servers: PostgresServers,
+    metrics: Metrics,
+    stack: AsyncExitStack,
+) -> Engine:
+    prometheus = [Prometheus(settings.prometheus.url, settings.prometheus.api)] if settings.prometheus else []
+    for client in prometheus:
+        stack.push_async_callback(client.close)
+    states = SourceStates(settings.sources.values())
+    stack.push_async_callback(states.close)
+    queries = {name: query.sql for name, query in settings.queries.items()}
+    return Engine(
+        store=store,
+        actions=BuiltActions(Registry(), Clients(inventory, servers)),
+        probes=StandardProbes(prometheus, servers, inventory, queries),
+        alert_state=states,
+        notifier=LogChannel(),
+        metrics=metrics,
+        settings=settings.engine,
+        source_ceilings=_source_ceilings(settings),
+        lease_time=settings.lease_time,
+        heartbeat_every=settings.heartbeat_every,
+    )
+
+
+def _source_ceilings(settings: Settings) -> dict[str, Ceiling]:
+    """A source without a token takes alerts from anybody on this machine: no effect may follow from them."""
+    return {
+        name: Ceiling(level=Autonomy.SHADOW, origin=f"source {name} takes alerts without a token")
+        for name in settings.open_sources
+    }
+
+
+async def _load_rules(files: RuleFiles, store: PostgresStore) -> None:
+    """Broken rule files stop the first start; later the last good rulebook goes on."""
+    mistakes = await files.reload()
+    if mistakes and await store.active_rulebook() is None:
+        told = "\n".join(str(mistake) for mistake in mistakes)
+        raise PermanentError(f"the rule files have mistakes, and no earlier rulebook is active:\n{told}")
+
+
+def _api(settings: Settings, store: PostgresStore, engine: Engine, files: RuleFiles, metrics: Metrics) -> Api:
+    def review(dossier: Dossier, form: ReviewFormat) -> str:
+        return write_review(dossier, form, settings.engine.terms.severities)
+
+    async def ready() -> Sequence[Part]:
+        return await _readiness(store, engine)
+
+    return Api(
+        settings=settings.web,
+        intake=engine.intake,
+        desk=store,
+        store=store,
+        sources={
+            name: WebhookSource(
+                name=name, decode=decoder(source), token=source.bearer(), basic=source.basic()
+            )
+            for name, source in settings.sources.items()
+        },
+        metrics=metrics,
+        rules=files,
+        ready=ready,
+        review=review,
+        halt_file=engine.halt.file_reason,
+        describe_rule=describe,
+    )
+
+
+async def _readiness(store: PostgresStore, engine: Engine) -> Sequence[Part]:
+    """Each part, and what is wrong with it."""
+    dead = engine.dead()
+    parts = [
+        Part(name="loops", ready=not dead, text=f"ended: {', '.join(dead)}" if dead else "all loops run"),
+        Part(
+            name="worker",
+            ready=engine.ownership.alive() and not engine.ownership.stopping,
+            text="the heartbeat is fresh" if engine.ownership.alive() else "the heartbeat is too old",
+        ),
+    ]
+    try:
+        ahead = await days_ahead(store.connections.web, await store.now())
+    except ResponderError as error:
+        return [*parts, Part(name="store", ready=False, text=str(error))]
+    enough = ahead >= _ENOUGH_DAYS
+    return [
+        *parts,
+        Part(name="store", ready=True, text="the database answers"),
+        Part(name="journal", ready=enough, text=f"partitions for {ahead} days ahead"),
+    ]
+
+
+async def _listen(api: Api, settings: Settings, stack: AsyncExitStack) -> tuple[str, int]:
+    """Listen; the address, with the port that was really taken."""
+    serving = runner(api)
+    await serving.setup()
+    stack.push_async_callback(serving.cleanup)
+    listen = settings.web.listen
+    try:
+        await web.TCPSite(serving, listen.host, listen.port).start()
+    except OSError as error:
+        raise PermanentError(
+            f"cannot listen on {listen}: {error.strerror}; does another process have the port? "
+            "Choose one with web.listen"
+        ) from None
+    family, address = _first_address(serving)
+    host = f"[{address[0]}]" if family == socket.AF_INET6 else address[0]
+    return host, address[1]
+
+
+def _first_address(serving: web.AppRunner) -> tuple[socket.AddressFamily, tuple[str, int]]:
+    address = serving.addresses[0]
+    family = socket.AF_INET6 if len(address) > 2 else socket.AF_INET  # noqa: PLR2004 - (host, port, flow, scope)
+    return family, (address[0], address[1])
+
+
+async def _house_keeping(store: PostgresStore) -> None:
+    """Every hour: the journal's partitions for the coming days."""
+    while True:
+        await asyncio.sleep(_HOURLY.total_seconds())
+        try:
+            made = await make_ahead(
+                store.connections.workers, await store.now(), store.settings.partitions_ahead
+            )
+            _log.info("journal partitions made", made=made)
+        except ResponderError as error:
+            _log.error("journal partitions could not be made", error=str(error))
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)

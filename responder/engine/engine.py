@@ -1,0 +1,146 @@
+"""The engine: the writer, the workers and the loops around them, started and stopped together."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from datetime import timedelta
+
+import structlog
+
+from responder.engine.contests import Contests
+from responder.engine.evidence import Evidence
+from responder.engine.gather import Gather
+from responder.engine.halting import Halt
+from responder.engine.intake import GroupCommit
+from responder.engine.ownership import Ownership
+from responder.engine.perform import Perform
+from responder.engine.rules import ActiveRules
+from responder.engine.settings import EngineSettings
+from responder.engine.trust import Trust
+from responder.engine.worker import Worker
+from responder.model.alert import Delivery
+from responder.model.autonomy import Ceiling
+from responder.model.errors import ResponderError
+from responder.ports import Actions, AlertState, Notifier, Probes, Store
+from responder.telemetry import Metrics
+
+_log = structlog.get_logger(__name__)
+
+_SOON = timedelta(seconds=1)
+
+
+class Engine:
+    """Everything of one process that decides and acts.
+
+    `lease_time` and `heartbeat_every` are the store's: they say when others take over.
+    """
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        actions: Actions,
+        probes: Probes,
+        alert_state: AlertState,
+        notifier: Notifier,
+        metrics: Metrics,
+        settings: EngineSettings,
+        source_ceilings: Mapping[str, Ceiling],
+        lease_time: timedelta,
+        heartbeat_every: timedelta,
+    ) -> None:
+        wake = asyncio.Event()
+        terms = settings.terms
+        self._settings = settings
+        self._store = store
+        self.rules = ActiveRules(store)
+        self.halt = Halt(store, settings.halt_file)
+        self.intake = GroupCommit(store, self.rules, settings, metrics, wake)
+        self.ownership = Ownership(store, metrics, lease_time, heartbeat_every)
+        self._evidence = Evidence(store, actions, settings.evidence_timeout.total_seconds())
+        trust = Trust(store, settings, source_ceilings)
+        perform = Perform(
+            store=store,
+            intake=self.intake,
+            actions=actions,
+            probes=probes,
+            gather=Gather(store, actions, probes, alert_state, self.halt, trust, terms),
+            evidence=self._evidence,
+            ownership=self.ownership,
+            metrics=metrics,
+            terms=terms,
+        )
+        poll = settings.poll_every.total_seconds()
+        self._workers = [
+            Worker(store, self.ownership, perform, notifier, metrics, terms, wake, poll)
+            for _ in range(settings.workers)
+        ]
+        self._contests = Contests(store, self.intake, alert_state)
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def start(self) -> None:
+        """Become a worker and start every loop."""
+        await self.rules.follow()
+        await self.ownership.begin()
+        self._begin("heartbeat", self.ownership.run())
+        self._begin("writer", self.intake.run())
+        self._begin("rules", _every(_SOON, "rules", self._follow_rules))
+        self._begin("contests", _every(_SOON, "contests", self._contests.round))
+        for number, worker in enumerate(self._workers):
+            self._begin(f"worker {number}", worker.run())
+
+    def dead(self) -> tuple[str, ...]:
+        """The loops that have ended although nobody stopped them."""
+        return tuple(name for name, task in self._tasks.items() if task.done())
+
+    async def stop(self) -> None:
+        """Stop in the order of semantics.md: what waits is written, no intents, running effects end."""
+        self.ownership.stop()
+        self.intake.close()
+        await self._end("writer")
+        for worker in self._workers:
+            worker.stop()
+        running = [name for name in self._tasks if name.startswith("worker")]
+        grace = self._settings.stop_grace.total_seconds()
+        if running:
+            await asyncio.wait([self._tasks[name] for name in running], timeout=grace)
+        await self._evidence.stop()
+        for name in ("contests", "rules", "heartbeat", *running):
+            await self._end(name, cancel=True)
+        try:
+            await self.ownership.end()
+        except ResponderError as error:
+            _log.warning("leases could not be given up", error=str(error))
+
+    def _begin(self, name: str, work: Coroutine[None, None, None]) -> None:
+        self._tasks[name] = asyncio.create_task(work, name=name)
+
+    async def _end(self, name: str, *, cancel: bool = False) -> None:
+        task = self._tasks.pop(name, None)
+        if task is None:
+            return
+        if cancel:
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    async def _follow_rules(self) -> None:
+        """Take over a new rulebook, and match again what no rule took."""
+        if not await self.rules.follow():
+            return
+        by_source: dict[str, Delivery] = {}
+        for key in await self.rules.unmatched_matches():
+            known = by_source.get(key.source, Delivery(source=key.source, alerts=()))
+            by_source[key.source] = Delivery(source=key.source, alerts=(), refold=(*known.refold, key))
+        for delivery in by_source.values():
+            await self.intake.take(delivery)
+
+
+async def _every(pause: timedelta, name: str, once: Callable[[], Awaitable[object]]) -> None:
+    """Do something again and again; a failure is logged and tried again at the next turn."""
+    while True:
+        try:
+            await once()
+        except ResponderError as error:
+            _log.warning("a round failed", round=name, error=str(error))
+        except Exception:  # noqa: BLE001 - logged; the loop must outlive it
+            _log.exception("a round failed", round=name)
+        await asyncio.sleep(pause.total_seconds())
