@@ -6,7 +6,7 @@ what they unfold to are bounded, so that no small file becomes a large one.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -21,10 +21,6 @@ MAX_DEPTH = 32
 MAX_NODES = 1_000_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_PLAIN_TAGS = frozenset(
-    f"tag:yaml.org,2002:{kind}"
-    for kind in ("str", "int", "float", "bool", "null", "timestamp", "merge", "value", "seq", "map")
-)
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
@@ -96,99 +92,162 @@ def read_document(file: str, text: str, mistakes: Mistakes) -> Node | None:
         size = f"{MAX_BYTES // 1024 // 1024} MB"
         mistakes.add(_at(file, None), f"the file is larger than {size}", "Split it into several files")
         return None
-    root = _composed(file, text, mistakes)
-    return None if root is None else _Tree(file, mistakes).node(root, 0)
-
-
-def _composed(file: str, text: str, mistakes: Mistakes) -> yaml.Node | None:
     try:
-        root: yaml.Node | None = yaml.compose(text, Loader=_LOADER)
+        return _Tree(file, text, mistakes).document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        begun = (
-            f"{error.context} that begins in line {error.context_mark.line + 1}, "
-            if error.context_mark
-            else ""
-        )
-        reason = f"{begun}{error.problem}"
-        mistakes.add(_at(file, mark), f"this is no YAML: {reason}", "Correct the indentation or the quoting")
+        place = _at(file, error.problem_mark or error.context_mark)
+        mistakes.add(place, f"this is no YAML: {_reason(error)}", "Correct the indentation or the quoting")
     except yaml.reader.ReaderError as error:
         place = _place_of(file, text, error.position)
         mistakes.add(place, "this character may not stand in YAML", "Remove it, or write it as an escape")
-    except RecursionError:
-        mistakes.add(_at(file, None), "lists and mappings are nested too deeply", "Nest less deeply")
-    else:
-        return root
+    except _BeyondBoundsError as error:
+        mistakes.add(_at(file, error.mark), str(error), error.mend)
     return None
 
 
-class _Tree:
-    """Builds the tree of one file within its bounds."""
+def _reason(error: yaml.MarkedYAMLError) -> str:
+    problem = error.problem or "it cannot be read"
+    if error.context_mark is None:
+        return problem
+    return f"{error.context} that begins in line {error.context_mark.line + 1}, {problem}"
 
-    def __init__(self, file: str, mistakes: Mistakes) -> None:
+
+class _BeyondBoundsError(Exception):
+    """The file is not worth reading on."""
+
+    def __init__(self, mark: Any, text: str, mend: str) -> None:
+        super().__init__(text)
+        self.mark = mark
+        self.mend = mend
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchored:
+    """What an alias repeats: the node, the nodes in it beside itself, and the levels below it."""
+
+    node: Node | None
+    size: int
+    height: int
+
+
+class _Tree:
+    """Builds the tree of one file from YAML's events, within its bounds.
+
+    From events and not from YAML's own nodes: those are composed by an unbounded recursion in C, which a file
+    of brackets alone can crash.
+    """
+
+    def __init__(self, file: str, text: str, mistakes: Mistakes) -> None:
         self._file = file
         self._mistakes = mistakes
+        self._events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
+        self._anchors: dict[str, _Anchored] = {}
         self._left = MAX_NODES
+        self._deepest = 0
 
-    def node(self, node: yaml.Node, depth: int) -> Node | None:
-        """The tree below a node, or None where it cannot be used."""
-        self._left -= 1
-        if self._left == -1:
-            self._wrong(node, "the file unfolds to too much", "Split it, and write it without anchors")
-        if self._left < 0:
-            return None
-        if depth > MAX_DEPTH:
-            self._wrong(node, "the nesting is too deep", f"Nest at most {MAX_DEPTH} levels")
-            return None
-        if node.tag not in _PLAIN_TAGS:
-            self._wrong(node, f"the tag {node.tag!r} is not allowed", "Remove it; rules are plain data")
-            return None
-        match node:
-            case yaml.ScalarNode():
-                return self._scalar(node)
-            case yaml.SequenceNode():
-                return self._listing(node, depth)
-            case yaml.MappingNode():
-                return self._mapped(node, depth)
+    def document(self) -> Node | None:
+        """The only document of the file, or None where there is none."""
+        root: Node | None = None
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if root is not None:
+                    text = "a second document begins in this file"
+                    raise _BeyondBoundsError(event.start_mark, text, "Keep one document in each file")
+                root = self._node(next(self._events), 0)
+        return None if isinstance(root, Scalar) and root.text == "" else root
+
+    def _node(self, event: Any, depth: int) -> Node | None:
+        """The tree that begins with an event, or None where it cannot be used."""
+        self._spend(event, 1, depth)
+        if isinstance(event, yaml.AliasEvent):
+            return self._aliased(event, depth)
+        if event.anchor is not None:
+            return self._anchored(event, depth)
+        return self._untagged(event, depth)
+
+    def _untagged(self, event: Any, depth: int) -> Node | None:
+        node = self._built(event, depth)
+        if event.tag is None:
+            return node
+        self._wrong(event, f"the tag {event.tag!r} is not allowed", "Remove it; rules are plain data")
+        return None
+
+    def _anchored(self, event: Any, depth: int) -> Node | None:
+        """A node that aliases may repeat: how much it unfolds to is measured while it is built."""
+        left, deepest = self._left, self._deepest
+        self._deepest = depth
+        node = self._untagged(event, depth)
+        self._anchors[event.anchor] = _Anchored(node, left - self._left, self._deepest - depth)
+        self._deepest = max(deepest, self._deepest)
+        return node
+
+    def _built(self, event: Any, depth: int) -> Node:
+        match event:
+            case yaml.ScalarEvent():
+                return self._scalar(event)
+            case yaml.SequenceStartEvent():
+                return self._listing(event, depth)
             case _:
-                raise AssertionError(f"YAML has no node of type {type(node)}")
+                return self._mapped(event, depth)
 
-    def _scalar(self, node: yaml.ScalarNode) -> Scalar:
-        if any(sign == "\0" or sign in _SURROGATES for sign in node.value):
+    def _spend(self, event: Any, nodes: int, depth: int) -> None:
+        self._left -= nodes
+        self._deepest = max(self._deepest, depth)
+        if self._left < 0:
+            mend = "Split it, and write it without anchors"
+            raise _BeyondBoundsError(event.start_mark, "the file unfolds to too much", mend)
+        if depth > MAX_DEPTH:
+            mend = f"Nest at most {MAX_DEPTH} levels"
+            raise _BeyondBoundsError(event.start_mark, "the nesting is too deep", mend)
+
+    def _aliased(self, event: Any, depth: int) -> Node | None:
+        found = self._anchors.get(event.anchor)
+        if found is None:
+            self._wrong(event, f"`*{event.anchor}` names nothing that stands before it", "Write it out")
+            return None
+        self._spend(event, found.size, depth + found.height)
+        return found.node
+
+    def _scalar(self, event: Any) -> Scalar:
+        if any(sign == "\0" or sign in _SURROGATES for sign in event.value):
             text = "this text holds a character that cannot be stored (NUL or half of a surrogate pair)"
-            self._wrong(node, text, "Remove it")
-        value = node.value if node.style else _typed(node.value)
-        return Scalar(_at(self._file, node.start_mark), value, node.value, _text_at(node))
+            self._wrong(event, text, "Remove it")
+        value = event.value if event.style else _typed(event.value)
+        return Scalar(_at(self._file, event.start_mark), value, event.value, _text_at(event))
 
-    def _listing(self, node: yaml.SequenceNode, depth: int) -> Listing:
-        items = [self.node(item, depth + 1) for item in node.value]
-        return Listing(_at(self._file, node.start_mark), tuple(i for i in items if i is not None))
+    def _listing(self, start: Any, depth: int) -> Listing:
+        items: list[Node | None] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            items.append(self._node(event, depth + 1))
+        return Listing(_at(self._file, start.start_mark), tuple(item for item in items if item is not None))
 
-    def _mapped(self, node: yaml.MappingNode, depth: int) -> Mapped:
+    def _mapped(self, start: Any, depth: int) -> Mapped:
         entries: dict[str, Entry] = {}
-        for key_node, value_node in node.value:
-            key = self._key(key_node, entries)
-            value = self.node(value_node, depth + 1) if key is not None else None
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            key = self._key(event, self._node(event, depth + 1), entries)
+            value = self._node(next(self._events), depth + 1)
             if key is not None and value is not None:
-                entries[key] = Entry(key, _at(self._file, key_node.start_mark), value)
-        return Mapped(_at(self._file, node.start_mark), entries)
+                entries[key] = Entry(key, _at(self._file, event.start_mark), value)
+        return Mapped(_at(self._file, start.start_mark), entries)
 
-    def _key(self, node: yaml.Node, entries: Mapping[str, Entry]) -> str | None:
-        if not isinstance(node, yaml.ScalarNode):
-            self._wrong(node, "a key must be a word", "Quote it, or write the list on the right side")
+    def _key(self, event: Any, node: Node | None, entries: Mapping[str, Entry]) -> str | None:
+        if node is None:
             return None
-        if node.value == "<<" and not node.style:
-            self._wrong(node, "merge keys are not allowed", "Use `defaults:` for what rules have in common")
+        if not isinstance(node, Scalar):
+            self._wrong(event, "a key must be a word", "Quote it, or write the list on the right side")
             return None
-        if node.value in entries:
-            first = entries[node.value].position
-            text = f"the key `{node.value}` stands here twice, first in line {first.line}"
-            self._wrong(node, text, "Keep one of the two")
+        if node.text == "<<" and node.text_at == node.position.column:
+            self._wrong(event, "merge keys are not allowed", "Use `defaults:` for what rules have in common")
             return None
-        return str(node.value)
+        if node.text in entries:
+            first = entries[node.text].position
+            text = f"the key `{node.text}` stands here twice, first in line {first.line}"
+            self._wrong(event, text, "Keep one of the two")
+            return None
+        return node.text
 
-    def _wrong(self, node: yaml.Node, text: str, mend: str) -> None:
-        self._mistakes.add(_at(self._file, node.start_mark), text, mend)
+    def _wrong(self, event: Any, text: str, mend: str) -> None:
+        self._mistakes.add(_at(self._file, event.start_mark), text, mend)
 
 
 def _typed(text: str) -> str | int | float | bool | None:
@@ -202,11 +261,11 @@ def _typed(text: str) -> str | int | float | bool | None:
     return text
 
 
-def _text_at(node: yaml.ScalarNode) -> int | None:
+def _text_at(event: Any) -> int | None:
     """The column, from 1, at which the text begins if it stands in the file as it reads."""
-    start, end = node.start_mark, node.end_mark
-    quotes = len(node.style or "")
-    as_it_reads = end.column - start.column == len(node.value) + 2 * quotes
+    start, end = event.start_mark, event.end_mark
+    quotes = len(event.style or "")
+    as_it_reads = end.column - start.column == len(event.value) + 2 * quotes
     return start.column + quotes + 1 if start.line == end.line and as_it_reads else None
 
 
