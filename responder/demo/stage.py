@@ -1,0 +1,87 @@
+"""What the demo stands on: two bundled PostgreSQL servers and a responder, all in one temporary folder.
+
+The settings are those of a real installation, with three differences that the screen tells: the windows of
+the rules are short, the ceiling is `auto`, and the rules are promoted by their hashes.
+"""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import responder
+from responder.actions.registry import Registry
+from responder.app import surroundings
+from responder.demo.service import Service, service, write_settings
+from responder.demo.victim import Victim, victim_on
+from responder.model.errors import PermanentError
+from responder.model.rule import Rulebook
+from responder.rulebook.load import check
+from responder.settings import load
+from responder.store.embedded import EmbeddedServer
+
+SOURCE = "demo"
+SERVER = "victim"
+"""The name of the victim in the inventory, and the value of the alert's `server` label."""
+RULES = Path(responder.__file__).parents[1] / "rules" / "demo"
+_BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0"
+
+
+@asynccontextmanager
+async def stage(folder: Path) -> AsyncIterator[tuple[Service, Victim]]:
+    """A running responder with a store of its own, and a server of which it knows."""
+    if not RULES.is_dir():
+        raise PermanentError(f"the demo's rules are not there ({RULES}): run it in a checkout of the project")
+    async with (
+        _postgres(folder / "store") as store,
+        _postgres(folder / "victim") as server,
+        victim_on(server) as victim,
+    ):
+        token = secrets.token_urlsafe(24)
+        settings = _settings(folder, store, victim.dsn, token)
+        promoted = [rule.acting_hash for rule in _rulebook(folder, settings).rules]
+        settings["engine"]["promoted"] = promoted
+        async with service(folder, settings, SOURCE, token) as running:
+            yield running, victim
+
+
+@asynccontextmanager
+async def _postgres(data: Path) -> AsyncIterator[str]:
+    """A bundled server; its DSN. Starting is not interrupted, so that nothing is left half started."""
+    starting = asyncio.create_task(asyncio.to_thread(EmbeddedServer.start, data))
+    try:
+        server = await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        server = await starting
+        await asyncio.to_thread(server.stop)
+        raise
+    try:
+        yield server.dsn
+    finally:
+        await asyncio.to_thread(server.stop)
+
+
+def _settings(folder: Path, store: str, victim: str, token: str) -> dict[str, Any]:
+    return {
+        "database": store,
+        "data_dir": str(folder / "state"),
+        "timeline_key": secrets.token_urlsafe(32),
+        "rules": [str(RULES)],
+        "sources": {SOURCE: {"token": token, "evaluation_interval": "1s", "group_interval": "1s"}},
+        "inventory": {"postgres": [{"name": SERVER, "dsn": victim, "matches": [f'server = "{SERVER}"']}]},
+        "queries": {"blocked_sessions": {"sql": _BLOCKED}},
+        "engine": {"ceiling": "auto", "terms": {"verify_every": "1s", "hold_every": "1s"}},
+    }
+
+
+def _rulebook(folder: Path, settings: dict[str, Any]) -> Rulebook:
+    """The rules as this responder will read them: a promotion is bound to their hashes."""
+    file = folder / "unpromoted.yaml"
+    write_settings(file, settings)
+    loaded = load(file, {}).settings
+    report = check(loaded.rules, surroundings(loaded, loaded.inventory.load(), Registry()))
+    if report.rulebook is None:
+        raise PermanentError("\n".join(str(mistake) for mistake in report.mistakes))
+    return report.rulebook
