@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from responder.model.autonomy import Autonomy
+from responder.settings import load as load_settings
 from responder.telemetry import build_metrics
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -74,3 +76,30 @@ def test_what_is_wrong_with_the_responder_is_told_without_it() -> None:
     assert (watchdog["receiver"], about_us["receiver"]) == ("responder", "people")
     names = {rule["alert"] for group in load("prometheus-rules.yml")["groups"] for rule in group["rules"]}
     assert {name for name in names if not name.startswith("Responder")} == {"Watchdog"}
+
+
+def test_the_example_settings_are_valid(tmp_path: Path) -> None:
+    """Every key is known and every value fits; it listens on loopback, in shadow, with no open source."""
+    text = (DEPLOY / "responder.yaml").read_text()
+    for name in credentials(text):
+        secret = "postgresql://u:p@127.0.0.1:5432/db" if name in {"database", "orders-dsn"} else "s" * 64
+        (tmp_path / name).write_text(secret)
+    file = tmp_path / "responder.yaml"
+    file.write_text(text.replace("/run/credentials/responder.service", str(tmp_path)))
+    settings = load_settings(file, {}).settings
+    assert settings.web.listen.loopback
+    assert settings.engine.ceiling is Autonomy.SHADOW
+    assert settings.open_sources == ()
+    assert settings.sources["default"].bearer() is not None
+    assert [entry.name for entry in settings.inventory.load().postgres] == ["orders"]
+
+
+def test_the_unit_hands_over_every_secret_that_the_settings_name() -> None:
+    """Each credential of the example settings is loaded by the unit, and none besides."""
+    unit = (DEPLOY / "responder.service").read_text()
+    loaded = set(re.findall(r"^LoadCredential=([\w-]+):", unit, re.MULTILINE))
+    assert loaded == credentials((DEPLOY / "responder.yaml").read_text())
+
+
+def credentials(text: str) -> set[str]:
+    return set(re.findall(r"^[^#]*/run/credentials/responder\.service/([\w-]+)", text, re.MULTILINE))
