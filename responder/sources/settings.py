@@ -50,7 +50,7 @@ class SourceSettings(Frozen):
     alertmanager: tuple[ApiUrl, ...] = ()
     """Every peer of the cluster: an alert counts as gone only when all of them say so."""
     prometheus: tuple[ApiUrl, ...] = ()
-    """Asked for alerts where no Alertmanager is given, and by promql probes. Replicas of one another."""
+    """Asked for alerts where no Alertmanager is given. Replicas of one another, every one of them."""
     api: Access = Access()
     """How the addresses above are asked."""
     receiver: str | None = None
