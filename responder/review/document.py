@@ -12,7 +12,7 @@ from responder.model.base import Frozen
 from responder.model.incident import MemberAlert
 from responder.review.facts import Act, HeldBack, ReviewFacts, Told
 from responder.review.follow_ups import follow_ups
-from responder.review.words import clock, count, day, lasted, offset, pairs, plain, value_text, when
+from responder.review.words import clock, count, day, is_empty, lasted, offset, pairs, plain, value_text, when
 
 
 class Paragraph(Frozen):
@@ -344,6 +344,8 @@ def _states(act: Act) -> Iterator[Block]:
 
 def _state_rows(name: str, act: Act) -> Iterator[tuple[str, str, str]]:
     before, after = act.state_before.get(name), (act.state_after or {}).get(name)
+    if is_empty(before) and is_empty(after):
+        return
     if not isinstance(before, list) and not isinstance(after, list):
         yield (plain(name), plain(value_text(before)), plain(value_text(after)))
         return

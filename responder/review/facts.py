@@ -177,6 +177,7 @@ class ReviewFacts(Frozen):
     opened_at: datetime | None
     """When the ladder began, after the rule's `for`."""
     first_action_at: datetime | None
+    """The first attempt that is not proven to have done nothing."""
     first_told_at: datetime | None
     first_person_at: datetime | None
     recovered_at: datetime | None
@@ -222,7 +223,8 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
     stages = _stages(entries, incident.opened_at)
     alerts = _alerts(dossier, entries)
     escalations, people = _escalations(entries), _people(entries)
-    first_action_at = min((act.intended_at for act in acts), default=None)
+    begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
+    first_action_at = min(begun, default=None)
     first_told_at = min((told.at for told in escalations), default=None)
     first_person_at = min((person.at for person in people), default=None)
     as_of = max([incident.state_since, *(entry.at for entry in entries)])

@@ -10,6 +10,7 @@ from enum import StrEnum
 from responder.model.attempt import Outcome, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard
+from responder.model.incident import IncidentState
 from responder.model.timeline import EntryKind
 from responder.review.facts import HeldBack, ReviewFacts
 from responder.review.words import count, lasted
@@ -23,6 +24,7 @@ class Topic(StrEnum):
     """What a follow-up is about, the most pressing first."""
 
     UNKNOWN_OUTCOME = "unknown_outcome"
+    QUARANTINE = "quarantine"
     TIMELINE = "timeline"
     REVIEW = "review"
     RESPONSE_TIME = "response_time"
@@ -61,6 +63,24 @@ def _unknown_outcomes(facts: ReviewFacts) -> Iterator[FollowUp]:
                 f"responder targets list, then responder targets release."
             )
             yield FollowUp(topic=Topic.UNKNOWN_OUTCOME, text=text)
+
+
+_UNDER_WAY = {IncidentState.OPEN, IncidentState.REMEDIATING, IncidentState.VERIFYING, IncidentState.HELD}
+"""States in which an attempt without a verdict may still get one."""
+
+
+def _without_verdict(facts: ReviewFacts) -> Iterator[FollowUp]:
+    """What was done, and neither verified nor taken back: an undo is owed, and the target stays claimed."""
+    taken_back = {act.undo_of for act in facts.acts if act.outcome is Outcome.DONE}
+    for act in facts.acts:
+        open_end = act.outcome is Outcome.DONE and act.verdict_at is None and act.attempt_id not in taken_back
+        if open_end and facts.state not in _UNDER_WAY:
+            text = (
+                f"{act.action} on {act.target} was done, and neither verified nor taken back "
+                f"(attempt {act.attempt_id}). Bring the target into order, then release it: "
+                f"responder targets list, then responder targets release."
+            )
+            yield FollowUp(topic=Topic.QUARANTINE, text=text)
 
 
 def _timeline(facts: ReviewFacts) -> Iterator[FollowUp]:
@@ -200,6 +220,7 @@ def _owner(facts: ReviewFacts) -> Iterator[FollowUp]:
 
 _FINDERS: tuple[Callable[[ReviewFacts], Iterator[FollowUp]], ...] = (
     _unknown_outcomes,
+    _without_verdict,
     _timeline,
     _review,
     _response_time,

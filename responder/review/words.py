@@ -76,8 +76,16 @@ def value_text(value: object) -> str:
             return value
         case int() | float():
             return str(value)
+        case Mapping():
+            told = {name: value_text(inner) for name, inner in value.items() if not is_empty(inner)}
+            return pairs(told) or "-"
         case _:
             return canonical_json(value)
+
+
+def is_empty(value: object) -> bool:
+    """Whether a value says nothing."""
+    return value is None or value in ("", [], {}, ())
 
 
 def count(number: int, one: str, many: str | None = None) -> str:

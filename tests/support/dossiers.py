@@ -195,6 +195,7 @@ def an_attempt(at: datetime, outcome: Outcome, verdict: Verdict | None) -> Attem
         results=(ElementOutcome(element=backend.key, outcome=outcome, detail="terminated"),),
         outcome=outcome,
         verdict=verdict,
+        verdict_at=at + timedelta(seconds=50) if verdict else None,
         intended_at=at,
         start_before=at + timedelta(seconds=5),
         timeout_s=30,

@@ -19,7 +19,7 @@ from responder.review.markdown import escaped_line
 from responder.review.picture import draw
 from responder.review.words import is_link, lasted, plain
 from responder.review.write import Form, write_review
-from tests.support.dossiers import ACTION, TARGET, Story, after, recovered
+from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after, recovered
 
 FORMS: tuple[Form, ...] = get_args(Form)
 HOSTILE = (
@@ -123,6 +123,23 @@ def test_an_unknown_outcome_asks_for_the_target_first() -> None:
     assert [item.topic for item in found] == [Topic.UNKNOWN_OUTCOME, Topic.REVIEW, Topic.UNANSWERED]
     assert TARGET in found[0].text
     assert ACTION in found[0].text
+
+
+def test_what_was_done_without_a_verdict_is_owed() -> None:
+    """An effect that was neither verified nor taken back when the incident escalated holds its target."""
+    story = Story().opens().acts(1, Outcome.DONE).escalates(2, 1, "the undo is owed: halted")
+    dossier = story.dossier(IncidentState.ESCALATED, firing=1)
+    assert topics(dossier) == [Topic.QUARANTINE, Topic.UNANSWERED]
+    undo = story.attempts[0].model_copy(update={"id": INCIDENT, "undo_of": ATTEMPT, "verdict_at": after(3)})
+    taken_back = dossier.model_copy(update={"attempts": (*dossier.attempts, undo)})
+    assert Topic.QUARANTINE not in topics(taken_back)
+
+
+def test_an_attempt_that_did_nothing_is_no_response() -> None:
+    """Proven not to have happened: it stands among the actions and does not count as a response."""
+    facts = read(Story().opens().acts(1, Outcome.NOT_DONE).dossier(IncidentState.OPEN, firing=1))
+    assert len(facts.acts) == 1
+    assert facts.response.kind is None
 
 
 def test_a_late_response_breaks_the_promise() -> None:
