@@ -15,6 +15,7 @@ _TOKEN = re.compile(
     r"""
     (?P<blank>\s+|\#[^\n]*)
   | (?P<string>"(?:[^"\\\n]|\\.)*" | '(?:[^'\\\n]|\\.)*' | `[^`]*`)
+  | (?P<unclosed>["'`].*)
   | (?P<label>\$labels\.[a-zA-Z_][a-zA-Z0-9_]*)
   | (?P<match>=~|!~)
   | (?P<compare>==|!=|<=|>=|<|>)
@@ -32,6 +33,8 @@ class TokenKind(StrEnum):
     """What a token is, as far as it matters here."""
 
     STRING = "string"
+    UNCLOSED = "unclosed"
+    """A quote that nothing closes, and all that follows it."""
     LABEL = "label"
     """A `$labels.x` that stands outside quotes."""
     MATCH = "match"

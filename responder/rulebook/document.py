@@ -8,34 +8,54 @@ what they unfold to are bounded, so that no small file becomes a large one.
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import yaml
 
 from responder.model.rule import Position
 from responder.rulebook.mistake import Mistakes
 
-MAX_BYTES = 8 * 1024 * 1024
+MAX_BYTES = 16 * 1024 * 1024
 """The largest rule file, in bytes of UTF-8: some ten thousand rules."""
 MAX_DEPTH = 32
-MAX_NODES = 1_000_000
+MAX_NODES = 2_000_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
+_NUMBERS_BEGIN = frozenset("+-.0123456789")
 _LONGEST_NUMBER = 32
-_SURROGATES = frozenset(map(chr, range(0xD800, 0xE000)))
+_UNSTORABLE = re.compile("[\0\ud800-\udfff]")
+
+
+class Place(NamedTuple):
+    """Where something stands. Every node has one, few are told: so it is cheaper than a `Position`."""
+
+    file: str
+    line: int
+    column: int
 
 
 @dataclass(frozen=True, slots=True)
-class Scalar:
+class Placed:
+    """What everything in the tree has."""
+
+    place: Place
+
+    @property
+    def position(self) -> Position:
+        """The place, as mistakes and rules tell it."""
+        return Position(**self.place._asdict())
+
+
+@dataclass(frozen=True, slots=True)
+class Scalar(Placed):
     """One value. `text` is what it reads as text; `text_at` is where in its line that text begins.
 
     `text_at` is None where the text is not written as it reads: over several lines, or with escapes.
     """
 
-    position: Position
     value: str | int | float | bool | None
     text: str
     text_at: int | None = None
@@ -48,27 +68,24 @@ class Scalar:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class Listing(Placed):
     """A list."""
 
-    position: Position
     items: tuple["Node", ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Placed):
     """A key, where it stands, and its value."""
 
     key: str
-    position: Position
     value: "Node"
 
 
 @dataclass(frozen=True, slots=True)
-class Mapped:
+class Mapped(Placed):
     """A mapping, in the order of the file, each key once."""
 
-    position: Position
     entries: Mapping[str, Entry]
 
 
@@ -90,19 +107,23 @@ def read_document(file: str, text: str, mistakes: Mistakes) -> Node | None:
     """The tree of one file; None where it is empty or no YAML (then there is a mistake)."""
     if len(text.encode(errors="replace")) > MAX_BYTES:
         size = f"{MAX_BYTES // 1024 // 1024} MB"
-        mistakes.add(_at(file, None), f"the file is larger than {size}", "Split it into several files")
+        _note(mistakes, _at(file, None), f"the file is larger than {size}", "Split it into several files")
         return None
     try:
         return _Tree(file, text, mistakes).document()
     except yaml.MarkedYAMLError as error:
         place = _at(file, error.problem_mark or error.context_mark)
-        mistakes.add(place, f"this is no YAML: {_reason(error)}", "Correct the indentation or the quoting")
+        _note(mistakes, place, f"this is no YAML: {_reason(error)}", "Correct the indentation or the quoting")
     except yaml.reader.ReaderError as error:
         place = _place_of(file, text, error.position)
-        mistakes.add(place, "this character may not stand in YAML", "Remove it, or write it as an escape")
+        _note(mistakes, place, "this character may not stand in YAML", "Remove it, or write it as an escape")
     except _BeyondBoundsError as error:
-        mistakes.add(_at(file, error.mark), str(error), error.mend)
+        _note(mistakes, _at(file, error.mark), str(error), error.mend)
     return None
+
+
+def _note(mistakes: Mistakes, place: Place, text: str, mend: str) -> None:
+    mistakes.add(Position(**place._asdict()), text, mend)
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:
@@ -209,7 +230,7 @@ class _Tree:
         return found.node
 
     def _scalar(self, event: Any) -> Scalar:
-        if any(sign == "\0" or sign in _SURROGATES for sign in event.value):
+        if _UNSTORABLE.search(event.value):
             text = "this text holds a character that cannot be stored (NUL or half of a surrogate pair)"
             self._wrong(event, text, "Remove it")
         value = event.value if event.style else _typed(event.value)
@@ -227,7 +248,7 @@ class _Tree:
             key = self._key(event, self._node(event, depth + 1), entries)
             value = self._node(next(self._events), depth + 1)
             if key is not None and value is not None:
-                entries[key] = Entry(key, _at(self._file, event.start_mark), value)
+                entries[key] = Entry(_at(self._file, event.start_mark), key, value)
         return Mapped(_at(self._file, start.start_mark), entries)
 
     def _key(self, event: Any, node: Node | None, entries: Mapping[str, Entry]) -> str | None:
@@ -236,24 +257,24 @@ class _Tree:
         if not isinstance(node, Scalar):
             self._wrong(event, "a key must be a word", "Quote it, or write the list on the right side")
             return None
-        if node.text == "<<" and node.text_at == node.position.column:
+        if node.text == "<<" and node.text_at == node.place.column:
             self._wrong(event, "merge keys are not allowed", "Use `defaults:` for what rules have in common")
             return None
         if node.text in entries:
-            first = entries[node.text].position
+            first = entries[node.text].place
             text = f"the key `{node.text}` stands here twice, first in line {first.line}"
             self._wrong(event, text, "Keep one of the two")
             return None
         return node.text
 
     def _wrong(self, event: Any, text: str, mend: str) -> None:
-        self._mistakes.add(_at(self._file, event.start_mark), text, mend)
+        _note(self._mistakes, _at(self._file, event.start_mark), text, mend)
 
 
 def _typed(text: str) -> str | int | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
-    if len(text) <= _LONGEST_NUMBER:
+    if text[0] in _NUMBERS_BEGIN and len(text) <= _LONGEST_NUMBER:
         if _INT.fullmatch(text):
             return int(text)
         if _FLOAT.fullmatch(text):
@@ -269,12 +290,11 @@ def _text_at(event: Any) -> int | None:
     return start.column + quotes + 1 if start.line == end.line and as_it_reads else None
 
 
-def _at(file: str, mark: Any) -> Position:
-    line, column = (0, 0) if mark is None else (mark.line, mark.column)
-    return Position.model_construct(file=file, line=line + 1, column=column + 1)
+def _at(file: str, mark: Any) -> Place:
+    return Place(file, 1, 1) if mark is None else Place(file, mark.line + 1, mark.column + 1)
 
 
-def _place_of(file: str, text: str, index: int) -> Position:
+def _place_of(file: str, text: str, index: int) -> Place:
     before = text[:index]
     column = index - (before.rfind("\n") + 1) + 1
-    return Position(file=file, line=before.count("\n") + 1, column=column)
+    return Place(file, before.count("\n") + 1, column)

@@ -14,7 +14,8 @@ from responder.model.matcher import Matcher, MatchOp, compiled
 
 _RESERVED = frozenset("{}!=~,\\\"'`")
 _OPERATORS = {op.value: op for op in MatchOp}
-_CLASSIC = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(=~|=|!=|!~)\s*(.*?)\s*", re.DOTALL)
+_CLASSIC = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(=~|=|!=|!~)\s*(.*)", re.DOTALL | re.ASCII)
+_BLANKS = "\t\n\v\f\r "
 _ESCAPES = {
     "a": "\a",
     "b": "\b",
@@ -247,7 +248,7 @@ def _classic_matcher(text: str, offset: int) -> Matcher:
         raise MatcherError(f"{text.strip()!r} is no matcher", offset + 1)
     name, op, raw = found.groups()
     column = offset + found.start(3) + 1
-    return _matcher(name, _OPERATORS[op], _classic_value(raw, column), column)
+    return _matcher(name, _OPERATORS[op], _classic_value(raw.rstrip(_BLANKS), column), column)
 
 
 def _classic_value(raw: str, column: int) -> str:

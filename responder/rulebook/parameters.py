@@ -34,7 +34,7 @@ def read_parameters(
 ) -> dict[str, Any]:
     """The parameters as written, checked; `entry` is the step's `with:`."""
     if entry is None:
-        written: Mapped = Mapped(step.position, {})
+        written: Mapped = Mapped(step.place, {})
     elif isinstance(entry.value, Mapped):
         written = entry.value
     else:

@@ -86,7 +86,7 @@ def _check_query(node: Scalar, query: str, scope: Scope, reader: Reader) -> None
         if token.kind is TokenKind.COMPARE and not token.braces and following != "bool":
             text = f"the bare comparison `{token.text}` leaves an empty answer for both false and no data"
             reader.wrong(place, text, "Move it to `is`, or write it with `bool`")
-        if "$" in token.text:
+        if "$" in token.text and token.kind is not TokenKind.UNCLOSED:
             _check_dollar(token, read[at - 1] if at else None, place, scope, reader)
 
 
@@ -109,8 +109,8 @@ def _check_brackets(node: Scalar, read: tuple[Token, ...], reader: Reader) -> No
         elif token.kind is TokenKind.CLOSE and not (opened and _CLOSING[opened.pop().text] == token.text):
             reader.wrong(node.within(token.start + 1), f"nothing opens this `{token.text}`", "Remove it")
             return
-        elif token.kind is TokenKind.OTHER and token.text in "\"'`":
-            reader.wrong(node.within(token.start + 1), "the closing quote is missing", f"Add {token.text}")
+        elif token.kind is TokenKind.UNCLOSED:
+            reader.wrong(node.within(token.start + 1), "the closing quote is missing", f"Add {token.text[0]}")
             return
     if opened:
         closing = _CLOSING[opened[-1].text]

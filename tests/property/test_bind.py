@@ -9,9 +9,7 @@ from responder.decide.bind import bind_params, bind_promql
 from responder.decide.promql import TokenKind, tokens
 from responder.model.errors import RefusedError
 
-ATTACKS = [
-    '"} or vector(1) #', "`", "\\", '\\"', "a\nb", "$labels.x", ".*", "a|b", "${1}", "\x00", "'", "]", "\\E.*", "é",
-]  # fmt: skip
+ATTACKS = ['"} or 1 #', "`", "\\", '\\"', "a\nb", "$labels.x", ".*", "a|b", "${1}", "\x00", "'", "\\E.*"]
 HOSTILE = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=30) | st.sampled_from(
     ATTACKS
 )
