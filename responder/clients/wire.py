@@ -51,6 +51,8 @@ def parse_time(text: str) -> datetime | None:
 
 def storable(text: str) -> str:
     """The text with NUL and lone surrogates replaced by U+FFFD: PostgreSQL refuses the first, UTF-8 both."""
+    if text.isascii() and "\x00" not in text:  # almost always, and ten times faster
+        return text
     return _UNSTORABLE.sub(_REPLACEMENT, text)
 
 

@@ -24,5 +24,11 @@ def identify(written: dict[str, str], drop_labels: frozenset[str]) -> Identity:
     included, so that it is the one that Alertmanager shows; what is kept has no NUL.
     """
     raw = {name: value for name, value in written.items() if value and name not in drop_labels}
-    kept = {storable(name): storable(value) for name, value in raw.items()}
-    return Identity(fingerprint(raw), kept)
+    return Identity(fingerprint(raw), _kept(raw))
+
+
+def _kept(raw: dict[str, str]) -> dict[str, str]:
+    together = "".join((*raw, *raw.values()))
+    if storable(together) == together:  # almost always: one look instead of one for each text
+        return raw
+    return {storable(name): storable(value) for name, value in raw.items()}
