@@ -9,7 +9,9 @@ from datetime import UTC, datetime, timedelta
 import asyncpg
 import pytest
 
-from responder.model.alert import fingerprint
+from responder.model.alert import Standing, fingerprint
+from responder.sources.alertmanager import decode
+from responder.sources.settings import SourceSettings
 from tests.support.parts import (
     PostgresServer,
     alertmanager,
@@ -127,4 +129,12 @@ async def test_what_alertmanager_posts_is_what_we_read() -> None:
     assert first["alerts"][0]["fingerprint"] == fingerprint(labels)
     assert first["alerts"][0]["endsAt"].startswith("0001-01-01T00:00:00")
     assert last["alerts"][0]["status"] == "resolved"
-    assert last["alerts"][0]["startsAt"] == first["alerts"][0]["startsAt"]
+    source = SourceSettings(name="default")
+    begun, ended = decode(source, kept.posts[0].body), decode(source, kept.posts[-1].body)
+    assert not begun.rejected
+    assert begun.alerts[0].standing is Standing.FIRING
+    assert begun.alerts[0].ends_at is None
+    assert begun.alerts[0].fingerprint == fingerprint(labels)
+    assert ended.alerts[0].standing is Standing.RESOLVED
+    assert ended.alerts[0].ends_at is not None
+    assert ended.alerts[0].starts_at == begun.alerts[0].starts_at

@@ -236,13 +236,19 @@ def _account(user: str | None) -> dict[str, Any]:
 @asynccontextmanager
 async def folder(user: str | None = None) -> AsyncIterator[Path]:
     """A temporary folder with a short path (sockets need that) that `user` may use; gone at the end."""
-    path = Path(tempfile.mkdtemp(prefix="part-", dir="/tmp"))
+    path = _made(user)
     try:
-        if user is not None and os.geteuid() == 0:
-            shutil.chown(path, user=user)
         yield path
     finally:
         await asyncio.to_thread(shutil.rmtree, path, ignore_errors=True)
+
+
+def _made(user: str | None) -> Path:
+    path = Path(tempfile.mkdtemp(prefix="part-", dir="/tmp"))
+    path.chmod(0o711)  # servers that root starts run as another user, who must pass
+    if user is not None and os.geteuid() == 0:
+        shutil.chown(path, user=user)
+    return path
 
 
 # --- PostgreSQL ---------------------------------------------------------------------------------------

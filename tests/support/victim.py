@@ -82,6 +82,24 @@ class Victim:
                    where pid = $1 and backend_start = $2 and state = 'active')"""
         return bool(await self.watch.fetchval(query, backend.pid, backend.started))
 
+    async def older_than(self, seconds: float, *backends: Backend) -> None:
+        """Wait until their statements have been running for longer."""
+        query = """select bool_and(clock_timestamp() - query_start > make_interval(secs => $1))
+                   from pg_stat_activity where pid = any($2)"""
+
+        async def old() -> bool:
+            return bool(await self.watch.fetchval(query, seconds, [backend.pid for backend in backends]))
+
+        await until(old, f"the statements run for more than {seconds:g} s")
+
+    async def ends(self, backend: Backend) -> None:
+        """Wait until that session is gone."""
+
+        async def gone() -> bool:
+            return not await self.alive(backend)
+
+        await until(gone, f"session {backend.pid} is gone", within=15)
+
     async def blocked_by(self, backend: Backend) -> int:
         """How many sessions wait for it, directly or behind another one that waits."""
         query = "select count(*) from pg_stat_activity where wait_event_type = 'Lock' and datname = $1"
