@@ -19,6 +19,7 @@ from responder.actions.registry import BuiltActions, Registry
 from responder.model.attempt import ElementOutcome, Outcome
 from responder.model.target import Target
 from responder.ports import Action
+from tests.support.conformance import attempt_of
 from tests.support.parts import PostgresServer, embedded_postgres, until
 from tests.support.scenes import CONNECTION, Sessions, clients_on, sessions_on
 
@@ -333,3 +334,22 @@ async def test_the_evidence_names_who_blocks_whom(sessions: Sessions, clients: C
     assert 0 < state.percent < 100
     assert f"pid {root}" in state.summary
     assert "secret" not in json.dumps(state.model_dump(mode="json"))
+
+
+async def test_what_cannot_be_known_is_unknown(server: PostgresServer, sessions: Sessions) -> None:
+    """Another server behind the same name, or a session that may not be seen, proves nothing."""
+    await sessions.watch.execute("drop role if exists blind; create role blind login")
+    await sessions.start()
+    async with clients_on(server.dsn()) as clients, clients_on(server.dsn(user="blind")) as blind:
+        one = action(clients, TERMINATE)
+        mine = {"connection": CONNECTION, "older_than": "1ms", "application": sessions.application}
+        params = one.Params.model_validate(mine)
+        state = await one.look(params, TARGET)
+        attempt = attempt_of(one, params, TARGET, state)
+        (seen,) = await one.happened(attempt)
+        assert seen.outcome is Outcome.NOT_DONE
+        (unseen,) = await action(blind, TERMINATE).happened(attempt)
+        assert (unseen.outcome, "may not be seen" in unseen.detail) == (Outcome.UNKNOWN, True)
+        elsewhere = attempt.model_copy(update={"state_before": {"ground": ["postgres-system/1"]}})
+        (moved,) = await one.happened(elsewhere)
+        assert (moved.outcome, "another server" in moved.detail) == (Outcome.UNKNOWN, True)

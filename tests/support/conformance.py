@@ -192,20 +192,20 @@ async def it_can_be_asked_afterwards(scene: Scene) -> None:
     """`happened` is "not done" before the effect and "done" after it, by the stored attempt alone."""
     await scene.arrange(1)
     state = await _look(scene)
-    elements = scene.action.pin(_params(scene), state)
-    attempt = _attempt(scene, elements, state)
+    attempt = _attempt(scene, state)
+    (element,) = attempt.elements
     before = await scene.action.happened(attempt)
-    assert [(one.element, one.outcome) for one in before] == [(elements[0].key, Outcome.NOT_DONE)]
-    await _run(scene, elements[0], attempt.id)
+    assert [(one.element, one.outcome) for one in before] == [(element.key, Outcome.NOT_DONE)]
+    await _run(scene, element, attempt.id)
     after = await scene.action.happened(attempt)
-    assert [(one.element, one.outcome) for one in after] == [(elements[0].key, Outcome.DONE)]
+    assert [(one.element, one.outcome) for one in after] == [(element.key, Outcome.DONE)]
 
 
 async def silence_is_unknown(scene: Scene) -> None:
     """Where the target does not answer, nobody claims to know what happened."""
     await scene.arrange(1)
     state = await _look(scene)
-    attempt = _attempt(scene, scene.action.pin(_params(scene), state), state)
+    attempt = _attempt(scene, state)
     assert [one.outcome for one in await scene.stranded.happened(attempt)] == [Outcome.UNKNOWN]
 
 
@@ -281,7 +281,7 @@ async def _run(scene: Scene, element: Element, attempt_id: UUID | None = None) -
     return await scene.action.run(_target(scene), stored, _params(scene), state, attempt_id or uuid4())
 
 
-def _attempt(scene: Scene, elements: tuple[Element, ...], state: State) -> Attempt:
+def attempt_of(action: Action[Any, Any], params: Frozen, target: Target, state: State) -> Attempt:
     """The attempt as the ledger gives it back after a crash: through JSON, without an outcome."""
     now = datetime.now(UTC)
     attempt = Attempt(
@@ -289,15 +289,19 @@ def _attempt(scene: Scene, elements: tuple[Element, ...], state: State) -> Attem
         incident_id=uuid4(),
         rule="Conformance",
         step=0,
-        action=scene.action.name,
-        params=_params(scene).model_dump(mode="json", by_alias=True),
-        target=_target(scene).key,
-        elements=elements,
+        action=action.name,
+        params=params.model_dump(mode="json", by_alias=True),
+        target=target.key,
+        elements=action.pin(params, state),
         outcome=Outcome.STARTED,
         intended_at=now,
         start_before=now + timedelta(seconds=5),
-        timeout_s=scene.action.deadline.total_seconds(),
-        fenced=scene.action.fenced,
+        timeout_s=action.deadline.total_seconds(),
+        fenced=action.fenced,
         state_before=state.model_dump(mode="json"),
     )
     return Attempt.model_validate(json.loads(attempt.model_dump_json()))
+
+
+def _attempt(scene: Scene, state: State) -> Attempt:
+    return attempt_of(scene.action, _params(scene), _target(scene), state)
