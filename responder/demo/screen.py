@@ -102,13 +102,13 @@ class Screen:
 
 def _table_of(sessions: Sequence[Session]) -> Table:
     table = Table(title="the victim's pg_stat_activity", title_justify="left", expand=False)
-    for name in ("pid", "user", "state", "for", "blocked by", "query"):
+    for name in ("pid", "application", "state", "for", "blocked by", "query"):
         table.add_column(name, no_wrap=True)
     for session in sessions:
         waits = ", ".join(str(pid) for pid in session.blocked_by)
         style = "red" if session.stuck else ("yellow" if waits else "green")
         seconds = f"{session.seconds:.0f} s"
         table.add_row(
-            str(session.pid), session.user, session.state, seconds, waits, session.query, style=style
+            str(session.pid), session.application, session.state, seconds, waits, session.query, style=style
         )
     return table

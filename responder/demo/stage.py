@@ -6,10 +6,12 @@ the rules are short, the ceiling is `auto`, and the rules are promoted by their 
 
 import asyncio
 import secrets
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
 import responder
 from responder.actions.registry import Registry
@@ -57,10 +59,18 @@ async def _postgres(data: Path) -> AsyncIterator[str]:
         server = await starting
         await asyncio.to_thread(server.stop)
         raise
+    dsn = server.dsn
     try:
-        yield server.dsn
+        yield dsn
     finally:
-        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(_stop, server, dsn)
+
+
+def _stop(server: EmbeddedServer, dsn: str) -> None:
+    """Stop it, and remove its socket's folder, which lies elsewhere where the path would be too long."""
+    server.stop()
+    for folder in parse_qs(urlsplit(dsn).query).get("host", []):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _settings(folder: Path, store: str, victim: str, token: str) -> dict[str, Any]:

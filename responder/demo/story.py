@@ -83,8 +83,8 @@ async def _play(screen: Screen) -> None:
     screen.say(Voice.DEMO, f"the rules of {RULES} have windows of seconds where yours have minutes")
     screen.say(Voice.DEMO, "the ceiling is `auto` and the rules are promoted; yours begins at `shadow`")
     screen.say(Voice.DEMO, "starting two PostgreSQL servers and a responder in a temporary folder")
-    with tempfile.TemporaryDirectory(prefix="responder-demo-", ignore_cleanup_errors=True) as folder:
-        async with stage(Path(folder)) as (running, victim):
+    with _folder() as folder:
+        async with stage(folder) as (running, victim):
             screen.say(Voice.RESPONDER, f"serving at {running.url}")
             with screen.live():
                 incident = await Course(screen, running, victim).run()
@@ -92,6 +92,15 @@ async def _play(screen: Screen) -> None:
     screen.review(review)
     screen.heading("The query is gone, the customers are through, the review is written.")
     screen.say(Voice.DEMO, "everything that was started has been ended, the temporary folder is gone")
+
+
+@contextmanager
+def _folder() -> Iterator[Path]:
+    """A folder that goes with the demo. Started by root, the servers run as another user, who must pass."""
+    with tempfile.TemporaryDirectory(prefix="responder-demo-", ignore_cleanup_errors=True) as name:
+        folder = Path(name)
+        folder.chmod(0o711)
+        yield folder
 
 
 @dataclass(slots=True)

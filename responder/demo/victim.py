@@ -14,26 +14,25 @@ from typing import TypeAlias
 import asyncpg
 
 DATABASE = "orders"
-CULPRIT = "reporting"
-"""The user whose query is stuck."""
+CULPRIT = "nightly-report"
+"""The application whose query is stuck."""
 CUSTOMER = "shop"
-"""The user whose sessions wait for it."""
+"""The application whose sessions wait for it."""
 _CONNECT_TIMEOUT_S = 10.0
 
-_SCHEMA = f"""
+_SCHEMA = """
     CREATE TABLE orders (id int PRIMARY KEY, state text NOT NULL);
     INSERT INTO orders SELECT n, 'new' FROM generate_series(1, 100) n;
-    GRANT SELECT, UPDATE ON orders TO {CULPRIT}, {CUSTOMER};
 """
 _STUCK = """WITH held AS (UPDATE orders SET state = 'archived' WHERE id = 1 RETURNING id)
 SELECT pg_sleep(600) FROM held"""
 _BLOCKED = "UPDATE orders SET state = 'paid' WHERE id = 1"
 _SESSIONS = f"""
-    SELECT pid, backend_start, usename, coalesce(state, '') AS state, query,
+    SELECT pid, backend_start, application_name, coalesce(state, '') AS state, query,
            coalesce(extract(epoch FROM clock_timestamp() - query_start), 0)::float8 AS seconds,
            pg_blocking_pids(pid) AS blocked_by
     FROM pg_stat_activity
-    WHERE datname = '{DATABASE}' AND usename IN ('{CULPRIT}', '{CUSTOMER}')
+    WHERE datname = '{DATABASE}' AND application_name IN ('{CULPRIT}', '{CUSTOMER}')
     ORDER BY backend_start, pid
 """
 _RUNS = """
@@ -56,7 +55,7 @@ class Session:
     """One line of pg_stat_activity, as the audience sees it. `seconds` is how long its statement runs."""
 
     pid: int
-    user: str
+    application: str
     state: str
     seconds: float
     blocked_by: tuple[int, ...]
@@ -83,8 +82,13 @@ class Victim:
         for _ in range(count):
             await self._run(CUSTOMER, _BLOCKED)
 
-    async def _run(self, user: str, statement: str) -> Backend:
-        connection = await asyncpg.connect(self.dsn, user=user, timeout=_CONNECT_TIMEOUT_S)
+    async def _run(self, application: str, statement: str) -> Backend:
+        connection = await asyncpg.connect(
+            self.dsn,
+            database=DATABASE,
+            timeout=_CONNECT_TIMEOUT_S,
+            server_settings={"application_name": application},
+        )
         pid = connection.get_server_pid()
         started = await self.watch.fetchval("SELECT backend_start FROM pg_stat_activity WHERE pid = $1", pid)
         task = asyncio.create_task(_until_it_ends(connection, statement))
@@ -106,7 +110,7 @@ class Victim:
         return [
             Session(
                 pid=row["pid"],
-                user=row["usename"],
+                application=row["application_name"],
                 state=row["state"],
                 seconds=row["seconds"],
                 blocked_by=tuple(row["blocked_by"]),
@@ -126,8 +130,6 @@ async def victim_on(dsn: str) -> AsyncIterator[Victim]:
     """Make the database on a running server, and end every session of the story afterwards."""
     setup = await asyncpg.connect(dsn, timeout=_CONNECT_TIMEOUT_S)
     try:
-        for user in (CULPRIT, CUSTOMER):
-            await setup.execute(f"CREATE ROLE {user} LOGIN")
         await setup.execute(f"CREATE DATABASE {DATABASE}")
     finally:
         await setup.close()
