@@ -14,6 +14,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiohttp
+import asyncpg
+
 from responder.demo.screen import Screen, Voice
 from responder.demo.service import Service
 from responder.demo.stage import RULES, SERVER, stage
@@ -51,7 +54,7 @@ async def _played(screen: Screen) -> int:
         except TimeoutError:
             screen.say(Voice.DEMO, f"FAILED: not finished within {DEADLINE_S:.0f} s")
             return 1
-        except (ResponderError, OSError) as error:
+        except (ResponderError, aiohttp.ClientError, asyncpg.PostgresError, OSError) as error:
             screen.say(Voice.DEMO, f"FAILED: {error}")
             return 1
     return 0

@@ -10,7 +10,14 @@ from pydantic import BaseModel, ConfigDict
 class Frozen(BaseModel):
     """A value: it never changes, and a key that it does not know is an error."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_by_name=True,
+        validate_by_alias=True,
+        ser_json_bytes="hex",
+        val_json_bytes="hex",
+    )
 
 
 def canonical_json(value: Any) -> str:
