@@ -171,7 +171,8 @@ def _shadow(facts: ReviewFacts) -> Iterator[FollowUp]:
     for held in _distinct(tuple(h for h in facts.held_back if h.shadow and h.ruling == "go")):
         text = (
             f"In shadow {facts.rule} would have run {held.action} on {held.target or 'its target'}. "
-            f"Would that have been right? Then let it: responder rules promote {facts.rule} --to approve."
+            f"Would that have been right? Then let it: raise the ceiling where it matched, and "
+            f"responder rules promote {facts.rule} --to auto --reason ..."
         )
         yield FollowUp(topic=Topic.SHADOW, text=text, entries=held.entries)
 
