@@ -1,0 +1,120 @@
+"""All settings as one frozen value. Each package owns its own; here they are only put together."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BeforeValidator, Field, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from responder.actions.settings import InventorySettings, NamedQuery
+from responder.clients.http import Access
+from responder.engine.settings import EngineSettings
+from responder.model.autonomy import Autonomy, Ceiling
+from responder.model.base import Frozen
+from responder.sources.settings import ApiUrl, SourceSettings
+from responder.store.settings import StoreSettings
+from responder.telemetry import LogSettings
+from responder.web.settings import WebSettings
+
+PREFIX = "RESPONDER_"
+NESTED = "__"
+
+
+def _named(value: Any) -> Any:
+    """The name of a source is its key; it is not written twice."""
+    if not isinstance(value, Mapping):
+        return value
+    return {
+        name: {"name": name, **source} if isinstance(source, Mapping) else source
+        for name, source in value.items()
+    }
+
+
+def _listed(value: Any) -> Any:
+    """A single path, or several with commas between them, as a variable gives them."""
+    if isinstance(value, str):
+        return tuple(part.strip() for part in value.split(",") if part.strip())
+    return value
+
+
+class PrometheusSettings(Frozen):
+    """The Prometheus that promql probes ask."""
+
+    url: ApiUrl
+    api: Access = Access()
+
+
+class Settings(StoreSettings, BaseSettings):
+    """Everything that an operator decides. The store's settings stand at the top, for there is one store."""
+
+    model_config = SettingsConfigDict(
+        frozen=True,
+        extra="forbid",
+        hide_input_in_errors=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter=NESTED,
+    )
+
+    sources: Annotated[dict[str, SourceSettings], BeforeValidator(_named)] = Field(default_factory=dict)
+    inventory: InventorySettings = InventorySettings()
+    queries: dict[str, NamedQuery] = Field(default_factory=dict)
+    prometheus: PrometheusSettings | None = None
+    rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_listed)] = ()
+    """Rule files, and directories whose `*.yaml` and `*.yml` are rule files."""
+    engine: EngineSettings = EngineSettings()
+    web: WebSettings = WebSettings()
+    log: LogSettings = LogSettings()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],  # noqa: ARG003 - the signature is pydantic-settings's
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """What `given` gathered is all there is: no value comes from where no origin is known."""
+        return (init_settings,)
+
+    @model_validator(mode="after")
+    def _no_open_door(self) -> Self:
+        """Whoever reaches the listener can set off actions or stop them all: they must prove who they are."""
+        if self.web.listen.loopback:
+            return self
+        if self.web.api_token is None:
+            raise ValueError(
+                f"web.listen is {self.web.listen}, which others can reach, and web.api_token is not set: "
+                "set it (or web.api_token_file), or listen on 127.0.0.1"
+            )
+        if names := self.open_sources:
+            raise ValueError(
+                f"web.listen is {self.web.listen}, which others can reach, and anybody could post as "
+                f"{', '.join(names)}: give each source a token, or listen on 127.0.0.1"
+            )
+        return self
+
+    @property
+    def store(self) -> StoreSettings:
+        """The store's part alone."""
+        return StoreSettings.model_construct(
+            **{name: getattr(self, name) for name in StoreSettings.model_fields}
+        )
+
+    @property
+    def open_sources(self) -> tuple[str, ...]:
+        """The sources as which anybody may post who reaches the listener."""
+        return tuple(
+            name
+            for name, source in self.sources.items()
+            if source.token is None and source.token_file is None and source.username is None
+        )
+
+    @property
+    def listener_ceiling(self) -> Ceiling | None:
+        """What caps autonomy while anybody on this machine may post alerts; None where nobody may."""
+        if not self.open_sources:
+            return None
+        named = ", ".join(self.open_sources)
+        return Ceiling(level=Autonomy.SHADOW, origin=f"source {named} takes alerts without a token")
