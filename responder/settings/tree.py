@@ -26,6 +26,8 @@ def leaves(tree: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, Any]]:
                 yield from leaves(value, (*path, index))
         case _ if path:
             yield path, tree
+        case _:
+            return
 
 
 def at(tree: Any, path: KeyPath) -> Any:
