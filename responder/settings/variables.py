@@ -16,7 +16,7 @@ from responder.settings.model import NESTED, PREFIX, Settings
 from responder.settings.problem import Problem
 from responder.settings.tree import KeyPath, at, leaves, replaced
 
-CLIENT_VARIABLES = frozenset({"RESPONDER_CONFIG", "RESPONDER_URL", "RESPONDER_TOKEN"})
+CLIENT_VARIABLES = frozenset({"RESPONDER_CONFIG", "RESPONDER_URL", "RESPONDER_TOKEN", "RESPONDER_ACTOR"})
 """Variables of the command line."""
 _SERVICE_LINK = re.compile(
     r"RESPONDER_([A-Z0-9_]+_)?(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_\w+)?)"

@@ -50,7 +50,8 @@ class Incidents:
     async def show(self, request: web.Request) -> web.Response:
         """Everything about one incident."""
         dossier = await self._dossier(request)
-        return answer({**dossier.model_dump(mode="json"), "now": await self._api.store.now()})
+        parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
+        return answer({**parts, "now": await self._api.store.now()})
 
     async def review(self, request: web.Request) -> web.Response:
         """The post-incident document."""

@@ -7,6 +7,7 @@ from aiohttp import web
 
 from responder.model.rule import Rule, Rulebook
 from responder.rulebook.mistake import Mistake
+from responder.rulebook.show import lines
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import RULES_LIMIT, read_as
@@ -38,7 +39,9 @@ class Rules:
     async def show(self, request: web.Request) -> web.Response:
         """One rule as it applies, with where its defaults came from."""
         rule = await self._rule(request)
-        return answer({**await self._line(rule), "rule": self._api.describe_rule(rule)})
+        resolved = [{"path": one.path, "value": one.value, "origin": one.origin} for one in lines(rule)]
+        told = {**await self._line(rule), "rule": self._api.describe_rule(rule), "lines": resolved}
+        return answer(told)
 
     async def check(self, request: web.Request) -> web.Response:
         """Check files without activating them. Mistakes in them are the answer, no error of the request."""

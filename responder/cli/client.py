@@ -1,0 +1,149 @@
+"""Speaks the HTTP API, one request at a time, and turns every failure into words."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from responder.store.settings import default_data_dir
+
+API_TOKEN_FILE = "api.token"  # noqa: S105 - a file's name
+"""In the data directory: where `responder run` leaves the API token."""
+_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+
+
+class ServerRefusedError(Exception):
+    """The server answered that it will not."""
+
+
+class ServerAwayError(Exception):
+    """The server does not answer, or says that it cannot now."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back: a status, and the body as text."""
+
+    status: int
+    text: str
+
+    def json(self) -> Any:
+        """The body as JSON. Raises ServerAwayError where it is none: then something else answers there."""
+        try:
+            return json.loads(self.text)
+        except ValueError:
+            raise ServerAwayError("what answers at this URL is no responder") from None
+
+
+class Client:
+    """One server. Every method raises ServerRefusedError or ServerAwayError with words for a person."""
+
+    def __init__(self, url: str, token: str | None) -> None:
+        self._url = url.rstrip("/")
+        self._token = token
+
+    def get(self, path: str, **params: str | int) -> Any:
+        """The JSON at a path below the API."""
+        return self._checked("GET", path, params=params).json()
+
+    def text(self, path: str, **params: str | int) -> str:
+        """The text at a path below the API."""
+        return self._checked("GET", path, params=params).text
+
+    def post(
+        self, path: str, body: Mapping[str, Any], key: str | None = None, *, may: tuple[int, ...] = ()
+    ) -> Any:
+        """Post JSON; `key` makes it safe to try again, `may` are errors whose body is wanted."""
+        return self._checked("POST", path, body=body, key=key, may=may).json()
+
+    def _checked(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, str | int] | None = None,
+        body: Mapping[str, Any] | None = None,
+        key: str | None = None,
+        may: tuple[int, ...] = (),
+    ) -> Answer:
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        if (token := self._known_token()) is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        answer = asyncio.run(self._ask(method, path, params or {}, body, headers))
+        if answer.status >= HTTPStatus.BAD_REQUEST and answer.status not in may:
+            raise self._error(answer)
+        return answer
+
+    async def _ask(
+        self,
+        method: str,
+        path: str,
+        params: Mapping[str, str | int],
+        body: Mapping[str, Any] | None,
+        headers: Mapping[str, str],
+    ) -> Answer:
+        url = URL(f"{self._url}/api/v1/{path}", encoded=True)
+        try:
+            async with (
+                aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session,
+                session.request(
+                    method, url, params=params, json=body, headers=headers, allow_redirects=False
+                ) as response,
+            ):
+                return Answer(response.status, await response.text(errors="replace"))
+        except TimeoutError:
+            raise ServerAwayError(f"{self._url} does not answer in time") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise ServerAwayError(
+                f"{self._url} cannot be reached ({type(error).__name__}): is the server up? "
+                "Say where it is with --url or RESPONDER_URL"
+            ) from None
+
+    def _known_token(self) -> str | None:
+        """The given token; on this machine also the one that `responder run` left. Never sent elsewhere."""
+        if self._token is not None:
+            return self._token
+        if URL(self._url).host not in _LOOPBACK:
+            return None
+        return _left_token(default_data_dir() / API_TOKEN_FILE)
+
+    def _error(self, answer: Answer) -> Exception:
+        told = _told(answer)
+        if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            return ServerAwayError(f"the server answered {answer.status}: {told}")
+        if answer.status == HTTPStatus.UNAUTHORIZED:
+            return ServerRefusedError(f"{told}\nGive it with --token or RESPONDER_TOKEN.")
+        return ServerRefusedError(told)
+
+
+def segment(text: str) -> str:
+    """A text as one segment of a path."""
+    return quote(text, safe="")
+
+
+def _left_token(file: Path) -> str | None:
+    try:
+        return file.read_text(encoding="ascii").strip() or None
+    except (OSError, UnicodeDecodeError):
+        return None
+
+
+def _told(answer: Answer) -> str:
+    """The server's words: what, which field, what to do."""
+    try:
+        body = json.loads(answer.text)
+    except ValueError:
+        body = None
+    if not isinstance(body, dict) or "error" not in body:
+        return f"an answer {answer.status} that no responder gives"
+    field = f"{body['field']}: " if body.get("field") else ""
+    mend = f"\n{body['mend']}" if body.get("mend") else ""
+    return f"{field}{body['error']}{mend}"

@@ -1,0 +1,101 @@
+"""What commands share: options, exit codes, the settings file, who asks."""
+
+import functools
+import getpass
+import json
+import os
+from collections.abc import Callable
+from enum import IntEnum
+from pathlib import Path
+from typing import Any, NoReturn, ParamSpec, TypeVar
+
+import click
+
+from responder.cli.client import Client, ServerAwayError, ServerRefusedError
+from responder.model.errors import PermanentError, TemporaryError
+from responder.settings import Loaded, SettingsError, load
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DEFAULT_URL = "http://127.0.0.1:9095"
+
+
+class ExitCode(IntEnum):
+    """What the command's end says to a script. 2 is click's own: the command was written wrongly."""
+
+    DONE = 0
+    WRONG = 1
+    REFUSED = 3
+    AWAY = 4
+
+
+def fail(message: str, code: ExitCode) -> NoReturn:
+    """End with a message on standard error."""
+    click.echo(f"responder: {message}", err=True)
+    raise SystemExit(code)
+
+
+def ends_in_words(command: Callable[P, R]) -> Callable[P, R]:
+    """A decorator: every error that is foreseen ends as one message and an exit code, not as a traceback."""
+
+    @functools.wraps(command)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except ServerRefusedError as error:
+            fail(str(error), ExitCode.REFUSED)
+        except (ServerAwayError, TemporaryError) as error:
+            fail(str(error), ExitCode.AWAY)
+        except SettingsError as error:
+            fail(f"the settings cannot be used:\n{error}", ExitCode.WRONG)
+        except PermanentError as error:
+            fail(str(error), ExitCode.WRONG)
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+    return wrapped
+
+
+def speaks(command: Callable[..., None]) -> Callable[..., None]:
+    """A decorator: gives the command a `client` and `as_json`, with the options that they need."""
+
+    @click.option("--url", envvar="RESPONDER_URL", default=DEFAULT_URL, show_default=True, help="The server.")
+    @click.option("--token", envvar="RESPONDER_TOKEN", help="The API token; else what `responder run` made.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @ends_in_words
+    @functools.wraps(command)
+    def wrapped(*args: Any, url: str, token: str | None, **kwargs: Any) -> None:
+        command(*args, client=Client(url, token), **kwargs)
+
+    return wrapped
+
+
+def who() -> str:
+    """The login name of the person at the keyboard; behind sudo the one who called it."""
+    try:
+        return os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid-{os.getuid()}"
+
+
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="The settings file; else RESPONDER_CONFIG, then ./responder.yaml.",
+)
+reason_option = click.option("--reason", required=True, help="Why; it stands in the timeline.")
+actor_option = click.option(
+    "--actor", envvar="RESPONDER_ACTOR", default=who, help="Who; the login name by default."
+)
+
+
+def settings(config_file: Path | None) -> Loaded:
+    """The settings. RESPONDER_ACTOR is the command line's own and no setting."""
+    return load(config_file, os.environ)
+
+
+def print_json(value: Any) -> None:
+    """JSON for programs; text of any language stays readable."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))

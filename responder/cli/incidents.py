@@ -1,0 +1,169 @@
+"""Commands about incidents: list, show, review, verify, and what a person tells one."""
+
+from datetime import datetime
+from typing import Any
+from uuid import uuid4
+
+import click
+
+from responder.cli import output
+from responder.cli.client import Client, segment
+from responder.cli.common import ExitCode, actor_option, print_json, reason_option, speaks
+from responder.cli.story import headline, told_story
+from responder.model.incident import CommandKind, Incident
+from responder.ports import Dossier
+
+_MOST = 10_000
+_SHORTEST = 13
+"""Characters of an id shown at least: version 7 begins with the time, which neighbours share."""
+
+
+@click.group()
+def incidents() -> None:
+    """Incidents. An ID may be shortened as long as it is unique."""
+
+
+@incidents.command("list")
+@click.option("--all", "ended", is_flag=True, help="Ended ones too.")
+@click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True)
+@speaks
+def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> None:
+    """The newest incidents first."""
+    told = client.get("incidents", live="false" if ended else "true", limit=limit)
+    if as_json:
+        print_json(told)
+        return
+    now = output.moment(told["now"])
+    found = [Incident.model_validate(one) for one in told["incidents"]]
+    width = _unique_width([str(one.id) for one in found])
+    rows = [
+        (
+            str(one.id)[:width],
+            one.severity.value,
+            one.state.value,
+            one.rule,
+            ", ".join(f"{key}={value}" for key, value in sorted(one.key.items())) or "-",
+            output.ago(one.opened_at, now),
+        )
+        for one in found
+    ]
+    none = "There is no incident." if ended else "No incident is open."
+    output.table(("ID", "", "STATE", "RULE", "GROUP", "OPENED"), rows, none)
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="ID")
+@speaks
+def show(incident_id: str, client: Client, as_json: bool) -> None:
+    """State and why first, then what was held back and why, what was done, and the timeline."""
+    told = client.get(f"incidents/{segment(incident_id)}")
+    if as_json:
+        print_json(told)
+        return
+    dossier, now = _read(told)
+    output.say(headline(dossier, now))
+    for title, lines in told_story(dossier, now):
+        output.heading(title)
+        for line in lines:
+            output.say(f"  {line}")
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="ID")
+@click.option("--format", "form", type=click.Choice(["md", "json", "html"]), default="md", show_default=True)
+@speaks
+def review(incident_id: str, form: str, client: Client, as_json: bool) -> None:
+    """The post-incident document. The same incident gives the same bytes."""
+    wanted = "json" if as_json else form
+    text = client.text(f"incidents/{segment(incident_id)}/review", format=wanted)
+    click.echo(text, nl=not text.endswith("\n"))
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="[ID]", required=False)
+@speaks
+def verify(incident_id: str | None, client: Client, as_json: bool) -> None:
+    """Whether the timeline of one incident, or of every one, is as it was written; exits 1 where not."""
+    wanted = [incident_id] if incident_id is not None else _all_ids(client)
+    told = [client.get(f"incidents/{segment(one)}/verify") for one in wanted]
+    broken = [one for one in told if not one["holds"]]
+    if as_json:
+        print_json({"holds": not broken, "incidents": told})
+    else:
+        for one in broken:
+            output.say(f"{one['id']}: {one['broken']}")
+        entries = sum(one["entries"] for one in told)
+        output.say(f"{len(told)} timelines with {entries} entries, {len(broken)} broken.")
+    if broken:
+        raise SystemExit(ExitCode.WRONG)
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="ID")
+@click.option("--reason", default="", help="Why; it stands in the timeline.")
+@actor_option
+@speaks
+def ack(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """You have seen it: people are not told again until something new happens."""
+    _command(client, incident_id, CommandKind.ACKNOWLEDGE, actor, reason, as_json=as_json)
+
+
+@incidents.command("take-over")
+@click.argument("incident_id", metavar="ID")
+@reason_option
+@actor_option
+@speaks
+def take_over(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """You act, automation is off for it. `hand-back` ends that; after an hour you are reminded."""
+    _command(client, incident_id, CommandKind.TAKE_OVER, actor, reason, as_json=as_json)
+
+
+@incidents.command("hand-back")
+@click.argument("incident_id", metavar="ID")
+@reason_option
+@actor_option
+@speaks
+def hand_back(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """Automation goes on where it stood."""
+    _command(client, incident_id, CommandKind.HAND_BACK, actor, reason, as_json=as_json)
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="ID")
+@reason_option
+@actor_option
+@speaks
+def close(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """It is over, or was none."""
+    _command(client, incident_id, CommandKind.CLOSE, actor, reason, as_json=as_json)
+
+
+def _command(
+    client: Client, incident_id: str, kind: CommandKind, actor: str, reason: str, *, as_json: bool
+) -> None:
+    body: dict[str, Any] = {"kind": kind.value, "actor": actor}
+    if reason:
+        body["reason"] = reason
+    told = client.post(f"incidents/{segment(incident_id)}/commands", body, str(uuid4()))
+    if as_json:
+        print_json(told)
+        return
+    word = kind.value.replace("_", " ")
+    output.say(f"Told: {word}. The incident's owner applies it at its next move.")
+
+
+def _all_ids(client: Client) -> list[str]:
+    return [one["id"] for one in client.get("incidents", live="false", limit=_MOST)["incidents"]]
+
+
+def _read(told: dict[str, Any]) -> tuple[Dossier, datetime]:
+    body = {key: value for key, value in told.items() if key != "now"}
+    return Dossier.model_validate(body), output.moment(told["now"])
+
+
+def _unique_width(ids: list[str]) -> int:
+    """The shortest length at which all ids shown differ."""
+    for width in range(_SHORTEST, 36):
+        if len({one[:width] for one in ids}) == len(ids):
+            return width
+    return 36

@@ -1,0 +1,164 @@
+"""Commands about rules: check files, see what is active, reload, promote."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+from pydantic import SecretStr
+
+from responder.cli import output
+from responder.cli.client import Client, segment
+from responder.cli.common import (
+    ExitCode,
+    actor_option,
+    config_option,
+    ends_in_words,
+    print_json,
+    reason_option,
+    settings,
+    speaks,
+)
+from responder.model.inventory import Inventory, PostgresConnection
+from responder.rulebook.load import Report
+from responder.rulebook.load import check as check_files
+from responder.settings import Settings
+
+
+@click.group()
+def rules() -> None:
+    """The rules."""
+
+
+@rules.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@ends_in_words
+def check(paths: tuple[Path, ...], config_file: Path | None, as_json: bool) -> None:
+    """Check rule files and folders of them against the settings. Needs no server; exits 1 on a mistake."""
+    report = _checked(paths, settings(config_file).settings)
+    count = len(report.rulebook.rules) if report.rulebook is not None else 0
+    if as_json:
+        mistakes = [
+            {**one.position.model_dump(), "text": one.text, "mend": one.mend} for one in report.mistakes
+        ]
+        print_json({"ok": not mistakes, "rules": count, "mistakes": mistakes})
+    else:
+        for mistake in report.mistakes:
+            output.say(str(mistake))
+        output.say(_sum(report, count))
+    if report.mistakes:
+        raise SystemExit(ExitCode.WRONG)
+
+
+@rules.command("list")
+@speaks
+def list_rules(client: Client, as_json: bool) -> None:
+    """The active rules, in the order in which they are tried."""
+    told = client.get("rules")
+    if as_json:
+        print_json(told)
+        return
+    rows = [
+        (
+            rule["name"],
+            rule["severity"],
+            _reach(rule),
+            ", ".join(rule["steps"]) or "evidence only",
+            rule["position"],
+        )
+        for rule in told["rules"]
+    ]
+    output.table(("RULE", "SEVERITY", "AUTONOMY", "STEPS", "FILE"), rows, "No rule is active.")
+
+
+@rules.command()
+@click.argument("name")
+@speaks
+def show(name: str, client: Client, as_json: bool) -> None:
+    """One rule as it applies, with where its defaults came from and the hash that a promotion is bound to."""
+    told = client.get(f"rules/{segment(name)}")
+    if as_json:
+        print_json(told)
+        return
+    output.say(f"{told['name']} ({told['position']})")
+    output.say(f"autonomy: {_reach(told)}")
+    output.say(f"acting hash: {told['acting_hash']}")
+    rows = [(line["path"], line["value"], line["origin"]) for line in told["lines"]]
+    output.table(("KEY", "VALUE", "FROM"), rows, "The rule says nothing.")
+
+
+@rules.command()
+@click.argument("name")
+@click.option(
+    "--to",
+    "level",
+    required=True,
+    type=click.Choice(["observe", "shadow", "approve", "auto"]),
+    help="How far.",
+)
+@reason_option
+@actor_option
+@speaks
+def promote(name: str, level: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """Let the acting part of rule NAME, as it is now, go as far as --to. A change is in shadow again."""
+    path = f"rules/{segment(name)}"
+    body = {"level": level, "actor": actor, "reason": reason, "acting_hash": client.get(path)["acting_hash"]}
+    told = client.post(f"{path}/promote", body)
+    if as_json:
+        print_json(told)
+        return
+    output.say(
+        f"{told['name']} may go as far as {told['promoted']}, with the acting hash {told['acting_hash']}."
+    )
+    output.say("What applies is the least of this, the rule's own word and the ceilings of the settings.")
+
+
+@rules.command()
+@speaks
+def reload(client: Client, as_json: bool) -> None:
+    """Read the rule files of the settings again and activate them. With a mistake the old ones stay."""
+    told = client.post("rules/reload", {}, may=(409,))
+    mistakes = told["mistakes"]
+    if as_json:
+        print_json(told)
+    else:
+        for one in mistakes:
+            place = f"{one['file']}:{one['line']}:{one['column']}"
+            output.say(f"{place}: {one['text']}. {one['mend']}.")
+        output.say("The old rules stay active." if mistakes else "The rules are active on every replica.")
+    if mistakes:
+        raise SystemExit(ExitCode.WRONG)
+
+
+def _checked(paths: tuple[Path, ...], chosen: Settings) -> Report:
+    from responder.actions.registry import Registry  # noqa: PLC0415 - imports every action; only checking needs it
+    from responder.app import surroundings  # noqa: PLC0415 - as above
+
+    return check_files(paths, surroundings(chosen, _inventory(chosen), Registry()))
+
+
+def _inventory(chosen: Settings) -> Inventory:
+    """Names and conditions alone: checking rules needs no password, and may run where there is none."""
+    nowhere = SecretStr("")
+    return Inventory(
+        postgres=tuple(
+            PostgresConnection(name=entry.name, dsn=nowhere, matches=entry.matches)
+            for entry in chosen.inventory.postgres
+        )
+    )
+
+
+def _sum(report: Report, count: int) -> str:
+    if not report.mistakes:
+        return f"{count} rule{'' if count == 1 else 's'}, no mistake."
+    number = len(report.mistakes)
+    return f"{number} mistake{'' if number == 1 else 's'}."
+
+
+def _reach(rule: dict[str, Any]) -> str:
+    """The rule's word, and where it is held until somebody promotes it."""
+    if not rule["changing"]:
+        return f"{rule['autonomy']} (changes nothing)"
+    promoted = rule["promoted"]
+    return f"{rule['autonomy']} ({f'promoted to {promoted}' if promoted else 'not promoted: shadow'})"

@@ -1,0 +1,75 @@
+"""`responder serve` for production, `responder run` for this machine."""
+
+import asyncio
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import click
+
+from responder.cli.client import API_TOKEN_FILE
+from responder.cli.common import config_option, ends_in_words, settings
+from responder.settings import Settings, load
+from responder.store.secret_file import made_once
+
+_SOURCE = "default"
+_SOURCE_TOKEN_FILE = "source-default.token"  # noqa: S105 - a file's name
+_RULES = Path("rules")
+
+
+@click.command()
+@config_option
+@ends_in_words
+def serve(config_file: Path | None) -> None:
+    """Serve until SIGTERM. Without a database it refuses to start."""
+    _serve(settings(config_file).settings)
+
+
+@click.command()
+@config_option
+@ends_in_words
+def run(config_file: Path | None) -> None:
+    """Keep a service up on this machine, with a PostgreSQL of its own; in shadow by default.
+
+    Data and tokens stand in the data directory and are found again at the next start. Rules are those of the
+    settings, else the ones in ./rules.
+    """
+    chosen = load(config_file, _completed(config_file, os.environ)).settings
+    _serve(chosen, lambda url: _tell(url, chosen))
+
+
+def _serve(chosen: Settings, ready: Callable[[str], None] | None = None) -> None:
+    from responder import app  # noqa: PLC0415 - it imports every client; the other commands need none
+
+    asyncio.run(app.serve(chosen, ready))
+
+
+def _completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """The variables with what is missing for a service on this machine."""
+    given = load(config_file, environment).settings
+    more: dict[str, str] = {}
+    if given.database is None:
+        more["RESPONDER_DATABASE"] = "embedded"
+    if _SOURCE not in given.sources or _SOURCE in given.open_sources:
+        more["RESPONDER_SOURCES__DEFAULT__TOKEN"] = made_once(given.data_dir / _SOURCE_TOKEN_FILE)
+    if given.web.api_token is None:
+        more["RESPONDER_WEB__API_TOKEN"] = made_once(given.data_dir / API_TOKEN_FILE)
+    if not given.rules and _RULES.is_dir():
+        more["RESPONDER_RULES"] = str(_RULES.absolute())
+    if "format" not in given.log.model_fields_set:
+        more["RESPONDER_LOG__FORMAT"] = "console"
+    return {**environment, **more}
+
+
+def _tell(url: str, chosen: Settings) -> None:
+    """What a newcomer needs: where it is, which token, how far it goes."""
+    source = chosen.sources[_SOURCE]
+    token = source.bearer()
+    click.echo(f"\nResponder is up at {url}, autonomy at most {chosen.engine.ceiling.word}.")
+    click.echo(f"  Alertmanager posts to  {url}/api/v1/webhooks/alertmanager/{_SOURCE}")
+    if token is not None:
+        click.echo(f"  with the bearer token  {token.get_secret_value()}")
+    if (file := chosen.data_dir / _SOURCE_TOKEN_FILE).exists():
+        click.echo(f"  which stands in        {file}")
+    click.echo("  Look at it with        responder incidents list")
+    click.echo("  Stop it with           Ctrl-C\n")

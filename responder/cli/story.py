@@ -1,0 +1,110 @@
+"""An incident for a tired person: first how it stands and why, in one sentence; then the rest.
+
+What happened is read by `review.facts`, as the review reads it: both tell the same story.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from responder.cli.output import ago, until
+from responder.model.incident import Incident, IncidentState
+from responder.ports import Dossier
+from responder.review.facts import Act, HeldBack, ReviewFacts, read
+from responder.review.words import clock, pairs
+
+_RULINGS = {"go": "in shadow", "ask": "a person must say so", "wait": "held", "refuse": "refused"}
+
+
+def headline(dossier: Dossier, now: datetime) -> str:
+    """One sentence: severity, rule, group, state, since when, why."""
+    incident = dossier.incident
+    group = f" ({pairs(incident.key)})" if incident.key else ""
+    state = incident.state.value.replace("_", " ")
+    since = ago(incident.state_since, now)
+    return f"{incident.severity.value} {incident.rule}{group} is {state} since {since}: {_why(dossier, now)}."
+
+
+def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]]]:
+    """The parts below the headline, each with its title; what is empty is left out."""
+    facts = read(dossier)
+    parts = {
+        "Held back": [_held(one) for one in facts.held_back],
+        "Done": [line for act in facts.acts for line in _act(act)],
+        "People": [_person(facts, dossier.incident, now)],
+        "Alerts": _alerts(dossier, now),
+        f"Timeline (UTC, {facts.timeline_length} entries)": [
+            f"{clock(told.at)[:8]}  {told.text}" + (f"  [{told.actor}]" if told.actor != "responder" else "")
+            for told in facts.timeline
+        ],
+        "More": _more(facts),
+    }
+    yield from ((title, lines) for title, lines in parts.items() if any(lines))
+
+
+def _why(dossier: Dossier, now: datetime) -> str:
+    """What the state rests on, in the words of whoever decided it."""
+    incident = dossier.incident
+    progress = incident.progress
+    match incident.state:
+        case IncidentState.HELD | IncidentState.AWAITING_APPROVAL if progress.hold is not None:
+            hold = progress.hold
+            return f"{hold.reason}; people are told {until(hold.deadline, now)} if nothing changes"
+        case IncidentState.VERIFYING if progress.verification is not None:
+            verification = progress.verification
+            reading = verification.last or "nothing was read yet"
+            return f"{reading}; decided at the latest {until(verification.deadline, now)}"
+        case IncidentState.ESCALATED if progress.escalation_reason:
+            return progress.escalation_reason
+        case IncidentState.TAKEN_OVER if progress.taken_over_by:
+            return f"{progress.taken_over_by} acts, automation is off"
+        case IncidentState.RESOLVED | IncidentState.RECORDED | IncidentState.CLOSED if progress.outcome:
+            return progress.outcome
+        case _:
+            return _last_change(dossier)
+
+
+def _last_change(dossier: Dossier) -> str:
+    """The last change of state tells its reason; before the first one there is only the opening."""
+    for entry in reversed(dossier.entries):
+        if why := entry.facts.get("why"):
+            return str(why)
+    return dossier.entries[-1].text if dossier.entries else "it was just opened"
+
+
+def _held(held: HeldBack) -> str:
+    step = f"step {held.step + 1}, " if held.step is not None else ""
+    what = f"{step}{held.action} on {held.target or 'no target'}"
+    word = "in shadow" if held.shadow else _RULINGS.get(held.ruling, held.ruling)
+    times = f" ({held.times} times, last {clock(held.last_at)[:8]})" if held.times > 1 else ""
+    return f"{clock(held.first_at)[:8]}  {what}: {word}, {held.reason}{times}"
+
+
+def _act(act: Act) -> Iterator[str]:
+    verdict = f", {act.verdict.value.replace('_', ' ')}" if act.verdict is not None else ""
+    outcome = act.outcome.value.replace("_", " ")
+    yield f"{clock(act.intended_at)[:8]}  {act.action} on {act.target}: {outcome}{verdict}"
+    for element in act.elements:
+        detail = f" ({element.detail})" if element.detail else ""
+        yield f"          {element.title}: {element.outcome.value.replace('_', ' ')}{detail}"
+
+
+def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> str:
+    told = f"told {len(facts.escalations)} times" if facts.escalations else ""
+    by, at = incident.progress.acknowledged_by, incident.progress.acknowledged_at
+    seen = f"acknowledged by {by}" + (f" {ago(at, now)}" if at is not None else "") if by else ""
+    return ", ".join(part for part in (told, seen) if part)
+
+
+def _alerts(dossier: Dossier, now: datetime) -> list[str]:
+    members = dossier.members
+    head = f"{members.firing} firing of {members.total}"
+    if members.first_starts_at is not None:
+        head += f", the first since {ago(members.first_starts_at, now)}"
+    common = pairs(members.common_labels)
+    return [head, common] if common else [head]
+
+
+def _more(facts: ReviewFacts) -> list[str]:
+    named = {"runbook": facts.runbook_url, "owner": facts.owner, "notes": facts.notes}
+    lines = [f"{name}: {value}" for name, value in named.items() if value]
+    return [*lines, f"id: {facts.incident_id}"]
