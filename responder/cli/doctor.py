@@ -4,6 +4,7 @@ Each examination is a small function that gives findings; none of them changes a
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,14 +14,16 @@ import asyncpg
 import click
 
 from responder.cli import output
+from responder.cli.client import API_TOKEN_FILE
 from responder.cli.common import ExitCode, config_option, ends_in_words, print_json, settings
 from responder.cli.findings import Finding, Health, failed, good, warned
 from responder.cli.routing import WATCHDOGS, has_watchdog_route, routing_findings
+from responder.cli.service import completed
 from responder.clients.alertmanager import Alertmanager, AlertmanagerStatus
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.model.errors import PermanentError, ResponderError, TemporaryError
-from responder.settings import Settings
+from responder.settings import Settings, load
 from responder.sources.settings import SourceSettings
 from responder.store.connection import connect
 from responder.store.startup import check_server, system_identifier
@@ -41,7 +44,7 @@ FROM pg_roles WHERE rolname = current_user
 @ends_in_words
 def doctor(config_file: Path | None, as_json: bool) -> None:
     """Try every connection and permission; exits 1 when one fails. Changes nothing."""
-    findings = asyncio.run(examine(settings(config_file).settings))
+    findings = asyncio.run(examine(_as_it_runs(config_file)))
     bad = any(finding.health is Health.FAIL for finding in findings)
     if as_json:
         print_json({"ok": not bad, "findings": [finding.model_dump(mode="json") for finding in findings]})
@@ -50,6 +53,14 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         output.table(("", "PART", "FOUND", "WHAT TO DO"), rows, "There is nothing to examine.")
     if bad:
         raise SystemExit(ExitCode.WRONG)
+
+
+def _as_it_runs(config_file: Path | None) -> Settings:
+    """The settings; where `responder run` has brought its own database and tokens, together with these."""
+    chosen = settings(config_file).settings
+    if chosen.database is None and (chosen.data_dir / API_TOKEN_FILE).exists():
+        return load(config_file, completed(config_file, os.environ)).settings
+    return chosen
 
 
 async def examine(chosen: Settings) -> list[Finding]:
@@ -79,7 +90,7 @@ async def _survived(part: str, examination: Awaitable[list[Finding]]) -> list[Fi
 
 async def _store(chosen: Settings) -> list[Finding]:
     if chosen.database is None:
-        return [failed("store", "no database is configured", "Set `database:` to a PostgreSQL DSN")]
+        return [failed("store", "no database is configured: `serve` will not start", "Set `database:`")]
     if chosen.embedded:
         text = f"the bundled server, with its data in {chosen.data_dir}"
         return [warned("store", text, "For production set `database:` to a PostgreSQL of its own")]

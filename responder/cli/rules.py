@@ -36,7 +36,7 @@ def rules() -> None:
 @ends_in_words
 def check(paths: tuple[Path, ...], config_file: Path | None, as_json: bool) -> None:
     """Check rule files and folders of them against the settings. Needs no server; exits 1 on a mistake."""
-    report = _checked(paths, settings(config_file).settings)
+    report = checked(paths, settings(config_file).settings)
     count = len(report.rulebook.rules) if report.rulebook is not None else 0
     if as_json:
         mistakes = [
@@ -131,7 +131,8 @@ def reload(client: Client, as_json: bool) -> None:
         raise SystemExit(ExitCode.WRONG)
 
 
-def _checked(paths: tuple[Path, ...], chosen: Settings) -> Report:
+def checked(paths: tuple[Path, ...], chosen: Settings) -> Report:
+    """Check rule files against the settings, without a server and without a secret."""
     from responder.actions.registry import Registry  # noqa: PLC0415 - imports every action; only checking needs it
     from responder.app import surroundings  # noqa: PLC0415 - as above
 

@@ -9,6 +9,7 @@ import click
 
 from responder.cli.client import API_TOKEN_FILE
 from responder.cli.common import config_option, ends_in_words, settings
+from responder.cli.rules import checked
 from responder.settings import Settings, load
 from responder.store.secret_file import made_once
 
@@ -32,10 +33,24 @@ def run(config_file: Path | None) -> None:
     """Keep a service up on this machine, with a PostgreSQL of its own; in shadow by default.
 
     Data and tokens stand in the data directory and are found again at the next start. Rules are those of the
-    settings, else the ones in ./rules.
+    settings, else the ones in ./rules where the settings fit them.
     """
-    chosen = load(config_file, _completed(config_file, os.environ)).settings
+    chosen = load(config_file, completed(config_file, os.environ)).settings
+    if not chosen.rules and _RULES.is_dir():
+        chosen = _with_rules(chosen)
     _serve(chosen, lambda url: _tell(url, chosen))
+
+
+def _with_rules(chosen: Settings) -> Settings:
+    """The settings with ./rules; where these name what the settings lack, without, and with a word on it."""
+    folder = _RULES.absolute()
+    mistakes = checked((folder,), chosen).mistakes
+    if not mistakes:
+        return chosen.model_copy(update={"rules": (folder,)})
+    click.echo(f"{_RULES}/ is not used: {len(mistakes)} mistakes against these settings, the first of them:")
+    click.echo(f"  {mistakes[0]}")
+    click.echo(f"All of them: responder rules check {_RULES}/   Mend them, then start again.")
+    return chosen
 
 
 def _serve(chosen: Settings, ready: Callable[[str], None] | None = None) -> None:
@@ -44,7 +59,7 @@ def _serve(chosen: Settings, ready: Callable[[str], None] | None = None) -> None
     asyncio.run(app.serve(chosen, ready))
 
 
-def _completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
+def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
     """The variables with what is missing for a service on this machine."""
     given = load(config_file, environment).settings
     more: dict[str, str] = {}
@@ -54,8 +69,6 @@ def _completed(config_file: Path | None, environment: Mapping[str, str]) -> dict
         more["RESPONDER_SOURCES__DEFAULT__TOKEN"] = made_once(given.data_dir / _SOURCE_TOKEN_FILE)
     if given.web.api_token is None:
         more["RESPONDER_WEB__API_TOKEN"] = made_once(given.data_dir / API_TOKEN_FILE)
-    if not given.rules and _RULES.is_dir():
-        more["RESPONDER_RULES"] = str(_RULES.absolute())
     if "format" not in given.log.model_fields_set:
         more["RESPONDER_LOG__FORMAT"] = "console"
     return {**environment, **more}

@@ -8,6 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as VariableError
 
@@ -48,6 +49,12 @@ class _Variables(EnvSettingsSource):
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._given = environment
         super().__init__(Settings)
+
+    def decode_complex_value(self, field_name: str, field: FieldInfo, value: Any) -> Any:
+        """Only what looks like a list or a mapping is JSON: an address or a matcher is written as text."""
+        if str(value).lstrip()[:1] in {"[", "{"}:
+            return super().decode_complex_value(field_name, field, value)
+        return value
 
     def _load_env_vars(self) -> Mapping[str, str | None]:
         return {name.lower(): value for name, value in self._given.items()}

@@ -76,6 +76,7 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
             "RESPONDER_SOURCES__DEFAULT__ALERTMANAGER": '["http://other:9093"]',
             "RESPONDER_RULES": "/a,/b",
             "RESPONDER_LOG__LEVEL": "error",
+            "RESPONDER_WEB__LISTEN": "127.0.0.1:9096",
             "UNRELATED": "x",
         },
     ).settings
@@ -85,6 +86,7 @@ def test_variables_win_over_the_file(tmp_path: Path) -> None:
     assert token.get_secret_value() == "1234567890123456"
     assert settings.sources["default"].alertmanager == ("http://other:9093",)
     assert settings.rules == (Path("/a"), Path("/b"))
+    assert str(settings.web.listen) == "127.0.0.1:9096"
     assert settings.engine.ceilings[0].level is Autonomy.SHADOW
 
 
