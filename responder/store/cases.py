@@ -1,0 +1,143 @@
+"""Reading incidents: rows as models, and everything about one of them in a single statement.
+
+One statement sees one moment, so counts, attempt and `wakes` belong together. Members are counted, never
+carried: at most `SAMPLE` of them leave the database.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+
+from responder.decide.case import Case, Finding
+from responder.model.attempt import Attempt
+from responder.model.errors import DeposedError, PermanentError
+from responder.model.incident import SAMPLE, Command, Incident, MemberAlert, Members
+from responder.model.rule import Rule, Rulebook
+from responder.ports import Lease
+from responder.store.connection import Connection
+from responder.store.rulebooks import Rulebooks
+
+INCIDENT_COLUMNS = """
+i.id, i.rule, i.rulebook_hash, i.key, i.severity, i.state, i.opened_at, i.state_since, i.deadline, i.due_at,
+i.epoch, i.progress, i.wakes, i.timeline_length
+"""
+
+_CURRENT = "(a.source, a.fingerprint, a.generation) = (m.source, m.fingerprint, m.generation)"
+
+_COUNTS = f"""
+SELECT jsonb_build_object(
+    'total', count(*),
+    'firing', count(*) FILTER (WHERE m.ends_at IS NULL),
+    'first_starts_at', min(m.starts_at),
+    'newest_seen_at', max(coalesce(a.seen_at, m.seen_at)) FILTER (WHERE m.ends_at IS NULL))
+FROM members m LEFT JOIN alerts a ON {_CURRENT} AND m.ends_at IS NULL
+WHERE m.incident_id = i.id
+"""
+
+_SAMPLE = f"""
+SELECT jsonb_agg(jsonb_build_object(
+           'source', m.source, 'fingerprint', m.fingerprint, 'generation', m.generation, 'labels', a.labels,
+           'annotations', a.annotations, 'generator_url', a.generator_url, 'starts_at', m.starts_at,
+           'ends_at', m.ends_at, 'joined_at', m.joined_at,
+           'seen_at', CASE WHEN m.generation = a.generation THEN a.seen_at ELSE m.seen_at END)
+       ORDER BY m.ends_at IS NOT NULL, m.joined_at DESC, m.source, m.fingerprint)
+FROM (
+    SELECT * FROM members WHERE incident_id = i.id
+    ORDER BY ends_at IS NOT NULL, joined_at DESC, source, fingerprint
+    LIMIT {SAMPLE}
+) m JOIN alerts a USING (source, fingerprint)
+"""
+
+_ATTEMPT = """
+SELECT to_jsonb(t) - 'number' FROM attempts t WHERE t.incident_id = i.id ORDER BY t.number DESC LIMIT 1
+"""
+
+_COMMAND = """
+SELECT to_jsonb(c) - '{number,applied_at}'::text[]
+FROM commands c WHERE c.incident_id = i.id AND c.applied_at IS NULL ORDER BY c.number LIMIT 1
+"""
+
+_FINDINGS = """
+SELECT jsonb_agg(jsonb_build_object('id', f.id, 'action', f.action, 'summary', f.summary, 'facts', f.facts)
+                 ORDER BY f.number)
+FROM findings f WHERE f.incident_id = i.id AND f.told_at IS NULL
+"""
+
+MEMBERS = f"({_COUNTS}) AS counts, ({_SAMPLE}) AS sample"
+
+_CASE = f"""
+SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt, ({_COMMAND}) AS command,
+       ({_FINDINGS}) AS findings, (SELECT hash FROM active_rulebook) AS active_hash
+FROM incidents i
+WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
+"""
+
+
+async def load_case(connection: Connection, lease: Lease, rulebooks: Rulebooks) -> Case:
+    """The case as it stands now.
+
+    Raises:
+        DeposedError: the lease is lost.
+        PermanentError: the rule that the incident is pinned to is gone from the database.
+    """
+    row = await connection.fetchrow(_CASE, lease.incident_id, lease.worker_id, lease.epoch)
+    if row is None:
+        raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
+    incident = as_incident(row)
+    active = await rulebooks.get(connection, row["active_hash"]) if row["active_hash"] else None
+    return Case(
+        incident=incident,
+        rule=await pinned_rule(connection, incident, rulebooks),
+        current=_rule(active, incident.rule),
+        members=as_members(row),
+        attempt=Attempt.model_validate(row["attempt"]) if row["attempt"] else None,
+        command=Command.model_validate(row["command"]) if row["command"] else None,
+        findings=tuple(Finding.model_validate(finding) for finding in row["findings"] or ()),
+    )
+
+
+async def pinned_rule(connection: Connection, incident: Incident, rulebooks: Rulebooks) -> Rule:
+    """The rule as it was when the incident opened."""
+    rule = _rule(await rulebooks.get(connection, incident.rulebook_hash), incident.rule)
+    if rule is None:
+        raise PermanentError(
+            f"incident {incident.id} is pinned to the rule {incident.rule!r} of rulebook "
+            f"{incident.rulebook_hash[:12]}, which has none of that name"
+        )
+    return rule
+
+
+async def read_incidents(connection: Connection, where: str, *values: Any) -> list[Incident]:
+    """Incidents by a condition of ours, with what follows it."""
+    rows = await connection.fetch(f"SELECT {INCIDENT_COLUMNS} FROM incidents i {where}", *values)
+    return [as_incident(row) for row in rows]
+
+
+async def read_members(connection: Connection, incident_id: UUID) -> Members:
+    """Counts and a sample of an incident's members."""
+    row = await connection.fetchrow(f"SELECT {MEMBERS} FROM incidents i WHERE i.id = $1", incident_id)
+    return Members(firing=0, total=0) if row is None else as_members(row)
+
+
+def as_incident(row: asyncpg.Record) -> Incident:
+    """The columns of `INCIDENT_COLUMNS`."""
+    return Incident.model_validate({name: row[name] for name in Incident.model_fields})
+
+
+def as_members(row: asyncpg.Record) -> Members:
+    """The columns of `MEMBERS`."""
+    sample = tuple(MemberAlert.model_validate(member) for member in row["sample"] or ())
+    common = common_labels([member.labels for member in sample])
+    return Members.model_validate({**row["counts"], "sample": sample, "common_labels": common})
+
+
+def common_labels(labels: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The labels that all have with the same value."""
+    first = labels[0] if labels else {}
+    return {name: value for name, value in first.items() if all(each.get(name) == value for each in labels)}
+
+
+def _rule(rulebook: Rulebook | None, name: str) -> Rule | None:
+    return None if rulebook is None else rulebook.rule(name)

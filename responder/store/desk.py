@@ -1,0 +1,198 @@
+"""What people see and do: the store's side of the HTTP API, on a lane of its own.
+
+A person's act on an incident is a row that the owner applies; nothing here changes an incident's state. Who
+set or cleared the halt flag, released a target or promoted a rule stands in its table for ever.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from responder.decide.case import Finding
+from responder.model.attempt import Claim
+from responder.model.autonomy import Autonomy
+from responder.model.errors import PermanentError
+from responder.model.incident import Command, Incident
+from responder.model.timeline import broken_at
+from responder.ports import Dossier
+from responder.store import cases, episodes, ledger, owner, timeline
+from responder.store.connection import Connection, Lane
+from responder.store.ids import uuid7
+from responder.store.rulebooks import Rulebooks
+from responder.store.storable import storable_json, storable_text
+from responder.store.timeline import TimelineKeys
+from responder.store.transaction import transaction
+
+_LIVE = "WHERE i.state NOT IN ('closed', 'recorded')"
+
+_COMMANDS = """
+SELECT id, incident_id, kind, actor, reason, facts, given_at
+FROM commands WHERE incident_id = $1 ORDER BY number
+"""
+
+_GIVE = """
+INSERT INTO commands (id, incident_id, kind, actor, reason, facts, given_at)
+VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7)
+ON CONFLICT (id) DO NOTHING
+RETURNING 1
+"""
+
+_SET_HALT = """
+INSERT INTO halt (halted, actor, reason, since) VALUES ($1, $2, $3, service_time())
+ON CONFLICT (only_row) DO UPDATE SET halted = $1, actor = $2, reason = $3, since = excluded.since
+"""
+
+_TELL_HALT = """
+INSERT INTO halt_history (halted, actor, reason, at) VALUES ($1, $2, $3, service_time())
+"""
+
+_RELEASE = """
+DELETE FROM claims WHERE target = $1 AND attempt_id = $2 AND quarantined RETURNING reason
+"""
+
+_RELEASED = """
+INSERT INTO releases (target, attempt_id, held_for, actor, reason, released_at)
+VALUES ($1, $2, $3, $4, $5, $6)
+"""
+
+_PROMOTE = """
+INSERT INTO promotions (rule, acting_hash, level, actor, reason, promoted_at)
+VALUES ($1, $2, $3, $4, $5, service_time())
+"""
+
+_DEAD_LETTERS = """
+SELECT id, source, reason, payload, received_at FROM dead_letters ORDER BY id DESC LIMIT $1
+"""
+
+
+class PostgresDesk:
+    """See `ports.Desk` for what each method promises."""
+
+    def __init__(self, lane: Lane, rulebooks: Rulebooks, keys: TimelineKeys) -> None:
+        self._lane = lane
+        self._rulebooks = rulebooks
+        self._keys = keys
+
+    async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
+        """See `ports.Desk.incidents`."""
+        where = f"{_LIVE if live_only else ''} ORDER BY i.id DESC LIMIT $1"
+        async with self._lane.connection() as connection:
+            return await cases.read_incidents(connection, where, limit)
+
+    async def incident(self, incident_id: UUID) -> Dossier | None:
+        """See `ports.Desk.incident`."""
+        async with (
+            self._lane.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            found = await cases.read_incidents(connection, "WHERE i.id = $1", incident_id)
+            return await self._dossier(connection, found[0]) if found else None
+
+    async def chain_break(self, incident_id: UUID) -> str | None:
+        """See `ports.Desk.chain_break`."""
+        async with (
+            self._lane.connection() as connection,
+            connection.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            head = await connection.fetchrow(
+                "SELECT timeline_head, timeline_length FROM incidents WHERE id = $1", incident_id
+            )
+            entries = await timeline.entries_of(connection, incident_id)
+        if head is None:
+            return f"the incident itself is missing; {len(entries)} entries are there"
+        keys = dict(self._keys.keys)
+        return broken_at(entries, keys, head["timeline_head"], head["timeline_length"])
+
+    async def give_command(self, command: Command) -> bool:
+        """See `ports.Desk.give_command`.
+
+        Raises:
+            PermanentError: there is no such incident.
+        """
+        async with transaction(self._lane) as connection:
+            now = await owner.lock_incident(connection, command.incident_id)
+            if now is None:
+                raise PermanentError(f"there is no incident {command.incident_id}")
+            given = await connection.fetchval(
+                _GIVE,
+                command.id,
+                command.incident_id,
+                command.kind.value,
+                storable_text(command.actor),
+                storable_text(command.reason),
+                storable_json(command.facts),
+                command.given_at,
+            )
+            if given is None:
+                return False
+            await owner.wake(connection, command.incident_id, now)
+        return True
+
+    async def halt(self, actor: str, reason: str) -> None:
+        """See `ports.Desk.halt`."""
+        await self._set_halt(actor, reason, halted=True)
+
+    async def resume(self, actor: str, reason: str) -> None:
+        """See `ports.Desk.resume`."""
+        await self._set_halt(actor, reason, halted=False)
+
+    async def claims(self) -> Sequence[Claim]:
+        """See `ports.Desk.claims`."""
+        async with self._lane.connection() as connection:
+            rows = await connection.fetch(f"SELECT {ledger.CLAIM_COLUMNS} FROM claims ORDER BY target")
+        return [ledger.as_claim(row) for row in rows]
+
+    async def release(self, target: str, actor: str, reason: str) -> bool:
+        """See `ports.Desk.release`. The incident's owner tells of it in the timeline, as of evidence."""
+        async with transaction(self._lane) as connection:
+            held = await ledger.claim(connection, target)
+            now = None if held is None else await owner.lock_incident(connection, held.incident_id)
+            if held is None or now is None:
+                return False
+            held_for = await connection.fetchval(_RELEASE, target, held.attempt_id)
+            if held_for is None:
+                return False
+            actor, reason = storable_text(actor), storable_text(reason)
+            await connection.execute(_RELEASED, target, held.attempt_id, held_for, actor, reason, now)
+            told = Finding(
+                id=uuid7(now),
+                action="release",
+                summary=f"{actor} released {target}: {reason}",
+                facts={"target": target, "attempt": str(held.attempt_id), "held_for": held_for},
+            )
+            await owner.write_finding(connection, held.incident_id, told, now)
+        return True
+
+    async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
+        """See `ports.Desk.promote`."""
+        async with transaction(self._lane) as connection:
+            who, why = storable_text(actor), storable_text(reason)
+            await connection.execute(_PROMOTE, rule, acting_hash, level.word, who, why)
+
+    async def dead_letters(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """See `ports.Desk.dead_letters`."""
+        async with self._lane.connection() as connection:
+            return [dict(row) for row in await connection.fetch(_DEAD_LETTERS, limit)]
+
+    async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
+        """See `ports.Desk.unmatched`."""
+        async with self._lane.connection() as connection:
+            return [dict(row) for row in await episodes.unmatched(connection, limit)]
+
+    async def _dossier(self, connection: Connection, incident: Incident) -> Dossier:
+        rule = await cases.pinned_rule(connection, incident, self._rulebooks)
+        commands = await connection.fetch(_COMMANDS, incident.id)
+        return Dossier(
+            incident=incident,
+            rule=rule.model_dump(mode="json", by_alias=True),
+            members=await cases.read_members(connection, incident.id),
+            attempts=await ledger.attempts_of(connection, incident.id),
+            entries=await timeline.entries_of(connection, incident.id),
+            commands=tuple(Command.model_validate(dict(row)) for row in commands),
+        )
+
+    async def _set_halt(self, actor: str, reason: str, *, halted: bool) -> None:
+        who, why = storable_text(actor), storable_text(reason)
+        async with transaction(self._lane) as connection:
+            await connection.execute(_SET_HALT, halted, who, why)
+            await connection.execute(_TELL_HALT, halted, who, why)

@@ -1,0 +1,198 @@
+"""The intake transaction: journal, fold, membership and stream position, all or nothing.
+
+Lock order: stream positions, alerts by (source, fingerprint), incidents by (rule, key hash), then what is
+only appended to. Waking an incident locks it, so it waits until all incidents of the transaction are locked
+together.
+
+An ended episode stays ended. A row that arrives behind its time can make the fold say that an earlier episode
+did not end after all; that is stored as the next episode, because the incident of the earlier one may be
+closed, and an alert that fires in a closed incident would be lost.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from responder.decide.fold import AlertRecord
+from responder.model.alert import AlertKey, Observation, Rejected, SourcePosition
+from responder.model.errors import DeposedError, TemporaryError
+from responder.ports import NewIncident
+from responder.store import episodes
+from responder.store.connection import Connection
+from responder.store.openings import IncidentKey, Opening, key_of, open_join_wake
+from responder.store.storable import storable_text
+
+_ADVANCE = """
+INSERT INTO source_positions AS p (source, topic, partition, next_offset, moved_at)
+VALUES ($1, $2, $3, $5, $6)
+ON CONFLICT (source, topic, partition) DO UPDATE SET next_offset = $5, moved_at = $6
+WHERE p.next_offset = $4
+RETURNING 1
+"""
+
+_DEAD_LETTERS = """
+INSERT INTO dead_letters (source, reason, payload, received_at)
+SELECT $1, reason, payload, $2 FROM unnest($3::text[], $4::text[]) AS r (reason, payload)
+"""
+
+
+class PostgresIntake:
+    """See `ports.IntakeTransaction`. Made by `PostgresStore.intake`."""
+
+    def __init__(self, connection: Connection, now: datetime) -> None:
+        self.now = now
+        self._connection = connection
+        self._records: dict[AlertKey, AlertRecord] = {}
+        """What is stored now, of the alerts that this transaction has locked or inserted."""
+        self._known_before: Mapping[AlertKey, int] = {}
+        """The newest generation that others may have written, of alerts that were there before."""
+        self._woken: dict[UUID, None] = {}
+
+    async def advance(self, source: str, position: SourcePosition) -> None:
+        """See `ports.IntakeTransaction.advance`. A stream that is not known yet starts anywhere."""
+        moved = await self._connection.fetchval(
+            _ADVANCE,
+            source,
+            position.topic,
+            position.partition,
+            position.expected_offset,
+            position.next_offset,
+            self.now,
+        )
+        if moved is None:
+            raise DeposedError(
+                f"somebody else reads partition {position.partition} of {position.topic}: "
+                f"its position is not {position.expected_offset} any more"
+            )
+
+    async def lock_alerts(self, keys: Sequence[AlertKey]) -> Mapping[AlertKey, AlertRecord]:
+        """See `ports.IntakeTransaction.lock_alerts`."""
+        locked = await episodes.lock_alerts(self._connection, episodes.in_lock_order(keys)) if keys else {}
+        self._records |= locked
+        self._known_before = {**self._known_before, **{k: r.generation for k, r in locked.items()}}
+        return locked
+
+    async def history(self, key: AlertKey) -> Sequence[Observation]:
+        """See `ports.IntakeTransaction.history`."""
+        return await episodes.history(self._connection, key)
+
+    async def write_journal(self, rows: Sequence[Observation]) -> None:
+        """See `ports.IntakeTransaction.write_journal`."""
+        if rows:
+            await episodes.append_journal(self._connection, rows)
+
+    async def write_alerts(self, records: Sequence[AlertRecord]) -> None:
+        """See `ports.IntakeTransaction.write_alerts`.
+
+        Raises:
+            TemporaryError: another transaction stored one of the new alerts meanwhile.
+        """
+        stored = [_next_episode(self._records.get(record.key), record) for record in _in_order(records)]
+        changed = [record for record in stored if _episode_moved(self._records.get(record.key), record)]
+        await self._store([record for record in stored if record.key not in self._records], stored)
+        await self._update_members(changed)
+        self._records |= {record.key: record for record in stored}
+
+    async def write_dead_letters(self, source: str, rejected: Sequence[Rejected]) -> None:
+        """See `ports.IntakeTransaction.write_dead_letters`."""
+        await self._connection.execute(
+            _DEAD_LETTERS,
+            source,
+            self.now,
+            [storable_text(part.reason) for part in rejected],
+            [storable_text(part.payload) for part in rejected],
+        )
+
+    async def open_or_join(self, wanted: Sequence[NewIncident]) -> Sequence[UUID]:
+        """See `ports.IntakeTransaction.open_or_join`.
+
+        Every alert must have been locked or written in this transaction. An episode belongs to one incident
+        for ever: one that is a member already, be it of a closed incident, opens and wakes nothing.
+
+        Raises:
+            TemporaryError: another transaction opened one of the incidents meanwhile.
+        """
+        openings = await self._openings(wanted)
+        if not openings and not self._woken:
+            return ()
+        incidents = await open_join_wake(self._connection, openings, tuple(self._woken), self.now)
+        self._woken.clear()
+        joined = [(incidents[opening.key], record) for opening in openings for record in opening.joining]
+        if joined:
+            await episodes.insert_members(self._connection, joined, self.now)
+        return tuple(incidents[key] for key in sorted(incidents))
+
+    async def finish(self) -> None:
+        """Wake what is still to be woken; the last thing before COMMIT."""
+        await self.open_or_join(())
+
+    async def _store(self, new: Sequence[AlertRecord], stored: Sequence[AlertRecord]) -> None:
+        known = [record for record in stored if record.key in self._records]
+        if known:
+            await episodes.update_alerts(self._connection, known)
+        if new and await episodes.insert_alerts(self._connection, new) < len(new):
+            raise TemporaryError("another transaction stored the same new alert", timedelta(0))
+
+    async def _update_members(self, changed: Sequence[AlertRecord]) -> None:
+        """Incidents hear of episodes that began or ended, not of a start that moved."""
+        if not changed:
+            return
+        news = {record.key for record in changed if _news(self._records[record.key], record)}
+        for key, incident_id in await episodes.update_members(self._connection, changed):
+            if key in news:
+                self._woken[incident_id] = None
+
+    async def _openings(self, wanted: Sequence[NewIncident]) -> list[Opening]:
+        """What is to be opened or joined, each key and each episode once, in key order."""
+        taken = await self._members_already(key for new in wanted for key in new.members)
+        grouped: dict[IncidentKey, Opening] = {}
+        for new in wanted:
+            joining = [self._records[key] for key in new.members if key not in taken]
+            joining = [record for record in _in_order(joining) if record.firing]
+            taken |= {record.key for record in joining}
+            if joining:
+                key = key_of(new)
+                grouped[key] = _merged(grouped.get(key), Opening(key, new, new.severity, tuple(joining)))
+        return [grouped[key] for key in sorted(grouped)]
+
+    async def _members_already(self, keys: Iterable[AlertKey]) -> set[AlertKey]:
+        """An episode that began in this transaction cannot be a member yet: only older ones are looked up."""
+        older = [
+            self._records[key]
+            for key in keys
+            if key in self._known_before and self._records[key].generation <= self._known_before[key]
+        ]
+        return await episodes.members_among(self._connection, older) if older else set()
+
+
+def _in_order(records: Iterable[AlertRecord]) -> list[AlertRecord]:
+    return sorted({r.key: r for r in records}.values(), key=lambda r: (r.key.source, r.key.fingerprint))
+
+
+def _next_episode(before: AlertRecord | None, record: AlertRecord) -> AlertRecord:
+    """The record with a generation that never falls, and that rises where an ended episode is open again."""
+    if before is None:
+        return record
+    least = before.generation + 1 if record.firing and not before.firing else before.generation
+    return record if record.generation >= least else replace(record, generation=least)
+
+
+def _episode(record: AlertRecord) -> tuple[Any, ...]:
+    return (record.generation, record.starts_at, record.ends_at)
+
+
+def _episode_moved(before: AlertRecord | None, record: AlertRecord) -> bool:
+    return before is not None and _episode(before) != _episode(record)
+
+
+def _news(before: AlertRecord, record: AlertRecord) -> bool:
+    return (before.generation, before.firing) != (record.generation, record.firing)
+
+
+def _merged(before: Opening | None, more: Opening) -> Opening:
+    if before is None:
+        return more
+    severity = min(before.severity, more.severity)
+    return replace(before, severity=severity, joining=(*before.joining, *more.joining))

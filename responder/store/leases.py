@@ -1,0 +1,123 @@
+"""Who owns which incident: workers, their heartbeats, and leases.
+
+A lease is a worker's id and an epoch on the incident. It is lost when the worker's heartbeat is older than
+the lease time: then anybody may take the incident, with the next epoch.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from responder.model.severity import Severity
+from responder.ports import Lease
+from responder.store.connection import Lane
+from responder.store.transaction import transaction
+
+_REGISTER = """
+INSERT INTO workers (id, host, roles, started_at, heartbeat_at)
+SELECT $1, $2, $3, now, now FROM service_time() AS now
+ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at
+"""
+
+_FORGET = "DELETE FROM workers WHERE heartbeat_at < service_time() - interval '1 day'"
+
+_HEARTBEAT = """
+UPDATE workers SET heartbeat_at = service_time()
+WHERE id = $1 AND heartbeat_at > service_time() - $2::interval
+RETURNING 1
+"""
+
+_GIVE_UP_ALL = """
+WITH mine AS MATERIALIZED (
+    SELECT id FROM incidents WHERE owner = $1 ORDER BY rule, key_hash, id FOR UPDATE
+)
+UPDATE incidents SET owner = NULL WHERE id IN (SELECT id FROM mine)
+"""
+
+_ALIVE = """
+EXISTS (SELECT FROM workers w
+        WHERE w.id = {id} AND w.heartbeat_at > (SELECT service_time()) - $2::interval)
+"""
+
+_ORPHAN = f"""
+SELECT i.id FROM incidents i
+WHERE i.owner IS NOT NULL AND i.due_at IS NOT NULL AND NOT {_ALIVE.format(id="i.owner")}
+ORDER BY i.severity, i.due_at LIMIT 1
+FOR UPDATE OF i SKIP LOCKED
+"""
+
+_DUE = """
+SELECT i.id FROM incidents i
+WHERE i.severity = '{severity}' AND i.due_at <= (SELECT service_time()) AND i.owner IS NULL
+ORDER BY i.due_at LIMIT 1
+FOR UPDATE OF i SKIP LOCKED
+"""
+
+_URGENT_FIRST = ", ".join(
+    f"({query})" for query in (_ORPHAN, *(_DUE.format(severity=s.value) for s in Severity))
+)
+
+_LEASE = f"""
+UPDATE incidents SET owner = $1, epoch = epoch + 1, due_at = least(due_at, service_time())
+WHERE id = coalesce({_URGENT_FIRST}) AND {_ALIVE.format(id="$1")}
+RETURNING id, epoch
+"""
+
+_NEXT_DUE = """
+SELECT min(due_at) FROM unnest($1::text[]) AS s (severity), LATERAL (
+    SELECT i.due_at FROM incidents i
+    WHERE i.severity = s.severity AND i.due_at IS NOT NULL ORDER BY i.due_at LIMIT 1
+) AS d
+"""
+
+
+class Leases:
+    """Workers and leases. See `ports.Store` for what each one promises."""
+
+    def __init__(self, lane: Lane, heartbeat: Lane, lease_time: timedelta) -> None:
+        self._lane = lane
+        self._heartbeat = heartbeat
+        self._lease_time = lease_time
+
+    async def register(self, worker_id: UUID, host: str, roles: Sequence[str]) -> None:
+        """See `ports.Store.register`. Workers that have been silent for a day are forgotten."""
+        async with transaction(self._heartbeat) as connection:
+            await connection.execute(_FORGET)
+            await connection.execute(_REGISTER, worker_id, host, list(roles))
+
+    async def heartbeat(self, worker_id: UUID) -> bool:
+        """See `ports.Store.heartbeat`."""
+        async with self._heartbeat.connection() as connection:
+            return await connection.fetchval(_HEARTBEAT, worker_id, self._lease_time) is not None
+
+    async def unregister(self, worker_id: UUID) -> None:
+        """See `ports.Store.unregister`."""
+        async with transaction(self._heartbeat) as connection:
+            await connection.execute(_GIVE_UP_ALL, worker_id)
+            await connection.execute("DELETE FROM workers WHERE id = $1", worker_id)
+
+    async def lease(self, worker_id: UUID) -> Lease | None:
+        """See `ports.Store.lease`.
+
+        What a dead worker left comes first and is due at once, whatever it was waiting for: an effect of its
+        may be half done. Then the worst severity, then the longest due.
+        """
+        async with transaction(self._lane) as connection:
+            row = await connection.fetchrow(_LEASE, worker_id, self._lease_time)
+        return None if row is None else Lease(row["id"], worker_id, row["epoch"])
+
+    async def give_up(self, lease: Lease) -> None:
+        """See `ports.Store.give_up`."""
+        async with self._lane.connection() as connection:
+            await connection.execute(
+                "UPDATE incidents SET owner = NULL WHERE id = $1 AND owner = $2 AND epoch = $3",
+                lease.incident_id,
+                lease.worker_id,
+                lease.epoch,
+            )
+
+    async def next_due(self) -> datetime | None:
+        """See `ports.Store.next_due`."""
+        async with self._lane.connection() as connection:
+            due: datetime | None = await connection.fetchval(_NEXT_DUE, [s.value for s in Severity])
+        return due

@@ -1,0 +1,190 @@
+"""What the owner of an incident writes, under the incident's row lock and its own epoch.
+
+Each function is one transaction that first makes sure, under that lock, that the caller still owns the
+incident: same worker, same epoch, heartbeat younger than the lease time. A deposed owner writes nothing.
+Lock order: the incident, its claim, then what is only appended to.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+
+from responder.decide.case import Case, Change, Finding, IntentLost
+from responder.model.attempt import Attempt, Intent
+from responder.model.errors import DeposedError
+from responder.ports import Lease
+from responder.store import ledger, timeline
+from responder.store.connection import Connection, Lane
+from responder.store.storable import storable_json, storable_text
+from responder.store.timeline import Head, TimelineKeys
+from responder.store.transaction import transaction
+
+_LOCK = """
+SELECT id, wakes, timeline_head, timeline_length FROM incidents
+WHERE id = $1 AND owner = $2 AND epoch = $3
+FOR UPDATE
+"""
+
+_UNDER_LOCK = """
+SELECT service_time() AS now,
+       EXISTS (SELECT FROM workers WHERE id = $2 AND heartbeat_at > service_time() - $3::interval) AS alive,
+       EXISTS (SELECT FROM members WHERE incident_id = $1 AND ends_at IS NULL) AS firing
+"""
+
+_CHANGE = """
+UPDATE incidents
+SET state_since = CASE WHEN state = $2 THEN state_since ELSE $3 END,
+    state = $2, progress = $4::text::jsonb, severity = coalesce($5, severity), deadline = $6, due_at = $7,
+    timeline_head = $8, timeline_length = $9
+WHERE id = $1
+"""
+
+_FINDING = """
+INSERT INTO findings (id, incident_id, action, summary, facts, found_at)
+VALUES ($1, $2, $3, $4, $5::text::jsonb, $6)
+ON CONFLICT DO NOTHING
+"""
+
+_WAKE = "UPDATE incidents SET wakes = wakes + 1, due_at = least(due_at, $2) WHERE id = $1"
+
+
+@dataclass(frozen=True, slots=True)
+class _Locked:
+    """An owned incident under its lock: what is true now, and stays so until the transaction ends."""
+
+    id: UUID
+    now: datetime
+    wakes: int
+    firing: bool
+    head: Head
+
+
+class _NothingWrittenError(Exception):
+    """Rolls the transaction back: the target of the intent is claimed by somebody else."""
+
+
+class Owner:
+    """The owner's writes. See `ports.Store` for what each one promises."""
+
+    def __init__(self, lane: Lane, lease_time: timedelta, keys: TimelineKeys) -> None:
+        self._lane = lane
+        self._lease_time = lease_time
+        self._keys = keys
+
+    async def record(self, lease: Lease, case: Case, change: Change) -> bool:
+        """See `ports.Store.record`."""
+        async with transaction(self._lane) as connection:
+            locked = await self._lock(connection, lease)
+            if change.quiet and locked.firing:
+                return False
+            due_at = change.due_at if locked.wakes == case.incident.wakes else locked.now
+            await self._write_ledger(connection, change, locked.now)
+            await self._write_change(connection, locked, change, due_at)
+        return True
+
+    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+        """See `ports.Store.commit_intent`."""
+        try:
+            async with transaction(self._lane) as connection:
+                return await self._commit_intent(connection, lease, intent, change)
+        except DeposedError:
+            return IntentLost.DEPOSED
+        except _NothingWrittenError:
+            return IntentLost.CLAIMED
+
+    async def _commit_intent(
+        self, connection: Connection, lease: Lease, intent: Intent, change: Change
+    ) -> Attempt | IntentLost:
+        locked = await self._lock(connection, lease)
+        if await ledger.halted(connection) is not None:
+            return IntentLost.HALTED
+        if not locked.firing and intent.undo_of is None:
+            return IntentLost.NOT_FIRING
+        attempt = await ledger.write_intent(connection, intent, locked.now)
+        if attempt is None:
+            raise _NothingWrittenError
+        await self._write_change(connection, locked, change, change.due_at)
+        return attempt
+
+    async def _lock(self, connection: Connection, lease: Lease) -> _Locked:
+        """Lock first, look then: whoever held the lock may have changed what is looked at."""
+        row = await connection.fetchrow(_LOCK, lease.incident_id, lease.worker_id, lease.epoch)
+        if row is None:
+            raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
+        seen = _there(
+            await connection.fetchrow(_UNDER_LOCK, lease.incident_id, lease.worker_id, self._lease_time)
+        )
+        if not seen["alive"]:
+            raise DeposedError(f"worker {lease.worker_id} missed its heartbeat")
+        head = Head(row["timeline_head"], row["timeline_length"])
+        return _Locked(row["id"], seen["now"], row["wakes"], seen["firing"], head)
+
+    async def _write_change(
+        self, connection: Connection, locked: _Locked, change: Change, due_at: datetime | None
+    ) -> None:
+        """The new state and its timeline entries."""
+        head = await timeline.append(
+            connection, locked.id, locked.head, change.entries, locked.now, self._keys
+        )
+        await connection.execute(
+            _CHANGE,
+            locked.id,
+            change.state.value,
+            locked.now,
+            storable_json(change.progress.model_dump(mode="json")),
+            change.severity,
+            change.deadline,
+            due_at,
+            head.mac,
+            head.length,
+        )
+
+    async def _write_ledger(self, connection: Connection, change: Change, now: datetime) -> None:
+        """What a change says of attempts and claims, commands and findings."""
+        if change.end is not None:
+            await ledger.write_end(connection, change.end, now)
+        if change.quarantine is not None:
+            await ledger.write_quarantine(connection, change.quarantine)
+        if change.verdict is not None:
+            await ledger.write_verdict(connection, change.verdict, now)
+        if change.command is not None:
+            await connection.execute("UPDATE commands SET applied_at = $2 WHERE id = $1", change.command, now)
+        if change.told_findings:
+            told = list(change.told_findings)
+            await connection.execute("UPDATE findings SET told_at = $2 WHERE id = ANY($1)", told, now)
+
+
+async def lock_incident(connection: Connection, incident_id: UUID) -> datetime | None:
+    """Lock an incident for something that comes from outside; service time, or None where there is none."""
+    found = await connection.fetchval("SELECT true FROM incidents WHERE id = $1 FOR UPDATE", incident_id)
+    if found is None:
+        return None
+    now: datetime = await connection.fetchval("SELECT service_time()")
+    return now
+
+
+async def wake(connection: Connection, incident_id: UUID, now: datetime) -> None:
+    """Make a locked incident due, and leave a mark that its owner sees."""
+    await connection.execute(_WAKE, incident_id, now)
+
+
+async def write_finding(connection: Connection, incident_id: UUID, finding: Finding, now: datetime) -> None:
+    """Keep one finding of a locked incident until its owner tells it, and wake the incident."""
+    await connection.execute(
+        _FINDING,
+        finding.id,
+        incident_id,
+        storable_text(finding.action),
+        storable_text(finding.summary),
+        storable_json(finding.facts),
+        now,
+    )
+    await wake(connection, incident_id, now)
+
+
+def _there(row: asyncpg.Record | None) -> asyncpg.Record:
+    if row is None:
+        raise AssertionError("a select without a table always has a row")
+    return row

@@ -1,0 +1,182 @@
+"""The store: the ports `Store` and `Desk` in PostgreSQL, each method sent to the file of its concern.
+
+No SQL belongs here, but the one that asks the time.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from responder.decide.case import Case, Change, Finding, IntentLost
+from responder.decide.fold import AlertRecord
+from responder.model.alert import AlertKey
+from responder.model.attempt import Attempt, Claim, Intent, PastAttempt
+from responder.model.autonomy import Autonomy
+from responder.model.errors import PermanentError, TemporaryError
+from responder.model.incident import Incident
+from responder.model.rule import Rulebook
+from responder.ports import Lease
+from responder.store import cases, episodes, ledger
+from responder.store.connection import Connection, Connections
+from responder.store.desk import PostgresDesk
+from responder.store.intake import PostgresIntake
+from responder.store.leases import Leases
+from responder.store.owner import Owner, lock_incident, write_finding
+from responder.store.partitions import is_missing_partition, make_partition
+from responder.store.rulebooks import Rulebooks
+from responder.store.startup import system_identifier
+from responder.store.timeline import TimelineKeys
+from responder.store.transaction import transaction
+
+
+class PostgresStore(PostgresDesk):
+    """See `ports.Store` and `ports.Desk` for what each method promises.
+
+    Args:
+        connections: the lanes of this process.
+        lease_time: how long a heartbeat counts.
+        keys: what the timeline is chained with.
+    """
+
+    def __init__(self, connections: Connections, lease_time: timedelta, keys: TimelineKeys) -> None:
+        super().__init__(connections.web, Rulebooks(), keys)
+        self._connections = connections
+        self._leases = Leases(connections.workers, connections.heartbeat, lease_time)
+        self._owner = Owner(connections.workers, lease_time, keys)
+        self._ground: tuple[str, ...] | None = None
+
+    async def now(self) -> datetime:
+        """See `ports.Store.now`."""
+        async with self._connections.workers.connection() as connection:
+            return await _service_time(connection)
+
+    # Intake --------------------------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def intake(self) -> AsyncIterator[PostgresIntake]:
+        """See `ports.Store.intake`.
+
+        Raises:
+            TemporaryError: another transaction was in the way, or a partition was missing and is there now:
+                nothing was stored, the same deliveries again may work at once.
+            PermanentError: PostgreSQL refuses the data of one of the deliveries: nothing was stored.
+            StoreAwayError: PostgreSQL does not answer.
+        """
+        now: datetime | None = None
+        try:
+            async with transaction(self._connections.intake) as connection:
+                now = await _service_time(connection)
+                taken = PostgresIntake(connection, now)
+                yield taken
+                await taken.finish()
+        except PermanentError as error:
+            if now is None or error.__cause__ is None or not is_missing_partition(error.__cause__):
+                raise
+            await make_partition(self._connections.intake, now)
+            raise TemporaryError("the journal had no partition for today", timedelta(0)) from error
+
+    async def contested(self, limit: int) -> Sequence[AlertRecord]:
+        """See `ports.Store.contested`."""
+        async with self._connections.workers.connection() as connection:
+            return await episodes.contested(connection, limit)
+
+    async def unmatched_open(self, limit: int) -> Sequence[tuple[AlertKey, Mapping[str, str], datetime]]:
+        """See `ports.Store.unmatched_open`."""
+        async with self._connections.workers.connection() as connection:
+            rows = await episodes.unmatched(connection, limit)
+        return [(AlertKey(r["source"], r["fingerprint"]), r["labels"], r["starts_at"]) for r in rows]
+
+    # Ownership -----------------------------------------------------------------------------------------
+
+    async def register(self, worker_id: UUID, host: str, roles: Sequence[str]) -> None:
+        """See `ports.Store.register`."""
+        await self._leases.register(worker_id, host, roles)
+
+    async def heartbeat(self, worker_id: UUID) -> bool:
+        """See `ports.Store.heartbeat`."""
+        return await self._leases.heartbeat(worker_id)
+
+    async def unregister(self, worker_id: UUID) -> None:
+        """See `ports.Store.unregister`."""
+        await self._leases.unregister(worker_id)
+
+    async def lease(self, worker_id: UUID) -> Lease | None:
+        """See `ports.Store.lease`."""
+        return await self._leases.lease(worker_id)
+
+    async def give_up(self, lease: Lease) -> None:
+        """See `ports.Store.give_up`."""
+        await self._leases.give_up(lease)
+
+    async def next_due(self) -> datetime | None:
+        """See `ports.Store.next_due`."""
+        return await self._leases.next_due()
+
+    # The owner's view and its changes --------------------------------------------------------------------
+
+    async def load(self, lease: Lease) -> Case:
+        """See `ports.Store.load`."""
+        async with self._connections.workers.connection() as connection:
+            return await cases.load_case(connection, lease, self._rulebooks)
+
+    async def record(self, lease: Lease, case: Case, change: Change) -> bool:
+        """See `ports.Store.record`."""
+        return await self._owner.record(lease, case, change)
+
+    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+        """See `ports.Store.commit_intent`."""
+        return await self._owner.commit_intent(lease, intent, change)
+
+    async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
+        """See `ports.Store.add_finding`."""
+        async with transaction(self._connections.workers) as connection:
+            now = await lock_incident(connection, incident_id)
+            if now is not None:
+                await write_finding(connection, incident_id, finding, now)
+
+    async def past_attempts(
+        self, rule: str, target: str, since: datetime, incident: Incident
+    ) -> tuple[PastAttempt, ...]:
+        """See `ports.Store.past_attempts`."""
+        async with self._connections.workers.connection() as connection:
+            return await ledger.past_attempts(connection, rule, target, since, incident)
+
+    async def claim(self, target: str) -> Claim | None:
+        """See `ports.Store.claim`."""
+        async with self._connections.workers.connection() as connection:
+            return await ledger.claim(connection, target)
+
+    async def halted(self) -> str | None:
+        """See `ports.Store.halted`. What cannot be read is raised, and counts as halted where it is asked."""
+        async with self._connections.workers.connection() as connection:
+            return await ledger.halted(connection)
+
+    async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
+        """See `ports.Store.promotion`."""
+        async with self._connections.workers.connection() as connection:
+            return await ledger.promotion(connection, rule, acting_hash)
+
+    async def ground(self) -> tuple[str, ...]:
+        """See `ports.Store.ground`. Asked once: no server changes its identity while we are connected."""
+        if self._ground is None:
+            async with self._connections.workers.connection() as connection:
+                self._ground = (await system_identifier(connection),)
+        return self._ground
+
+    # Rulebooks -----------------------------------------------------------------------------------------
+
+    async def activate(self, rulebook: Rulebook, origin: str) -> None:
+        """See `ports.Store.activate`."""
+        async with transaction(self._connections.workers) as connection:
+            await self._rulebooks.activate(connection, rulebook, origin, await _service_time(connection))
+
+    async def active_rulebook(self) -> Rulebook | None:
+        """See `ports.Store.active_rulebook`."""
+        async with self._connections.workers.connection() as connection:
+            return await self._rulebooks.active(connection)
+
+
+async def _service_time(connection: Connection) -> datetime:
+    now: datetime = await connection.fetchval("SELECT service_time()")
+    return now
