@@ -25,7 +25,7 @@ from responder.model.base import Frozen
 MASK = "********"
 """What stands where a secret stood; the same everywhere, whatever the length of the secret."""
 
-_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.\-]*://[^\s:/@]*:)[^\s@]+(?=@)", re.IGNORECASE)
+_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.\-]*://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
 _KEYWORD_PASSWORD = re.compile(
     r"(?P<head>\b(?:password|passwd|pwd|token|secret|api_?key)\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&,;'\"]+)",
     re.IGNORECASE,

@@ -1,0 +1,86 @@
+"""Logs without credentials, in both forms, from our own code and from libraries."""
+
+import io
+import json
+import logging
+from collections.abc import Iterator
+
+import pytest
+import structlog
+from pydantic import SecretStr
+
+from responder.telemetry import (
+    LogFormat,
+    LogSettings,
+    build_metrics,
+    configure_logging,
+    mask_text,
+)
+
+
+@pytest.fixture(autouse=True)
+def _as_before() -> Iterator[None]:
+    """Logging is global to the process: each test leaves it as it was."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:], root.level = handlers, level
+    logging.captureWarnings(capture=False)
+    structlog.reset_defaults()
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://u:hunter22@h/d", "postgresql://u:********@h/d"),
+        ("https://me:p%40ss@h:9093/x?y=1", "https://me:********@h:9093/x?y=1"),
+        ("two: a://b:c@d and e://f:g@h", "two: a://b:********@d and e://f:********@h"),
+        ("host=x password=hunter22 user=y", "host=x password=******** user=y"),
+        ("host=x password='hunter 22' user=y", "host=x password=******** user=y"),
+        ("Authorization: Bearer abcdefgh.ijk", "Authorization: Bearer ********"),
+        ("a://u:p@ss/w0rd@h/d and more", "a://u:********@h/d and more"),
+        ("http://prometheus:9090/x is plain", "http://prometheus:9090/x is plain"),
+        ("nothing here: 12:30@noon", "nothing here: 12:30@noon"),
+    ],
+)
+def test_credentials_inside_of_texts_are_masked(text: str, shown: str) -> None:
+    """URLs, libpq strings and headers; what only looks like one stays."""
+    assert mask_text(text) == shown
+
+
+@pytest.mark.parametrize("form", list(LogFormat))
+def test_no_secret_reaches_a_log_line(form: LogFormat) -> None:
+    """By type, by key, inside of texts and data, in an exception, and from a library's logger."""
+    out = io.StringIO()
+    configure_logging(LogSettings(format=form), out)
+    log = structlog.get_logger("test")
+    log.info("one", value=SecretStr("hunter22"), api_token="hunter22", nested={"password": "hunter22"})
+    log.warning(
+        "two", error=ValueError("cannot reach postgresql://u:hunter22@h/d"), many=["a://b:hunter22@c"]
+    )
+    try:
+        int("postgresql://u:hunter22@h/d")
+    except ValueError:
+        log.exception("three")
+    logging.getLogger("library").error("four %s", "postgresql://u:hunter22@h/d")
+    text = out.getvalue()
+    assert "hunter22" not in text
+    assert all(word in text for word in ("one", "two", "three", "four", "ValueError"))
+
+
+def test_json_lines_are_json() -> None:
+    """One object a line, with time, level and event."""
+    out = io.StringIO()
+    configure_logging(LogSettings(), out)
+    structlog.get_logger("test").info("started", port=9095, none=None)
+    line = json.loads(out.getvalue())
+    assert {**line, "at": ""} == {"event": "started", "level": "info", "port": 9095, "none": None, "at": ""}
+
+
+def test_each_metrics_object_has_its_own_registry() -> None:
+    """Two responders in one process do not share a counter."""
+    one, other = build_metrics("1"), build_metrics("2")
+    one.escalations.labels("P1").inc()
+    assert b'responder_escalations_total{severity="P1"} 1.0' in one.exposition()
+    assert b'responder_escalations_total{severity="P1"}' not in other.exposition()
+    assert b'responder_build_info{version="2"} 1.0' in other.exposition()
