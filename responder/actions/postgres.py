@@ -174,7 +174,10 @@ class CancelParams(Frozen):
         default=None,
         description="A LIKE pattern over the statement: `%` is any text, the case does not matter.",
     )
-    blocking: bool = Field(default=False, description="Only sessions that block others.")
+    blocking: bool = Field(
+        default=False,
+        description="Only sessions that block others and wait for nobody: the cause, not those in its queue.",
+    )
     include: tuple[Literal["backups", "maintenance"], ...] = Field(
         default=(), description="Protected work that may be hit after all."
     )

@@ -66,7 +66,8 @@ _MATCHING = """
            a.state = $4
        AND a.age > $5::interval
        AND ($6::text IS NULL OR a.query ILIKE $6)
-       AND (NOT $7::boolean OR a.pid IN (SELECT unnest(b.blocked_by) FROM activity AS b))))
+       AND (NOT $7::boolean OR (
+               a.blocked_by = '{}' AND a.pid IN (SELECT unnest(b.blocked_by) FROM activity AS b)))))
 """
 _SERVER = """
 SELECT pg_is_in_recovery() AS in_recovery, current_setting('max_connections')::int AS max_connections,
