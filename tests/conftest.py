@@ -1,0 +1,39 @@
+"""Fixtures that several folders of tests share: PostgreSQL databases on one real server for the whole run."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from responder.store.migrate import migrate
+from tests.support.databases import database_on, execute, fresh_database, running_server, wait_for
+
+_TEMPLATE = "migrated"
+
+
+@pytest.fixture(scope="session")
+def server_dsn() -> Iterator[str]:
+    """A PostgreSQL of this test run; take `dsn` or `empty_dsn` unless the server itself is what is tested."""
+    with running_server() as server:
+        yield server.dsn
+
+
+@pytest.fixture(scope="session")
+def _migrated(server_dsn: str) -> str:
+    """The name of a database with the newest schema, from which others are copied."""
+    wait_for(execute(server_dsn, f"create database {_TEMPLATE} template template0"))
+    wait_for(migrate(database_on(server_dsn, _TEMPLATE)))
+    return _TEMPLATE
+
+
+@pytest.fixture
+def dsn(server_dsn: str, _migrated: str) -> Iterator[str]:
+    """A database of this test's own, with the newest schema and no rows."""
+    with fresh_database(server_dsn, _migrated) as database:
+        yield database
+
+
+@pytest.fixture
+def empty_dsn(server_dsn: str) -> Iterator[str]:
+    """A database of this test's own, without a schema."""
+    with fresh_database(server_dsn) as database:
+        yield database

@@ -1,0 +1,105 @@
+"""The one PostgreSQL server of a test run, and databases on it.
+
+Not for tests that stop or break a server: those start their own.
+"""
+
+import asyncio
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+from responder.store.connection import connect
+from responder.store.embedded import EmbeddedServer
+
+T = TypeVar("T")
+
+
+@contextmanager
+def directory_for_a_server() -> Iterator[Path]:
+    """A directory that the server's user can reach, also under root; pytest's own is closed to others."""
+    base = Path(tempfile.mkdtemp(prefix="responder-test-"))
+    try:
+        base.chmod(0o711)
+        yield base / "data"
+    finally:
+        shutil.rmtree(base)
+
+
+@contextmanager
+def running_server() -> Iterator[EmbeddedServer]:
+    """A server that ends with the block, and with this process however it ends."""
+    with directory_for_a_server() as data_dir:
+        server = EmbeddedServer.start(data_dir)
+        try:
+            with _ended_with_us(data_dir):
+                yield server
+        finally:
+            server.stop()
+
+
+@contextmanager
+def _ended_with_us(data_dir: Path) -> Iterator[None]:
+    """A second process that waits for our end: `finally` does not run after a kill or a hard time-out."""
+    watcher = subprocess.Popen(
+        [sys.executable, "-m", "tests.support.databases", str(data_dir)],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        yield
+    finally:
+        watcher.communicate(b"done")
+
+
+def _watch(data_dir: Path) -> None:
+    """Wait for the end of the process that started us; clean up unless it said that it does so itself."""
+    if sys.stdin.buffer.read() == b"done":
+        return
+    EmbeddedServer.start(data_dir).stop()
+    shutil.rmtree(data_dir.parent)
+
+
+def wait_for(work: Coroutine[Any, Any, T]) -> T:
+    """The result of a coroutine, from where no loop runs or another one does."""
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+def database_on(dsn: str, name: str) -> str:
+    """The DSN of another database of the same server."""
+    return urlsplit(dsn)._replace(path=f"/{name}").geturl()
+
+
+async def execute(dsn: str, *statements: str) -> None:
+    """Run statements, each on its own, on a connection that ends afterwards."""
+    connection = await connect(dsn, name="test")
+    try:
+        for statement in statements:
+            await connection.execute(statement)
+    finally:
+        await connection.close()
+
+
+@contextmanager
+def fresh_database(server_dsn: str, template: str = "template0") -> Iterator[str]:
+    """The DSN of a new database, dropped at the end whoever is still connected."""
+    name = f"test_{os.getpid()}_{uuid4().hex[:12]}"
+    wait_for(execute(server_dsn, f"create database {name} template {template}"))
+    try:
+        yield database_on(server_dsn, name)
+    finally:
+        wait_for(execute(server_dsn, f"drop database {name} with (force)"))
+
+
+if __name__ == "__main__":
+    _watch(Path(sys.argv[1]))
