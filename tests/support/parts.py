@@ -140,8 +140,8 @@ class Part:
         raise NotImplementedError
 
     def environment(self) -> Mapping[str, str]:
-        """Variables beside those of the test."""
-        return {}
+        """Its variables: those of the test, unless it needs others."""
+        return os.environ
 
     async def ready(self) -> bool:
         """Whether its API answers; a refused connection may raise OSError or aiohttp.ClientError."""
@@ -179,7 +179,7 @@ class Part:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**os.environ, **self.environment()},
+                env=dict(self.environment()),
                 start_new_session=True,
                 **_account(self.user),
             )
@@ -381,7 +381,7 @@ class PostgresExporter(Part):
 
     def environment(self) -> Mapping[str, str]:
         """The server that it watches."""
-        return {"DATA_SOURCE_NAME": self._dsn}
+        return {**os.environ, "DATA_SOURCE_NAME": self._dsn}
 
     async def ready(self) -> bool:
         """Whether it reaches its server."""

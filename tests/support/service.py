@@ -71,8 +71,8 @@ class Responder(Part):
         return {**self._settings, "engine": {**self._settings["engine"], "promoted": hashes}}
 
     def environment(self) -> Mapping[str, str]:
-        """Where its own CLI finds it."""
-        return {"RESPONDER_CONFIG": str(self.file), "PYTHONUNBUFFERED": "1"}
+        """Without the settings of a responder of whoever runs the tests."""
+        return _clean()
 
     async def ready(self) -> bool:
         """Whether every part of it is."""
@@ -139,7 +139,7 @@ class Responder(Part):
     def _cli(self, arguments: Sequence[str]) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
             [sys.executable, "-m", "responder.cli", *arguments],
-            env={**_clean(), **self.environment(), "COLUMNS": "200"},
+            env={**_clean(), "RESPONDER_URL": self.url, "COLUMNS": "200"},
             capture_output=True,
             text=True,
             timeout=30,
