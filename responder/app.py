@@ -31,11 +31,13 @@ from responder.settings import Settings
 from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder
 from responder.store.connection import Connections
-from responder.store.embedded import EmbeddedServer, timeline_key
+from responder.store.embedded import EmbeddedServer
 from responder.store.migrate import migrate
 from responder.store.partitions import days_ahead, make_ahead
 from responder.store.postgres import PostgresStore
+from responder.store.secret_file import made_once
 from responder.store.startup import check_server
+from responder.store.timeline import TimelineKeys
 from responder.telemetry import Metrics, build_metrics, configure_logging
 from responder.web.api import Api, Part, ReviewFormat, WebhookSource
 from responder.web.server import runner
@@ -105,7 +107,7 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
 async def running(settings: Settings) -> AsyncIterator[Running]:
     """A whole responder: started when entered, stopped in order when left."""
     async with AsyncExitStack() as stack:
-        store = await _store(settings, stack)
+        store, connections = await _store(settings, stack)
         metrics = build_metrics(version("responder"))
         inventory = settings.inventory.load()
         servers = PostgresServers(inventory)
@@ -119,24 +121,28 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         await servers.warm()
         await engine.start()
         stack.push_async_callback(engine.stop)
-        stack.push_async_callback(_cancel, asyncio.create_task(_house_keeping(store)))
-        site = await _listen(_api(settings, store, engine, files, metrics), settings, stack)
+        stack.push_async_callback(_cancel, asyncio.create_task(_house_keeping(store, connections, settings)))
+        site = await _listen(_api(settings, store, connections, engine, files, metrics), settings, stack)
         metrics.store_up.set(1)
         url = f"http://{site[0]}:{site[1]}"
         _log.info("serving", url=url, ceiling=settings.engine.ceiling.word)
         yield Running(url, engine, store, files)
 
 
-async def _store(settings: Settings, stack: AsyncExitStack) -> PostgresStore:
+async def _store(settings: Settings, stack: AsyncExitStack) -> tuple[PostgresStore, Connections]:
     """The database: checked, migrated, with its partitions ahead."""
     dsn, key = await _database(settings, stack)
     await check_server(dsn)
     await migrate(dsn)
     connections = await Connections.open(dsn, settings.store)
     stack.push_async_callback(connections.close)
-    store = PostgresStore(connections, settings.store, key)
+    store = PostgresStore(connections, settings.lease_time, _timeline_keys(settings, key))
     await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
-    return store
+    return store, connections
+
+
+def _timeline_keys(settings: Settings, key: bytes) -> TimelineKeys:
+    return TimelineKeys(settings.timeline_key_id, {settings.timeline_key_id: key})
 
 
 async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[str, bytes]:
@@ -149,7 +155,9 @@ async def _database(settings: Settings, stack: AsyncExitStack) -> tuple[str, byt
         server = await asyncio.to_thread(EmbeddedServer.start, settings.data_dir)
         stack.push_async_callback(asyncio.to_thread, server.stop)
         given = _given_key(settings)
-        return server.dsn, given if given is not None else timeline_key(settings.data_dir)
+        return server.dsn, given if given is not None else made_once(
+            settings.data_dir / "timeline.key"
+        ).encode()
     key = _given_key(settings)
     if key is None:
         raise PermanentError(
@@ -215,12 +223,19 @@ async def _load_rules(files: RuleFiles, store: PostgresStore) -> None:
         raise PermanentError(f"the rule files have mistakes, and no earlier rulebook is active:\n{told}")
 
 
-def _api(settings: Settings, store: PostgresStore, engine: Engine, files: RuleFiles, metrics: Metrics) -> Api:
+def _api(
+    settings: Settings,
+    store: PostgresStore,
+    connections: Connections,
+    engine: Engine,
+    files: RuleFiles,
+    metrics: Metrics,
+) -> Api:
     def review(dossier: Dossier, form: ReviewFormat) -> str:
         return write_review(dossier, form, settings.engine.terms.severities)
 
     async def ready() -> Sequence[Part]:
-        return await _readiness(store, engine)
+        return await _readiness(store, connections, engine)
 
     return Api(
         settings=settings.web,
@@ -242,7 +257,7 @@ def _api(settings: Settings, store: PostgresStore, engine: Engine, files: RuleFi
     )
 
 
-async def _readiness(store: PostgresStore, engine: Engine) -> Sequence[Part]:
+async def _readiness(store: PostgresStore, connections: Connections, engine: Engine) -> Sequence[Part]:
     """Each part, and what is wrong with it."""
     dead = engine.dead()
     parts = [
@@ -254,7 +269,7 @@ async def _readiness(store: PostgresStore, engine: Engine) -> Sequence[Part]:
         ),
     ]
     try:
-        ahead = await days_ahead(store.connections.web, await store.now())
+        ahead = await days_ahead(connections.web, await store.now())
     except ResponderError as error:
         return [*parts, Part(name="store", ready=False, text=str(error))]
     enough = ahead >= _ENOUGH_DAYS
@@ -289,14 +304,12 @@ def _first_address(serving: web.AppRunner) -> tuple[socket.AddressFamily, tuple[
     return family, (address[0], address[1])
 
 
-async def _house_keeping(store: PostgresStore) -> None:
+async def _house_keeping(store: PostgresStore, connections: Connections, settings: Settings) -> None:
     """Every hour: the journal's partitions for the coming days."""
     while True:
         await asyncio.sleep(_HOURLY.total_seconds())
         try:
-            made = await make_ahead(
-                store.connections.workers, await store.now(), store.settings.partitions_ahead
-            )
+            made = await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
             _log.info("journal partitions made", made=made)
         except ResponderError as error:
             _log.error("journal partitions could not be made", error=str(error))

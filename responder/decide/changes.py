@@ -185,7 +185,7 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
     what = f"{facts.action} on {facts.target or 'no target'}"
     return EntryDraft(
         kind=EntryKind.JUDGED,
-        text=f"{what} {word[verdict.ruling]}{shadow}: {verdict.reason}",
+        text=f"{what} {word[verdict.ruling]}{shadow}: {_why(verdict)}",
         facts={
             "step": index,
             "action": facts.action,
@@ -201,6 +201,10 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
             "state": case.incident.state.value,
         },
     )
+
+
+def _why(verdict: GuardVerdict) -> str:
+    return "every guard lets it go" if verdict.ruling is Ruling.GO else verdict.reason
 
 
 def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
