@@ -77,10 +77,14 @@ def value_text(value: object) -> str:
         case int() | float():
             return str(value)
         case Mapping():
-            told = {name: value_text(inner) for name, inner in value.items() if not is_empty(inner)}
+            told = {name: _inner(inner) for name, inner in value.items() if not is_empty(inner)}
             return pairs(told) or "-"
         case _:
             return canonical_json(value)
+
+
+def _inner(value: object) -> str:
+    return f"{{{value_text(value)}}}" if isinstance(value, Mapping) else value_text(value)
 
 
 def is_empty(value: object) -> bool:

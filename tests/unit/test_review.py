@@ -17,7 +17,7 @@ from responder.review.facts import ResponseKind, read
 from responder.review.follow_ups import Topic, follow_ups
 from responder.review.markdown import escaped_line
 from responder.review.picture import draw
-from responder.review.words import is_link, lasted, plain
+from responder.review.words import is_link, lasted, plain, value_text
 from responder.review.write import Form, write_review
 from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after, recovered
 
@@ -282,6 +282,12 @@ def test_escaped_markdown_is_one_line_without_live_markup(text: str) -> None:
     assert len(line.splitlines()) <= 1
     assert _shape(line) == ("", 0)
     assert not line.startswith(("#", "-", "+", "=", " ", "\t"))
+
+
+def test_values_are_read_as_words() -> None:
+    """Mappings are pairs, nested ones in braces, what says nothing is left out."""
+    value = {"b": {"server": "db1"}, "a": True, "none": None, "empty": [], "list": [1, "x"]}
+    assert value_text(value) == 'a=yes, b={server=db1}, list=[1,"x"]'
 
 
 def test_only_plain_web_addresses_become_links() -> None:
