@@ -44,7 +44,7 @@ from responder.web.server import runner
 
 _log = structlog.get_logger(__name__)
 
-_HOURLY = timedelta(hours=1)
+_MINUTE = timedelta(minutes=1)
 _ENOUGH_DAYS = 2
 
 
@@ -121,7 +121,8 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         await servers.warm()
         await engine.start()
         stack.push_async_callback(engine.stop)
-        stack.push_async_callback(_cancel, asyncio.create_task(_house_keeping(store, connections, settings)))
+        keeping = _house_keeping(store, connections, settings, servers)
+        stack.push_async_callback(_cancel, asyncio.create_task(keeping))
         site = await _listen(_api(settings, store, connections, engine, files, metrics), settings, stack)
         metrics.store_up.set(1)
         url = f"http://{site[0]}:{site[1]}"
@@ -304,13 +305,18 @@ def _first_address(serving: web.AppRunner) -> tuple[socket.AddressFamily, tuple[
     return family, (address[0], address[1])
 
 
-async def _house_keeping(store: PostgresStore, connections: Connections, settings: Settings) -> None:
-    """Every hour: the journal's partitions for the coming days."""
+async def _house_keeping(
+    store: PostgresStore, connections: Connections, settings: Settings, servers: PostgresServers
+) -> None:
+    """Every minute: the standing connections, and the journal's partitions for the coming days.
+
+    A standing connection that was lost while idle must be replaced before its server has no slot left.
+    """
     while True:
-        await asyncio.sleep(_HOURLY.total_seconds())
+        await asyncio.sleep(_MINUTE.total_seconds())
+        await servers.warm()
         try:
-            made = await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
-            _log.info("journal partitions made", made=made)
+            await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
         except ResponderError as error:
             _log.error("journal partitions could not be made", error=str(error))
 
