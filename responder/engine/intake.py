@@ -19,11 +19,14 @@ from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.model.alert import AlertKey, Delivery, Observation, Receipt, content_hash
 from responder.model.base import canonical_json
-from responder.model.errors import OverloadedError, ResponderError, StoreAwayError
+from responder.model.errors import OverloadedError, ResponderError, StoreAwayError, TemporaryError
 from responder.ports import IntakeTransaction, NewIncident, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
+
+_TRIES = 5
+"""How often a transaction is tried that something was in the way of."""
 
 _Waiting = tuple[Delivery, "asyncio.Future[Receipt]"]
 
@@ -90,7 +93,7 @@ class GroupCommit:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         try:
             async with asyncio.timeout(self._settings.intake_timeout.total_seconds()):
-                receipts = await self._commit([delivery for delivery, _ in batch])
+                receipts = await self._commit_in_the_end([delivery for delivery, _ in batch])
         except (StoreAwayError, TimeoutError) as error:
             _log.warning("intake could not be written", error=str(error) or "timeout", deliveries=len(batch))
             _fail(batch, StoreAwayError("the database did not store it"))
@@ -128,6 +131,17 @@ class GroupCommit:
                 await asyncio.sleep(self._settings.poll_every.total_seconds())
         self._away = False
         self._metrics.store_up.set(1)
+
+    async def _commit_in_the_end(self, batch: Sequence[Delivery]) -> list[Receipt]:
+        """Commit; what was only in the way (a deadlock, a missing partition) is tried again at once."""
+        for _ in range(_TRIES - 1):
+            try:
+                return await self._commit(batch)
+            except StoreAwayError:
+                raise
+            except TemporaryError as error:
+                _log.info("intake tries again", reason=str(error))
+        return await self._commit(batch)
 
     async def _commit(self, batch: Sequence[Delivery]) -> list[Receipt]:
         async with self._store.intake() as transaction:
