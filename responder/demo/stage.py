@@ -7,7 +7,7 @@ the rules are short, the ceiling is `auto`, and the rules are promoted by their 
 import asyncio
 import secrets
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,7 @@ async def stage(folder: Path) -> AsyncIterator[tuple[Service, Victim]]:
     if not RULES.is_dir():
         raise PermanentError(f"the demo's rules are not there ({RULES}): run it in a checkout of the project")
     async with (
-        _postgres(folder / "store") as store,
-        _postgres(folder / "victim") as server,
+        _servers(folder / "store", folder / "victim") as (store, server),
         victim_on(server) as victim,
     ):
         token = secrets.token_urlsafe(24)
@@ -50,24 +49,40 @@ async def stage(folder: Path) -> AsyncIterator[tuple[Service, Victim]]:
 
 
 @asynccontextmanager
-async def _postgres(data: Path) -> AsyncIterator[str]:
-    """A bundled server; its DSN. Starting is not interrupted, so that nothing is left half started."""
-    starting = asyncio.create_task(asyncio.to_thread(EmbeddedServer.start, data))
+async def _servers(*data: Path) -> AsyncIterator[list[str]]:
+    """Bundled servers; their DSNs. Starting is never interrupted: nothing is left half started."""
+    starting = asyncio.create_task(_all_started(data))
     try:
-        server = await asyncio.shield(starting)
+        servers = await asyncio.shield(starting)
     except asyncio.CancelledError:
-        server = await starting
-        await asyncio.to_thread(server.stop)
+        await _all_stopped(await starting)
         raise
-    dsn = server.dsn
     try:
-        yield dsn
+        yield [server.dsn for server in servers]
     finally:
-        await asyncio.to_thread(_stop, server, dsn)
+        await _all_stopped(servers)
 
 
-def _stop(server: EmbeddedServer, dsn: str) -> None:
+async def _all_started(data: Sequence[Path]) -> list[EmbeddedServer]:
+    """All, or none. Raises what the first one that did not start raised."""
+    told = await asyncio.gather(
+        *(asyncio.to_thread(EmbeddedServer.start, one) for one in data), return_exceptions=True
+    )
+    servers = [one for one in told if isinstance(one, EmbeddedServer)]
+    for error in told:
+        if isinstance(error, BaseException):
+            await _all_stopped(servers)
+            raise error
+    return servers
+
+
+async def _all_stopped(servers: Sequence[EmbeddedServer]) -> None:
+    await asyncio.gather(*(asyncio.to_thread(_stop, server) for server in servers))
+
+
+def _stop(server: EmbeddedServer) -> None:
     """Stop it, and remove its socket's folder, which lies elsewhere where the path would be too long."""
+    dsn = server.dsn
     server.stop()
     for folder in parse_qs(urlsplit(dsn).query).get("host", []):
         shutil.rmtree(folder, ignore_errors=True)
