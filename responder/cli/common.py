@@ -7,13 +7,15 @@ import os
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 
 import click
 
 from responder.cli.client import Client, ServerAwayError, ServerRefusedError
 from responder.model.errors import PermanentError, TemporaryError
-from responder.settings import Loaded, SettingsError, load
+
+if TYPE_CHECKING:
+    from responder.settings import Loaded
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,8 +49,6 @@ def ends_in_words(command: Callable[P, R]) -> Callable[P, R]:
             fail(str(error), ExitCode.REFUSED)
         except (ServerAwayError, TemporaryError) as error:
             fail(str(error), ExitCode.AWAY)
-        except SettingsError as error:
-            fail(f"the settings cannot be used:\n{error}", ExitCode.WRONG)
         except PermanentError as error:
             fail(str(error), ExitCode.WRONG)
         except KeyboardInterrupt:
@@ -91,8 +91,10 @@ actor_option = click.option(
 )
 
 
-def settings(config_file: Path | None) -> Loaded:
-    """The settings. RESPONDER_ACTOR is the command line's own and no setting."""
+def settings(config_file: Path | None) -> "Loaded":
+    """The settings that the service would have. Raises SettingsError."""
+    from responder.settings import load  # noqa: PLC0415 - it imports every package; most commands need none
+
     return load(config_file, os.environ)
 
 

@@ -10,7 +10,7 @@ from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, print_json, reason_option, speaks
 from responder.cli.story import headline, told_story
-from responder.model.incident import CommandKind, Incident
+from responder.model.incident import CommandKind, Incident, IncidentState
 from responder.ports import Dossier
 
 _MOST = 10_000
@@ -24,12 +24,14 @@ def incidents() -> None:
 
 
 @incidents.command("list")
-@click.option("--all", "ended", is_flag=True, help="Ended ones too.")
+@click.option("--all", "ended", is_flag=True, help="Closed ones too.")
 @click.option("--limit", type=click.IntRange(1, _MOST), default=100, show_default=True)
 @speaks
 def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> None:
-    """The newest incidents first."""
-    told = client.get("incidents", live="false" if ended else "true", limit=limit)
+    """The newest incidents first: what is open, and what was only recorded in shadow a short while ago."""
+    told = client.get("incidents", live="false", limit=limit)
+    if not ended:
+        told = {**told, "incidents": _current(client, told["incidents"], limit)}
     if as_json:
         print_json(told)
         return
@@ -47,7 +49,7 @@ def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> No
         )
         for one in found
     ]
-    none = "There is no incident." if ended else "No incident is open."
+    none = "There is no incident." if ended else "No incident is open or was recorded lately."
     output.table(("ID", "", "STATE", "RULE", "GROUP", "OPENED"), rows, none)
 
 
@@ -65,7 +67,7 @@ def show(incident_id: str, client: Client, as_json: bool) -> None:
     for title, lines in told_story(dossier, now):
         output.heading(title)
         for line in lines:
-            output.say(f"  {line}")
+            output.say(line, indent=2)
 
 
 @incidents.command()
@@ -154,6 +156,14 @@ def _command(
 
 def _all_ids(client: Client) -> list[str]:
     return [one["id"] for one in client.get("incidents", live="false", limit=_MOST)["incidents"]]
+
+
+def _current(client: Client, newest: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """Every live one, however old, and of the newest those that are recorded but not closed yet."""
+    live = client.get("incidents", live="true", limit=limit)["incidents"]
+    recorded = [one for one in newest if one["state"] == IncidentState.RECORDED.value]
+    both = {one["id"]: one for one in (*live, *recorded)}
+    return sorted(both.values(), key=lambda one: str(one["id"]), reverse=True)[:limit]
 
 
 def _read(told: dict[str, Any]) -> tuple[Dossier, datetime]:

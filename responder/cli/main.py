@@ -1,14 +1,8 @@
-"""The command `responder` with all that stands below it."""
+"""The command `responder` with all that stands below it. A command's module is imported when it is called."""
+
+from importlib import import_module
 
 import click
-
-from responder.cli.config import config
-from responder.cli.demo import demo
-from responder.cli.doctor import doctor
-from responder.cli.incidents import incidents
-from responder.cli.operations import alerts, deadletters, halt, resume, targets
-from responder.cli.rules import rules
-from responder.cli.service import run, serve
 
 _EPILOG = """
 \b
@@ -22,25 +16,37 @@ Exit codes:
 RESPONDER_URL and RESPONDER_TOKEN say which server is asked and who asks.
 """
 
+_COMMANDS = {
+    "alerts": "operations",
+    "config": "config",
+    "deadletters": "operations",
+    "demo": "demo",
+    "doctor": "doctor",
+    "halt": "operations",
+    "incidents": "incidents",
+    "resume": "operations",
+    "rules": "rules",
+    "run": "service",
+    "serve": "service",
+    "targets": "operations",
+}
+"""Each command, and the module that has it under the same name."""
 
-@click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """The commands, imported one by one: asking for a list must not wait for the clients of a service."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the signature is click's
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"responder.cli.{_COMMANDS[cmd_name]}"), cmd_name)
+        return command
+
+
+@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="responder")
 def main() -> None:
     """Answers alerts: matches rules, remediates, proves that it worked, escalates, writes the review."""
-
-
-for _command in (
-    serve,
-    run,
-    demo,
-    config,
-    doctor,
-    rules,
-    incidents,
-    halt,
-    resume,
-    targets,
-    alerts,
-    deadletters,
-):
-    main.add_command(_command)

@@ -50,9 +50,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]], none: str) -> N
         click.echo(line.rstrip())
 
 
-def say(text: str = "") -> None:
+def say(text: str, indent: int = 0) -> None:
     """One line."""
-    click.echo(plain(text))
+    click.echo(" " * indent + plain(text))
 
 
 def heading(text: str) -> None:

@@ -20,8 +20,9 @@ def headline(dossier: Dossier, now: datetime) -> str:
     incident = dossier.incident
     group = f" ({pairs(incident.key)})" if incident.key else ""
     state = incident.state.value.replace("_", " ")
-    since = ago(incident.state_since, now)
-    return f"{incident.severity.value} {incident.rule}{group} is {state} since {since}: {_why(dossier, now)}."
+    lasted = ago(incident.state_since, now).removesuffix(" ago")
+    what = f"{incident.severity.value} {incident.rule}{group}"
+    return f"{what} is {state}, for {lasted} now: {_why(dossier, now)}."
 
 
 def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]]]:
@@ -85,7 +86,7 @@ def _act(act: Act) -> Iterator[str]:
     yield f"{clock(act.intended_at)[:8]}  {act.action} on {act.target}: {outcome}{verdict}"
     for element in act.elements:
         detail = f" ({element.detail})" if element.detail else ""
-        yield f"          {element.title}: {element.outcome.value.replace('_', ' ')}{detail}"
+        yield f"{element.title}: {element.outcome.value.replace('_', ' ')}{detail}"
 
 
 def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> str:

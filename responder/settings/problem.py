@@ -24,5 +24,5 @@ class SettingsError(PermanentError):
     """The settings cannot be used; `problems` are all that is wrong with them."""
 
     def __init__(self, problems: tuple[Problem, ...]) -> None:
-        super().__init__("\n".join(map(str, problems)))
+        super().__init__("\n".join(["the settings cannot be used:", *map(str, problems)]))
         self.problems = problems

@@ -44,7 +44,8 @@ def problems(folder: Path, text: str, **environment: str) -> str:
     """What is wrong, as it is printed; without the folder, so that places can be compared."""
     with pytest.raises(SettingsError) as caught:
         load(written(folder, text), environment)
-    return str(caught.value).replace(f"{folder}/", "")
+    told = str(caught.value).replace(f"{folder}/", "")
+    return told.removeprefix("the settings cannot be used:\n")
 
 
 def test_nothing_at_all_is_the_safe_default(tmp_path: Path) -> None:

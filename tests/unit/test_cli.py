@@ -1,0 +1,229 @@
+"""The command line against a listening API: what it prints, what it sends, how it exits."""
+
+import asyncio
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from responder.cli import main
+from responder.cli.routing import routing_findings
+from responder.cli.story import headline, told_story
+from responder.model.incident import IncidentState
+from responder.web.settings import WebSettings
+from tests.support.dossiers import after, recovered
+from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, listening
+
+
+@pytest.fixture(name="served")
+def _served() -> Iterator[Served]:
+    """An API on loopback that asks for a token, in a thread of its own as the command blocks this one."""
+    started: list[Served] = []
+    up, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with listening(WebSettings(api_token=TOKEN)) as served:
+            started.append(served)
+            up.set()
+            await stop.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    up.wait(10)
+    try:
+        yield started[0]
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(10)
+        loop.close()
+
+
+def responder(*arguments: str, served: Served | None = None, token: str | None = None) -> Result:
+    """One call of the program."""
+    environment = {"RESPONDER_ACTOR": "ada", "RESPONDER_CONFIG": None, "RESPONDER_TOKEN": None}
+    if served is not None:
+        given = TOKEN.get_secret_value() if token is None else token
+        environment |= {"RESPONDER_URL": served.url, "RESPONDER_TOKEN": given}
+    return CliRunner().invoke(main, list(arguments), env=environment)
+
+
+def test_show_begins_with_state_and_why(served: Served) -> None:
+    """The first line is the sentence that a tired person needs; a prefix of the id is enough."""
+    told = responder("incidents", "show", "019ab3c2-1", served=served)
+    assert told.exit_code == 0
+    assert told.output.startswith("P1 RunawayQueries (server=orders) is held, for 1m now: ")
+
+
+def test_the_story_tells_what_was_done_and_what_it_led_to() -> None:
+    """Attempts, their elements, alerts and the timeline, in that order, from the same facts as the review."""
+    dossier = recovered().dossier(IncidentState.RESOLVED)
+    parts = dict(told_story(dossier, after(600)))
+    titles = list(parts)
+    assert headline(dossier, after(600)).startswith("P2 RunawayQueries")
+    assert titles.index("Done") < titles.index("Alerts") < len(titles) - 1
+    assert any(
+        "postgres.terminate_queries on postgres/orders: done, recovered" in line for line in parts["Done"]
+    )
+
+
+def test_lists_are_one_line_for_each_row_outside_of_a_terminal(served: Served) -> None:
+    """Grep finds a whole row; nothing is cut."""
+    told = responder("targets", "list", served=served)
+    [row] = [line for line in told.output.splitlines() if line.startswith("postgres/orders")]
+    assert "quarantined" in row
+    assert row.endswith("nobody knows whether it happened")
+    assert "\x1b" not in told.output
+    for command in (
+        ("incidents", "list"),
+        ("rules", "list"),
+        ("alerts", "unmatched"),
+        ("deadletters", "list"),
+    ):
+        assert responder(*command, served=served).exit_code == 0
+
+
+def test_commands_carry_who_and_why(served: Served) -> None:
+    """The actor comes from the login or RESPONDER_ACTOR; a reason is required where one is owed."""
+    for word, kind in (("take-over", "take_over"), ("hand-back", "hand_back"), ("close", "close")):
+        assert responder("incidents", word, str(INCIDENT), served=served).exit_code == 2
+        told = responder("incidents", word, str(INCIDENT), "--reason", "mine", served=served)
+        assert told.exit_code == 0
+        command = list(served.desk.commands.values())[-1]
+        assert (command.kind.value, command.actor, command.reason) == (kind, "ada", "mine")
+    assert responder("incidents", "ack", str(INCIDENT), served=served).exit_code == 0
+
+
+def test_verify_exits_1_when_a_chain_is_broken(served: Served) -> None:
+    """One incident or all of them; the broken one is named."""
+    assert responder("incidents", "verify", str(INCIDENT), served=served).exit_code == 0
+    told = responder("incidents", "verify", served=served)
+    assert told.exit_code == 1
+    assert f"{OTHER}: entry 2 is missing" in told.output
+
+
+def test_json_is_whole_and_nothing_else(served: Served) -> None:
+    """Every list and show gives what the server said."""
+    for command in (
+        ("incidents", "list"),
+        ("incidents", "show", str(INCIDENT)),
+        ("targets", "list"),
+        ("rules", "list"),
+    ):
+        json.loads(responder(*command, "--json", served=served).stdout)
+
+
+def test_resume_exits_1_while_a_file_still_halts(served: Served) -> None:
+    """The command names it."""
+    assert responder("halt", "--reason", "storm", served=served).exit_code == 0
+    assert served.desk.flag == "ada: storm"
+    served.halt_files.append("by the file /run/halt")
+    told = responder("resume", "--reason", "over", served=served)
+    assert told.exit_code == 1
+    assert served.desk.acts == [("resume", "ada", "over")]
+    assert "by a file: by the file /run/halt" in told.output
+
+
+def test_promote_is_bound_to_the_hash_that_was_shown(served: Served) -> None:
+    """What the person names is promoted, at the level that was asked for."""
+    told = responder("rules", "promote", "RunawayQueries", "--to", "auto", "--reason", "seen", served=served)
+    assert told.exit_code == 0
+    assert served.desk.acts[0][3:] == ("auto", "ada", "seen")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"),
+    [
+        (("incidents", "show", "ffff"), 3, "there is no incident ffff"),
+        (("targets", "release", "postgres/other", "--reason", "x"), 3, "is not quarantined"),
+        (("rules", "show", "Nobody/../x"), 3, "there is no rule"),
+        (("rules", "promote", "RunawayQueries", "--to", "bold", "--reason", "x"), 2, "bold"),
+    ],
+)
+def test_a_refusal_is_told_in_the_servers_words(
+    served: Served, arguments: tuple[str, ...], code: int, words: str
+) -> None:
+    """Exit 3, what was wrong and what to do; 2 for what was written wrongly."""
+    told = responder(*arguments, served=served)
+    assert told.exit_code == code
+    assert words in told.stderr
+
+
+def test_a_wrong_token_and_an_absent_server_are_told_apart(served: Served) -> None:
+    """Exit 3 says how to give a token, exit 4 where the server was looked for."""
+    told = responder("incidents", "list", served=served, token="wrong")
+    assert (told.exit_code, "RESPONDER_TOKEN" in told.stderr) == (3, True)
+    told = responder("incidents", "list", "--url", "http://127.0.0.1:1")
+    assert (told.exit_code, "127.0.0.1:1" in told.stderr) == (4, True)
+
+
+def test_halt_by_file_needs_no_server(tmp_path: Path) -> None:
+    """The file holds who and why, as the halt tells it."""
+    file = tmp_path / "halt"
+    told = responder("halt", "--reason", "storm", "--file", str(file))
+    assert (told.exit_code, file.read_text()) == (0, "ada: storm\n")
+    assert responder("halt", "--file", str(tmp_path / "no" / "folder")).exit_code == 1
+
+
+def test_rules_are_checked_without_a_server(tmp_path: Path) -> None:
+    """file:line:column, the mistake, its mend; exit 1."""
+    settings = tmp_path / "responder.yaml"
+    settings.write_text("{}\n")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - nme: A\n")
+    told = responder("rules", "check", str(rules), "--config", str(settings))
+    assert told.exit_code == 1
+    assert f"{rules}:2:5: " in told.output
+
+
+def test_wrong_settings_stop_every_command_that_needs_them(tmp_path: Path) -> None:
+    """Exit 1 with the place, before anything is started."""
+    settings = tmp_path / "responder.yaml"
+    settings.write_text("databse: x\n")
+    for command in (("serve",), ("config", "show"), ("doctor",), ("run",)):
+        told = responder(*command, "--config", str(settings))
+        assert told.exit_code == 1
+        assert f"{settings}:1:1: databse: there is no such setting." in told.stderr
+
+
+def routed(route: str, receiver: str) -> list[str]:
+    """What doctor says of an Alertmanager's configuration, without what is in order."""
+    people = "{name: people, email_configs: [{to: a@b}]}"
+    text = f"route: {route}\nreceivers:\n- {{name: us, {receiver}}}\n- {people}\n"
+    found = routing_findings("am", text, "default", "us")
+    return [f"{one.health.value}: {one.text}" for one in found if one.health != "ok"]
+
+
+GOOD_ROUTE = "{receiver: people, routes: [{receiver: us, continue: true}, {receiver: people}]}"
+
+
+@pytest.mark.parametrize(
+    ("route", "receiver", "words"),
+    [
+        (GOOD_ROUTE, "webhook_configs: [{url: <secret>}]", None),
+        (
+            GOOD_ROUTE,
+            "webhook_configs: [{url: <secret>, send_resolved: false}]",
+            "fail: receiver 'us' has send_res",
+        ),
+        (
+            GOOD_ROUTE,
+            "webhook_configs: [{url: <secret>, max_alerts: 5}]",
+            "fail: receiver 'us' has max_alerts",
+        ),
+        (GOOD_ROUTE, "email_configs: []", "fail: receiver 'us' has no webhook_configs"),
+        ("{receiver: people}", "webhook_configs: [{url: x}]", "fail: no route leads to receiver 'us'"),
+        ("{receiver: us}", "webhook_configs: [{url: x}]", "warn: no receiver beside ours reaches anybody"),
+        (
+            "{receiver: people, routes: [{receiver: us}]}",
+            "webhook_configs: [{url: x}]",
+            "warn: a route to 'us' does not go on",
+        ),
+    ],
+)
+def test_doctor_reads_how_alerts_get_here(route: str, receiver: str, words: str | None) -> None:
+    """No end of alerts, cut groups, no route, nobody beside us: each is told; a good one is silent."""
+    found = routed(route, receiver)
+    assert found == [] if words is None else any(one.startswith(words) for one in found)
