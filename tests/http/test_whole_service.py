@@ -1,0 +1,200 @@
+"""The whole service over HTTP on a real PostgreSQL: deliveries, people's acts, and what doctor says of it."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+
+from responder import app
+from responder.cli.doctor import examine
+from responder.settings import Settings, load
+
+TOKEN = "the-token-of-source-default"
+HOOK = "/api/v1/webhooks/alertmanager/default"
+AUTH = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+RULES = """\
+rules:
+  - name: Watched
+    match: 'alertname = "Watched"'
+    severity: P2
+    group_by: [instance]
+    evidence: []
+    escalate: true
+"""
+
+
+def settings_for(dsn: str, folder: Path, **more: Any) -> Settings:
+    """Settings of a service on loopback, with one rule that only escalates."""
+    (folder / "rules.yaml").write_text(RULES)
+    written = {
+        "database": dsn,
+        "timeline_key": "the key of a throw-away timeline",
+        "rules": ["rules.yaml"],
+        "sources": {"default": {"token": TOKEN}},
+        "web": {"listen": "127.0.0.1:0"},
+        **more,
+    }
+    file = folder / "responder.yaml"
+    file.write_text(json.dumps(written))
+    return load(file, {}).settings
+
+
+@asynccontextmanager
+async def service(dsn: str, folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
+    """A running service, and a client of it."""
+    async with (
+        app.running(settings_for(dsn, folder)) as running,
+        aiohttp.ClientSession(running.url) as client,
+    ):
+        yield client
+
+
+def payload(*alerts: Any) -> dict[str, Any]:
+    """A delivery as Alertmanager posts it."""
+    return {"version": "4", "status": "firing", "receiver": "responder", "alerts": list(alerts)}
+
+
+def firing(**labels: str) -> dict[str, Any]:
+    """An alert that just began."""
+    return {
+        "status": "firing",
+        "labels": {"alertname": "Watched", **labels},
+        "annotations": {},
+        "startsAt": "2026-11-24T01:00:00.123456789Z",
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "",
+    }
+
+
+async def told(client: aiohttp.ClientSession, path: str) -> Any:
+    """The JSON at a path."""
+    async with client.get(path) as response:
+        assert response.status == 200
+        return await response.json()
+
+
+async def incident_in(client: aiohttp.ClientSession, state: str) -> dict[str, Any]:
+    """The one incident, once it is in this state."""
+    async with asyncio.timeout(20):
+        while True:
+            found = (await told(client, "/api/v1/incidents?live=false"))["incidents"]
+            if [one["state"] for one in found] == [state]:
+                return dict(found[0])
+            await asyncio.sleep(0.1)
+
+
+async def test_one_alert_told_many_times_at_once_is_one_incident_that_a_person_closes(
+    dsn: str, tmp_path: Path
+) -> None:
+    """Twenty deliveries, two of them with a bad neighbour, make one incident; a person's acts reach it."""
+    async with service(dsn, tmp_path) as client:
+        bodies = [payload(firing(instance="a"), *([7] if n < 2 else [])) for n in range(20)]
+
+        async def deliver(body: dict[str, Any]) -> int:
+            async with client.post(HOOK, json=body, headers=AUTH) as response:
+                return response.status
+
+        assert set(await asyncio.gather(*map(deliver, bodies))) == {200}
+        incident = await incident_in(client, "escalated")
+        assert len((await told(client, "/api/v1/dead-letters"))["dead_letters"]) == 2
+        path = f"/api/v1/incidents/{incident['id']}"
+        body = {"kind": "close", "actor": "ada", "reason": "false positive"}
+        for status in (202, 200):
+            async with client.post(
+                f"{path}/commands", json=body, headers={"Idempotency-Key": "k"}
+            ) as response:
+                assert response.status == status
+        await incident_in(client, "closed")
+        dossier = await told(client, path)
+        assert [entry["actor"] for entry in dossier["entries"]].count("ada") == 1
+        assert (await told(client, f"{path}/verify"))["holds"] is True
+        async with client.get(f"{path}/review?format=html") as response:
+            assert "false positive" in await response.text()
+
+
+HOSTILE: list[tuple[Any, int]] = [
+    (payload({**firing(), "labels": {"alertname": "a\x00b", "x": "\x1b[2J"}}), 200),
+    (payload({**firing(), "labels": {"alertname": "A", "x": "y" * 1_000_000}}), 200),
+    (payload({**firing(), "labels": {str(n): "x" for n in range(10_000)}}), 200),
+    (payload({**firing(), "startsAt": "9999-12-31T23:59:59.999999999Z"}), 200),
+    (payload({**firing(), "startsAt": "0000-00-00T00:00:00Z"}), 200),
+    (payload({**firing(), "annotations": {"x": ["deep", {"er": None}]}}), 200),
+    (payload(*[firing(instance="same")] * 50), 200),
+    (payload(None, [], "x", 1e308), 200),
+    ({"alerts": {}}, 400),
+    ({"version": "4"}, 400),
+    ([], 400),
+]
+
+
+async def test_whatever_is_posted_the_database_never_answers_for_it(dsn: str, tmp_path: Path) -> None:
+    """Good alerts are stored, others go to the dead letters: never a 5xx, and the next delivery comes in."""
+    async with service(dsn, tmp_path) as client:
+        for body, status in HOSTILE:
+            async with client.post(HOOK, data=json.dumps(body), headers=AUTH) as response:
+                assert response.status == status, json.dumps(body)[:100]
+                await response.json()
+            async with client.post(HOOK, json=payload(firing(instance="after")), headers=AUTH) as response:
+                assert (await response.json())["stored"] == 1
+        surrogate = json.dumps(payload(firing(instance="\ud800")))
+        async with client.post(HOOK, data=surrogate, headers=AUTH) as response:
+            assert response.status in {200, 400}
+        await told(client, "/api/v1/alerts/unmatched")
+        await told(client, "/api/v1/dead-letters")
+
+
+async def test_what_people_do_stands_in_the_database(dsn: str, tmp_path: Path) -> None:
+    """The halt with who and why, the promotion with its rule; and the service says that it is ready."""
+    act = {"actor": "ada", "reason": "storm"}
+    async with service(dsn, tmp_path) as client:
+        async with client.post("/api/v1/halt", json=act) as response:
+            assert (await response.json())["halted"] is True
+        assert "storm" in (await told(client, "/api/v1/halt"))["by"][0]["reason"]
+        async with client.post("/api/v1/resume", json=act) as response:
+            assert (await response.json()) == {"halted": False, "by": []}
+
+        body = {"level": "auto", "actor": "ada", "reason": "seen"}
+        async with client.post("/api/v1/rules/Watched/promote", json=body) as response:
+            assert response.status == 200
+        [rule] = (await told(client, "/api/v1/rules"))["rules"]
+        assert (rule["name"], rule["promoted"]) == ("Watched", "auto")
+        shown = await told(client, "/api/v1/rules/Watched")
+        assert {"path": "severity", "value": "P2", "origin": "the rule"} in shown["lines"]
+
+        assert (await told(client, "/readyz"))["ready"] is True
+        async with client.get("/metrics") as response:
+            text = await response.text()
+    assert "responder_store_up 1.0" in text
+    assert "responder_intake_queue 0.0" in text
+
+
+async def test_doctor_names_missing_rights_and_the_responders_own_ground(dsn: str, tmp_path: Path) -> None:
+    """A role without rights fails with the GRANT, the own server is warned of, what is away fails."""
+    connection = await asyncpg.connect(dsn)
+    try:
+        await connection.execute("create role poor")
+    finally:
+        await connection.close()
+    poor = f"{dsn}{'&' if '?' in dsn else '?'}role=poor"
+    inventory = {
+        "postgres": [
+            {"name": "own", "dsn": dsn},
+            {"name": "away", "dsn": "postgresql://u:hunter22@127.0.0.1:1/d"},
+            {"name": "poor", "dsn": poor},
+        ]
+    }
+    found = await examine(settings_for(dsn, tmp_path, inventory=inventory))
+    texts = [f"{one.part} {one.health.value}: {one.text} {one.mend}" for one in found]
+    assert any(text.startswith("store ok") for text in texts)
+    assert any(text.startswith("postgres/own warn") and "carries the responder" in text for text in texts)
+    assert any(text.startswith("postgres/away fail") for text in texts)
+    assert "hunter22" not in " ".join(texts)
+    for right in ("pg_read_all_stats", "pg_signal_backend"):
+        assert any(
+            text.startswith("postgres/poor fail") and f'GRANT {right} TO "poor"' in text for text in texts
+        )
