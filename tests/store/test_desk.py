@@ -1,0 +1,107 @@
+"""What people see and do through the store."""
+
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from responder.model.attempt import Attempt
+from responder.model.errors import PermanentError
+from responder.model.incident import Command, CommandKind, IncidentState
+from responder.store.cases import common_labels
+from tests.support.stored import RULE, Stored, alert, change, intent, stored
+
+
+@pytest_asyncio.fixture
+async def db(dsn: str) -> AsyncIterator[Stored]:
+    async with stored(dsn) as opened:
+        yield opened
+
+
+async def test_incidents_are_listed_newest_first(db: Stored) -> None:
+    """All of them, or those that live: neither closed nor recorded."""
+    servers = {}
+    for server, state in (("a", IncidentState.CLOSED), ("b", IncidentState.RECORDED), ("c", None)):
+        (servers[server],) = await db.observe(alert(server=server))
+        if state is not None:
+            lease, case = await db.leased()
+            await db.store.record(lease, case, change(case, state))
+    everything = await db.store.incidents(live_only=False, limit=10)
+    assert [incident.key["server"] for incident in everything] == ["c", "b", "a"]
+    assert [incident.id for incident in everything] == [servers[name] for name in "cba"]
+    assert [i.key["server"] for i in await db.store.incidents(live_only=True, limit=10)] == ["c"]
+    assert len(await db.store.incidents(live_only=False, limit=2)) == 2
+
+
+async def test_a_dossier_has_everything(db: Stored) -> None:
+    """Incident, pinned rule, members, attempts, timeline, commands; of an unknown one there is none."""
+    lease, case = await db.held()
+    attempts = [
+        await db.store.commit_intent(lease, intent(case, target=f"postgres/{name}"), change(case))
+        for name in "ab"
+    ]
+    command = Command(
+        id=uuid4(),
+        incident_id=case.incident.id,
+        kind=CommandKind.TAKE_OVER,
+        actor="ada",
+        reason="mine",
+        facts={"ticket": 7},
+        given_at=await db.store.now(),
+    )
+    await db.store.give_command(command)
+    dossier = await db.store.incident(case.incident.id)
+    assert dossier is not None
+    assert all(isinstance(attempt, Attempt) for attempt in attempts)
+    assert (dossier.attempts, dossier.commands) == (tuple(attempts), (command,))
+    assert dossier.rule == RULE.model_dump(mode="json", by_alias=True)
+    assert dossier.members == case.members
+    assert [entry.number for entry in dossier.entries] == [1, 2]
+    assert dossier.incident.id == case.incident.id
+    assert await db.store.incident(uuid4()) is None
+    assert await db.store.chain_break(uuid4()) is not None
+
+
+async def test_a_command_counts_once_and_wakes(db: Stored) -> None:
+    """The same id again is told as known, and wakes nobody; an unknown incident is refused."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case))
+    command = Command(
+        id=uuid4(),
+        incident_id=case.incident.id,
+        kind=CommandKind.CLOSE,
+        actor="ada\x00",
+        given_at=await db.store.now(),
+    )
+    assert await db.store.give_command(command)
+    woken = await db.sql("SELECT wakes, due_at <= service_time() FROM incidents")
+    assert woken == [(case.incident.wakes + 1, True)]
+    assert not await db.store.give_command(command.model_copy(update={"actor": "eve"}))
+    assert await db.sql("SELECT wakes, true FROM incidents") == woken
+    assert await db.sql("SELECT actor FROM commands") == [("ada\\x00",)]
+    with pytest.raises(PermanentError, match="no incident"):
+        await db.store.give_command(command.model_copy(update={"incident_id": uuid4(), "id": uuid4()}))
+
+
+async def test_a_closed_incident_still_hears_commands(db: Stored) -> None:
+    """It becomes due, so that its owner can answer."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case, IncidentState.CLOSED, due_at=None, deadline=None))
+    await db.store.give_up(lease)
+    given = Command(
+        id=uuid4(),
+        incident_id=case.incident.id,
+        kind=CommandKind.ACKNOWLEDGE,
+        actor="ada",
+        given_at=await db.store.now(),
+    )
+    await db.store.give_command(given)
+    _, case = await db.leased()
+    assert case.command == given
+
+
+def test_common_labels_are_those_that_all_share() -> None:
+    """With the same value; of nothing there are none."""
+    assert common_labels([]) == {}
+    assert common_labels([{"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}]) == {"a": "1"}

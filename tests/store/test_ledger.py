@@ -1,0 +1,265 @@
+"""Intents, claims, quarantine and halt: what stops an attempt before it starts."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest_asyncio
+
+from responder.decide.case import AttemptEnd, AttemptVerdict, Case, IntentLost, Quarantine
+from responder.model.attempt import Attempt, ElementOutcome, Outcome, Verdict
+from responder.model.autonomy import Autonomy
+from responder.model.incident import IncidentState
+from responder.ports import Lease
+from tests.support.stored import Stored, alert, change, ended, intent, stored
+
+TARGET = "postgres/orders"
+HOUR = timedelta(hours=1)
+
+
+@pytest_asyncio.fixture
+async def db(dsn: str) -> AsyncIterator[Stored]:
+    async with stored(dsn) as opened:
+        yield opened
+
+
+async def started(db: Stored, lease: Lease, case: Case, **more: Any) -> Attempt:
+    """A committed intent."""
+    attempt = await db.store.commit_intent(lease, intent(case, **more), change(case))
+    assert isinstance(attempt, Attempt)
+    return attempt
+
+
+async def second(db: Stored) -> tuple[Lease, Case]:
+    """Another incident that fires, with its owner."""
+    await db.observe(alert(server="db2"))
+    return await db.leased()
+
+
+async def test_an_intent_is_attempt_claim_and_change_in_one(db: Stored) -> None:
+    """The attempt comes back as it was intended, with its start window; target claimed, state moved."""
+    lease, case = await db.held()
+    wanted = intent(case)
+    attempt = await db.store.commit_intent(lease, wanted, change(case, IncidentState.REMEDIATING))
+    assert isinstance(attempt, Attempt)
+    assert (attempt.id, attempt.outcome, attempt.elements) == (
+        wanted.attempt_id,
+        Outcome.STARTED,
+        wanted.elements,
+    )
+    assert attempt.start_before - attempt.intended_at == timedelta(seconds=5)
+    claim = await db.store.claim(TARGET)
+    assert claim is not None
+    assert (claim.attempt_id, claim.incident_id, claim.quarantined) == (attempt.id, case.incident.id, False)
+    after = await db.store.load(lease)
+    assert (after.incident.state, after.attempt) == (IncidentState.REMEDIATING, attempt)
+    assert await db.one("SELECT count(*) FROM timeline") == 1
+
+
+async def test_a_claimed_target_is_nobody_elses(db: Stored) -> None:
+    """A second intent on the same target writes nothing, whoever it is from; another target is free."""
+    lease, case = await db.held()
+    await started(db, lease, case)
+    other_lease, other = await second(db)
+    for asked_by, on in ((other_lease, other), (lease, case)):
+        assert await db.store.commit_intent(asked_by, intent(on), change(on)) is IntentLost.CLAIMED
+    assert await db.one("SELECT count(*) FROM attempts") == 1
+    assert await db.one("SELECT count(*) FROM timeline") == 1
+    await started(db, other_lease, other, target="postgres/billing")
+
+
+async def test_of_two_intents_at_once_one_is_committed(db: Stored) -> None:
+    """The claim decides between two incidents on one target."""
+    lease, case = await db.held()
+    other_lease, other = await second(db)
+    answers = await asyncio.gather(
+        db.store.commit_intent(lease, intent(case), change(case)),
+        db.store.commit_intent(other_lease, intent(other), change(other)),
+    )
+    assert sorted(isinstance(answer, Attempt) for answer in answers) == [False, True]
+    assert IntentLost.CLAIMED in answers
+
+
+async def test_halt_stops_an_intent(db: Stored) -> None:
+    """The flag, and a flag that is missing: nothing is written. Resumed, it goes."""
+    lease, case = await db.held()
+    await db.store.halt("ada", "too many restarts")
+    assert await db.store.halted() == "by ada: too many restarts"
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.HALTED
+    await db.raw.execute("DELETE FROM halt")
+    assert "missing" in str(await db.store.halted())
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.HALTED
+    assert await db.one("SELECT count(*) FROM attempts") == 0
+    await db.store.resume("ada", "understood")
+    assert await db.store.halted() is None
+    await started(db, lease, case)
+    history = await db.sql("SELECT halted, actor, reason FROM halt_history ORDER BY id")
+    assert history == [(True, "ada", "too many restarts"), (False, "ada", "understood")]
+
+
+async def test_an_intent_needs_a_firing_member(db: Stored) -> None:
+    """What ended between judging and intent stops the step, seen under the lock."""
+    lease, case = await db.held()
+    await db.observe(ended())
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.NOT_FIRING
+    assert await db.one("SELECT count(*) FROM attempts") == 0
+
+
+async def finish(db: Stored, lease: Lease, case: Case, attempt: UUID, verdict: Verdict | None) -> None:
+    given = AttemptVerdict(attempt_id=attempt, verdict=verdict)
+    assert await db.store.record(lease, case, change(case, verdict=given))
+
+
+async def test_an_undo_needs_no_firing_member_and_takes_the_claim_over(db: Stored) -> None:
+    """The target is never free between an attempt and its undo; the undo's verdict frees it."""
+    lease, case = await db.held()
+    attempt = await started(db, lease, case)
+    await db.observe(ended())
+    undo = await started(db, lease, case, undo_of=attempt.id)
+    claim = await db.store.claim(TARGET)
+    assert claim is not None
+    assert claim.attempt_id == undo.id
+    await finish(db, lease, case, attempt.id, Verdict.NOT_RECOVERED)
+    assert await db.store.claim(TARGET) is not None
+    await finish(db, lease, case, undo.id, None)
+    assert await db.store.claim(TARGET) is None
+
+
+async def test_an_undo_does_not_take_what_somebody_else_claims(db: Stored) -> None:
+    """Where the claim of what is undone is gone and another attempt holds the target, the undo waits."""
+    lease, case = await db.held()
+    attempt = await started(db, lease, case)
+    await finish(db, lease, case, attempt.id, Verdict.NOT_RECOVERED)
+    other_lease, other = await second(db)
+    await started(db, other_lease, other)
+    undo = intent(case, undo_of=attempt.id)
+    assert await db.store.commit_intent(lease, undo, change(case)) is IntentLost.CLAIMED
+
+
+async def test_the_outcome_is_kept_and_the_verdict_frees_the_target(db: Stored) -> None:
+    """A claim lasts from intent to verdict, not to the outcome."""
+    lease, case = await db.held()
+    attempt = await started(db, lease, case)
+    results = (ElementOutcome(element="7/100", outcome=Outcome.DONE, detail="ended \x00"),)
+    end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=results, state_after={"active": 0})
+    await db.store.record(lease, case, change(case, end=end))
+    assert await db.store.claim(TARGET) is not None
+    kept = (await db.store.load(lease)).attempt
+    assert kept is not None
+    assert (kept.outcome, kept.state_after, kept.results[0].detail) == (
+        Outcome.DONE,
+        {"active": 0},
+        "ended \\x00",
+    )
+    assert kept.ended_at is not None
+    assert kept.verdict_at is None
+    await finish(db, lease, case, attempt.id, Verdict.RECOVERED)
+    assert await db.store.claim(TARGET) is None
+    kept = (await db.store.load(lease)).attempt
+    assert kept is not None
+    assert kept.verdict is Verdict.RECOVERED
+    assert kept.verdict_at is not None
+
+
+async def quarantined(db: Stored) -> tuple[Lease, Case, Attempt]:
+    lease, case = await db.held()
+    attempt = await started(db, lease, case)
+    quarantine = Quarantine(attempt_id=attempt.id, reason="nobody can say")
+    await db.store.record(lease, case, change(case, quarantine=quarantine))
+    return lease, case, attempt
+
+
+async def test_a_quarantine_gives_way_to_a_person_alone(db: Stored) -> None:
+    """Neither a verdict nor an undo nor another intent gets past it."""
+    lease, case, attempt = await quarantined(db)
+    await finish(db, lease, case, attempt.id, Verdict.RECOVERED)
+    undo = intent(case, undo_of=attempt.id)
+    assert await db.store.commit_intent(lease, undo, change(case)) is IntentLost.CLAIMED
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.CLAIMED
+    (claim,) = await db.store.claims()
+    assert (claim.attempt_id, claim.quarantined, claim.reason) == (attempt.id, True, "nobody can say")
+    assert await db.store.release(TARGET, "ada", "I looked: it is gone")
+    assert await db.store.claims() == []
+    await started(db, lease, case)
+
+
+async def test_only_a_quarantine_can_be_released(db: Stored) -> None:
+    """A claim whose attempt runs is not, and neither is a target that nobody holds."""
+    lease, case = await db.held()
+    assert not await db.store.release(TARGET, "ada", "why not")
+    await started(db, lease, case)
+    assert not await db.store.release(TARGET, "ada", "why not")
+    assert await db.store.claim(TARGET) is not None
+
+
+async def test_a_release_is_told_in_the_timeline_by_the_owner(db: Stored) -> None:
+    """It reaches the incident as a finding, which wakes it; who and why stand in a table of their own."""
+    lease, _, attempt = await quarantined(db)
+    before = (await db.store.load(lease)).incident.wakes
+    await db.store.release(TARGET, "ada", "it is gone")
+    case = await db.store.load(lease)
+    assert [found.summary for found in case.findings] == [f"ada released {TARGET}: it is gone"]
+    assert case.incident.wakes == before + 1
+    rows = await db.sql("SELECT target, attempt_id, held_for, actor, reason FROM releases")
+    assert rows == [(TARGET, attempt.id, "nobody can say", "ada", "it is gone")]
+
+
+async def test_past_attempts_are_of_rule_and_target_since_then(db: Stored) -> None:
+    """Every incident counts, undos do not; only what is proven not to have happened is not spent."""
+    lease, case = await db.held()
+    other_lease, other = await second(db)
+    attempts = []
+    for outcome in (Outcome.DONE, Outcome.NOT_DONE, Outcome.UNKNOWN):
+        attempts.append(attempt := await started(db, lease, case))
+        end = AttemptEnd(attempt_id=attempt.id, outcome=outcome, results=())
+        await db.store.record(lease, case, change(case, end=end))
+        await finish(db, lease, case, attempt.id, Verdict.NOT_RECOVERED)
+    undo = await started(db, lease, case, undo_of=attempts[0].id)
+    await finish(db, lease, case, undo.id, None)
+    await started(db, other_lease, other)
+    await started(db, lease, case, target="postgres/billing")
+    now = await db.store.now()
+    past = await db.store.past_attempts(case.incident.rule, TARGET, now - HOUR, case.incident)
+    assert [one.spent for one in past] == [True, False, True, True]
+    assert [one.verdict for one in past] == [Verdict.NOT_RECOVERED] * 3 + [None]
+    assert await db.store.past_attempts("Other", TARGET, now - HOUR, case.incident) == ()
+    assert await db.store.past_attempts(case.incident.rule, TARGET, now, case.incident) == ()
+
+
+async def test_the_same_ladder_is_this_incident_since_it_last_opened(db: Stored) -> None:
+    """Not before it opened, not after a reopening counts anew, not another incident's."""
+    lease, case = await db.held()
+    other_lease, other = await second(db)
+    await started(db, other_lease, other, target="postgres/x")
+    attempt = await started(db, lease, case)
+    rule = case.incident.rule
+
+    async def same(seconds: int | None, target: str = TARGET) -> list[bool]:
+        opened_at = None if seconds is None else attempt.intended_at + timedelta(seconds=seconds)
+        progress = case.incident.progress.model_copy(update={"opened_at": opened_at})
+        incident = case.incident.model_copy(update={"progress": progress})
+        past = await db.store.past_attempts(rule, target, attempt.intended_at - HOUR, incident)
+        return [one.same_ladder for one in past]
+
+    assert await same(0) == [True]
+    assert await same(1) == [False]
+    assert await same(None) == [False]
+    assert await same(-60, "postgres/x") == [False]
+
+
+async def test_the_newest_promotion_of_an_acting_part_counts(db: Stored) -> None:
+    """For that rule and that hash alone."""
+    assert await db.store.promotion("R", "h1") is None
+    await db.store.promote("R", "h1", Autonomy.AUTO, "ada", "ten good runs")
+    await db.store.promote("R", "h1", Autonomy.APPROVE, "ada", "one bad run")
+    assert await db.store.promotion("R", "h1") is Autonomy.APPROVE
+    assert await db.store.promotion("R", "h2") is None
+    assert await db.store.promotion("Other", "h1") is None
+
+
+async def test_the_store_knows_its_own_ground(db: Stored) -> None:
+    """The system identifier of the server that carries it."""
+    identifier = await db.one("SELECT system_identifier FROM pg_control_system()")
+    assert await db.store.ground() == (f"postgres-system/{identifier}",)

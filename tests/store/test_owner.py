@@ -1,0 +1,383 @@
+"""Leases, the case that an owner sees, and what it may write: nothing once it is deposed."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+import pytest_asyncio
+
+from responder.decide.case import Finding, IntentLost
+from responder.model.errors import DeposedError
+from responder.model.incident import SAMPLE, Command, CommandKind, IncidentState
+from responder.model.rule import Rulebook
+from responder.model.severity import Severity
+from responder.ports import Lease
+from tests.support.stored import (
+    BOOK,
+    LEASE_TIME,
+    MINUTE,
+    RULE,
+    T0,
+    Stored,
+    alert,
+    change,
+    ended,
+    intent,
+    stored,
+    told,
+)
+
+WRITTEN = """
+SELECT (SELECT count(*) FROM timeline), (SELECT count(*) FROM attempts), (SELECT count(*) FROM claims),
+       (SELECT array_agg((state, due_at, wakes, timeline_length)::text) FROM incidents)
+"""
+
+
+@pytest_asyncio.fixture
+async def db(dsn: str) -> AsyncIterator[Stored]:
+    async with stored(dsn) as opened:
+        yield opened
+
+
+def finding(summary: str = "3 sessions") -> Finding:
+    return Finding(id=uuid4(), action="postgres.activity", summary=summary, facts={"sessions": 3})
+
+
+# --- leases -----------------------------------------------------------------------------------------------
+
+
+async def test_the_worst_due_incident_is_leased_first_and_only_once(db: Stored) -> None:
+    """Severity, then due time; what is not due or is owned by a live worker is left alone."""
+    for server, severity in (("s2", Severity.P2), ("s0", Severity.P0), ("s1", Severity.P1)):
+        await db.observe(alert(server=server), severity=severity)
+    await db.observe(alert(server="later"), severity=Severity.P0, pending_for=MINUTE)
+    one, other = await db.worker(), await db.worker()
+    leases = [await db.store.lease(worker) for worker in (one, other, one, other)]
+    keys = [(await db.store.load(lease)).incident.key["server"] for lease in leases if lease]
+    assert (keys, leases[3]) == (["s0", "s1", "s2"], None)
+
+
+async def test_many_workers_never_lease_the_same_incident(db: Stored) -> None:
+    """Leasing at once gives each incident to one worker, and leaves none behind."""
+    await db.observe(*(alert(server=f"s{n}") for n in range(12)))
+    workers = [await db.worker() for _ in range(4)]
+    leases = await asyncio.gather(*(db.store.lease(workers[n % 4]) for n in range(12)))
+    leases = [*leases, *[await db.store.lease(workers[0]) for _ in range(12)]]
+    taken = [lease.incident_id for lease in leases if lease]
+    assert (len(taken), len(set(taken))) == (12, 12)
+
+
+async def test_what_is_given_up_is_leased_again_with_the_next_epoch(db: Stored) -> None:
+    """Giving up ends the lease; the old one loads and writes nothing any more."""
+    lease, case = await db.held()
+    await db.store.give_up(lease)
+    again, _ = await db.leased()
+    assert again.epoch == lease.epoch + 1
+    await db.store.give_up(lease)  # the old lease: no effect on the new one
+    assert (await db.store.load(again)).incident.epoch == again.epoch
+    with pytest.raises(DeposedError):
+        await db.store.load(lease)
+    with pytest.raises(DeposedError):
+        await db.store.record(lease, case, change(case))
+
+
+async def test_a_dead_workers_incident_is_due_at_once(db: Stored) -> None:
+    """Whatever it was waiting for: an effect may be half done. A live one's is left alone."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case, IncidentState.REMEDIATING))
+    rescuer = await db.worker()
+    assert await db.store.lease(rescuer) is None
+    await db.silence(lease.worker_id)
+    taken = await db.store.lease(rescuer)
+    assert taken == Lease(lease.incident_id, rescuer, lease.epoch + 1)
+    due_at = (await db.store.load(taken)).incident.due_at
+    assert due_at is not None
+    assert due_at <= await db.store.now()
+
+
+async def test_a_worker_that_stops_gives_everything_up(db: Stored) -> None:
+    """Its incidents are free at once, and it is no worker any more."""
+    lease, _ = await db.held()
+    await db.store.unregister(lease.worker_id)
+    assert not await db.store.heartbeat(lease.worker_id)
+    assert await db.store.lease(await db.worker()) is not None
+
+
+async def test_a_heartbeat_that_comes_too_late_deposes(db: Stored) -> None:
+    """A late worker is told so, is not brought back by beating again, and leases nothing."""
+    worker = await db.worker()
+    assert await db.store.heartbeat(worker)
+    await db.silence(worker)
+    await db.observe(alert())
+    assert not await db.store.heartbeat(worker)
+    assert not await db.store.heartbeat(worker)
+    assert await db.store.lease(worker) is None
+    assert not await db.store.heartbeat(uuid4())
+
+
+async def test_leases_count_in_service_time(db: Stored) -> None:
+    """The wall clock's jump that service time takes back deposes nobody."""
+    worker = await db.worker()
+    before = await db.store.now()
+    await db.raw.execute("UPDATE service_clock SET shift = shift + $1::interval", LEASE_TIME)
+    assert await db.store.now() - before >= LEASE_TIME
+    assert not await db.store.heartbeat(worker)
+    await db.raw.execute("UPDATE service_clock SET shift = '0'")
+    assert await db.store.heartbeat(worker)
+
+
+# --- a deposed owner writes nothing -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deposed", ["heartbeat", "epoch", "owner", "gone"])
+async def test_a_deposed_owner_writes_nothing(db: Stored, deposed: str) -> None:
+    """Heartbeat too old, epoch moved on, another owner or given up: no change, no entry, no intent."""
+    lease, case = await db.held()
+    match deposed:
+        case "heartbeat":
+            await db.silence(lease.worker_id)
+        case "epoch":
+            await db.raw.execute("UPDATE incidents SET epoch = epoch + 1")
+        case "owner":
+            await db.raw.execute("UPDATE incidents SET owner = $1", await db.worker())
+        case _:
+            await db.store.give_up(lease)
+    before = await db.sql(WRITTEN)
+    with pytest.raises(DeposedError):
+        await db.store.record(lease, case, change(case, IncidentState.ESCALATED))
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.DEPOSED
+    assert await db.sql(WRITTEN) == before
+
+
+async def test_the_heartbeat_is_looked_at_under_the_lock(db: Stored) -> None:
+    """An owner that is deposed while it waits for the incident's lock writes nothing."""
+    lease, case = await db.held()
+    holding = db.raw.transaction()
+    await holding.start()
+    await db.raw.execute("SELECT FROM incidents FOR UPDATE")
+    recording = asyncio.create_task(db.store.record(lease, case, change(case)))
+    await db.somebody_waits()
+    await db.silence(lease.worker_id)
+    await holding.commit()
+    with pytest.raises(DeposedError):
+        await recording
+    assert await db.one("SELECT count(*) FROM timeline") == 0
+
+
+# --- the case -----------------------------------------------------------------------------------------------
+
+
+async def test_a_case_counts_all_members_and_carries_a_few(db: Stored) -> None:
+    """Counts over everything; a sample, firing ones first; the labels that all of the sample share."""
+    await db.observe(*(alert(f"p{n}", start=n) for n in range(30)))
+    await db.observe(*(ended(f"p{n}", start=n, end=50) for n in range(5, 30)))
+    _, case = await db.leased()
+    members = case.members
+    assert (members.total, members.firing, len(members.sample)) == (30, 5, SAMPLE)
+    assert [one.ends_at is None for one in members.sample] == [True] * 5 + [False] * (SAMPLE - 5)
+    assert members.first_starts_at == T0
+    assert members.common_labels == {"alertname": "Stuck", "server": "db1"}
+    assert members.newest_seen_at == max(one.seen_at for one in members.sample[:5])
+
+
+async def test_a_resend_is_seen_in_the_case_without_a_wake(db: Stored) -> None:
+    """`newest_seen_at`, annotations and sample follow the alert, though nothing of the member is written."""
+    _, before = await db.held()
+    await db.observe(alert(summary="worse"))
+    lease = Lease(before.incident.id, await db.one("SELECT owner FROM incidents"), before.incident.epoch)
+    after = await db.store.load(lease)
+    assert before.members.newest_seen_at is not None
+    assert after.members.newest_seen_at is not None
+    assert after.members.newest_seen_at > before.members.newest_seen_at
+    assert after.members.sample[0].seen_at == after.members.newest_seen_at
+    assert after.members.sample[0].annotations == {"summary": "worse"}
+
+
+async def test_an_incident_keeps_its_rule_and_knows_the_current_one(db: Stored) -> None:
+    """A newer rulebook changes `current`, never `rule`; a rule gone from it is None."""
+    lease, case = await db.held()
+    assert (case.rule, case.current) == (RULE, RULE)
+    newer = RULE.model_copy(update={"notes": "changed"})
+    await db.store.activate(Rulebook(rules=(newer,)), "a person")
+    case = await db.store.load(lease)
+    assert (case.rule, case.current) == (RULE, newer)
+    await db.store.activate(Rulebook(rules=()), "a person")
+    assert (await db.store.load(lease)).current is None
+    assert await db.store.active_rulebook() == Rulebook(rules=())
+    await db.store.activate(BOOK, "a person")
+    assert await db.store.active_rulebook() == BOOK
+
+
+async def test_a_case_carries_the_newest_attempt_the_oldest_command_and_untold_findings(db: Stored) -> None:
+    """Each until it is dealt with."""
+    lease, case = await db.held()
+    now = await db.store.now()
+    commands = [
+        Command(id=uuid4(), incident_id=case.incident.id, kind=kind, actor="ada", given_at=now)
+        for kind in (CommandKind.ACKNOWLEDGE, CommandKind.CLOSE)
+    ]
+    for command in commands:
+        assert await db.store.give_command(command)
+    findings = [finding("first"), finding("second")]
+    for one in findings:
+        await db.store.add_finding(case.incident.id, one)
+    attempts = [
+        await db.store.commit_intent(lease, intent(case, target=f"postgres/{n}"), change(case)) for n in "ab"
+    ]
+    case = await db.store.load(lease)
+    assert (case.command, case.findings, case.attempt) == (commands[0], tuple(findings), attempts[1])
+    dealt = change(case, command=commands[0].id, told_findings=(findings[0].id,))
+    await db.store.record(lease, case, dealt)
+    case = await db.store.load(lease)
+    assert (case.command, case.findings) == (commands[1], (findings[1],))
+
+
+# --- record -------------------------------------------------------------------------------------------------
+
+
+async def test_what_is_recorded_is_loaded_again(db: Stored) -> None:
+    """State, progress, severity, deadline and due time come back as they were given."""
+    lease, case = await db.held()
+    progress = case.incident.progress.model_copy(
+        update={"step": 2, "opened_at": T0, "escalations": 1, "outcome": "a\x00b"}
+    )
+    given = change(case, IncidentState.ESCALATED, progress=progress, severity=Severity.P1, due_at=T0 + MINUTE)
+    assert await db.store.record(lease, case, given)
+    after = (await db.store.load(lease)).incident
+    assert after.progress == progress.model_copy(update={"outcome": "a\\x00b"})
+    assert (after.state, after.severity) == (given.state, Severity.P1)
+    assert (after.deadline, after.due_at, after.timeline_length) == (given.deadline, T0 + MINUTE, 1)
+
+
+async def test_since_when_a_state_lasts_changes_only_with_the_state(db: Stored) -> None:
+    """A change within a state leaves `state_since`, a change of state sets it."""
+    lease, case = await db.held()
+    since = case.incident.state_since
+    await db.store.record(lease, case, change(case, IncidentState.PENDING))
+    assert (await db.store.load(lease)).incident.state_since == since
+    await db.store.record(lease, case, change(case, IncidentState.OPEN))
+    assert (await db.store.load(lease)).incident.state_since > since
+
+
+@pytest.mark.parametrize("event", ["alert", "command", "finding"])
+async def test_what_happens_while_the_owner_thinks_is_not_slept_over(db: Stored, event: str) -> None:
+    """An alert, a command or a finding between load and record makes it due now, not at `due_at`."""
+    lease, case = await db.held()
+    match event:
+        case "alert":
+            await db.observe(alert("b"))
+        case "command":
+            kind, now = CommandKind.ACKNOWLEDGE, await db.store.now()
+            command = Command(id=uuid4(), incident_id=case.incident.id, kind=kind, actor="ada", given_at=now)
+            await db.store.give_command(command)
+        case _:
+            await db.store.add_finding(case.incident.id, finding())
+    assert await db.store.record(lease, case, change(case, IncidentState.ESCALATED))
+    case = await db.store.load(lease)
+    assert case.incident.due_at is not None
+    assert case.incident.due_at <= await db.store.now()
+    await db.store.record(lease, case, given := change(case, IncidentState.ESCALATED))
+    assert (await db.store.load(lease)).incident.due_at == given.due_at
+
+
+async def test_a_quiet_change_is_not_written_while_a_member_fires(db: Stored) -> None:
+    """`quiet` looks again under the lock: nothing at all is written; without a firing member it is."""
+    lease, case = await db.held()
+    before = await db.sql(WRITTEN)
+    quiet = change(case, IncidentState.RESOLVED, quiet=True)
+    assert not await db.store.record(lease, case, quiet)
+    assert await db.sql(WRITTEN) == before
+    await db.observe(ended())
+    assert await db.store.record(lease, case, quiet)
+    assert await db.one("SELECT state FROM incidents") == "resolved"
+
+
+async def test_an_alert_that_comes_while_an_incident_closes_is_not_lost(db: Stored) -> None:
+    """Intake that waits for the closing incident's lock opens a new one instead of joining the closed one."""
+    lease, case = await db.held()
+    await db.observe(ended())
+    async with db.connections.workers.transaction() as closing:
+        await closing.execute("UPDATE incidents SET state = 'closed', due_at = NULL, deadline = NULL")
+        joining = asyncio.create_task(db.observe(alert(start=10)))
+        await db.somebody_waits()
+    (opened,) = await joining
+    assert opened != case.incident.id
+    assert await db.one("SELECT state FROM incidents WHERE id = $1", opened) == "pending"
+    assert lease.incident_id == case.incident.id
+
+
+# --- the timeline -------------------------------------------------------------------------------------------
+
+
+async def test_the_timeline_is_numbered_without_gaps_and_its_chain_holds(db: Stored) -> None:
+    """Entries of several changes and of an intent form one chain, with whatever values targets gave."""
+    lease, case = await db.held()
+    odd = {2: "int key", 10: float("nan"), "nul": "a\x00b", "lone": "\udc80", "big": 1e16, "when": T0}
+    entries = (told("first \x00"), told("second", facts=odd, list=(1, {2})))
+    await db.store.record(lease, case, change(case, entries=entries))
+    await db.store.commit_intent(lease, intent(case), change(case))
+    dossier = await db.store.incident(case.incident.id)
+    assert dossier is not None
+    assert [entry.number for entry in dossier.entries] == [1, 2, 3]
+    assert dossier.entries[0].text == "first \\x00"
+    assert await db.store.chain_break(case.incident.id) is None
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        ("UPDATE timeline SET text = 'nothing' WHERE number = 2", "entry 2"),
+        ("UPDATE timeline SET facts = '{\"a\": 2}' WHERE number = 1", "entry 1"),
+        ("UPDATE timeline SET actor = 'somebody' WHERE number = 3", "entry 3"),
+        ("UPDATE timeline SET at = at - interval '1 second' WHERE number = 2", "entry 2"),
+        ("DELETE FROM timeline WHERE number = 2", "entry 2 is missing"),
+        ("DELETE FROM timeline WHERE number = 3", "3 entries were written, 2 are there"),
+        ("UPDATE incidents SET timeline_length = 2; DELETE FROM timeline WHERE number = 3", "head"),
+        ("UPDATE timeline SET key_id = 'k9' WHERE number = 1", "unknown key"),
+    ],
+)
+async def test_damage_to_the_timeline_is_found(db: Stored, damage: str, said: str) -> None:
+    """A changed, a removed and a cut-off row are named, by whoever gets past the append-only trigger."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case, entries=(told("one", a=1), told("two"), told("three"))))
+    await db.raw.execute(f"ALTER TABLE timeline DISABLE TRIGGER ALL; {damage}")
+    broken = await db.store.chain_break(case.incident.id)
+    assert broken is not None
+    assert said in broken
+
+
+async def test_the_timeline_cannot_be_changed_by_mistake(db: Stored) -> None:
+    """UPDATE and DELETE are refused, but for a redaction, which keeps the chain whole."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case, entries=(told("a secret"), told("two"))))
+    for statement in (
+        "DELETE FROM timeline",
+        "UPDATE timeline SET text = 'x'",
+        "UPDATE timeline SET number = 9",
+    ):
+        with pytest.raises(Exception, match="append-only"):
+            await db.raw.execute(statement)
+    await db.raw.execute(
+        "UPDATE timeline SET text = '[redacted]', facts = '{}', redacted = true WHERE number = 1"
+    )
+    assert await db.store.chain_break(case.incident.id) is None
+
+
+async def test_findings_are_kept_once_and_of_incidents_only(db: Stored) -> None:
+    """The same finding twice is one; one of an incident that is gone is dropped without an error."""
+    lease, case = await db.held()
+    one = finding("nul \x00")
+    await db.store.add_finding(case.incident.id, one)
+    await db.store.add_finding(case.incident.id, one)
+    await db.store.add_finding(uuid4(), finding())
+    assert [found.summary for found in (await db.store.load(lease)).findings] == ["nul \\x00"]
+
+
+async def test_a_worker_of_yesterday_is_forgotten(db: Stored) -> None:
+    """The table of workers does not grow with every restart."""
+    old = await db.worker()
+    await db.raw.execute("UPDATE workers SET heartbeat_at = heartbeat_at - $1::interval", timedelta(days=2))
+    await db.worker()
+    assert await db.one("SELECT count(*) FROM workers WHERE id = $1", old) == 0
