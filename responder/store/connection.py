@@ -64,9 +64,16 @@ def store_errors(connection: Connection | None = None) -> Iterator[None]:
     except _AWAY as error:
         raise StoreAwayError(f"PostgreSQL is away: {_told(error)}") from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
-        if connection is not None and not connection.is_closed():
+        if connection is not None and not _is_lost(connection):
             raise
         raise StoreAwayError(f"PostgreSQL is away: {_told(error)}") from error
+
+
+def _is_lost(connection: Connection) -> bool:
+    try:
+        return connection.is_closed()
+    except asyncpg.InterfaceError:  # the pool took it back, as it does when the server ended it
+        return True
 
 
 def _told(error: BaseException) -> str:

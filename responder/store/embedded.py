@@ -21,8 +21,8 @@ import fcntl
 import hashlib
 import os
 import pwd
-import shlex
 import shutil
+import signal
 import stat
 import subprocess
 import tempfile
@@ -88,10 +88,12 @@ class _Postmaster:
 class EmbeddedServer:
     """A running server. Starting and stopping block for up to a minute: call them from a thread."""
 
-    def __init__(self, programs: "_Programs", pgdata: Path, lock: IO[str]) -> None:
+    def __init__(self, programs: "_Programs", data_dir: Path, lock: IO[str]) -> None:
         self._programs = programs
-        self._pgdata = pgdata
+        self._data_dir = data_dir
+        self._pgdata = data_dir / "postgres"
         self._lock = lock
+        self._child: subprocess.Popen[bytes] | None = None
 
     @classmethod
     def start(cls, data_dir: Path) -> Self:
@@ -113,15 +115,14 @@ class EmbeddedServer:
 
     @classmethod
     def _start_locked(cls, package: Path, data_dir: Path, lock: IO[str]) -> Self:
-        pgdata = data_dir / "postgres"
-        account = _account(pgdata)
+        account = _account(data_dir / "postgres")
         _refuse_out_of_reach(data_dir, account)
         programs = _Programs(_reachable(package, data_dir, account), account)
-        server = cls(programs, pgdata, lock)
-        if not pgdata.exists():
-            programs.make_data(pgdata)
-        programs.refuse_other_major(pgdata)
-        if not server._adopt():
+        server = cls(programs, data_dir, lock)
+        if not server._pgdata.exists():
+            programs.make_data(server._pgdata)
+        programs.refuse_other_major(server._pgdata)
+        if not server._became_ready():
             server._launch(_configured(data_dir, account))
         return server
 
@@ -140,41 +141,66 @@ class EmbeddedServer:
             TemporaryError: it has not ended within a minute; it goes on ending by itself.
         """
         try:
-            if _postmaster(self._pgdata) is not None:
-                self._programs.stop(self._pgdata)
+            if (postmaster := _postmaster(self._pgdata)) is not None:
+                os.kill(postmaster.pid, signal.SIGINT)  # PostgreSQL's word for a fast shutdown
+                self._wait_for_the_end(postmaster.pid)
+                if not postmaster.socket.is_relative_to(self._data_dir):
+                    postmaster.socket.rmdir()
+            if self._child is not None:
+                self._child.wait(_PATIENCE)
         finally:
             self._lock.close()
 
-    def _adopt(self) -> bool:
-        """Whether a healthy server runs here already; waits while one starts or stops."""
+    def _wait_for_the_end(self, pid: int) -> None:
         deadline = time.monotonic() + _PATIENCE
-        while (postmaster := _postmaster(self._pgdata)) is not None:
-            if postmaster.status in {"ready", "standby"}:
+        while _serves(pid, self._pgdata):
+            if time.monotonic() > deadline:
+                raise TemporaryError(f"the embedded server in {self._pgdata} is still shutting down")
+            time.sleep(_POLL)
+
+    def _became_ready(self) -> bool:
+        """Whether a healthy server runs here; waits while one starts or stops."""
+        deadline = time.monotonic() + _PATIENCE
+        while (postmaster := _postmaster(self._pgdata)) is not None or self._child_lives():
+            status = "starting" if postmaster is None else postmaster.status
+            if status in {"ready", "standby"}:
                 return True
             if time.monotonic() > deadline:
                 raise TemporaryError(
-                    f"the server with process {postmaster.pid} in {self._pgdata} has been "
-                    f"{postmaster.status} for {_PATIENCE:.0f}s: see {self._pgdata}/log, "
-                    f"and start again when it is done"
+                    f"the server in {self._pgdata} has been {status} for {_PATIENCE:.0f}s: "
+                    f"see {self._pgdata}/log, and start again when it is done"
                 )
             time.sleep(_POLL)
         return False
+
+    def _child_lives(self) -> bool:
+        return self._child is not None and self._child.poll() is None
 
     def _launch(self, configuration: Path) -> None:
         # Whoever the file names is no server of this directory: a crash left it, or its number was given to
         # another process since. Were a server alive all the same, it would hold its shared memory, and the
         # new one would refuse to start.
         (self._pgdata / "postmaster.pid").unlink(missing_ok=True)
-        self._programs.launch(self._pgdata, configuration)
-        if not self._adopt():
-            raise PermanentError(f"the embedded server ended at once:\n{_log_tail(self._pgdata)}")
+        log = configuration.with_name("start.log")
+        self._child = self._programs.launch(self._pgdata, configuration, log)
+        if not self._became_ready():
+            raise PermanentError(
+                f"the embedded server in {self._pgdata} does not start:\n{_log_tail(self._pgdata, log)}"
+            )
 
 
 class _Programs:
-    """PostgreSQL's programs, run as the server's user."""
+    """PostgreSQL's programs, run as the server's user.
+
+    Not by pg_ctl: it hands paths to a shell, which reads `$` and quotes in them.
+    """
 
     def __init__(self, directory: Path, account: _Account) -> None:
         self._directory = directory
+        root = os.geteuid() == 0
+        self._user = account.uid if root else None
+        self._group = account.gid if root else None
+        self._groups: list[str | int] | None = [] if root else None
         self._account = account
 
     def make_data(self, pgdata: Path) -> None:
@@ -207,34 +233,24 @@ class _Programs:
                 f"move the data with pg_dump of version {data}, or install the package that made it"
             )
 
-    def launch(self, pgdata: Path, configuration: Path) -> None:
-        """Start the server in a session of its own, so that Ctrl-C here does not reach it."""
-        started = self._run(
-            "pg_ctl",
-            "start",
-            "--wait",
-            f"--timeout={_PATIENCE:.0f}",
-            f"--pgdata={pgdata}",
-            f"--log={pgdata / 'start.log'}",
-            f"--options={shlex.join(['-c', f'config_file={configuration}'])}",
-        )
-        if started.returncode != 0:
-            if _postmaster(pgdata) is not None:
-                raise TemporaryError(f"the embedded server in {pgdata} is still recovering: start again")
-            raise PermanentError(
-                f"the embedded server in {pgdata} does not start:\n{started.stdout}{_log_tail(pgdata)}"
+    def launch(self, pgdata: Path, configuration: Path, log: Path) -> "subprocess.Popen[bytes]":
+        """Begin to start the server, in a session of its own, so that Ctrl-C here does not reach it."""
+        with log.open("wb") as out:
+            return subprocess.Popen(  # noqa: S603 - a program of the package with arguments of ours
+                [self._directory / "postgres", "-D", str(pgdata), "-c", f"config_file={configuration}"],
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                cwd="/",
+                env=_environment(),
+                umask=0o077,
+                user=self._user,
+                group=self._group,
+                extra_groups=self._groups,
             )
 
-    def stop(self, pgdata: Path) -> None:
-        """Shut down fast and wait for the end."""
-        stopped = self._run(
-            "pg_ctl", "stop", "--mode=fast", "--wait", f"--timeout={_PATIENCE:.0f}", f"--pgdata={pgdata}"
-        )
-        if stopped.returncode != 0 and _postmaster(pgdata) is not None:
-            raise TemporaryError(f"the embedded server in {pgdata} is still shutting down:\n{stopped.stdout}")
-
     def _run(self, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-        root = os.geteuid() == 0
         return subprocess.run(  # noqa: S603 - a program of the package with arguments of ours
             [self._directory / program, *arguments],
             stdin=subprocess.DEVNULL,
@@ -246,9 +262,9 @@ class _Programs:
             cwd="/",
             env=_environment(),
             umask=0o077,
-            user=self._account.uid if root else None,
-            group=self._account.gid if root else None,
-            extra_groups=[] if root else None,
+            user=self._user,
+            group=self._group,
+            extra_groups=self._groups,
         )
 
 
@@ -475,9 +491,9 @@ def _serves(pid: int, pgdata: Path) -> bool:
         return False
 
 
-def _log_tail(pgdata: Path) -> str:
+def _log_tail(pgdata: Path, start_log: Path) -> str:
     """The last lines that the server wrote."""
-    logs = [path for path in (pgdata / "start.log", *(pgdata / "log").glob("*.log")) if path.is_file()]
+    logs = [path for path in (start_log, *(pgdata / "log").glob("*.log")) if path.is_file()]
     if not logs:
         return ""
     newest = max(logs, key=lambda path: path.stat().st_mtime)

@@ -6,6 +6,7 @@ Not for tests that stop or break a server: those start their own.
 import asyncio
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,9 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
+import psutil
+
+from responder.store import embedded
 from responder.store.connection import connect
 from responder.store.embedded import EmbeddedServer
 
@@ -31,7 +35,17 @@ def directory_for_a_server() -> Iterator[Path]:
         base.chmod(0o711)
         yield base / "data"
     finally:
+        stop_what_runs(base / "data")
         shutil.rmtree(base)
+
+
+def stop_what_runs(data_dir: Path) -> None:
+    """End the server of a directory, whoever holds its lock: what a test that failed left behind."""
+    postmaster = embedded._postmaster(data_dir / "postgres")
+    if postmaster is not None:
+        process = psutil.Process(postmaster.pid)
+        process.send_signal(signal.SIGINT)
+        psutil.wait_procs([process], timeout=30)
 
 
 @contextmanager

@@ -1,0 +1,153 @@
+"""The journal's partitions on a real server, with readers and writers in the way."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta, timezone
+
+import asyncpg
+import pytest
+
+from responder.model.errors import StoreAwayError
+from responder.store.connection import Connection, Lane, connect
+from responder.store.partitions import (
+    days_ahead,
+    is_missing_partition,
+    make_ahead,
+    make_partition,
+    partition_of,
+)
+from responder.store.settings import StoreSettings
+
+NOON = datetime(2031, 3, 9, 12, tzinfo=UTC)
+"""Long after any partition that a migration could have made."""
+
+
+@pytest.fixture
+async def lane(dsn: str) -> AsyncIterator[Lane]:
+    """Connections as the workers have them."""
+    opened = await Lane.open(dsn, StoreSettings(), name="test", size=4)
+    yield opened
+    await opened.close(timedelta(seconds=5))
+
+
+async def _insert(connection: Connection, received_at: datetime) -> None:
+    await connection.execute(
+        """
+        insert into journal (source, fingerprint, received_at, content_hash, standing, starts_at, labels,
+                             annotations, generator_url)
+        values ('prometheus', '00aa', $1, '\\x00', 'firing', $1, $2, $2, '')
+        """,
+        received_at,
+        {"alertname": "Slow"},
+    )
+
+
+async def test_a_week_is_made_ahead_once(lane: Lane) -> None:
+    """Yesterday, today and the coming 7 days are made; a second time there is nothing to do."""
+    made = await make_ahead(lane, NOON, 7)
+    assert made[0] == "journal_20310308"
+    assert made[-1] == "journal_20310316"
+    assert len(made) == 9
+    assert await make_ahead(lane, NOON, 7) == ()
+    assert await days_ahead(lane, NOON) == 7
+
+
+async def test_days_ahead_counts_up_to_the_first_gap(lane: Lane) -> None:
+    """A missing day ends the count, because rows of that day have no place; none today is -1."""
+    assert await days_ahead(lane, NOON) == -1
+    for offset in (0, 1, 3):
+        await make_partition(lane, NOON + timedelta(days=offset))
+    assert await days_ahead(lane, NOON) == 1
+
+
+async def test_days_are_those_of_utc(lane: Lane) -> None:
+    """A time of another zone belongs to the day that it is in UTC, and its row finds its place."""
+    late = datetime(2031, 3, 9, 23, 30, tzinfo=timezone(timedelta(hours=-5)))
+    assert partition_of(late) == "journal_20310310"
+    await make_partition(lane, late)
+    async with lane.transaction() as connection:
+        await _insert(connection, late)
+        assert await connection.fetchval("select count(*) from journal_20310310") == 1
+
+
+async def test_a_missing_partition_is_known_and_made(lane: Lane) -> None:
+    """The insert's error is recognised, the partition is made, and the same insert works."""
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        async with lane.transaction() as connection:
+            await _insert(connection, NOON)
+    assert is_missing_partition(refused.value)
+    assert await make_partition(lane, NOON)
+    async with lane.transaction() as connection:
+        await _insert(connection, NOON)
+
+
+async def test_other_violations_are_not_taken_for_a_missing_partition(lane: Lane) -> None:
+    """A check that a row fails is the row's fault: no partition would help."""
+    with pytest.raises(asyncpg.CheckViolationError) as refused:
+        async with lane.transaction() as connection:
+            await connection.execute(
+                "create temporary table small (x int check (x > 0)); insert into small values (0)"
+            )
+    assert not is_missing_partition(refused.value)
+    assert not is_missing_partition(ValueError("no"))
+
+
+async def test_readers_and_writers_go_on(lane: Lane) -> None:
+    """A partition is attached under open transactions that read and write the journal, without waiting."""
+    await make_partition(lane, NOON)
+    async with lane.transaction() as reader, lane.transaction() as writer:
+        await reader.fetch("select * from journal")
+        await _insert(writer, NOON)
+        assert await make_partition(lane, NOON + timedelta(days=1))
+        await _insert(writer, NOON + timedelta(seconds=1))
+        assert await reader.fetch("select * from journal") == []
+
+
+async def test_a_lock_in_the_way_is_waited_out(lane: Lane, dsn: str) -> None:
+    """Who locks the journal for a moment delays the partition, which is made afterwards."""
+    other = await connect(dsn, name="test")
+    holding = other.transaction()
+    await holding.start()
+    await other.execute("lock table journal in share mode")
+    making = asyncio.create_task(make_partition(lane, NOON))
+    while not await other.fetchval("select exists (select from pg_locks where not granted)"):  # noqa: ASYNC110 - only asking shows
+        await asyncio.sleep(0.01)
+    await holding.rollback()
+    assert await making
+    await other.close()
+
+
+async def test_a_lock_that_stays_is_told(lane: Lane, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After some tries the words say what to look for, and nothing half-made is left."""
+    monkeypatch.setattr("responder.store.partitions._LOCK_TIMEOUT", "10ms")
+    monkeypatch.setattr("responder.store.partitions._PAUSE", timedelta(milliseconds=1))
+    other = await connect(dsn, name="test")
+    await other.execute("begin; lock table journal in access exclusive mode")
+    with pytest.raises(StoreAwayError, match="something locks the journal"):
+        await make_partition(lane, NOON)
+    await other.execute("rollback")
+    await other.close()
+    assert await make_partition(lane, NOON)
+
+
+async def test_replicas_make_the_same_day_at_once(lane: Lane) -> None:
+    """One makes it, the others find it made, nobody fails."""
+    assert sorted(await asyncio.gather(*(make_partition(lane, NOON) for _ in range(4)))) == [
+        False,
+        False,
+        False,
+        True,
+    ]
+
+
+async def test_a_partition_has_the_journals_indexes(lane: Lane) -> None:
+    """What the journal demands of rows, each partition demands."""
+    await make_partition(lane, NOON)
+    async with lane.connection() as connection:
+        parent, child = [
+            await connection.fetchval(
+                "select count(*) from pg_index where indrelid = $1::text::regclass", name
+            )
+            for name in ("journal", partition_of(NOON))
+        ]
+    assert parent == child > 0
