@@ -64,7 +64,7 @@ async def store_of(kind: str) -> AsyncIterator[PostgresServer | None]:
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("store", ["embedded", "postgresql-15"])
 async def test_a_stuck_query_is_found_ended_and_written_up(store: str) -> None:
-    """A hanging query, over Prometheus and two Alertmanager peers to the review; one incident, one effect"""
+    """A hanging query, over Prometheus and two Alertmanager peers to the review: one incident, one effect."""
     async with store_of(store) as server, scene(pair=True, store=server) as on, prometheus_watching(on):
         stuck = await on.victim.stick(blocked=2)
         dossier = await on.responder.reaches("resolved", within=60)
