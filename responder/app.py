@@ -58,10 +58,13 @@ class Running:
     files: RuleFiles
 
 
-async def serve(settings: Settings, ready: Callable[[str], None] | None = None) -> None:
+async def serve(
+    settings: Settings, ready: Callable[[str], None] | None = None, *, needs_rules: bool = True
+) -> None:
     """Serve until SIGTERM or SIGINT, then stop in order.
 
-    `ready` is called once with the address when everything has started.
+    `ready` is called once with the address when everything has started. Without `needs_rules` it also starts
+    with rule files that have mistakes: alerts are kept, and matched when the files are mended and reloaded.
 
     Raises:
         PermanentError: the settings do not fit the world; says what to change.
@@ -71,7 +74,7 @@ async def serve(settings: Settings, ready: Callable[[str], None] | None = None) 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings) as responder:
+    async with running(settings, needs_rules=needs_rules) as responder:
         if ready is not None:
             ready(responder.url)
         reloads: set[asyncio.Task[object]] = set()
@@ -104,7 +107,7 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
 
 
 @asynccontextmanager
-async def running(settings: Settings) -> AsyncIterator[Running]:
+async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncIterator[Running]:
     """A whole responder: started when entered, stopped in order when left."""
     async with AsyncExitStack() as stack:
         store, connections = await _store(settings, stack)
@@ -117,7 +120,7 @@ async def running(settings: Settings) -> AsyncIterator[Running]:
         files = RuleFiles(
             settings.rules, surroundings(settings, inventory, registry), store, engine.rules, metrics
         )
-        await _load_rules(files, store)
+        await _load_rules(files, store, needs_rules=needs_rules)
         await servers.warm()
         await engine.start()
         stack.push_async_callback(engine.stop)
@@ -216,10 +219,10 @@ def _source_ceilings(settings: Settings) -> dict[str, Ceiling]:
     }
 
 
-async def _load_rules(files: RuleFiles, store: PostgresStore) -> None:
+async def _load_rules(files: RuleFiles, store: PostgresStore, *, needs_rules: bool) -> None:
     """Broken rule files stop the first start; later the last good rulebook goes on."""
     mistakes = await files.reload()
-    if mistakes and await store.active_rulebook() is None:
+    if mistakes and needs_rules and await store.active_rulebook() is None:
         told = "\n".join(str(mistake) for mistake in mistakes)
         raise PermanentError(f"the rule files have mistakes, and no earlier rulebook is active:\n{told}")
 

@@ -46,7 +46,7 @@ def halt(reason: str, actor: str, file: Path | None, url: str, token: str | None
 
 
 @click.command()
-@reason_option
+@click.option("--reason", default="resumed by a person", show_default=True, help="Why.")
 @actor_option
 @speaks
 def resume(reason: str, actor: str, client: Client, as_json: bool) -> None:

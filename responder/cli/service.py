@@ -38,25 +38,28 @@ def run(config_file: Path | None) -> None:
     chosen = load(config_file, completed(config_file, os.environ)).settings
     if not chosen.rules and _RULES.is_dir():
         chosen = _with_rules(chosen)
-    _serve(chosen, lambda url: _tell(url, chosen))
+    _serve(chosen, lambda url: _tell(url, chosen), needs_rules=False)
 
 
 def _with_rules(chosen: Settings) -> Settings:
-    """The settings with ./rules; where these name what the settings lack, without, and with a word on it."""
+    """The settings with ./rules; where these name what the settings lack, with a word on it."""
     folder = _RULES.absolute()
-    mistakes = checked((folder,), chosen).mistakes
-    if not mistakes:
-        return chosen.model_copy(update={"rules": (folder,)})
-    click.echo(f"{_RULES}/ is not used: {len(mistakes)} mistakes against these settings, the first of them:")
-    click.echo(f"  {mistakes[0]}")
-    click.echo(f"All of them: responder rules check {_RULES}/   Mend them, then start again.")
-    return chosen
+    if mistakes := checked((folder,), chosen).mistakes:
+        click.echo(
+            f"{_RULES}/ cannot be used yet: {len(mistakes)} mistakes against these settings, the first:"
+        )
+        click.echo(f"  {mistakes[0]}")
+        click.echo(
+            "The log names all of them. Alerts are kept meanwhile; mend the settings and start again, or"
+        )
+        click.echo("mend the rules and: responder rules reload")
+    return chosen.model_copy(update={"rules": (folder,)})
 
 
-def _serve(chosen: Settings, ready: Callable[[str], None] | None = None) -> None:
+def _serve(chosen: Settings, ready: Callable[[str], None] | None = None, *, needs_rules: bool = True) -> None:
     from responder import app  # noqa: PLC0415 - it imports every client; the other commands need none
 
-    asyncio.run(app.serve(chosen, ready))
+    asyncio.run(app.serve(chosen, ready, needs_rules=needs_rules))
 
 
 def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:

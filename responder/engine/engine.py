@@ -76,6 +76,8 @@ class Engine:
         ]
         self._contests = Contests(store, self.intake, alert_state)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._matched_against: str | None = None
+        """The rulebook that the unmatched episodes were last matched against."""
 
     async def start(self) -> None:
         """Become a worker and start every loop."""
@@ -123,8 +125,10 @@ class Engine:
         await asyncio.gather(task, return_exceptions=True)
 
     async def _follow_rules(self) -> None:
-        """Take over a new rulebook, and match again what no rule took."""
-        if not await self.rules.follow():
+        """Follow the active rulebook, and match again what no rule took: at the start, after each change."""
+        await self.rules.follow()
+        book = self.rules.hash
+        if book == self._matched_against:
             return
         by_source: dict[str, Delivery] = {}
         for key in await self.rules.unmatched_matches():
@@ -132,6 +136,7 @@ class Engine:
             by_source[key.source] = Delivery(source=key.source, alerts=(), refold=(*known.refold, key))
         for delivery in by_source.values():
             await self.intake.take(delivery)
+        self._matched_against = book
 
 
 async def _every(pause: timedelta, name: str, once: Callable[[], Awaitable[object]]) -> None:

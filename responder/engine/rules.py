@@ -3,12 +3,14 @@
 import structlog
 
 from responder.model.alert import AlertKey
-from responder.model.errors import StoreAwayError
 from responder.model.rule import Rulebook
 from responder.ports import Store
 from responder.rulebook.index import RuleIndex
 
 _log = structlog.get_logger(__name__)
+
+_AT_ONCE = 20_000
+"""How many unmatched episodes are looked at for one rulebook."""
 
 
 class ActiveRules:
@@ -29,10 +31,7 @@ class ActiveRules:
         _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))
         return True
 
-    async def unmatched_matches(self, limit: int = 500) -> tuple[AlertKey, ...]:
+    async def unmatched_matches(self) -> tuple[AlertKey, ...]:
         """Open episodes that belong to no incident and that a rule of the active book would take."""
-        try:
-            found = await self._store.unmatched_open(limit)
-        except StoreAwayError:
-            return ()
+        found = await self._store.unmatched_open(_AT_ONCE)
         return tuple(key for key, labels, _ in found if self.index.first(labels) is not None)

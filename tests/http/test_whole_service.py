@@ -198,3 +198,28 @@ async def test_doctor_names_missing_rights_and_the_responders_own_ground(dsn: st
         assert any(
             text.startswith("postgres/poor fail") and f'GRANT {right} TO "poor"' in text for text in texts
         )
+
+
+async def test_what_fired_before_its_rule_is_taken_up_when_the_rule_comes(dsn: str, tmp_path: Path) -> None:
+    """An alert that no rule took is listed; a rulebook that takes it, activated later, opens its incident."""
+    async with service(dsn, tmp_path) as client:
+        body = json.dumps(payload(firing(alertname="Later", instance="a")))
+        async with client.post(HOOK, data=body, headers=AUTH) as response:
+            assert response.status == 200
+        assert (await told(client, "/api/v1/incidents?live=false"))["incidents"] == []
+        (tmp_path / "rules.yaml").write_text(RULES.replace("Watched", "Later"))
+        async with client.post("/api/v1/rules/reload") as response:
+            assert response.status == 200
+        await incident_in(client, "escalated")
+
+
+async def test_what_fired_before_its_rule_is_taken_up_at_the_next_start(dsn: str, tmp_path: Path) -> None:
+    """The same, when the rule comes with a restart."""
+    async with service(dsn, tmp_path) as client:
+        body = json.dumps(payload(firing(alertname="Later", instance="a")))
+        async with client.post(HOOK, data=body, headers=AUTH) as response:
+            assert response.status == 200
+    settings = settings_for(dsn, tmp_path)
+    (tmp_path / "rules.yaml").write_text(RULES.replace("Watched", "Later"))
+    async with app.running(settings) as running, aiohttp.ClientSession(running.url) as client:
+        await incident_in(client, "escalated")
