@@ -12,7 +12,7 @@ STAMP := $(VENV)/.installed
 PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # The Debian packages of the real parts.
-PARTS := prometheus prometheus-alertmanager prometheus-postgres-exporter postgresql
+PARTS := prometheus prometheus-alertmanager prometheus-postgres-exporter postgresql pgbouncer
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
 .PHONY: help install demo run test test-real lint parts constraints clean

@@ -40,3 +40,13 @@ def _make(file: Path) -> None:
         pass  # another process was first: its secret is the one
     finally:
         fresh.unlink()
+    _sync(file.parent)
+
+
+def _sync(directory: Path) -> None:
+    """The name of the file outlives a loss of power, too."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
