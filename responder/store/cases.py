@@ -24,16 +24,25 @@ i.id, i.rule, i.rulebook_hash, i.key, i.severity, i.state, i.opened_at, i.state_
 i.epoch, i.progress, i.wakes, i.timeline_length
 """
 
-_CURRENT = "(a.source, a.fingerprint, a.generation) = (m.source, m.fingerprint, m.generation)"
+_HEARD = 200
+"""How many firing members are asked for their newest observation, the newest members first.
+
+Beyond that the answer may be older than the truth, never newer: so large an incident is rather taken for
+too old than for fresh.
+"""
 
 _COUNTS = f"""
 SELECT jsonb_build_object(
     'total', count(*),
-    'firing', count(*) FILTER (WHERE m.ends_at IS NULL),
+    'firing', count(*) FILTER (WHERE m.firing),
     'first_starts_at', min(m.starts_at),
-    'newest_seen_at', max(coalesce(a.seen_at, m.seen_at)) FILTER (WHERE m.ends_at IS NULL))
-FROM members m LEFT JOIN alerts a ON {_CURRENT} AND m.ends_at IS NULL
-WHERE m.incident_id = i.id
+    'newest_seen_at', (
+        SELECT max(a.seen_at)
+        FROM (
+            SELECT source, fingerprint FROM members
+            WHERE incident_id = i.id AND firing ORDER BY joined_at DESC LIMIT {_HEARD}
+        ) f JOIN alerts a USING (source, fingerprint)))
+FROM members m WHERE m.incident_id = i.id
 """
 
 _SAMPLE = f"""
@@ -42,11 +51,9 @@ SELECT jsonb_agg(jsonb_build_object(
            'annotations', a.annotations, 'generator_url', a.generator_url, 'starts_at', m.starts_at,
            'ends_at', m.ends_at, 'joined_at', m.joined_at,
            'seen_at', CASE WHEN m.generation = a.generation THEN a.seen_at ELSE m.seen_at END)
-       ORDER BY m.ends_at IS NOT NULL, m.joined_at DESC, m.source, m.fingerprint)
+       ORDER BY m.firing DESC, m.joined_at DESC, m.source, m.fingerprint)
 FROM (
-    SELECT * FROM members WHERE incident_id = i.id
-    ORDER BY ends_at IS NOT NULL, joined_at DESC, source, fingerprint
-    LIMIT {SAMPLE}
+    SELECT * FROM members WHERE incident_id = i.id ORDER BY firing DESC, joined_at DESC LIMIT {SAMPLE}
 ) m JOIN alerts a USING (source, fingerprint)
 """
 

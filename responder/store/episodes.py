@@ -4,6 +4,7 @@ Every statement here takes whole batches as arrays: a batch costs as many round 
 """
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -42,32 +43,40 @@ WHERE source = $1 AND fingerprint = $2
 ORDER BY received_at, content_hash
 """
 
-_RECORD_ARRAYS = """
-unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
-       $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-       $13::bytea[], $14::timestamptz[], $15::timestamptz[])
-AS r (source, fingerprint, labels, annotations, generator_url, generation, starts_at, ends_at, last_end,
-      last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at)
-"""
-
-_INSERT_ALERTS = f"""
+_INSERT_ALERTS = """
 INSERT INTO alerts (source, fingerprint, labels, annotations, generator_url, generation, starts_at, ends_at,
                     last_end, last_end_received_at, seen_at, last_received_at, last_hash, contested_at,
                     contested_starts_at)
 SELECT source, fingerprint, labels::jsonb, annotations::jsonb, generator_url, generation, starts_at, ends_at,
        last_end, last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at
-FROM {_RECORD_ARRAYS}
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
+            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
+            $13::bytea[], $14::timestamptz[], $15::timestamptz[])
+     AS r (source, fingerprint, labels, annotations, generator_url, generation, starts_at, ends_at, last_end,
+           last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at)
 ON CONFLICT DO NOTHING
 RETURNING 1
 """
 
-_UPDATE_ALERTS = f"""
+_UPDATE_ALERTS = """
 UPDATE alerts a
-SET labels = r.labels::jsonb, annotations = r.annotations::jsonb, generator_url = r.generator_url,
-    generation = r.generation, starts_at = r.starts_at, ends_at = r.ends_at, last_end = r.last_end,
+SET annotations = r.annotations::jsonb, generator_url = r.generator_url, generation = r.generation,
+    starts_at = r.starts_at, ends_at = r.ends_at, last_end = r.last_end,
     last_end_received_at = r.last_end_received_at, seen_at = r.seen_at, last_received_at = r.last_received_at,
     last_hash = r.last_hash, contested_at = r.contested_at, contested_starts_at = r.contested_starts_at
-FROM {_RECORD_ARRAYS}
+FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7::timestamptz[],
+            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::bytea[],
+            $13::timestamptz[], $14::timestamptz[])
+     AS r (source, fingerprint, annotations, generator_url, generation, starts_at, ends_at, last_end,
+           last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at)
+WHERE a.source = r.source AND a.fingerprint = r.fingerprint
+"""
+
+_TOUCH_ALERTS = """
+UPDATE alerts a
+SET seen_at = r.seen_at, last_received_at = r.last_received_at, last_hash = r.last_hash
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[], $5::bytea[])
+     AS r (source, fingerprint, seen_at, last_received_at, last_hash)
 WHERE a.source = r.source AND a.fingerprint = r.fingerprint
 """
 
@@ -147,12 +156,31 @@ async def history(connection: Connection, key: AlertKey) -> list[Observation]:
 
 async def insert_alerts(connection: Connection, records: Sequence[AlertRecord]) -> int:
     """Store new alerts; how many were new. Give them in lock order: others may be inserting them too."""
-    return len(await connection.fetch(_INSERT_ALERTS, *_columns(records)))
+    rows = await connection.fetch(
+        _INSERT_ALERTS, *_names(records), [_json(record.labels) for record in records], *_folded(records)
+    )
+    return len(rows)
 
 
 async def update_alerts(connection: Connection, records: Sequence[AlertRecord]) -> None:
-    """Store what the fold says of alerts that this transaction has locked."""
-    await connection.execute(_UPDATE_ALERTS, *_columns(records))
+    """Store what the fold says of alerts that this transaction has locked. Labels never change."""
+    await connection.execute(_UPDATE_ALERTS, *_names(records), *_folded(records))
+
+
+async def touch_alerts(connection: Connection, records: Sequence[AlertRecord]) -> None:
+    """Store that alerts which this transaction has locked were told again, and nothing new of them."""
+    await connection.execute(
+        _TOUCH_ALERTS,
+        *_names(records),
+        [record.seen_at for record in records],
+        [record.last_order[0] for record in records],
+        [record.last_order[1] for record in records],
+    )
+
+
+def only_told_again(before: AlertRecord, record: AlertRecord) -> bool:
+    """Whether nothing but the time of hearing is new: by far the most that an Alertmanager sends."""
+    return record == replace(before, seen_at=record.seen_at, last_order=record.last_order)
 
 
 async def update_members(
@@ -164,8 +192,7 @@ async def update_members(
     """
     rows = await connection.fetch(
         _UPDATE_MEMBERS,
-        [record.key.source for record in records],
-        [record.key.fingerprint for record in records],
+        *_names(records),
         [record.generation for record in records],
         [record.starts_at for record in records],
         [record.ends_at for record in records],
@@ -179,8 +206,7 @@ async def members_among(connection: Connection, records: Sequence[AlertRecord]) 
     """Those whose current episode belongs to an incident already, be it open or closed."""
     rows = await connection.fetch(
         _MEMBERS_AMONG,
-        [record.key.source for record in records],
-        [record.key.fingerprint for record in records],
+        *_names(records),
         [record.generation for record in records],
     )
     return {_key(row) for row in rows}
@@ -212,11 +238,13 @@ async def unmatched(connection: Connection, limit: int) -> Sequence[asyncpg.Reco
     return await connection.fetch(_UNMATCHED, limit)
 
 
-def _columns(records: Sequence[AlertRecord]) -> tuple[list[Any], ...]:
+def _names(records: Sequence[AlertRecord]) -> tuple[list[str], list[str]]:
+    return [record.key.source for record in records], [record.key.fingerprint for record in records]
+
+
+def _folded(records: Sequence[AlertRecord]) -> tuple[list[Any], ...]:
+    """What a fold may change, in the order of the table's columns."""
     return (
-        [record.key.source for record in records],
-        [record.key.fingerprint for record in records],
-        [_json(record.labels) for record in records],
         [_json(record.annotations) for record in records],
         [record.generator_url for record in records],
         [record.generation for record in records],

@@ -130,8 +130,12 @@ class PostgresIntake:
 
     async def _store(self, new: Sequence[AlertRecord], stored: Sequence[AlertRecord]) -> None:
         known = [record for record in stored if record.key in self._records]
-        if known:
-            await episodes.update_alerts(self._connection, known)
+        again = [r for r in known if episodes.only_told_again(self._records[r.key], r)]
+        moved = [r for r in known if not episodes.only_told_again(self._records[r.key], r)]
+        if again:
+            await episodes.touch_alerts(self._connection, again)
+        if moved:
+            await episodes.update_alerts(self._connection, moved)
         if new and await episodes.insert_alerts(self._connection, new) < len(new):
             raise TemporaryError("another transaction stored the same new alert", timedelta(0))
 

@@ -30,7 +30,7 @@ FOR UPDATE
 _UNDER_LOCK = """
 SELECT service_time() AS now,
        EXISTS (SELECT FROM workers WHERE id = $2 AND heartbeat_at > service_time() - $3::interval) AS alive,
-       EXISTS (SELECT FROM members WHERE incident_id = $1 AND ends_at IS NULL) AS firing
+       EXISTS (SELECT FROM members WHERE incident_id = $1 AND firing) AS firing
 """
 
 _CHANGE = """

@@ -146,13 +146,14 @@ CREATE TABLE members (
     incident_id uuid NOT NULL,
     starts_at   timestamptz NOT NULL,
     ends_at     timestamptz,
+    firing      boolean NOT NULL GENERATED ALWAYS AS (ends_at IS NULL) STORED,
     seen_at     timestamptz NOT NULL,
     joined_at   timestamptz NOT NULL,
     PRIMARY KEY (source, fingerprint, generation)
 ) WITH (fillfactor = 80);
 COMMENT ON TABLE members IS 'Episodes of alerts by incident: an episode belongs to one incident for ever. No foreign key: intake writes members only under the incident''s lock, and 100,000 checks would be paid in a storm.';
 COMMENT ON COLUMN members.seen_at IS 'Kept when the episode begins and ends; while it is the current one, alerts.seen_at is newer.';
-CREATE INDEX members_by_incident ON members (incident_id, joined_at);
+CREATE INDEX members_by_incident ON members (incident_id, firing DESC, joined_at DESC);
 
 CREATE TABLE commands (
     id          uuid PRIMARY KEY,
