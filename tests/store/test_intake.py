@@ -302,9 +302,10 @@ async def test_open_episodes_without_an_incident_are_listed_until_one_takes_them
     assert await db.store.unmatched_open(10) == []
 
 
-async def test_an_absence_opens_no_episode(db: Stored) -> None:
-    """A record without an episode is stored, joins nothing, and is no unmatched episode."""
-    assert await db.observe(alert(standing=Standing.ABSENT)) == []
+async def test_what_does_not_fire_opens_nothing(db: Stored) -> None:
+    """Neither an end nor an absence opens an incident, though one is wanted; nor is it an unmatched episode."""
+    assert await db.observe(alert(standing=Standing.ABSENT), ended("b")) == []
+    assert await db.one("SELECT count(*) FROM incidents") == 0
     assert await db.store.unmatched_open(10) == []
 
 

@@ -128,7 +128,7 @@ async def take(
     pending_for: timedelta = timedelta(0),
     severity: Severity = Severity.P2,
 ) -> list[UUID]:
-    """What the engine does with a delivery inside its transaction."""
+    """What the engine does with a delivery inside its transaction, wanting incidents even for what ended."""
     rows = [Observation("am", one, taken.now, content_hash(one)) for one in alerts]
     before = await taken.lock_alerts([row.key for row in rows])
     records: dict[AlertKey, AlertRecord] = dict(before)
@@ -136,8 +136,8 @@ async def take(
         records[row.key] = step(records.get(row.key), row, MINUTE)
     await taken.write_journal(rows)
     await taken.write_alerts(list(records.values()))
-    firing = [record for record in records.values() if record.firing]
-    return list(await taken.open_or_join([wants(record, pending_for, severity) for record in firing]))
+    wanted = [wants(record, pending_for, severity) for record in records.values()]
+    return list(await taken.open_or_join(wanted))
 
 
 def wants(
