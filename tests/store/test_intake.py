@@ -303,7 +303,7 @@ async def test_open_episodes_without_an_incident_are_listed_until_one_takes_them
 
 
 async def test_what_does_not_fire_opens_nothing(db: Stored) -> None:
-    """Neither an end nor an absence opens an incident, though one is wanted; nor is it an unmatched episode."""
+    """Neither an end nor an absence opens an incident, though one is wanted; nor is it unmatched."""
     assert await db.observe(alert(standing=Standing.ABSENT), ended("b")) == []
     assert await db.one("SELECT count(*) FROM incidents") == 0
     assert await db.store.unmatched_open(10) == []
