@@ -204,7 +204,9 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
 
 
 def _why(verdict: GuardVerdict) -> str:
-    return "every guard lets it go" if verdict.ruling is Ruling.GO else verdict.reason
+    if verdict.ruling is Ruling.GO and not verdict.shadow:
+        return "every guard lets it go"
+    return verdict.reason
 
 
 def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:

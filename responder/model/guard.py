@@ -64,12 +64,15 @@ class Judgement(Frozen):
 
     @property
     def strictest(self) -> GuardVerdict:
-        """The verdict that decides: the strictest; among equals the first, and for WAIT the latest."""
+        """The verdict that decides: the strictest, and among equals the first.
+
+        Of several refusals the incident's; where all go, the last, which says how far: autonomy.
+        """
         worst = max(verdict.ruling for verdict in self.verdicts)
         equal = [verdict for verdict in self.verdicts if verdict.ruling == worst]
         if worst == Ruling.REFUSE:
             return next((verdict for verdict in equal if verdict.refuses == Refuses.INCIDENT), equal[0])
-        return equal[0]
+        return equal[-1] if worst == Ruling.GO else equal[0]
 
     @property
     def shadow(self) -> bool:
