@@ -3,7 +3,7 @@
 Every statement here takes whole batches as arrays: a batch costs as many round trips as one alert.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -119,13 +119,8 @@ LIMIT $1
 """
 
 
-def in_lock_order(keys: Iterable[AlertKey]) -> list[AlertKey]:
-    """Each key once, in the order in which alerts are locked everywhere."""
-    return sorted(set(keys), key=lambda key: (key.source, key.fingerprint))
-
-
 async def lock_alerts(connection: Connection, keys: Sequence[AlertKey]) -> dict[AlertKey, AlertRecord]:
-    """Lock the stored records in key order."""
+    """Lock the stored records in key order, whatever order they are asked in."""
     rows = await connection.fetch(_LOCK, [key.source for key in keys], [key.fingerprint for key in keys])
     records = [_record(row) for row in rows]
     return {record.key: record for record in records}

@@ -69,7 +69,7 @@ class PostgresIntake:
 
     async def lock_alerts(self, keys: Sequence[AlertKey]) -> Mapping[AlertKey, AlertRecord]:
         """See `ports.IntakeTransaction.lock_alerts`."""
-        locked = await episodes.lock_alerts(self._connection, episodes.in_lock_order(keys)) if keys else {}
+        locked = await episodes.lock_alerts(self._connection, keys) if keys else {}
         self._records |= locked
         self._known_before = {**self._known_before, **{k: r.generation for k, r in locked.items()}}
         return locked
@@ -149,7 +149,7 @@ class PostgresIntake:
                 self._woken[incident_id] = None
 
     async def _openings(self, wanted: Sequence[NewIncident]) -> list[Opening]:
-        """What is to be opened or joined, each key and each episode once, in key order."""
+        """What is to be opened or joined, each key and each episode once."""
         taken = await self._members_already(key for new in wanted for key in new.members)
         grouped: dict[IncidentKey, Opening] = {}
         for new in wanted:
@@ -159,7 +159,7 @@ class PostgresIntake:
             if joining:
                 key = key_of(new)
                 grouped[key] = _merged(grouped.get(key), Opening(key, new, new.severity, tuple(joining)))
-        return [grouped[key] for key in sorted(grouped)]
+        return list(grouped.values())
 
     async def _members_already(self, keys: Iterable[AlertKey]) -> set[AlertKey]:
         """An episode that began in this transaction cannot be a member yet: only older ones are looked up."""

@@ -19,6 +19,7 @@ from responder.ports import NewIncident
 from tests.support.stored import MINUTE, T0, Stored, alert, change, ended, stored, take, wants
 
 HOUR = timedelta(hours=1)
+ENDS = "SELECT generation, ends_at FROM members ORDER BY 1"
 FACTS = "SELECT id, state, wakes, due_at, deadline, severity FROM incidents ORDER BY id"
 
 
@@ -63,6 +64,20 @@ async def test_the_same_row_twice_changes_nothing(db: Stored) -> None:
     async with db.store.intake() as taken:
         await taken.write_journal([row])
         assert await taken.history(row.key) == [row]
+
+
+async def test_history_is_in_journal_order(db: Stored) -> None:
+    """By time of receipt, then content, however it was written."""
+    async with db.store.intake() as taken:
+        said = [alert(summary=text) for text in "abc"]
+        rows = [
+            Observation("am", one, taken.now - n * timedelta(seconds=1), content_hash(one))
+            for one in said
+            for n in (0, 1)
+        ]
+        ordered = sorted(rows, key=lambda row: row.order)
+        await taken.write_journal(ordered[::-1])
+        assert await taken.history(rows[0].key) == ordered
 
 
 async def test_what_is_stored_is_the_fold_of_the_journal(db: Stored) -> None:
@@ -147,8 +162,9 @@ async def test_an_end_and_a_new_start_in_one_delivery_end_the_old_episode(db: St
     """Nothing of an incident stays firing because its end was never a row of its own."""
     await db.observe(alert())
     await db.observe(ended(), alert(start=10))
-    ends = await db.sql("SELECT generation, ends_at FROM members ORDER BY 1")
-    assert ends == [(1, T0 + MINUTE), (2, None)]
+    assert await db.sql(ENDS) == [(1, T0 + MINUTE), (2, None)]
+    await db.observe(ended(start=10, end=12), alert(start=20))
+    assert await db.sql(ENDS) == [(1, T0 + MINUTE), (2, T0 + 12 * MINUTE), (3, None)]
 
 
 async def test_an_ended_episode_never_opens_again(db: Stored) -> None:
@@ -172,6 +188,21 @@ async def test_joining_raises_severity_and_never_lowers_it(db: Stored) -> None:
     await db.observe(alert("b"), severity=Severity.P0)
     await db.observe(alert("c"), severity=Severity.P3)
     assert await db.one("SELECT severity FROM incidents") == "P0"
+
+
+async def test_an_incident_opens_with_the_worst_severity_that_is_wanted(db: Stored) -> None:
+    """Two wishes for one key in one delivery are one incident."""
+    async with db.store.intake() as taken:
+        records = [
+            fold([Observation("am", one, taken.now, content_hash(one))], MINUTE, taken.now)
+            for one in (alert("a"), alert("b"))
+        ]
+        found = [record for record in records if record]
+        await taken.write_alerts(found)
+        severities = (Severity.P2, Severity.P1)
+        wanted = [wants(one, severity=how) for one, how in zip(found, severities, strict=True)]
+        assert len(await taken.open_or_join(wanted)) == 1
+    assert await db.sql("SELECT severity FROM incidents") == [("P1",)]
 
 
 async def test_one_wake_for_each_delivery(db: Stored) -> None:
@@ -273,6 +304,27 @@ async def test_opposite_orders_never_deadlock(db: Stored) -> None:
         await asyncio.gather(send(names, start), send(names[::-1], start + 2))
     assert [text for text in refused if "deadlock" in text] == []
     assert await db.one("SELECT count(*) FROM incidents") == len(names)
+
+
+@pytest.mark.parametrize("table", ["alerts", "incidents"])
+async def test_locks_are_taken_in_key_order(db: Stored, table: str) -> None:
+    """Waiting for the first key, a delivery holds none of the later ones: the other way round is a deadlock."""
+    order = {"alerts": "source, fingerprint", "incidents": "rule, key_hash"}[table]
+    servers = [f"s{n}" for n in range(6)]
+    await db.observe(*(alert(server=name) for name in servers))
+    last_first = f"SELECT labels->>'server' FROM alerts ORDER BY {order} DESC"
+    if table == "incidents":
+        last_first = f"SELECT key->>'server' FROM incidents ORDER BY {order} DESC"
+    names = [row[0] for row in await db.sql(last_first)]
+    async with db.raw.transaction():
+        first = (
+            f"SELECT FROM {table} WHERE ({order}) = (SELECT {order} FROM {table} ORDER BY {order} LIMIT 1)"
+        )
+        await db.raw.execute(f"{first} FOR UPDATE")
+        late = asyncio.create_task(db.observe(*(ended(server=name) for name in names)))
+        await db.somebody_waits()
+        assert await db.one(f"SELECT count(*) FROM (SELECT FROM {table} FOR UPDATE NOWAIT) t") == len(names)
+    await late
 
 
 async def test_contested_alerts_are_listed_oldest_first(db: Stored) -> None:
