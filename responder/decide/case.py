@@ -197,6 +197,8 @@ class IntentLost(StrEnum):
     HALTED = "halted"
     NOT_FIRING = "not_firing"
     CLAIMED = "claimed"
+    COMMANDED = "commanded"
+    """A person's word is not applied yet: it comes before any effect."""
     DEPOSED = "deposed"
 
 

@@ -388,6 +388,13 @@ def verifying(
     )
 
 
+def not_yet_good(case: Case, now: datetime, terms: Terms) -> Change:
+    """The time that it has been good for counts anew."""
+    running = case.incident.progress.verification
+    again = None if running is None else running.model_copy(update={"good_since": None})
+    return stay(case, now + terms.verify_every, verification=again)
+
+
 def _effect(attempt: Attempt, end: AttemptEnd) -> EntryDraft:
     titles = {element.key: element.title for element in attempt.elements}
     results = [
@@ -607,7 +614,9 @@ def _obey(case: Case, kind: CommandKind, entry: EntryDraft, now: datetime, terms
             return closed(case, f"closed by {entry.actor}", entry, quiet=False)
         case _:
             text = f"{entry.text}, which changes nothing: the incident is {state.value.replace('_', ' ')}"
-            return stay(case, now if state.live else None, entry.model_copy(update={"text": text}))
+            return stay(
+                case, None if state is IncidentState.CLOSED else now, entry.model_copy(update={"text": text})
+            )
 
 
 def _holds(case: Case, attempt: Attempt) -> bool:

@@ -100,7 +100,8 @@ def source_answers(facts: Facts, terms: Terms) -> GuardVerdict:
 def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
     """The newest word that it fires is not older than `max_alert_age`."""
     words = [facts.newest_seen_at]
-    if facts.source.configured and facts.source.firing:
+    if facts.source.configured and facts.source.problem is None:
+        # The source was asked just now: what it says of them is what the other guards judge.
         words.append(facts.source.asked_at)
     known = [word for word in words if word is not None]
     newest = max(known, default=None)

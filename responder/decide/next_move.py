@@ -42,7 +42,7 @@ def next_move(case: Case, now: datetime, terms: Terms) -> Move:
         case IncidentState.OPEN:
             return _open(case, now, terms)
         case IncidentState.VERIFYING:
-            return _verifying(case, now)
+            return _verifying(case, now, terms)
         case IncidentState.AWAITING_APPROVAL:
             return _awaiting_approval(case, now, terms)
         case IncidentState.HELD:
@@ -127,9 +127,10 @@ def _remediating(case: Case, now: datetime, terms: Terms) -> Move:
     return Settle(attempt=attempt)
 
 
-def _verifying(case: Case, now: datetime) -> Move:
+def _verifying(case: Case, now: datetime, terms: Terms) -> Move:
     running = case.incident.progress.verification
-    if running is not None and stable(case, running, now) and case.members.firing > 0:
+    in_time = running is not None and now <= running.deadline + terms.verify_every
+    if running is not None and in_time and stable(case, running, now) and case.members.firing > 0:
         return CloseBySource()
     return Check()
 

@@ -4,7 +4,7 @@ Nothing here changes anything anywhere. What cannot be gathered becomes a fact, 
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -19,6 +19,7 @@ from responder.engine.trust import Trust
 from responder.model.attempt import Claim, PastAttempt
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.errors import PermanentError, RefusedError, TemporaryError
+from responder.model.incident import MemberAlert
 from responder.model.rule import Step
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, AlertState, Probes, Store
@@ -96,6 +97,12 @@ class Gather:
         """What the source's API says, with our time of asking."""
         view = await self._alert_state.ask(case.members.sample, fresh=fresh)
         return view.model_copy(update={"asked_at": await self._store.now()}) if view.configured else view
+
+    async def all_gone(self, members: Sequence[MemberAlert]) -> bool:
+        """Whether the source, asked freshly, knows none of these any more. A silence of its API is a no."""
+        view = await self._alert_state.ask(members, fresh=True)
+        known = view.firing + view.suppressed
+        return view.configured and view.problem is None and not known and view.absent == len(members)
 
     async def _condition(self, case: Case, step: Step) -> ProbeReading | None:
         return await self._probes.ask(step.when, labels_of(case)) if step.when is not None else None

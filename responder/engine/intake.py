@@ -110,9 +110,10 @@ class GroupCommit:
     async def _one_by_one(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """A batch that cannot be written must not take its neighbours down: each delivery for itself."""
         if len(batch) == 1:
+            # Never a 4xx: Alertmanager would bring it back only at the next group interval, or never.
             known = isinstance(error, ResponderError)
             _log.error("a delivery cannot be written", error=str(error) if known else type(error).__name__)
-            _fail(batch, error if known else StoreAwayError("the delivery could not be stored"))
+            _fail(batch, StoreAwayError("the delivery could not be stored"))
             return
         for waiting in batch:
             await self._write([waiting])

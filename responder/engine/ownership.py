@@ -14,7 +14,7 @@ from uuid import UUID, uuid4
 import structlog
 
 from responder.model.errors import ResponderError
-from responder.ports import Store
+from responder.ports import Lease, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -43,11 +43,15 @@ class Ownership:
 
     def alive(self) -> bool:
         """Whether the last confirmed heartbeat is younger than the lease time."""
-        return _boottime() - self._confirmed < self._lease_s
+        return boottime() - self._confirmed < self._lease_s
+
+    def owns(self, lease: Lease) -> bool:
+        """Whether this process is still the worker that took the lease, and alive as such."""
+        return lease.worker_id == self.worker_id and self.alive()
 
     async def begin(self) -> None:
         """Become a worker."""
-        before = _boottime()
+        before = boottime()
         await self._store.register(self.worker_id, socket.gethostname(), ["worker", f"pid {os.getpid()}"])
         self._confirmed = before
 
@@ -59,9 +63,11 @@ class Ownership:
                 await self._beat()
             except ResponderError as error:
                 _log.warning("heartbeat failed", error=str(error))
+            except Exception:  # noqa: BLE001 - logged; without its heartbeat this process would never act again
+                _log.exception("heartbeat failed")
 
     async def _beat(self) -> None:
-        before = _boottime()
+        before = boottime()
         late = before - self._confirmed >= self._lease_s
         if not late and await self._store.heartbeat(self.worker_id):
             self._confirmed = before
@@ -76,5 +82,6 @@ class Ownership:
         await self._store.unregister(self.worker_id)
 
 
-def _boottime() -> float:
+def boottime() -> float:
+    """Seconds of a clock that nobody sets and that goes on while the machine sleeps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)

@@ -5,7 +5,6 @@ done to the world outside `_act`, and `_act` is reached only with a committed in
 """
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -37,11 +36,12 @@ from responder.decide.guards import judge
 from responder.decide.verify import assess
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather, Place, Seen, labels_of
-from responder.engine.ownership import Ownership
+from responder.engine.ownership import Ownership, boottime
 from responder.model.alert import Alert, Delivery, Standing
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
 from responder.model.errors import DeposedError, ResponderError
 from responder.model.guard import Judgement, Ruling
+from responder.model.incident import MemberAlert
 from responder.model.target import Element
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.ports import Actions, Intake, Lease, Probes, Store
@@ -66,7 +66,7 @@ class Perform:
     ownership: Ownership
     metrics: Metrics
     terms: Terms
-    monotonic: Callable[[], float] = field(default=time.monotonic)
+    monotonic: Callable[[], float] = field(default=boottime)
 
     async def __call__(self, lease: Lease, case: Case, move: Move, now: datetime) -> Change | None:
         """The change that follows from one move, or None to look again."""
@@ -120,25 +120,27 @@ class Perform:
         attempt = await self.store.commit_intent(lease, intent, change)
         if isinstance(attempt, IntentLost):
             return self._look_again(attempt)
-        end = await self._act(place, attempt, latest)
+        end = await self._act(lease, place, attempt, latest)
         self.metrics.attempts.labels(action=attempt.action, outcome=end.outcome.value).inc()
         case, ended_at = await self.store.load(lease), await self.store.now()
         if all(result.detail == _TOO_LATE for result in end.results):
             return changes.too_late(case, attempt, end, ended_at, self.terms)
         return changes.ended(case, attempt, end, ended_at, self.terms)
 
-    async def _act(self, place: Place, attempt: Attempt, latest: float) -> AttemptEnd:
+    async def _act(self, lease: Lease, place: Place, attempt: Attempt, latest: float) -> AttemptEnd:
         """The effects, one element after the other."""
-        results = tuple([await self._effect(place, attempt, element, latest) for element in attempt.elements])
+        results = tuple(
+            [await self._effect(lease, place, attempt, element, latest) for element in attempt.elements]
+        )
         after = await self._state_after(place, attempt)
         outcome = changes.overall(results)
         return AttemptEnd(attempt_id=attempt.id, outcome=outcome, results=results, state_after=after)
 
     async def _effect(
-        self, place: Place, attempt: Attempt, element: Element, latest: float
+        self, lease: Lease, place: Place, attempt: Attempt, element: Element, latest: float
     ) -> ElementOutcome:
         """One effect. It may start only within its window, and only while this process is a live owner."""
-        if self.monotonic() > latest or not self.ownership.alive():
+        if self.monotonic() > latest or not self.ownership.owns(lease):
             return ElementOutcome(element=element.key, outcome=Outcome.NOT_DONE, detail=_TOO_LATE)
         try:
             async with asyncio.timeout(attempt.timeout_s):
@@ -163,7 +165,7 @@ class Perform:
         match lost:
             case IntentLost.DEPOSED:
                 raise DeposedError("the lease was lost before the intent")
-            case IntentLost.HALTED | IntentLost.NOT_FIRING | IntentLost.CLAIMED:
+            case IntentLost.HALTED | IntentLost.NOT_FIRING | IntentLost.CLAIMED | IntentLost.COMMANDED:
                 return LOOK_AGAIN
             case _:
                 assert_never(lost)
@@ -183,8 +185,8 @@ class Perform:
         try:
             async with asyncio.timeout(attempt.timeout_s):
                 results = tuple(await self.actions.get(attempt.action).happened(attempt))
-        except (ResponderError, TimeoutError) as error:
-            detail = str(error) or "no answer in time"
+        except Exception as error:  # noqa: BLE001 - whatever goes wrong with asking, the answer is unknown
+            detail = str(error) if isinstance(error, ResponderError) else type(error).__name__
             results = tuple(
                 ElementOutcome(element=element.key, outcome=Outcome.UNKNOWN, detail=detail)
                 for element in attempt.elements
@@ -223,28 +225,36 @@ class Perform:
         intent = intent.model_copy(update={"undo_of": attempt.id})
         return await self._attempt(lease, case, seen.place, intent, told, now)
 
-    async def _close_by_source(self, case: Case, now: datetime) -> Change | None:
-        """Journal the end that the source's API told and no notification brought."""
+    async def _close_by_source(self, case: Case, now: datetime) -> Change:
+        """Journal the end that the source's API told and no notification brought.
+
+        Each alert is asked for once more: one that joined meanwhile, or stands beyond the sample, was not
+        among those that have been good for long enough. Where one fires, or nobody can say, it counts anew.
+        """
+        open_ones = [member for member in case.members.sample if member.ends_at is None]
+        if not await self.gather.all_gone(open_ones):
+            return changes.not_yet_good(case, now, self.terms)
         by_source: dict[str, list[Alert]] = {}
-        for member in case.members.sample:
-            if member.ends_at is None:
-                by_source.setdefault(member.source, []).append(
-                    Alert(
-                        fingerprint=member.fingerprint,
-                        labels=member.labels,
-                        annotations=member.annotations,
-                        standing=Standing.RESOLVED,
-                        starts_at=member.starts_at,
-                        ends_at=max(now, member.starts_at),
-                        generator_url=member.generator_url,
-                    )
-                )
+        for member in open_ones:
+            by_source.setdefault(member.source, []).append(_ended(member, now))
         for source, alerts in by_source.items():
             await self.intake.take(Delivery(source=source, alerts=tuple(alerts)))
-        return LOOK_AGAIN
+        return changes.stay(case, now + self.terms.verify_every)
 
 
 _TOO_LATE = "the start window was over, or this process was deposed"
+
+
+def _ended(member: MemberAlert, now: datetime) -> Alert:
+    return Alert(
+        fingerprint=member.fingerprint,
+        labels=member.labels,
+        annotations=member.annotations,
+        standing=Standing.RESOLVED,
+        starts_at=member.starts_at,
+        ends_at=max(now, member.starts_at),
+        generator_url=member.generator_url,
+    )
 
 
 def _may_act(judgement: Judgement) -> bool:

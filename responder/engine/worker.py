@@ -44,6 +44,7 @@ class Worker:
         self._wake = wake
         self._poll_s = poll_s
         self._stopping = False
+        self._leased: list[Lease] = []
 
     def stop(self) -> None:
         """Take nothing new; what is being done is finished."""
@@ -67,16 +68,23 @@ class Worker:
         """Take one due incident as far as it goes now. False where none is due."""
         if not self._ownership.alive():
             return False
+        await self._give_back()
         lease = await self._store.lease(self._ownership.worker_id)
         if lease is None:
             return False
+        self._leased.append(lease)
         try:
             await self._work(lease)
         except DeposedError:
             _log.warning("deposed while working", incident=str(lease.incident_id))
-            return True
-        await self._store.give_up(lease)
+        await self._give_back()
         return True
+
+    async def _give_back(self) -> None:
+        """Give up what this worker leases. After a fault it is tried again at the next turn: none leaks."""
+        while self._leased:
+            await self._store.give_up(self._leased[0])
+            self._leased.pop(0)
 
     async def _work(self, lease: Lease) -> None:
         for _ in range(_MOVES_AT_ONCE):

@@ -61,6 +61,9 @@ class _Locked:
     head: Head
 
 
+_COMMANDED = "SELECT EXISTS (SELECT FROM commands WHERE incident_id = $1 AND applied_at IS NULL)"
+
+
 class _NothingWrittenError(Exception):
     """Rolls the transaction back: the target of the intent is claimed by somebody else."""
 
@@ -102,6 +105,8 @@ class Owner:
             return IntentLost.HALTED
         if not locked.firing and intent.undo_of is None:
             return IntentLost.NOT_FIRING
+        if await connection.fetchval(_COMMANDED, lease.incident_id):
+            return IntentLost.COMMANDED
         attempt = await ledger.write_intent(connection, intent, locked.now)
         if attempt is None:
             raise _NothingWrittenError

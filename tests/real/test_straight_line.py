@@ -104,6 +104,7 @@ async def test_an_alert_that_timed_out_comes_back_and_is_not_lost(how: str) -> N
         finally:
             await (source.start() if how == "restarted" else _signal(source, signal.SIGCONT))
         await on.responder.when(_firing, "the alert fires again for the responder")
+        await on.responder.when(_reopened, "its incident is taken up again")
         assert await on.victim.stuck(stuck)
         assert on.victim.untouched
         await on.responder.resume()
@@ -128,6 +129,10 @@ def _held(dossier: dict[str, Any]) -> bool:
 
 def _quiet(dossier: dict[str, Any]) -> bool:
     return bool(dossier["members"]["firing"] == 0)
+
+
+def _reopened(dossier: dict[str, Any]) -> bool:
+    return bool(dossier["incident"]["state"] != "resolved")
 
 
 def _firing(dossier: dict[str, Any]) -> bool:

@@ -210,6 +210,17 @@ async def test_an_incident_keeps_its_rule_and_knows_the_current_one(db: Stored) 
     assert await db.store.active_rulebook() == BOOK
 
 
+async def test_a_persons_word_comes_before_any_effect(db: Stored) -> None:
+    """A command that is not applied yet blocks the intent: "automation is off" was accepted."""
+    lease, case = await db.held()
+    now = await db.store.now()
+    told = Command(
+        id=uuid4(), incident_id=case.incident.id, kind=CommandKind.TAKE_OVER, actor="ada", given_at=now
+    )
+    assert await db.store.give_command(told)
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.COMMANDED
+
+
 async def test_a_case_carries_the_newest_attempt_the_oldest_command_and_untold_findings(db: Stored) -> None:
     """Each until it is dealt with."""
     lease, case = await db.held()
@@ -218,14 +229,14 @@ async def test_a_case_carries_the_newest_attempt_the_oldest_command_and_untold_f
         Command(id=uuid4(), incident_id=case.incident.id, kind=kind, actor="ada", given_at=now)
         for kind in (CommandKind.ACKNOWLEDGE, CommandKind.CLOSE)
     ]
+    attempts = [
+        await db.store.commit_intent(lease, intent(case, target=f"postgres/{n}"), change(case)) for n in "ab"
+    ]
     for command in commands:
         assert await db.store.give_command(command)
     findings = [finding("first"), finding("second")]
     for one in findings:
         await db.store.add_finding(case.incident.id, one)
-    attempts = [
-        await db.store.commit_intent(lease, intent(case, target=f"postgres/{n}"), change(case)) for n in "ab"
-    ]
     case = await db.store.load(lease)
     assert (case.command, case.findings, case.attempt) == (commands[0], tuple(findings), attempts[1])
     dealt = change(case, command=commands[0].id, told_findings=(findings[0].id,))

@@ -368,7 +368,7 @@ def perform_on(store: VirtualStore, *, undoable: bool = False, terms: Terms | No
         probes=probes,
         gather=Gather(as_store, actions, probes, source, halt, trust, terms),
         evidence=Evidence(as_store, actions, 1.0),
-        ownership=cast("Ownership", SimpleNamespace(alive=_yes, stopping=False)),
+        ownership=cast("Ownership", SimpleNamespace(owns=_yes, stopping=False)),
         metrics=build_metrics("test"),
         terms=terms,
         monotonic=lambda: _seconds(world),
@@ -384,5 +384,6 @@ def _seconds(world: World) -> float:
     return (world.now - START).total_seconds()
 
 
-def _yes() -> bool:
+def _yes(lease: Lease) -> bool:
+    del lease
     return True
