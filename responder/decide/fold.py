@@ -11,6 +11,9 @@ not read the past again. An episode is an interval in which the alert fired; `ge
   by timeout when Prometheus cannot reach it, and then resends the same start. It counts as firing again when
   the source's API confirms it, or after `window` without an answer; the API's "absent" ends the contest, and
   so does a later end than the known one. A second copy of the known end does not: it says nothing new.
+- Gone is our own conclusion that the source has not known the alert for long enough. It closes the open
+  episode, unless the alert was heard of after the source was asked. Whatever the source's clock says, what
+  starts later than the closed episode is a new one, and the same start again is contested.
 - What the API says never opens an episode outside a contest by itself: the answer may be older than the end
   that was received meanwhile. It starts a contest instead.
 
@@ -28,9 +31,10 @@ from responder.model.alert import Alert, AlertKey, Observation, Standing
 class AlertRecord:
     """What is known of one alert after its observations.
 
-    `generation` is 0 until an episode is known. `ends_at` is None while the episode is open. `last_order` is
-    the journal position of the last row folded. `seen_at` is when the newest observation of it firing was
-    received. `contested_at` is when the firing that waits for the source's word was received.
+    `generation` is 0 until an episode is known. `ends_at` is None while it is open; it is for people,
+    `last_end` is what later starts are compared with. `last_order` is the journal position of the last row
+    folded. `seen_at` is when the newest observation of it firing was received. `contested_at` is when the
+    firing that waits for the source's word was received.
     """
 
     key: AlertKey
@@ -78,6 +82,8 @@ def step(record: AlertRecord | None, row: Observation, window: timedelta) -> Ale
             return _confirmed(record, alert, row.received_at)
         case Standing.ABSENT:
             return replace(record, contested_at=None, contested_starts_at=None)
+        case Standing.GONE:
+            return _gone(record, alert.ends_at or row.received_at, row.received_at)
 
 
 def settle_contest(record: AlertRecord, window: timedelta, now: datetime) -> AlertRecord:
@@ -96,7 +102,7 @@ def _first(row: Observation) -> AlertRecord:
         labels=alert.labels,
         annotations=alert.annotations,
         generator_url=alert.generator_url,
-        generation=0 if alert.standing is Standing.ABSENT else 1,
+        generation=0 if alert.standing in {Standing.ABSENT, Standing.GONE} else 1,
         starts_at=alert.starts_at,
         ends_at=end,
         last_end=end,
@@ -146,6 +152,13 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
         contested_at=None,
         contested_starts_at=None,
     )
+
+
+def _gone(record: AlertRecord, asked_at: datetime, at: datetime) -> AlertRecord:
+    if not record.firing or record.seen_at > asked_at:
+        return record
+    latest = max(record.starts_at, record.last_end or record.starts_at) + timedelta.resolution
+    return replace(record, ends_at=asked_at, last_end=latest, last_end_received_at=at)
 
 
 def _confirmed(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:

@@ -33,6 +33,11 @@ class Standing(StrEnum):
     """The source's API, asked by us, knows it as firing (silenced or inhibited ones too)."""
     ABSENT = "absent"
     """The source's API, asked by us, does not know it."""
+    GONE = "gone"
+    """Our conclusion: the source's API has not known it for long enough, so it ended, whatever was not sent.
+
+    Its `ends_at` is service time, the moment before the source was asked for the last time.
+    """
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,8 +35,14 @@ def observations(draw: st.DrawFn) -> Observation:
     """Any observation within ten minutes; ends are not before starts."""
     standing = draw(st.sampled_from(list(Standing)))
     starts = draw(st.integers(0, 300))
-    ends = starts + draw(st.integers(0, 300)) if standing is Standing.RESOLVED else None
-    return row(standing, draw(st.integers(0, 600)), starts, ends)
+    received = draw(st.integers(0, 600))
+    match standing:
+        case Standing.RESOLVED:
+            return row(standing, received, starts, starts + draw(st.integers(0, 300)))
+        case Standing.GONE:
+            return row(standing, received, starts, max(0, received - draw(st.integers(0, 20))))
+        case _:
+            return row(standing, received, starts)
 
 
 def folded(rows: list[Observation], now: float = 10_000) -> AlertRecord:
@@ -140,6 +146,39 @@ def test_an_answer_older_than_the_end_does_not_reopen() -> None:
         [row(Standing.FIRING, 1, 0), row(Standing.RESOLVED, 10, 0, 9), row(Standing.CONFIRMED, 11, 0)], now=12
     )
     assert not record.firing
+
+
+@given(st.lists(observations(), min_size=1, max_size=12), st.integers(-4000, 4000))
+def test_what_the_source_has_forgotten_ends_whatever_its_clock_says(
+    rows: list[Observation], ahead: int
+) -> None:
+    """Gone closes an episode however far off its clock is; a later start fires, the same is contested."""
+    shifted = [
+        row(
+            r.alert.standing,
+            (r.received_at - START).total_seconds(),
+            (r.alert.starts_at - START).total_seconds() + ahead,
+            (r.alert.ends_at - START).total_seconds() + ahead if r.alert.ends_at else None,
+        )
+        for r in rows
+        if r.alert.standing is not Standing.GONE
+    ]
+    gone = [*shifted, row(Standing.GONE, 701, 0, 700)]
+    before = fold(shifted, WINDOW, at(701))
+    assert not folded(gone, now=701).firing
+    if before is not None and before.firing:
+        start = (before.starts_at - START).total_seconds()
+        assert folded(gone, now=701).ends_at == at(700)
+        again = folded([*gone, row(Standing.FIRING, 702, start)], now=702)
+        assert (again.firing, again.contested_at) == (False, at(702))
+        later = max(start, ((before.last_end or before.starts_at) - START).total_seconds()) + 1
+        assert folded([*gone, row(Standing.FIRING, 702, later)], now=702).firing
+
+
+def test_gone_does_not_end_what_was_heard_of_after_the_source_was_asked() -> None:
+    """A firing that came between the last question and its answer's row keeps the episode open."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.FIRING, 20, 0), row(Standing.GONE, 21, 0, 19)]
+    assert folded(rows, now=22).firing
 
 
 def test_a_start_that_goes_backwards_is_merged() -> None:
