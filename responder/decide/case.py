@@ -43,6 +43,8 @@ class Terms(Frozen):
     start_window: Duration = timedelta(seconds=5)
     """From the commit of an intent to the latest start of its effect."""
     contest_window: Duration = timedelta(seconds=60)
+    missed_starts: int = Field(default=3, ge=1)
+    """How many intents in a row may find their start window over before a person is told."""
 
 
 class Finding(Frozen):
@@ -65,10 +67,17 @@ class Case(Frozen):
     members: Members
     attempt: Attempt | None = None
     """The newest attempt of this incident."""
+    holds: bool = False
+    """Whether it still holds its target. A quarantined claim is nobody's to give up but a person's."""
     command: Command | None = None
     """The oldest one that is not applied yet."""
     findings: tuple[Finding, ...] = ()
     """Evidence that is not told yet."""
+
+    @property
+    def limits(self) -> Limits:
+        """The pinned rule's, or the current one's where those are tighter: what runs may not be loosened."""
+        return self.rule.limits if self.current is None else self.rule.limits.tightened(self.current.limits)
 
 
 # --- moves ------------------------------------------------------------------------------------------
@@ -216,7 +225,9 @@ class AttemptVerdict(Frozen):
 
     attempt_id: UUID
     verdict: Verdict | None = None
-    """None where nothing is to be verified, because nothing happened."""
+    """None where nothing is to be verified, because nothing happened, and where one is written already."""
+    claim_stays: bool = False
+    """The attempt is to be taken back: its target stays held until that is over."""
 
 
 class Quarantine(Frozen):

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 
+from responder.decide.bind import bindable
 from responder.decide.case import Case
-from responder.engine.settings import EngineSettings
-from responder.model.autonomy import Autonomy, Ceiling
-from responder.model.matcher import all_match
+from responder.engine.settings import EngineSettings, MatchedCeiling
+from responder.model.autonomy import Autonomy, Ceiling, effective
+from responder.model.matcher import Matcher, all_match
 from responder.model.rule import Step
 from responder.ports import Store
 
@@ -28,17 +29,28 @@ class Trust:
         )
 
     def _of_settings(self, case: Case) -> Ceiling:
-        labels = {**case.members.common_labels, **case.incident.key}
+        """The least of what applies to each member; one that is not in the sample may be anything."""
+        members, known = case.members, bindable(case.rule, case.incident.key)
+        ceilings = [self._for(member.labels) for member in members.sample]
+        if members.total > len(members.sample):
+            ceilings += self._for_some(known)
+        return effective(tuple(ceilings or [self._for(known)]))
+
+    def _for(self, labels: Mapping[str, str]) -> Ceiling:
         found = [entry for entry in self._settings.ceilings if all_match(entry.match, labels)]
-        if not found:
-            return Ceiling(level=self._settings.ceiling, origin="the settings' ceiling")
-        least = min(found, key=lambda entry: entry.level)
-        matched = ", ".join(str(matcher) for matcher in least.match)
-        return Ceiling(level=least.level, origin=f"the settings' ceiling for {matched}")
+        return effective(tuple(_told(entry) for entry in found)) if found else self._general()
+
+    def _for_some(self, known: Mapping[str, str]) -> list[Ceiling]:
+        """Whatever could apply to alerts of which only these labels are known."""
+        possible = [entry for entry in self._settings.ceilings if all_match(_decided(entry, known), known)]
+        certain = any(_decided(entry, known) == entry.match for entry in possible)
+        return [*(_told(entry) for entry in possible), *(() if certain else (self._general(),))]
+
+    def _general(self) -> Ceiling:
+        return Ceiling(level=self._settings.ceiling, origin="the settings' ceiling")
 
     def _of_sources(self, case: Case) -> tuple[Ceiling, ...]:
-        names = sorted({member.source for member in case.members.sample})
-        return tuple(self._sources[name] for name in names if name in self._sources)
+        return tuple(self._sources[name] for name in case.members.sources if name in self._sources)
 
     async def _of_promotion(self, case: Case) -> Ceiling:
         """An acting part that nobody promoted is capped at shadow."""
@@ -52,14 +64,28 @@ class Trust:
         return Ceiling(level=level, origin=f"{case.rule.name} is promoted to {level.word}")
 
 
+def _decided(entry: MatchedCeiling, known: Mapping[str, str]) -> tuple[Matcher, ...]:
+    return tuple(matcher for matcher in entry.match if matcher.name in known)
+
+
+def _told(entry: MatchedCeiling) -> Ceiling:
+    matched = ", ".join(str(matcher) for matcher in entry.match)
+    return Ceiling(level=entry.level, origin=f"the settings' ceiling for {matched}")
+
+
 def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
-    now = (
-        Ceiling(level=case.current.autonomy, origin="the rule as it is now")
-        if case.current is not None
-        else Ceiling(level=Autonomy.OBSERVE, origin="the rule is gone from the active rulebook")
+    """The rule and the step as pinned, and as they are now: of the steps that do the same, the strictest."""
+    pinned = (
+        Ceiling(level=case.rule.autonomy, origin="the rule"),
+        Ceiling(level=step.autonomy, origin="the step"),
+    )
+    if case.current is None:
+        return (*pinned, Ceiling(level=Autonomy.OBSERVE, origin="the rule is gone from the active rulebook"))
+    now = min(
+        (each.autonomy for each in case.current.steps if each.action == step.action), default=Autonomy.AUTO
     )
     return (
-        Ceiling(level=case.rule.autonomy, origin="the rule"),
-        now,
-        Ceiling(level=step.autonomy, origin="the step"),
+        *pinned,
+        Ceiling(level=case.current.autonomy, origin="the rule as it is now"),
+        Ceiling(level=now, origin="the step as it is now"),
     )

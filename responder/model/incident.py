@@ -71,6 +71,8 @@ class Progress(Frozen):
     """Whether the last judgement allowed everything but the effect: then nobody is paged for inaction."""
     take_back: UUID | None = None
     """The attempt whose undo is owed."""
+    missed_starts: int = 0
+    """How many intents in a row found their start window over."""
     evidence_started: bool = False
     hold: Hold | None = None
     verification: Verification | None = None
@@ -135,6 +137,8 @@ class Members(Frozen):
     first_starts_at: datetime | None = None
     newest_seen_at: datetime | None = None
     """The newest observation of any firing member, in service time: what `max_alert_age` looks at."""
+    sources: tuple[str, ...] = ()
+    """Every source that any member came from."""
     sample: tuple[MemberAlert, ...] = ()
     common_labels: dict[str, str] = Field(default_factory=dict)
 

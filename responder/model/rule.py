@@ -110,6 +110,14 @@ class Limits(Frozen):
     per: Duration
     cooldown: Duration
 
+    def tightened(self, by: "Limits") -> "Limits":
+        """The stricter of two, key by key: fewer attempts in a longer window, and a longer cooldown."""
+        return Limits(
+            attempts=min(self.attempts, by.attempts),
+            per=max(self.per, by.per),
+            cooldown=max(self.cooldown, by.cooldown),
+        )
+
 
 class SeverityCase(Frozen):
     """One line of a conditional severity: the first whose matchers all hold decides."""

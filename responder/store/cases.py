@@ -36,6 +36,7 @@ SELECT jsonb_build_object(
     'total', count(*),
     'firing', count(*) FILTER (WHERE m.firing),
     'first_starts_at', min(m.starts_at),
+    'sources', coalesce(jsonb_agg(DISTINCT m.source), '[]'),
     'newest_seen_at', (
         SELECT max(a.seen_at)
         FROM (
@@ -61,6 +62,11 @@ _ATTEMPT = """
 SELECT to_jsonb(t) - 'number' FROM attempts t WHERE t.incident_id = i.id ORDER BY t.number DESC LIMIT 1
 """
 
+_HOLDS = """
+SELECT NOT c.quarantined FROM claims c
+WHERE c.attempt_id = (SELECT t.id FROM attempts t WHERE t.incident_id = i.id ORDER BY t.number DESC LIMIT 1)
+"""
+
 _COMMAND = """
 SELECT to_jsonb(c) - '{number,applied_at}'::text[]
 FROM commands c WHERE c.incident_id = i.id AND c.applied_at IS NULL ORDER BY c.number LIMIT 1
@@ -75,8 +81,8 @@ FROM findings f WHERE f.incident_id = i.id AND f.told_at IS NULL
 MEMBERS = f"({_COUNTS}) AS counts, ({_SAMPLE}) AS sample"
 
 _CASE = f"""
-SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt, ({_COMMAND}) AS command,
-       ({_FINDINGS}) AS findings, (SELECT hash FROM active_rulebook) AS active_hash
+SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt, coalesce(({_HOLDS}), false) AS holds,
+       ({_COMMAND}) AS command, ({_FINDINGS}) AS findings, (SELECT hash FROM active_rulebook) AS active_hash
 FROM incidents i
 WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
 """
@@ -100,6 +106,7 @@ async def load_case(connection: Connection, lease: Lease, rulebooks: Rulebooks) 
         current=_rule(active, incident.rule),
         members=as_members(row),
         attempt=Attempt.model_validate(row["attempt"]) if row["attempt"] else None,
+        holds=row["holds"],
         command=Command.model_validate(row["command"]) if row["command"] else None,
         findings=tuple(Finding.model_validate(finding) for finding in row["findings"] or ()),
     )

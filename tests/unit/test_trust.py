@@ -1,0 +1,84 @@
+"""How far automation may go: every member of an incident is asked, and a newer rule may only tighten."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any, cast
+
+import pytest
+
+from responder.decide.case import Case
+from responder.engine.settings import EngineSettings
+from responder.engine.trust import Trust
+from responder.model.autonomy import Autonomy, Ceiling, effective
+from responder.model.incident import MemberAlert, Members
+from responder.model.rule import Limits
+from responder.ports import Store
+from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of
+
+SETTINGS = EngineSettings.model_validate(
+    {
+        "ceiling": "auto",
+        "ceilings": [{"match": 'env="prod"', "is": "shadow"}, {"match": 'env="test"', "is": "approve"}],
+    }
+)
+WEB = {"web": Ceiling(level=Autonomy.SHADOW, origin="the source web has no token")}
+
+
+def member(source: str = "am", **labels: str) -> MemberAlert:
+    """A firing member with these labels."""
+    return MemberAlert(
+        source=source,
+        fingerprint="0" * 16,
+        generation=1,
+        labels={"alertname": "A", **labels},
+        annotations={},
+        starts_at=START,
+        ends_at=None,
+        seen_at=START,
+        joined_at=START,
+    )
+
+
+def a_case(sample: list[MemberAlert], total: int | None = None, **changed: Any) -> Case:
+    """An incident with these members in its sample, of `total` in all."""
+    count = len(sample) if total is None else total
+    sources = tuple(sorted({each.source for each in sample}))
+    members = Members(firing=count, total=count, sample=tuple(sample), sources=sources)
+    store = VirtualStore(World(), ladder(), incident(), members)
+    return asyncio.run(store.load(lease_of(store))).model_copy(update=changed)
+
+
+def least(case: Case) -> Ceiling:
+    """What applies to its first step."""
+    store = VirtualStore(World(), ladder(), incident(), case.members)
+    trust = Trust(cast("Store", store), SETTINGS, WEB)
+    return effective(asyncio.run(trust.ceilings(case, case.rule.steps[0])))
+
+
+@pytest.mark.parametrize(
+    ("sample", "total", "level"),
+    [
+        ([member(env="dev")], 1, Autonomy.AUTO),
+        ([member(env="test")], 1, Autonomy.APPROVE),
+        ([member(env="dev"), member(env="prod")], 2, Autonomy.SHADOW),
+        ([member(env="dev")], 21, Autonomy.SHADOW),
+        ([member(env="dev"), member("web", env="dev")], 2, Autonomy.SHADOW),
+    ],
+    ids=["none matches", "one matches", "one of two members", "members that are not seen", "a capped source"],
+)
+def test_the_strictest_member_decides(sample: list[MemberAlert], total: int, level: Autonomy) -> None:
+    """A ceiling for one member is a ceiling for all; an unseen member may be what any ceiling is about."""
+    assert least(a_case(sample, total)).level is level
+
+
+def test_a_newer_rule_may_tighten_what_is_under_way() -> None:
+    """Autonomy and limits are the lesser of pinned and current; a rule that is gone observes."""
+    pinned = ladder()
+    careful = pinned.model_copy(
+        update={"steps": (pinned.steps[0].model_copy(update={"autonomy": Autonomy.APPROVE}),)}
+    )
+    assert least(a_case([member()], current=careful)).origin == "the step as it is now"
+    assert least(a_case([member()], current=None)).level is Autonomy.OBSERVE
+    loose = Limits(attempts=99, per=timedelta(minutes=1), cooldown=timedelta(hours=1))
+    case = a_case([member()], current=pinned.model_copy(update={"limits": loose}))
+    assert case.limits == Limits(attempts=10, per=timedelta(hours=1), cooldown=timedelta(hours=1))
