@@ -220,7 +220,7 @@ class _SignalSessions(ChangingAction[P, MatchingSessions], Generic[P]):
     """What cancelling and terminating share: everything but the signal and what counts as its effect."""
 
     kind: ClassVar[StepKind] = StepKind.DISRUPTIVE
-    deadline: ClassVar[timedelta] = timedelta(seconds=30)
+    deadline: ClassVar[timedelta] = timedelta(seconds=10)
     fenced: ClassVar[bool] = True
     _function: ClassVar[str]
     """The server's own function that sends the signal."""

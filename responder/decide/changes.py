@@ -17,7 +17,7 @@ from responder.decide.case import (
     SourceView,
     Terms,
 )
-from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome, Verdict
+from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
 from responder.model.base import canonical_json
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
@@ -246,9 +246,10 @@ def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, te
 
 
 def _suppressed(case: Case, verdict: GuardVerdict, entry: EntryDraft, terms: Terms, now: datetime) -> Change:
+    # What held it before stays known: its time goes on when the suppression is over.
     return Change(
         state=IncidentState.SUPPRESSED,
-        progress=case.incident.progress.model_copy(update={"hold": None}),
+        progress=case.incident.progress,
         deadline=now + terms.suppressed_deadline,
         due_at=now + terms.suppressed_every,
         entries=(entry, moved(case, IncidentState.SUPPRESSED, verdict.reason)),
@@ -271,7 +272,16 @@ def rechecked(case: Case, view: SourceView, now: datetime, terms: Terms) -> Chan
     """The source was asked whether the alerts are still suppressed; no answer changes nothing."""
     if view.problem is not None or (view.suppressed and not view.firing):
         return stay(case, now + terms.suppressed_every)
-    return go_on(case, now, terms, "no longer silenced or inhibited")
+    return unsuppressed(case, now, terms, "no longer silenced or inhibited")
+
+
+def unsuppressed(case: Case, now: datetime, terms: Terms, why: str) -> Change:
+    """Judged anew. A hold from before goes on where it stood: the time suppressed does not count."""
+    hold = case.incident.progress.hold
+    if hold is not None:
+        later = hold.deadline + (now - case.incident.state_since)
+        hold = hold.model_copy(update={"deadline": later})
+    return go_on(case, now, terms, why, hold=hold)
 
 
 # --- attempts -----------------------------------------------------------------------------------------
@@ -308,8 +318,10 @@ def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, term
 def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     """An attempt has an outcome: verify what happened, quarantine what nobody knows."""
     entry = _effect(attempt, end)
-    if attempt.undo_of is not None and end.outcome in {Outcome.DONE, Outcome.NOT_DONE}:
+    if attempt.undo_of is not None and end.outcome is Outcome.DONE:
         return _taken_back(case, attempt, end, entry, now, terms)
+    if attempt.undo_of is not None and end.outcome is Outcome.NOT_DONE:
+        return _undo_failed(case, attempt, end, now, terms)
     match end.outcome:
         case Outcome.DONE:
             change = verifying(case, now, terms, attempt, f"{attempt.action} ran; is it better?", entry)
@@ -331,22 +343,30 @@ def _taken_back(
 
 
 def too_late(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
-    """The start window was over before the effect could start: nothing ran, the step is taken again."""
+    """The effect was not let start: nothing ran, the step is taken again, but not for ever."""
     if attempt.undo_of is not None:
         return _undo_failed(case, attempt, end, now, terms)
-    change = go_on(
-        case, now, terms, "the start window was over; nothing ran", _effect(attempt, end), step=attempt.step
-    )
-    return change.model_copy(update={"end": end, "verdict": AttemptVerdict(attempt_id=attempt.id)})
+    effect, missed = _effect(attempt, end), case.incident.progress.missed_starts + 1
+    if missed >= terms.missed_starts:
+        reason = f"{attempt.action} on {attempt.target} could not be started in time, {missed} times in a row"
+        change = escalated(case, now, reason, terms, effect)
+    else:
+        why = "the effect was not started in time; nothing ran"
+        change = go_on(case, now, terms, why, effect, step=attempt.step, missed_starts=missed)
+    verdict = AttemptVerdict(attempt_id=attempt.id)
+    return change.model_copy(update={"end": end, "verdict": verdict, "quarantine": None})
 
 
-def settled(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+def settled(
+    case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms, limit: timedelta
+) -> Change:
     """An intent without outcome was found after a crash, and the target was asked whether it happened.
 
-    "No" is believed only where the effect is fenced, and only when it can no longer start or run: until
-    then the incident waits. A proven "no" gives the step back.
+    "No" is believed only where the effect is fenced, and only when it can no longer start or run: a call
+    begins before `start_before`, reaches the target within the step's timeout, and runs there for `limit`
+    at the most. Until then the incident waits. A proven "no" gives the step back.
     """
-    over = attempt.start_before + timedelta(seconds=attempt.timeout_s)
+    over = attempt.start_before + timedelta(seconds=attempt.timeout_s) + limit
     if end.outcome is not Outcome.DONE and now < over:
         return stay(case, over)
     if end.outcome is Outcome.NOT_DONE and not attempt.fenced:
@@ -381,7 +401,9 @@ def verifying(
     text = f"{why} (until recovered, {format_duration(window)} at most)"
     return Change(
         state=IncidentState.VERIFYING,
-        progress=case.incident.progress.model_copy(update={"hold": None, "verification": running}),
+        progress=case.incident.progress.model_copy(
+            update={"hold": None, "verification": running, "missed_starts": 0}
+        ),
         deadline=deadline,
         due_at=now,
         entries=(*entries, moved(case, IncidentState.VERIFYING, text)),
@@ -443,8 +465,7 @@ def undo_over(
 ) -> Change:
     """What an attempt changed is taken back, or needs no taking back: its claim ends, the ladder goes on."""
     change = go_on(case, now, terms, why, *entries, take_back=None)
-    verdict = AttemptVerdict(attempt_id=attempt.id, verdict=Verdict.NOT_RECOVERED)
-    return change.model_copy(update={"verdict": verdict})
+    return change.model_copy(update={"verdict": AttemptVerdict(attempt_id=attempt.id)})
 
 
 def undo_owed(
@@ -469,7 +490,11 @@ def _undo_failed(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, t
 def escalated(
     case: Case, now: datetime, reason: str, terms: Terms, *entries: EntryDraft, again: bool = False
 ) -> Change:
-    """Tell a person, one level up each time, until the alert ends or a person takes over."""
+    """Tell a person, one level up each time, until the alert ends or a person takes over.
+
+    A target that is still held becomes a quarantine: nobody works on it any more, so a person must be able to
+    release it.
+    """
     progress, severity = case.incident.progress, case.incident.severity
     acknowledged = again and progress.acknowledged_by is not None
     level = progress.escalations if acknowledged else progress.escalations + 1
@@ -493,7 +518,16 @@ def escalated(
         due_at=deadline,
         entries=(*entries, told),
         notices=(Notice(level=level, text=f"{severity} {case.rule.name}: {reason}"),),
+        quarantine=_left_behind(case, reason),
     )
+
+
+def _left_behind(case: Case, why: str) -> Quarantine | None:
+    attempt = case.attempt
+    if attempt is None or not case.holds:
+        return None
+    reason = f"{attempt.action} has no verdict: {why}"
+    return Quarantine(attempt_id=attempt.id, reason=reason)
 
 
 def recorded(
@@ -579,9 +613,9 @@ def obeyed(case: Case, now: datetime, terms: Terms) -> Change:
         actor=command.actor,
     )
     change = _obey(case, command.kind, entry, now, terms)
-    attempt = case.attempt
-    if change.state in {IncidentState.TAKEN_OVER, IncidentState.CLOSED} and attempt and _holds(case, attempt):
-        change = change.model_copy(update={"verdict": AttemptVerdict(attempt_id=attempt.id)})
+    given_up = change.state in {IncidentState.TAKEN_OVER, IncidentState.CLOSED}
+    if given_up and case.holds and case.attempt is not None:
+        change = change.model_copy(update={"verdict": AttemptVerdict(attempt_id=case.attempt.id)})
     return change.model_copy(update={"command": command.id})
 
 
@@ -602,7 +636,12 @@ def _obey(case: Case, kind: CommandKind, entry: EntryDraft, now: datetime, terms
             return Change(
                 state=IncidentState.TAKEN_OVER,
                 progress=case.incident.progress.model_copy(
-                    update={"hold": None, "verification": None, "taken_over_by": entry.actor}
+                    update={
+                        "hold": None,
+                        "verification": None,
+                        "take_back": None,
+                        "taken_over_by": entry.actor,
+                    }
                 ),
                 deadline=now + terms.taken_over_deadline,
                 due_at=now,
@@ -617,9 +656,3 @@ def _obey(case: Case, kind: CommandKind, entry: EntryDraft, now: datetime, terms
             return stay(
                 case, None if state is IncidentState.CLOSED else now, entry.model_copy(update={"text": text})
             )
-
-
-def _holds(case: Case, attempt: Attempt) -> bool:
-    """Whether a running verification keeps the claim of this attempt."""
-    running = case.incident.progress.verification
-    return running is not None and running.attempt_id == attempt.id

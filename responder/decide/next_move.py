@@ -165,7 +165,7 @@ def _suppressed(case: Case, now: datetime, terms: Terms) -> Move:
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "it ended while it was suppressed", terms))
     if deadline is None or now >= deadline:
-        return Apply(change=changes.go_on(case, now, terms, "suppressed for long enough: judged anew"))
+        return Apply(change=changes.unsuppressed(case, now, terms, "suppressed for long enough: judged anew"))
     return Recheck()
 
 

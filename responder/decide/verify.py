@@ -101,8 +101,8 @@ def _failed(case: Case, running: Verification, text: str, now: datetime, terms: 
         and attempt.id == running.attempt_id
         and _undo_of(case, attempt.step) is not Undo.NEVER
     ):
-        # The claim stays until the undo is over: its verdict is written then.
-        return go_on(case, now, terms, why, entry, verification=None, take_back=attempt.id)
+        change = go_on(case, now, terms, why, entry, verification=None, take_back=attempt.id)
+        return _with_verdict(change, running, Verdict.NOT_RECOVERED, claim_stays=True)
     change = go_on(case, now, terms, why, entry, verification=None)
     return _with_verdict(change, running, Verdict.NOT_RECOVERED)
 
@@ -111,12 +111,13 @@ def _undo_of(case: Case, step: int) -> Undo:
     return case.rule.steps[step].undo if step < len(case.rule.steps) else Undo.NEVER
 
 
-def _with_verdict(change: Change, running: Verification, verdict: Verdict) -> Change:
+def _with_verdict(
+    change: Change, running: Verification, verdict: Verdict, *, claim_stays: bool = False
+) -> Change:
     if running.attempt_id is None:
         return change
-    return change.model_copy(
-        update={"verdict": AttemptVerdict(attempt_id=running.attempt_id, verdict=verdict)}
-    )
+    written = AttemptVerdict(attempt_id=running.attempt_id, verdict=verdict, claim_stays=claim_stays)
+    return change.model_copy(update={"verdict": written, "quarantine": None})
 
 
 def _entry(verdict: Verdict | None, text: str) -> EntryDraft:

@@ -66,6 +66,7 @@ class Engine:
             gather=Gather(store, actions, probes, alert_state, self.halt, trust, terms),
             evidence=self._evidence,
             ownership=self.ownership,
+            halt=self.halt,
             metrics=metrics,
             terms=terms,
         )

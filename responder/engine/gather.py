@@ -82,11 +82,15 @@ class Gather:
         self._terms = terms
 
     async def step(self, case: Case, step: Step, now: datetime, *, undo_of: UUID | None = None) -> Seen:
-        """Resolve, look, pin, and collect the facts."""
+        """Resolve, look, pin, and collect the facts.
+
+        An undo's parameters come from the attempt that it takes back: they are bound already, and what an
+        alert said in one of them must not be read as a reference.
+        """
         ceilings = await self._trust.ceilings(case, step)
         looks = effective(ceilings).level > Autonomy.OBSERVE or not step.kind.changing
         look, source, condition = await asyncio.gather(
-            self._look(case, step, looks=looks),
+            self._look(case, step, looks=looks, bound=undo_of is not None),
             self.source(case, fresh=True),
             self._condition(case, step),
         )
@@ -107,10 +111,11 @@ class Gather:
     async def _condition(self, case: Case, step: Step) -> ProbeReading | None:
         return await self._probes.ask(step.when, labels_of(case)) if step.when is not None else None
 
-    async def _look(self, case: Case, step: Step, *, looks: bool) -> _Look:
+    async def _look(self, case: Case, step: Step, *, looks: bool, bound: bool) -> _Look:
         try:
             action = self._actions.get(step.action)
-            params = action.Params.model_validate(bind_params(step.params, labels_of(case)))
+            given = step.params if bound else bind_params(step.params, labels_of(case))
+            params = action.Params.model_validate(given)
             target = _only(action.resolve(params))
         except (RefusedError, PermanentError) as error:
             return _Look(out_of_scope=str(error))
@@ -162,7 +167,7 @@ class Gather:
             source=source,
             newest_seen_at=case.members.newest_seen_at,
             history=history,
-            limits=case.rule.limits,
+            limits=case.limits,
             claim=claim,
             condition=condition,
             floor=look.floor,
@@ -174,7 +179,7 @@ class Gather:
     ) -> tuple[tuple[PastAttempt, ...], Claim | None]:
         if target is None:
             return (), None
-        since = now - max(case.rule.limits.per, case.rule.limits.cooldown)
+        since = now - max(case.limits.per, case.limits.cooldown)
         history = await self._store.past_attempts(case.rule.name, target, since, case.incident)
         return history, await self._store.claim(target)
 

@@ -7,7 +7,7 @@ done to the world outside `_act`, and `_act` is reached only with a committed in
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, assert_never
 from uuid import uuid4
 
@@ -36,6 +36,7 @@ from responder.decide.guards import judge
 from responder.decide.verify import assess
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather, Place, Seen, labels_of
+from responder.engine.halting import Halt
 from responder.engine.ownership import Ownership, boottime
 from responder.model.alert import Alert, Delivery, Standing
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
@@ -64,6 +65,7 @@ class Perform:
     gather: Gather
     evidence: Evidence
     ownership: Ownership
+    halt: Halt
     metrics: Metrics
     terms: Terms
     monotonic: Callable[[], float] = field(default=boottime)
@@ -123,15 +125,19 @@ class Perform:
         end = await self._act(lease, place, attempt, latest)
         self.metrics.attempts.labels(action=attempt.action, outcome=end.outcome.value).inc()
         case, ended_at = await self.store.load(lease), await self.store.now()
-        if all(result.detail == _TOO_LATE for result in end.results):
+        if all(result.detail in _NOT_LET for result in end.results):
             return changes.too_late(case, attempt, end, ended_at, self.terms)
         return changes.ended(case, attempt, end, ended_at, self.terms)
 
     async def _act(self, lease: Lease, place: Place, attempt: Attempt, latest: float) -> AttemptEnd:
-        """The effects, one element after the other."""
-        results = tuple(
-            [await self._effect(lease, place, attempt, element, latest) for element in attempt.elements]
-        )
+        """The effects, one element after the other; after one that nobody can tell of, no more are tried."""
+        results: tuple[ElementOutcome, ...] = ()
+        for element in attempt.elements:
+            if changes.overall(results) is Outcome.UNKNOWN:
+                result = ElementOutcome(element=element.key, outcome=Outcome.NOT_DONE, detail=_NOT_TRIED)
+            else:
+                result = await self._effect(lease, place, attempt, element, latest)
+            results = (*results, result)
         after = await self._state_after(place, attempt)
         outcome = changes.overall(results)
         return AttemptEnd(attempt_id=attempt.id, outcome=outcome, results=results, state_after=after)
@@ -140,8 +146,11 @@ class Perform:
         self, lease: Lease, place: Place, attempt: Attempt, element: Element, latest: float
     ) -> ElementOutcome:
         """One effect. It may start only within its window, and only while this process is a live owner."""
-        if self.monotonic() > latest or not self.ownership.owns(lease):
-            return ElementOutcome(element=element.key, outcome=Outcome.NOT_DONE, detail=_TOO_LATE)
+        not_let = _TOO_LATE if self.monotonic() > latest or not self.ownership.owns(lease) else None
+        if self.halt.file_reason() is not None:
+            not_let = _HALTED
+        if not_let is not None:
+            return ElementOutcome(element=element.key, outcome=Outcome.NOT_DONE, detail=not_let)
         try:
             async with asyncio.timeout(attempt.timeout_s):
                 return await place.action.run(place.target, element, place.params, place.state, attempt.id)
@@ -182,9 +191,12 @@ class Perform:
 
     async def _settle(self, case: Case, attempt: Attempt, now: datetime) -> Change:
         """Ask the target whether an attempt without outcome happened. Whatever fails is unknown."""
+        limit = timedelta(seconds=attempt.timeout_s)
         try:
+            action = self.actions.get(attempt.action)
+            limit = action.deadline
             async with asyncio.timeout(attempt.timeout_s):
-                results = tuple(await self.actions.get(attempt.action).happened(attempt))
+                results = tuple(await action.happened(attempt))
         except Exception as error:  # noqa: BLE001 - whatever goes wrong with asking, the answer is unknown
             detail = str(error) if isinstance(error, ResponderError) else type(error).__name__
             results = tuple(
@@ -192,7 +204,7 @@ class Perform:
                 for element in attempt.elements
             )
         end = AttemptEnd(attempt_id=attempt.id, outcome=changes.overall(results), results=results)
-        return changes.settled(case, attempt, end, now, self.terms)
+        return changes.settled(case, attempt, end, now, self.terms, limit)
 
     async def _read(self, case: Case) -> Reading:
         verify = case.rule.verify
@@ -236,23 +248,26 @@ class Perform:
             return changes.not_yet_good(case, now, self.terms)
         by_source: dict[str, list[Alert]] = {}
         for member in open_ones:
-            by_source.setdefault(member.source, []).append(_ended(member, now))
+            by_source.setdefault(member.source, []).append(_gone(member, now))
         for source, alerts in by_source.items():
             await self.intake.take(Delivery(source=source, alerts=tuple(alerts)))
         return changes.stay(case, now + self.terms.verify_every)
 
 
 _TOO_LATE = "the start window was over, or this process was deposed"
+_HALTED = "the halt file was there before the effect could start"
+_NOT_LET = {_TOO_LATE, _HALTED}
+_NOT_TRIED = "not tried: nobody can say what became of the element before it"
 
 
-def _ended(member: MemberAlert, now: datetime) -> Alert:
+def _gone(member: MemberAlert, asked_at: datetime) -> Alert:
     return Alert(
         fingerprint=member.fingerprint,
         labels=member.labels,
         annotations=member.annotations,
-        standing=Standing.RESOLVED,
+        standing=Standing.GONE,
         starts_at=member.starts_at,
-        ends_at=max(now, member.starts_at),
+        ends_at=asked_at,
         generator_url=member.generator_url,
     )
 

@@ -66,9 +66,9 @@ class Worker:
 
     async def _once(self) -> bool:
         """Take one due incident as far as it goes now. False where none is due."""
-        if not self._ownership.alive():
-            return False
         await self._give_back()
+        if self._ownership.stopping or not self._ownership.alive():
+            return False
         lease = await self._store.lease(self._ownership.worker_id)
         if lease is None:
             return False
@@ -90,7 +90,7 @@ class Worker:
         for _ in range(_MOVES_AT_ONCE):
             case = await self._store.load(lease)
             due = case.incident.due_at
-            if self._stopping or due is None or due > await self._store.now():
+            if self._ownership.stopping or due is None or due > await self._store.now():
                 return
             began = time.monotonic()
             await self._move(lease, case)

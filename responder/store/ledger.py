@@ -45,11 +45,13 @@ UPDATE attempts SET outcome = $2, results = $3::text::jsonb, state_after = $4::t
 WHERE id = $1
 """
 
-_VERDICT = "UPDATE attempts SET verdict = coalesce($2, verdict), verdict_at = $3 WHERE id = $1"
+_VERDICT = """
+UPDATE attempts SET verdict = coalesce(verdict, $2), verdict_at = coalesce(verdict_at, $3) WHERE id = $1
+"""
 
 _RELEASE = "DELETE FROM claims WHERE attempt_id = $1 AND NOT quarantined"
 
-_QUARANTINE = "UPDATE claims SET quarantined = true, reason = $2 WHERE attempt_id = $1"
+_QUARANTINE = "UPDATE claims SET quarantined = true, reason = $2 WHERE attempt_id = $1 AND NOT quarantined"
 
 _PAST = """
 SELECT intended_at, ended_at, outcome <> 'not_done' AS spent, verdict,
@@ -111,8 +113,9 @@ async def write_end(connection: Connection, end: AttemptEnd, now: datetime) -> N
 
 
 async def write_verdict(connection: Connection, verdict: AttemptVerdict, now: datetime) -> None:
-    """Write the verdict of an attempt and release its claim, unless that is quarantined."""
-    await connection.execute(_RELEASE, verdict.attempt_id)
+    """Write the verdict of an attempt and release its claim, unless that stays or is quarantined."""
+    if not verdict.claim_stays:
+        await connection.execute(_RELEASE, verdict.attempt_id)
     await connection.execute(_VERDICT, verdict.attempt_id, verdict.verdict, now)
 
 

@@ -11,18 +11,17 @@ from hypothesis import strategies as st
 from responder.decide.case import Terms, Wait
 from responder.decide.next_move import next_move
 from responder.model.attempt import Outcome
-from responder.model.incident import IncidentState
+from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
 from tests.support.virtual import (
     START,
-    Died,
     VirtualStore,
     World,
+    drive,
     incident,
     ladder,
     lease_of,
     members,
-    perform_on,
 )
 
 TERMS = Terms()
@@ -43,6 +42,10 @@ EVENTS = st.lists(
                 "halt",
                 "resume",
                 "appear",
+                "breaks",
+                "mends",
+                "a person takes over",
+                "a person hands back",
             ]
         ),
         st.sampled_from([1, 6, 12, 31, 61, 340, 700, 2000, 4000]),
@@ -52,61 +55,50 @@ EVENTS = st.lists(
 )
 
 
-async def drive(store: VirtualStore, *, undoable: bool = False) -> None:
-    """Make moves until the incident has to wait; a death ends this process, the next call is the restart."""
-    perform, lease = perform_on(store, undoable=undoable), lease_of(store)
-    for _ in range(60):
-        case = await store.load(lease)
-        due = case.incident.due_at
-        if due is None or due > store.world.now:
-            return
-        move = next_move(case, store.world.now, TERMS)
-        try:
-            change = await perform(lease, case, move, store.world.now)
-            if change is not None:
-                await store.record(lease, case, change)
-        except Died:
-            return
-    raise AssertionError(f"it never comes to rest: {store.incident.state}")
+UNHEARD: dict[str, tuple[str, object]] = {
+    "die before effect": ("die_before_effect", True),
+    "die after effect": ("die_after_effect", True),
+    "unreachable": ("reachable", False),
+    "reachable": ("reachable", True),
+    "halt": ("halted", "by the test"),
+    "resume": ("halted", None),
+    "breaks": ("broken", True),
+    "mends": ("broken", False),
+    "appear": ("present", frozenset("ab")),
+}
+"""What changes in the world without anybody telling the incident."""
 
 
 def happen(store: VirtualStore, event: str | int) -> None:
     """One event from outside."""
-    world = store.world
-    wake = True
+    world, seen = store.world, store.members
     match event:
-        case "die before effect":
-            world.die_before_effect, wake = True, False
-        case "die after effect":
-            world.die_after_effect, wake = True, False
-        case "die before outcome":
-            store.die_before_outcome, wake = True, False
-        case "unreachable":
-            world.reachable, wake = False, False
-        case "reachable":
-            world.reachable, wake = True, False
-        case "ends":
-            store.members = store.members.model_copy(update={"firing": 0})
-        case "fires":
-            seen = {"firing": 1, "total": store.members.total + 1, "newest_seen_at": world.now}
-            store.members = store.members.model_copy(update=seen)
-        case "joins":
-            seen = {"firing": store.members.firing + 1, "total": store.members.total + 1}
-            store.members = store.members.model_copy(update={**seen, "newest_seen_at": world.now})
-        case "halt":
-            world.halted, wake = "by the test", False
-        case "resume":
-            world.halted, wake = None, False
-        case "appear":
-            world.present, wake = {"a", "b"}, False
-        case "nothing":
-            wake = False
         case int(seconds):
             world.now += timedelta(seconds=seconds)
-            wake = False
+            return
+        case "nothing":
+            return
+        case "die before outcome":
+            store.die_before_outcome = True
+            return
+        case str(name) if name in UNHEARD:
+            attribute, value = UNHEARD[name]
+            setattr(world, attribute, set(value) if isinstance(value, frozenset) else value)
+            return
+        case "ends":
+            store.members = seen.model_copy(update={"firing": 0})
+        case "fires":
+            fires = {"firing": 1, "total": seen.total + 1, "newest_seen_at": world.now}
+            store.members = seen.model_copy(update=fires)
+        case "joins":
+            more = {"firing": seen.firing + 1, "total": seen.total + 1, "newest_seen_at": world.now}
+            store.members = seen.model_copy(update=more)
+        case "a person takes over" | "a person hands back":
+            kind = CommandKind.TAKE_OVER if event.endswith("over") else CommandKind.HAND_BACK
+            store.say(kind, "ada")
         case _:
             raise AssertionError(event)
-    if wake and store.incident.due_at is not None:
+    if store.incident.due_at is not None:
         store.incident = store.incident.model_copy(
             update={"due_at": min(store.incident.due_at, world.now), "wakes": store.incident.wakes + 1}
         )
@@ -163,6 +155,20 @@ def test_an_unknown_outcome_keeps_its_target(events: list[str | int]) -> None:
         assert store.claim_.quarantined
 
 
+@settings(max_examples=200, deadline=None)
+@given(EVENTS, st.sampled_from(list(Undo)))
+def test_no_claim_is_left_that_nobody_can_release(events: list[str | int], undo: Undo) -> None:
+    """What holds a target runs, is verified or is to be taken back; everything else is a quarantine."""
+    store = run(events, undo=undo)
+    state, progress = store.incident.state, store.incident.progress
+    held = store.claim_
+    if held is None or held.quarantined or state is IncidentState.REMEDIATING:
+        return
+    verified = progress.verification is not None and progress.verification.attempt_id == held.attempt_id
+    owed = state is IncidentState.OPEN and progress.take_back == held.attempt_id
+    assert owed or (state is IncidentState.VERIFYING and verified)
+
+
 @settings(max_examples=150, deadline=None)
 @given(EVENTS, st.sampled_from(list(Undo)))
 def test_no_state_is_for_ever(events: list[str | int], undo: Undo) -> None:
@@ -183,7 +189,7 @@ def test_no_state_is_for_ever(events: list[str | int], undo: Undo) -> None:
 @given(EVENTS)
 def test_left_alone_it_comes_to_an_end_or_keeps_telling(events: list[str | int]) -> None:
     """When all faults stop and the alert ends, the incident is closed in the end; nothing remains held."""
-    store = run([*events, "reachable", "resume", "ends"])
+    store = run([*events, "reachable", "resume", "mends", "ends"])
 
     async def wait_it_out() -> None:
         for _ in range(300):

@@ -7,11 +7,23 @@ lets Hypothesis choose every moment at which the process dies. `World` is the ta
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
 from uuid import UUID, uuid4
 
-from responder.decide.case import Case, Change, Finding, IntentLost, ProbeReading, SourceView, Terms
+from responder.decide import changes
+from responder.decide.case import (
+    AttemptVerdict,
+    Case,
+    Change,
+    Finding,
+    IntentLost,
+    ProbeReading,
+    SourceView,
+    Terms,
+)
+from responder.decide.next_move import next_move
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
 from responder.engine.halting import Halt
@@ -23,7 +35,7 @@ from responder.model.alert import Delivery, Receipt
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outcome, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
-from responder.model.incident import Command, Incident, IncidentState, MemberAlert, Members
+from responder.model.incident import Command, CommandKind, Incident, IncidentState, MemberAlert, Members
 from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, StepKind, Undo, Verify
 from responder.model.severity import Severity
 from responder.model.target import Element, State, Target
@@ -44,6 +56,18 @@ class World:
     present: set[str] = field(default_factory=lambda: {"a", "b"})
     effects: list[tuple[UUID, str]] = field(default_factory=list)
     reachable: bool = True
+    broken: bool = False
+    """Whether looking at the target fails in a way that nobody foresaw."""
+    file: Path | None = None
+    """A halt file that somebody makes while the effects run."""
+    unsure: str | None = None
+    """The element whose effect gives no answer."""
+    refuses: bool = False
+    """Whether every effect finds its element changed, and does nothing."""
+    undo_note: str = ""
+    """The note that an undo is given."""
+    late_s: int = 0
+    """How long the process is away between an intent and its effect."""
     die_before_effect: bool = False
     die_after_effect: bool = False
     now: datetime = START
@@ -58,6 +82,10 @@ class World:
             raise Died
         self.effects.append((attempt, element))
         self.present.discard(element)
+        if self.file is not None:
+            self.file.touch()
+        if self.unsure == element:
+            raise OSError("the connection was lost")
         if self.die_after_effect:
             self.die_after_effect = False
             raise Died
@@ -67,6 +95,7 @@ class HitParams(Frozen):
     """The action's parameters."""
 
     at_most: int = 5
+    note: str = ""
 
 
 class HitState(State):
@@ -94,6 +123,8 @@ class Hit:
 
     async def look(self, params: HitParams, target: Target) -> HitState:  # noqa: D102
         del params, target
+        if self.world.broken:
+            raise RuntimeError("nobody foresaw this")
         return HitState(present=tuple(sorted(self.world.present)))
 
     def pin(self, params: HitParams, state: HitState) -> tuple[Element, ...]:  # noqa: D102
@@ -111,6 +142,8 @@ class Hit:
         self, target: Target, element: Element, params: HitParams, state: HitState, attempt_id: UUID
     ) -> ElementOutcome:
         del target, params, state
+        if self.world.refuses:
+            return ElementOutcome(element=element.key, outcome=Outcome.NOT_DONE, detail="it has changed")
         self.world.hit(attempt_id, element.key)
         return ElementOutcome(element=element.key, outcome=Outcome.DONE)
 
@@ -125,7 +158,7 @@ class Hit:
 
     def undo(self, params: HitParams, state_before: Mapping[str, Any]) -> UndoStep | None:  # noqa: D102
         del params, state_before
-        return UndoStep(self.name, {}) if self.undoable else None
+        return UndoStep(self.name, {"note": self.world.undo_note}) if self.undoable else None
 
     def consent(self, params: HitParams, state: HitState) -> Mapping[str, Any]:  # noqa: D102
         del params
@@ -178,6 +211,7 @@ class VirtualStore:
             current=self.rule,
             members=self.members,
             attempt=newest,
+            holds=self.claim_ is not None and not self.claim_.quarantined,
             command=self.command,
         )
 
@@ -219,12 +253,14 @@ class VirtualStore:
             state_before=intent.state_before,
         )
         self.attempts[attempt.id] = attempt
+        intended_at = self.world.now
+        self.world.now += timedelta(seconds=self.world.late_s)
         self.claim_ = Claim(
             target=intent.target,
             attempt_id=attempt.id,
             incident_id=intent.incident_id,
             rule=intent.rule,
-            since=self.world.now,
+            since=intended_at,
         )
         self._apply(change)
         return attempt
@@ -236,9 +272,9 @@ class VirtualStore:
             ended = {"outcome": change.end.outcome, "results": change.end.results, "ended_at": self.world.now}
             self.attempts[attempt.id] = attempt.model_copy(update=ended)
         held = self.claim_
-        if change.verdict is not None and held is not None and held.attempt_id == change.verdict.attempt_id:
-            self.claim_ = None
-        if change.quarantine is not None and held is not None:
+        if change.verdict is not None:
+            self._end(change.verdict, held)
+        if change.quarantine is not None and held is not None and not held.quarantined:
             self.claim_ = held.model_copy(update={"quarantined": True, "reason": change.quarantine.reason})
         if change.command is not None:
             self.command = None
@@ -252,6 +288,28 @@ class VirtualStore:
                 "due_at": change.due_at,
             }
         )
+
+    def _end(self, verdict: AttemptVerdict, held: Claim | None) -> None:
+        attempt = self.attempts[verdict.attempt_id]
+        written = {"verdict": attempt.verdict or verdict.verdict}
+        self.attempts[attempt.id] = attempt.model_copy(update=written)
+        if (
+            held is not None
+            and held.attempt_id == attempt.id
+            and not (verdict.claim_stays or held.quarantined)
+        ):
+            self.claim_ = None
+
+    def say(self, kind: CommandKind, actor: str) -> None:
+        """A person gives a command, and the incident is due."""
+        self.command = Command(
+            id=uuid4(),
+            incident_id=self.incident.id,
+            kind=kind,
+            actor=actor,
+            given_at=self.world.now,
+        )
+        self.incident = self.incident.model_copy(update={"due_at": self.world.now})
 
     async def halted(self) -> str | None:
         """The flag."""
@@ -351,7 +409,9 @@ class _Actions:
         return self.action
 
 
-def perform_on(store: VirtualStore, *, undoable: bool = False, terms: Terms | None = None) -> Perform:
+def perform_on(
+    store: VirtualStore, *, undoable: bool = False, terms: Terms | None = None, halt_file: Path | None = None
+) -> Perform:
     """The real `Perform` over the virtual world."""
     world = store.world
     terms = terms or Terms()
@@ -360,7 +420,7 @@ def perform_on(store: VirtualStore, *, undoable: bool = False, terms: Terms | No
     actions = cast("Actions", _Actions(Hit(world, undoable=undoable)))
     probes = cast("Probes", _Probes(world))
     source = cast("AlertState", _AlertState(world))
-    halt, trust = Halt(as_store, None), Trust(as_store, settings, {})
+    halt, trust = Halt(as_store, halt_file), Trust(as_store, settings, {})
     return Perform(
         store=as_store,
         intake=cast("Intake", _Intake(store)),
@@ -369,6 +429,7 @@ def perform_on(store: VirtualStore, *, undoable: bool = False, terms: Terms | No
         gather=Gather(as_store, actions, probes, source, halt, trust, terms),
         evidence=Evidence(as_store, actions, 1.0),
         ownership=cast("Ownership", SimpleNamespace(owns=_yes, stopping=False)),
+        halt=halt,
         metrics=build_metrics("test"),
         terms=terms,
         monotonic=lambda: _seconds(world),
@@ -387,3 +448,29 @@ def _seconds(world: World) -> float:
 def _yes(lease: Lease) -> bool:
     del lease
     return True
+
+
+async def drive(store: VirtualStore, **parts: Any) -> None:
+    """Make moves as a worker does until the incident has to wait; a death ends this process.
+
+    The next call is the restart. `parts` are those of `perform_on`.
+    """
+    perform, lease, terms = perform_on(store, **parts), lease_of(store), parts.get("terms") or Terms()
+    for _ in range(60):
+        case = await store.load(lease)
+        due = case.incident.due_at
+        if due is None or due > store.world.now:
+            return
+        move = next_move(case, store.world.now, terms)
+        try:
+            change = await perform(lease, case, move, store.world.now)
+        except Died:
+            return
+        except RuntimeError as error:
+            change = changes.failed(await store.load(lease), store.world.now, terms, str(error))
+        try:
+            if change is not None:
+                await store.record(lease, case, change)
+        except Died:
+            return
+    raise AssertionError(f"it never comes to rest: {store.incident.state}")

@@ -67,7 +67,7 @@ def test_a_rule_becomes_what_it_says() -> None:
     (step,) = rule.steps
     assert (step.kind, step.undo, step.autonomy) == (StepKind.DISRUPTIVE, Undo.NEVER, Autonomy.SHADOW)
     assert step.params == {"connection": {"server": "$labels.server"}, "older_than": "10m", "database": "no"}
-    assert step.timeout == timedelta(seconds=30)
+    assert step.timeout == timedelta(seconds=10)
     assert isinstance(step.when, SqlProbe)
     assert step.when.connection == {"server": "$labels.server"}
     assert rule.verify is not None

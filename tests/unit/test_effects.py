@@ -1,0 +1,167 @@
+"""Between the intent and the verdict: what may still start, what is believed, what is taken back."""
+
+import asyncio
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from responder.decide import changes
+from responder.decide.case import Terms
+from responder.model.attempt import Outcome, Verdict
+from responder.model.incident import CommandKind, IncidentState
+from responder.model.rule import Undo
+from responder.model.timeline import EntryKind
+from tests.support import virtual
+from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members
+
+TERMS = Terms()
+
+
+def a_store(undo: Undo = Undo.NEVER) -> VirtualStore:
+    """A fresh incident over a fresh world."""
+    return VirtualStore(World(), ladder(undo=undo), incident(), members())
+
+
+def drive(store: VirtualStore, **parts: Any) -> None:
+    """Make moves until the incident has to wait, or the process dies."""
+    asyncio.run(virtual.drive(store, **parts))
+
+
+def said(store: VirtualStore, kind: EntryKind) -> list[str]:
+    """What the timeline tells of that kind."""
+    return [entry.text for change in store.changes for entry in change.entries if entry.kind is kind]
+
+
+def test_an_effect_that_never_starts_in_time_is_told_to_a_person() -> None:
+    """Three intents whose window is over before the effect: nothing ran, and a person hears of it."""
+    store = a_store()
+    store.world.late_s = 6
+    drive(store)
+    assert store.world.effects == []
+    assert [attempt.outcome for attempt in store.attempts.values()] == [Outcome.NOT_DONE] * 3
+    assert store.incident.state is IncidentState.ESCALATED
+    assert "could not be started in time, 3 times in a row" in said(store, EntryKind.ESCALATION)[-1]
+    assert store.claim_ is None
+
+
+def test_a_halt_file_stops_the_effects_that_have_not_started(tmp_path: Path) -> None:
+    """A file that is there before the second element lets the first effect stand and the second not start."""
+    store = a_store()
+    store.world.file = tmp_path / "halt"
+    drive(store, halt_file=store.world.file)
+    (attempt,) = store.attempts.values()
+    assert [element for _, element in store.world.effects] == ["a"]
+    assert [result.outcome for result in attempt.results] == [Outcome.DONE, Outcome.NOT_DONE]
+    assert "halt file" in attempt.results[1].detail
+
+
+def test_after_an_effect_without_answer_no_further_one_is_tried() -> None:
+    """The first element is unknown: the second is left alone, the target is quarantined, a person hears."""
+    store = a_store()
+    store.world.unsure = "a"
+    drive(store)
+    (attempt,) = store.attempts.values()
+    assert [element for _, element in store.world.effects] == ["a"]
+    assert [result.outcome for result in attempt.results] == [Outcome.UNKNOWN, Outcome.NOT_DONE]
+    assert store.claim_ is not None
+    assert store.claim_.quarantined
+
+
+def test_no_is_believed_only_when_the_effect_can_no_longer_run() -> None:
+    """After a crash "it did not happen" waits for start window, the step's timeout and the server's limit."""
+    store = a_store()
+    store.world.die_before_effect = True
+    drive(store)
+    store.incident = store.incident.model_copy(update={"due_at": store.world.now})
+    drive(store)
+    # 5 s start window, 5 s timeout of the step, 5 s server-side limit of the action
+    assert store.incident.due_at == START + timedelta(seconds=15)
+    assert len(store.attempts) == 1
+    store.world.now = START + timedelta(seconds=15)
+    drive(store)
+    assert [attempt.outcome for attempt in store.attempts.values()] == [Outcome.NOT_DONE, Outcome.DONE]
+
+
+def test_what_is_taken_back_keeps_its_own_verdict() -> None:
+    """Not recovered: the attempt says so itself, and its undo, having happened, has none."""
+    store = a_store(Undo.IF_NOT_RECOVERED)
+    drive(store, undoable=True)
+    store.world.present = {"a"}
+    store.world.now += timedelta(minutes=7)
+    drive(store, undoable=True)
+    first, undo, *_ = store.attempts.values()
+    assert (first.verdict, undo.undo_of, undo.verdict) == (Verdict.NOT_RECOVERED, first.id, None)
+
+
+def test_an_undo_that_did_not_happen_is_owed() -> None:
+    """An undo whose every element is not done is no undo: a person is told, the target is quarantined."""
+    store = a_store(Undo.IF_NOT_RECOVERED)
+    drive(store, undoable=True)
+    store.world.present = {"a"}
+    store.world.refuses = True
+    store.world.now += timedelta(minutes=7)
+    drive(store, undoable=True)
+    assert store.incident.state is IncidentState.ESCALATED
+    assert "did not happen" in said(store, EntryKind.ESCALATION)[-1]
+    assert store.claim_ is not None
+    assert store.claim_.quarantined
+
+
+def test_an_undo_that_cannot_even_be_looked_at_leaves_a_quarantine() -> None:
+    """What fails until the deadline is told to a person, who can release the target."""
+    store = a_store(Undo.IF_NOT_RECOVERED)
+    drive(store, undoable=True)
+    store.world.broken = True
+    for minutes in (7, 6):
+        store.world.now += timedelta(minutes=minutes)
+        drive(store, undoable=True)
+    assert store.incident.state is IncidentState.ESCALATED
+    assert store.claim_ is not None
+    assert "nobody foresaw this" in store.claim_.reason
+    assert store.claim_.quarantined
+
+
+def test_a_person_who_takes_over_frees_a_target_whose_undo_is_owed() -> None:
+    """Taken over while an undo is owed: the person has the target, automation owes nothing any more."""
+    store = a_store(Undo.IF_NOT_RECOVERED)
+    drive(store, undoable=True)
+    case = asyncio.run(store.load(lease_of(store)))
+    assert case.holds
+    progress = case.incident.progress.model_copy(
+        update={"verification": None, "take_back": next(iter(store.attempts))}
+    )
+    owed = case.incident.model_copy(update={"state": IncidentState.OPEN, "progress": progress})
+    store.incident = owed
+    store.say(CommandKind.TAKE_OVER, "ada")
+    drive(store, undoable=True)
+    assert (store.incident.state, store.claim_) == (IncidentState.TAKEN_OVER, None)
+    assert store.incident.progress.take_back is None
+
+
+def test_a_hold_goes_on_after_a_suppression() -> None:
+    """Held, silenced for a minute, held again: the deadline moves by that minute, and does not start anew."""
+    store = a_store()
+    store.world.halted = "by the test"
+    drive(store)
+    held = store.incident.progress.hold
+    assert held is not None
+    case = asyncio.run(store.load(lease_of(store)))
+    suppressed = case.incident.model_copy(
+        update={"state": IncidentState.SUPPRESSED, "state_since": START + timedelta(seconds=10)}
+    )
+    case = case.model_copy(update={"incident": suppressed})
+    change = changes.unsuppressed(case, START + timedelta(seconds=70), TERMS, "no longer silenced")
+    assert change.progress.hold is not None
+    assert change.progress.hold.deadline == held.deadline + timedelta(seconds=60)
+
+
+def test_an_undos_parameters_are_not_bound_again() -> None:
+    """A label value that looks like a reference stays what the alert said."""
+    store = a_store(Undo.IF_NOT_RECOVERED)
+    store.world.undo_note = "$labels.alertname"
+    drive(store, undoable=True)
+    store.world.present = {"a"}
+    store.world.now += timedelta(minutes=7)
+    drive(store, undoable=True)
+    _, undo, *_ = store.attempts.values()
+    assert undo.params["note"] == "$labels.alertname"
