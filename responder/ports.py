@@ -168,6 +168,15 @@ class NewIncident:
     members: tuple[AlertKey, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Unmatched:
+    """An open episode that belongs to no incident."""
+
+    key: AlertKey
+    labels: Mapping[str, str]
+    starts_at: datetime
+
+
 class IntakeTransaction(Protocol):
     """One transaction of the one writer. Call in this order; leaving the context commits."""
 
@@ -221,8 +230,8 @@ class Store(Protocol):
         """Alerts whose firing waits for the source's word, the oldest contest first."""
         ...
 
-    async def unmatched_open(self, limit: int) -> Sequence[tuple[AlertKey, Mapping[str, str], datetime]]:
-        """Open episodes that belong to no incident: key, labels, start."""
+    async def unmatched_open(self, limit: int, after: AlertKey | None = None) -> Sequence[Unmatched]:
+        """Open episodes that belong to no incident, in the order of their keys, those after `after`."""
         ...
 
     # Ownership ---------------------------------------------------------------------------------------

@@ -13,11 +13,11 @@ from responder.engine.halting import Halt
 from responder.engine.intake import GroupCommit
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
+from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
 from responder.engine.worker import Worker
-from responder.model.alert import Delivery
 from responder.model.autonomy import Ceiling
 from responder.model.errors import ResponderError
 from responder.ports import Actions, AlertState, Notifier, Probes, Store
@@ -75,10 +75,9 @@ class Engine:
             Worker(store, self.ownership, perform, notifier, metrics, terms, wake, poll)
             for _ in range(settings.workers)
         ]
+        self._rematch = Rematch(store, self.rules, self.intake)
         self._contests = Contests(store, self.intake, alert_state)
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._matched_against: str | None = None
-        """The rulebook that the unmatched episodes were last matched against."""
 
     async def start(self) -> None:
         """Become a worker and start every loop."""
@@ -126,18 +125,8 @@ class Engine:
         await asyncio.gather(task, return_exceptions=True)
 
     async def _follow_rules(self) -> None:
-        """Follow the active rulebook, and match again what no rule took: at the start, after each change."""
         await self.rules.follow()
-        book = self.rules.hash
-        if book == self._matched_against:
-            return
-        by_source: dict[str, Delivery] = {}
-        for key in await self.rules.unmatched_matches():
-            known = by_source.get(key.source, Delivery(source=key.source, alerts=()))
-            by_source[key.source] = Delivery(source=key.source, alerts=(), refold=(*known.refold, key))
-        for delivery in by_source.values():
-            await self.intake.take(delivery)
-        self._matched_against = book
+        await self._rematch.round()
 
 
 async def _every(pause: timedelta, name: str, once: Callable[[], Awaitable[object]]) -> None:

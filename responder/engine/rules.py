@@ -2,15 +2,11 @@
 
 import structlog
 
-from responder.model.alert import AlertKey
 from responder.model.rule import Rulebook
 from responder.ports import Store
 from responder.rulebook.index import RuleIndex
 
 _log = structlog.get_logger(__name__)
-
-_AT_ONCE = 20_000
-"""How many unmatched episodes are looked at for one rulebook."""
 
 
 class ActiveRules:
@@ -30,8 +26,3 @@ class ActiveRules:
         self.rulebook, self.hash, self.index = active, active.hash, RuleIndex(active)
         _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))
         return True
-
-    async def unmatched_matches(self) -> tuple[AlertKey, ...]:
-        """Open episodes that belong to no incident and that a rule of the active book would take."""
-        found = await self._store.unmatched_open(_AT_ONCE)
-        return tuple(key for key, labels, _ in found if self.index.first(labels) is not None)

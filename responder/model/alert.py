@@ -130,6 +130,20 @@ class Receipt:
     incidents: tuple[UUID, ...] = ()
 
 
+def rejected(alert: Alert, reason: str) -> Rejected:
+    """A decoded alert as a dead letter, in the form that Alertmanager sends: so it can be sent again."""
+    sent: Any = {
+        "status": "resolved" if alert.standing is Standing.RESOLVED else "firing",
+        "labels": dict(alert.labels),
+        "annotations": dict(alert.annotations),
+        "startsAt": alert.starts_at.isoformat(),
+        "endsAt": alert.ends_at.isoformat() if alert.ends_at else None,
+        "generatorURL": alert.generator_url,
+        "fingerprint": alert.fingerprint,
+    }
+    return Rejected(reason, canonical_json(sent))
+
+
 def content_hash(alert: Alert) -> bytes:
     """16 bytes of SHA-256 over everything an observation says, except when it was received."""
     said: Any = [

@@ -111,7 +111,7 @@ _CONTESTED = "SELECT * FROM alerts WHERE contested_at IS NOT NULL ORDER BY conte
 _UNMATCHED = """
 SELECT a.source, a.fingerprint, a.labels, a.starts_at
 FROM alerts a
-WHERE a.ends_at IS NULL AND a.generation > 0
+WHERE a.ends_at IS NULL AND a.generation > 0 AND (a.source, a.fingerprint) > ($2, $3)
   AND NOT EXISTS (SELECT FROM members m WHERE (m.source, m.fingerprint, m.generation)
                                             = (a.source, a.fingerprint, a.generation))
 ORDER BY a.source, a.fingerprint
@@ -228,9 +228,12 @@ async def contested(connection: Connection, limit: int) -> list[AlertRecord]:
     return [_record(row) for row in await connection.fetch(_CONTESTED, limit)]
 
 
-async def unmatched(connection: Connection, limit: int) -> Sequence[asyncpg.Record]:
-    """Open episodes that belong to no incident: source, fingerprint, labels, starts_at."""
-    return await connection.fetch(_UNMATCHED, limit)
+async def unmatched(
+    connection: Connection, limit: int, after: AlertKey | None = None
+) -> Sequence[asyncpg.Record]:
+    """Open episodes that belong to no incident, in key order: source, fingerprint, labels, starts_at."""
+    source, fingerprint = (after.source, after.fingerprint) if after else ("", "")
+    return await connection.fetch(_UNMATCHED, limit, source, fingerprint)
 
 
 def _names(records: Sequence[AlertRecord]) -> tuple[list[str], list[str]]:

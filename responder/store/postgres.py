@@ -3,7 +3,7 @@
 No SQL belongs here, but the one that asks the time.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -16,7 +16,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Incident
 from responder.model.rule import Rulebook
-from responder.ports import Lease
+from responder.ports import Lease, Unmatched
 from responder.store import cases, episodes, ledger
 from responder.store.connection import Connection, Connections
 from responder.store.desk import PostgresDesk
@@ -81,11 +81,11 @@ class PostgresStore(PostgresDesk):
         async with self._connections.workers.connection() as connection:
             return await episodes.contested(connection, limit)
 
-    async def unmatched_open(self, limit: int) -> Sequence[tuple[AlertKey, Mapping[str, str], datetime]]:
+    async def unmatched_open(self, limit: int, after: AlertKey | None = None) -> Sequence[Unmatched]:
         """See `ports.Store.unmatched_open`."""
         async with self._connections.workers.connection() as connection:
-            rows = await episodes.unmatched(connection, limit)
-        return [(AlertKey(r["source"], r["fingerprint"]), r["labels"], r["starts_at"]) for r in rows]
+            rows = await episodes.unmatched(connection, limit, after)
+        return [Unmatched(AlertKey(r["source"], r["fingerprint"]), r["labels"], r["starts_at"]) for r in rows]
 
     # Ownership -----------------------------------------------------------------------------------------
 

@@ -40,6 +40,11 @@ def refusals() -> Iterator[None]:
     try:
         yield
     except _RACED as error:
-        raise TemporaryError(f"another transaction was in the way: {error}", timedelta(0)) from error
+        raise TemporaryError(f"another transaction was in the way ({_told(error)})", timedelta(0)) from error
     except _DATA as error:
-        raise PermanentError(f"PostgreSQL refuses the data: {error}") from error
+        raise PermanentError(f"PostgreSQL refuses the data ({_told(error)})") from error
+
+
+def _told(error: asyncpg.PostgresError) -> str:
+    """What kind of refusal it is. Its own words may quote the data."""
+    return f"{type(error).__name__.removesuffix('Error')}, SQLSTATE {error.sqlstate or 'unknown'}"

@@ -2,18 +2,32 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import cast
 
 import asyncpg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from responder.decide.case import Terms
+from responder.engine.commit import Commit
 from responder.engine.contests import Contests
 from responder.engine.intake import GroupCommit
+from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
-from responder.model.alert import Alert, AlertKey, Delivery, Rejected, Standing, fingerprint
+from responder.model.alert import (
+    Alert,
+    Delivery,
+    Receipt,
+    Rejected,
+    SourcePosition,
+    Standing,
+    fingerprint,
+)
 from responder.model.errors import OverloadedError, StoreAwayError
 from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Rulebook
@@ -73,8 +87,7 @@ class Writer:
 
 @pytest.fixture
 async def writer(dsn: str) -> AsyncIterator[Writer]:
-    settings = StoreSettings()
-    connections = await Connections.open(dsn, settings)
+    connections = await Connections.open(dsn, StoreSettings())
     one = Writer(dsn, connections)
     await one.store.activate(Rulebook(rules=(RULE,)), "test")
     await one.rules.follow()
@@ -109,24 +122,92 @@ async def test_what_cannot_be_used_is_kept_with_its_reason(writer: Writer) -> No
     assert await writer.ask("SELECT count(*) FROM journal") == [(1,)]
 
 
-async def test_what_postgresql_refuses_fails_alone(writer: Writer) -> None:
-    """One delivery that the database cannot store costs none of those that waited with it."""
-    bad = Alert(
-        fingerprint="0" * 16,
+_RUNS = count()
+
+
+def refused(number: int = 0) -> Alert:
+    """An alert that PostgreSQL cannot store: decoding would have mended it."""
+    return Alert(
+        fingerprint=f"{number:016}",
         labels={"alertname": "nul \x00"},
         annotations={},
         standing=Standing.FIRING,
         starts_at=START,
     )
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.lists(st.lists(st.booleans(), min_size=1, max_size=20), min_size=1, max_size=6))
+async def test_what_postgresql_refuses_is_a_dead_letter_and_costs_no_neighbour(
+    writer: Writer, posts: list[list[bool]]
+) -> None:
+    """Wherever bad alerts stand, each is a dead letter, all others are stored, every delivery is answered."""
+    run = str(next(_RUNS))
+    numbered = [
+        [
+            refused(n * 100 + m) if bad else alert(run=run, post=str(n), at=str(m))
+            for m, bad in enumerate(post)
+        ]
+        for n, post in enumerate(posts)
+    ]
+    letters = "SELECT count(*) FROM dead_letters"
+    before = cast("int", (await writer.ask(letters))[0][0])
+    receipts = await asyncio.gather(*(writer.intake.take(delivery(*post)) for post in numbered))
+    assert [(r.stored, r.rejected) for r in receipts] == [(p.count(False), p.count(True)) for p in posts]
+    assert await writer.ask(letters) == [(before + sum(post.count(True) for post in posts),)]
+    stored = f"SELECT count(*) FROM alerts WHERE labels ->> 'run' = '{run}'"
+    assert await writer.ask(stored) == [(sum(post.count(False) for post in posts),)]
+
+
+async def test_one_bad_alert_costs_few_transactions(writer: Writer) -> None:
+    """One among 256 is found by halving: at most 2 log2(n) + 2 transactions more than a good batch."""
+    alerts = [refused() if number == 100 else alert(at=str(number)) for number in range(256)]
+    tried: list[int] = []
+    commit = writer.intake._commit.__call__
+
+    async def counted(batch: Sequence[Delivery]) -> list[Receipt]:
+        tried.append(len(batch))
+        return await commit(batch)
+
+    writer.intake._commit = cast("Commit", counted)
+    receipt = await writer.intake.take(delivery(*alerts))
+    assert (receipt.stored, receipt.rejected) == (255, 1)
+    assert len(tried) <= 1 + 2 * 8 + 2
+
+
+async def test_a_position_moves_only_with_the_last_of_its_delivery(writer: Writer) -> None:
+    """A record with a bad alert is divided; its position moves once, and nothing of it is skipped."""
+    position = SourcePosition("alerts", 0, expected_offset=0, next_offset=8)
+    record = replace(delivery(alert(at="1"), refused(), alert(at="2")), position=position)
+    receipt = await writer.intake.take(record)
+    assert (receipt.stored, receipt.rejected) == (2, 1)
+    assert await writer.ask("SELECT next_offset FROM source_positions") == [(8,)]
+
+
+async def test_a_fault_of_ours_is_no_dead_letter(writer: Writer) -> None:
+    """What fails by a bug is answered with "come again", and its neighbours are stored."""
+    odd = replace(alert(at="odd"), labels=cast("Mapping[str, str]", {"alertname": "A", "pod": object()}))
     answers = await asyncio.gather(
-        *(
-            writer.intake.take(post)
-            for post in (delivery(alert()), delivery(bad), delivery(alert(pod="p-2")))
-        ),
-        return_exceptions=True,
+        writer.intake.take(delivery(alert())), writer.intake.take(delivery(odd)), return_exceptions=True
     )
-    assert [isinstance(answer, BaseException) for answer in answers] == [False, True, False]
-    assert await writer.ask("SELECT count(*) FROM members") == [(2,)]
+    assert [isinstance(answer, StoreAwayError) for answer in answers] == [False, True]
+    assert await writer.ask("SELECT count(*) FROM dead_letters") == [(0,)]
+    assert await writer.ask("SELECT count(*) FROM members") == [(1,)]
+
+
+async def test_a_writer_that_is_ended_leaves_nobody_waiting(dsn: str) -> None:
+    """When the writer's task is cut off, what waits is told so, and what comes later is refused."""
+    connections = await Connections.open(dsn, StoreSettings())
+    one = Writer(dsn, connections)
+    waiting = asyncio.create_task(one.intake.take(delivery(alert())))
+    running = asyncio.create_task(one.intake.run())
+    await asyncio.sleep(0)
+    running.cancel()
+    with pytest.raises((OverloadedError, StoreAwayError)):
+        await waiting
+    with pytest.raises(OverloadedError):
+        await one.intake.take(delivery(alert()))
+    await connections.close()
 
 
 async def test_a_full_queue_is_refused_at_admission(dsn: str) -> None:
@@ -204,17 +285,34 @@ async def test_a_contest_that_nobody_answers_fires_after_its_window(writer: Writ
     assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
 
 
+B = RULE.model_copy(
+    update={"name": "Second", "match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="B"),)}
+)
+MEMBERS_OF = "SELECT i.rule, count(*) FROM incidents i JOIN members m ON m.incident_id = i.id GROUP BY 1"
+
+
 async def test_a_new_rulebook_takes_what_no_rule_took(writer: Writer) -> None:
-    """An open episode without a rule is listed, and a later rulebook that matches it takes it."""
-    lonely = alert(alertname="B")
-    await writer.intake.take(delivery(lonely))
-    assert await writer.rules.unmatched_matches() == ()
-    rule = RULE.model_copy(
-        update={"name": "Second", "match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="B"),)}
-    )
-    await writer.store.activate(Rulebook(rules=(RULE, rule)), "test")
+    """Open episodes without a rule, however many, are taken by a later rulebook that matches them."""
+    lonely = [alert(alertname="B", at=str(number)) for number in range(7)]
+    await writer.intake.take(delivery(*lonely))
+    rematch = Rematch(writer.store, writer.rules, writer.intake, page=2)
+    await rematch.round()
+    assert await writer.ask(MEMBERS_OF) == []
+    await writer.store.activate(Rulebook(rules=(RULE, B)), "test")
     await writer.rules.follow()
-    keys: Sequence[AlertKey] = await writer.rules.unmatched_matches()
-    assert [key.fingerprint for key in keys] == [lonely.fingerprint]
-    await writer.intake.take(Delivery(source="am", alerts=(), refold=tuple(keys)))
-    assert await writer.ask("SELECT rule FROM incidents") == [("Second",)]
+    await rematch.round()
+    assert await writer.ask(MEMBERS_OF) == [("Second", 7)]
+
+
+async def test_what_an_outgoing_rulebook_matched_is_matched_again(writer: Writer) -> None:
+    """What is matched by the old rulebook and committed after the switch is taken up all the same."""
+    rematch = Rematch(writer.store, writer.rules, writer.intake)
+    await writer.store.activate(Rulebook(rules=(RULE, B)), "test")
+    old = writer.rules.index
+    await writer.rules.follow()
+    await rematch.round()
+    new, writer.rules.index = writer.rules.index, old
+    await writer.intake.take(delivery(alert(alertname="B")))
+    writer.rules.index = new
+    await rematch.round()
+    assert await writer.ask(MEMBERS_OF) == [("Second", 1)]

@@ -342,7 +342,8 @@ async def test_open_episodes_without_an_incident_are_listed_until_one_takes_them
         await taken.write_journal(rows)
         await taken.write_alerts([r for row in rows if (r := fold([row], MINUTE, taken.now))])
     await db.observe(alert("c"))
-    ((key, labels, starts_at),) = await db.store.unmatched_open(10)
+    (found,) = await db.store.unmatched_open(10)
+    key, labels, starts_at = found.key, found.labels, found.starts_at
     assert (key.fingerprint, labels["pod"], starts_at) == (alert("a").fingerprint, "a", T0)
     assert [dict(row)["labels"]["pod"] for row in await db.store.unmatched(10)] == ["a"]
     async with db.store.intake() as taken:
