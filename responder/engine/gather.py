@@ -120,7 +120,7 @@ class Gather:
         except (RefusedError, PermanentError) as error:
             return _Look(out_of_scope=str(error))
         except ValidationError as error:
-            return _Look(out_of_scope=f"{step.action} does not take these parameters: {_first(error)}")
+            return _Look(out_of_scope=f"{step.action} does not take these parameters: {first_mistake(error)}")
         if not looks:
             return _Look(target)
         try:
@@ -215,6 +215,7 @@ def _too_many(elements: tuple[Element, ...], at_most: int) -> str | None:
     return f"{len(elements)} elements were found, more than at_most {at_most}"
 
 
-def _first(error: ValidationError) -> str:
+def first_mistake(error: ValidationError) -> str:
+    """The first thing that is wrong with parameters, in words: the field and why, without the value."""
     first = error.errors(include_url=False, include_input=False)[0]
     return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
