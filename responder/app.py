@@ -205,13 +205,13 @@ async def _engine(
         notifier=LogChannel(),
         metrics=metrics,
         settings=settings.engine,
-        source_ceilings=_source_ceilings(settings),
+        source_ceilings=source_ceilings(settings),
         lease_time=settings.lease_time,
         heartbeat_every=settings.heartbeat_every,
     )
 
 
-def _source_ceilings(settings: Settings) -> dict[str, Ceiling]:
+def source_ceilings(settings: Settings) -> dict[str, Ceiling]:
     """A source without a token takes alerts from anybody on this machine: no effect may follow from them."""
     return {
         name: Ceiling(level=Autonomy.SHADOW, origin=f"source {name} takes alerts without a token")

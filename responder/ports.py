@@ -256,8 +256,12 @@ class Store(Protocol):
         """End a lease without a change."""
         ...
 
-    async def next_due(self) -> datetime | None:
-        """When the next incident is due."""
+    async def give_up_others(self, worker_id: UUID, known: Sequence[UUID]) -> None:
+        """End every lease of this worker but those on the incidents that it knows of."""
+        ...
+
+    async def postpone(self, lease: Lease, delay: timedelta) -> None:
+        """Make a leased incident due so much later, whatever it was due for. Raises DeposedError."""
         ...
 
     # The owner's view and its changes ------------------------------------------------------------------
@@ -314,6 +318,10 @@ class Store(Protocol):
 
     async def activate(self, rulebook: Rulebook, origin: str) -> None:
         """Store a rulebook and make it the active one for all replicas."""
+        ...
+
+    async def active_hash(self) -> str | None:
+        """The hash of the active rulebook: what is asked every second."""
         ...
 
     async def active_rulebook(self) -> Rulebook | None:

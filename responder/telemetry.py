@@ -163,6 +163,7 @@ class Metrics:
     store_up: Gauge
     rulebook_load_failures: Counter
     worker_deposed: Counter
+    incidents_unreadable: Counter
     build: Info
 
     def exposition(self) -> bytes:
@@ -226,6 +227,11 @@ def build_metrics(version: str) -> Metrics:
         ),
         worker_deposed=Counter(
             "responder_worker_deposed_total", "Times that this process lost its leases.", registry=registry
+        ),
+        incidents_unreadable=Counter(
+            "responder_incidents_unreadable_total",
+            "Times that an incident was due and could not be read: nothing happens to it.",
+            registry=registry,
         ),
         build=Info("responder_build", "The running program.", registry=registry),
     )

@@ -42,9 +42,10 @@ _SHOWN = 20
 """How many sessions of each sort the evidence names; the counts are of all."""
 _START_WITHIN = timedelta(seconds=5)
 """How late an effect may start: sooner than any step's timeout lets it count as not done."""
-_ENDING = timedelta(seconds=2)
-"""How long a signalled session may take to end before we say that it has not yet."""
-_ENDING_EVERY = timedelta(milliseconds=50)
+_ENDING = timedelta(milliseconds=250)
+"""How long a signalled session may take to end before we say that it has not yet: all elements of a step must
+start within one window. The look after the effects tells more."""
+_ENDING_EVERY = timedelta(milliseconds=25)
 _KEY_PREFIX = "postgres/"
 
 _EFFECT = """/* responder attempt {attempt} */
@@ -324,16 +325,17 @@ class _SignalSessions(ChangingAction[P, MatchingSessions], Generic[P]):
 
     async def _see_it_end(self, name: str, fence: Fence) -> str:
         """In words, what became of a signalled session; the signal itself is certain."""
-        tries = int(_ENDING / _ENDING_EVERY)
         try:
-            for _ in range(tries):
-                now = await self._now(name, fence.pid)
-                if now is None or not self._untouched(fence, now):
-                    return self._effect
-                await asyncio.sleep(_ENDING_EVERY.total_seconds())
+            async with asyncio.timeout(_ENDING.total_seconds()):
+                while True:
+                    now = await self._now(name, fence.pid)
+                    if now is None or not self._untouched(fence, now):
+                        return self._effect
+                    await asyncio.sleep(_ENDING_EVERY.total_seconds())
         except TemporaryError as error:
             return f"signalled; then {error}"
-        return f"signalled, and not ended {format_duration(_ENDING)} later"
+        except TimeoutError:
+            return f"signalled, and not seen to end within {format_duration(_ENDING)}"
 
 
 class _Now(Frozen):

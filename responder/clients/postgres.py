@@ -23,6 +23,8 @@ ROW_LIMIT = 1000
 _CONNECT_TIMEOUT = timedelta(seconds=5)
 _GRACE = timedelta(seconds=2)
 """How much longer than the server's own limit the client waits for its word."""
+_TURN = timedelta(seconds=3)
+"""How long a call waits for those before it: less than an effect's timeout, so it surely has not run."""
 _OUR_MISTAKE = "42"
 """The SQLSTATE class of syntax errors and missing rights: its messages name no data and no host."""
 
@@ -129,7 +131,7 @@ class _Server:
     @asynccontextmanager
     async def transaction(self, mode: str, limit: timedelta) -> AsyncIterator[Connection]:
         """A transaction on the standing connection, with the lock held; rolled back on any exception."""
-        async with self._lock:
+        async with self._turn():
             started = False
             try:
                 connection = await self._begin(mode, limit)
@@ -143,6 +145,22 @@ class _Server:
                     raise
                 kind = TemporaryError if started and not _refused(error) else NotStartedError
                 raise kind(f"PostgreSQL {self._entry.name!r}: {reason}") from None
+
+    @asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """One call at a time. Waiting for the others has an end, and then nothing was sent."""
+        try:
+            async with asyncio.timeout(_TURN.total_seconds()):
+                await self._lock.acquire()
+        except TimeoutError:
+            waited = format_duration(_TURN)
+            raise NotStartedError(
+                f"PostgreSQL {self._entry.name!r}: other calls kept the connection busy for {waited}"
+            ) from None
+        try:
+            yield
+        finally:
+            self._lock.release()
 
     async def close(self) -> None:
         async with self._lock:

@@ -22,6 +22,7 @@ from responder.model.base import canonical_json
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
 from responder.model.incident import CommandKind, Hold, IncidentState, Progress, Verification
+from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 
 
@@ -76,7 +77,12 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
     text = f"{incident.severity} {case.rule.name} opened for {group}"
     return Change(
         state=IncidentState.OPEN,
-        progress=Progress(opened_at=now, told_members=members.total, told_firing=members.firing),
+        progress=Progress(
+            opened_at=now,
+            told_severity=incident.severity,
+            told_members=members.total,
+            told_firing=members.firing,
+        ),
         deadline=now + terms.open_deadline,
         due_at=now,
         entries=(EntryDraft(kind=EntryKind.OPENED, text=text, facts=facts), *_alerts(case)),
@@ -98,6 +104,41 @@ def members_changed(case: Case, now: datetime) -> Change:
     """Tell that alerts joined or ended."""
     members = case.members
     return stay(case, now, *_alerts(case), told_members=members.total, told_firing=members.firing)
+
+
+def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
+    """Tell that a worse alert joined: what waits for a person waits no longer than it allows now."""
+    incident, progress = case.incident, case.incident.progress
+    before, severity = progress.told_severity or incident.severity, incident.severity
+    entry = EntryDraft(
+        kind=EntryKind.ALERT,
+        text=f"it is {severity} now, no longer {before}: a worse alert joined",
+        facts={"from": before.value, "to": severity.value},
+    )
+    change = stay(case, now, entry, told_severity=severity, hold=_hastened(progress.hold, severity, terms))
+    patience = _patience(incident.state, severity, terms)
+    if incident.deadline is None or patience is None:
+        return change
+    deadline = min(incident.deadline, max(now, incident.state_since + patience))
+    return change.model_copy(update={"deadline": deadline})
+
+
+def _patience(state: IncidentState, severity: Severity, terms: Terms) -> timedelta | None:
+    """How long a state may last by the severity's terms; None where they do not say."""
+    match state:
+        case IncidentState.HELD | IncidentState.AWAITING_APPROVAL:
+            return terms.severities[severity].response_time
+        case IncidentState.ESCALATED:
+            return terms.severities[severity].update_interval
+        case _:
+            return None
+
+
+def _hastened(hold: Hold | None, severity: Severity, terms: Terms) -> Hold | None:
+    if hold is None:
+        return None
+    deadline = min(hold.deadline, hold.since + terms.severities[severity].response_time)
+    return hold.model_copy(update={"deadline": deadline, "until": min(hold.until, deadline)})
 
 
 def _alerts(case: Case) -> tuple[EntryDraft, ...]:
@@ -136,7 +177,7 @@ def findings_told(case: Case, now: datetime) -> Change:
         )
         for finding in case.findings
     )
-    change = stay(case, now, *entries)
+    change = stay(case, None if case.incident.state is IncidentState.CLOSED else now, *entries)
     return change.model_copy(update={"told_findings": tuple(finding.id for finding in case.findings)})
 
 
@@ -159,8 +200,11 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         return go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
     if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
         return _suppressed(case, verdict, entry, terms, now)
-    if judgement.shadow:
+    if judgement.shadow and nothing_done(case):
         return recorded(case, now, _shadow_text(index, facts, verdict), terms, entry, shadow=True)
+    if judgement.shadow:
+        reason = f"the last attempt did not help, and the next step may not act: {verdict.reason}"
+        return escalated(case, now, reason, terms, entry)
     match verdict.ruling:
         case Ruling.REFUSE:
             return escalated(case, now, verdict.reason, terms, entry)
@@ -170,6 +214,13 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
             return _asked(case, verdict, entry, terms, now)
         case Ruling.GO:
             raise ValueError("a go with effect becomes an intent, not a change")
+
+
+def nothing_done(case: Case) -> bool:
+    """Whether this ladder had no effect yet and nobody was told: only then may it end without a person."""
+    attempt, opened_at = case.attempt, case.incident.progress.opened_at
+    attempted = attempt is not None and (opened_at is None or attempt.intended_at >= opened_at)
+    return not attempted and case.incident.progress.escalations == 0
 
 
 def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> EntryDraft:
@@ -343,15 +394,21 @@ def _taken_back(
 
 
 def too_late(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
-    """The effect was not let start: nothing ran, the step is taken again, but not for ever."""
+    """The effect was not let start in time: nothing ran."""
+    return _not_started(case, attempt, end, now, terms, "the effect was not started in time; nothing ran")
+
+
+def _not_started(
+    case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms, why: str
+) -> Change:
+    """Nothing ran, and the step is taken again, but not for ever: what never starts is told to a person."""
     if attempt.undo_of is not None:
         return _undo_failed(case, attempt, end, now, terms)
     effect, missed = _effect(attempt, end), case.incident.progress.missed_starts + 1
     if missed >= terms.missed_starts:
-        reason = f"{attempt.action} on {attempt.target} could not be started in time, {missed} times in a row"
+        reason = f"{attempt.action} on {attempt.target} could not be started, {missed} times in a row: {why}"
         change = escalated(case, now, reason, terms, effect)
     else:
-        why = "the effect was not started in time; nothing ran"
         change = go_on(case, now, terms, why, effect, step=attempt.step, missed_starts=missed)
     verdict = AttemptVerdict(attempt_id=attempt.id)
     return change.model_copy(update={"end": end, "verdict": verdict, "quarantine": None})
@@ -371,12 +428,9 @@ def settled(
         return stay(case, over)
     if end.outcome is Outcome.NOT_DONE and not attempt.fenced:
         end = end.model_copy(update={"outcome": Outcome.UNKNOWN})
-    if end.outcome is Outcome.NOT_DONE and attempt.undo_of is not None:
-        return _undo_failed(case, attempt, end, now, terms)
     if end.outcome is Outcome.NOT_DONE:
         why = "the attempt that was cut off is proven not to have happened"
-        change = go_on(case, now, terms, why, _effect(attempt, end), step=attempt.step)
-        return change.model_copy(update={"end": end, "verdict": AttemptVerdict(attempt_id=attempt.id)})
+        return _not_started(case, attempt, end, now, terms, why)
     return ended(case, attempt, end, now, terms)
 
 

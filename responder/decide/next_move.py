@@ -23,7 +23,7 @@ from responder.decide.case import (
     Terms,
     Wait,
 )
-from responder.decide.verify import stable
+from responder.decide.verify import over, stable
 from responder.model.attempt import Outcome
 from responder.model.duration import format_duration
 from responder.model.incident import IncidentState
@@ -67,11 +67,13 @@ def _told_first(case: Case, now: datetime, terms: Terms) -> Move | None:
     """A person's word, evidence and news of members come before anything else."""
     if case.command is not None:
         return Apply(change=changes.obeyed(case, now, terms))
-    if case.incident.state is IncidentState.CLOSED:
-        return None
     if case.findings:
         return Apply(change=changes.findings_told(case, now))
+    if case.incident.state is IncidentState.CLOSED:
+        return None
     told = case.incident.progress
+    if told.told_severity not in {None, case.incident.severity}:
+        return Apply(change=changes.severity_changed(case, now, terms))
     if (told.told_members, told.told_firing) != (case.members.total, case.members.firing):
         return Apply(change=changes.members_changed(case, now))
     return None
@@ -108,7 +110,7 @@ def _open(case: Case, now: datetime, terms: Terms) -> Move:
 
 
 def _ladder_over(case: Case, now: datetime, terms: Terms) -> Change:
-    if case.rule.changing and not case.incident.progress.shadow:
+    if case.rule.changing and not (case.incident.progress.shadow and changes.nothing_done(case)):
         return changes.escalated(case, now, "no step of the ladder is left, and it still fires", terms)
     if case.rule.escalate:
         return changes.escalated(case, now, "the rule asks for a person", terms)
@@ -129,10 +131,8 @@ def _remediating(case: Case, now: datetime, terms: Terms) -> Move:
 
 def _verifying(case: Case, now: datetime, terms: Terms) -> Move:
     running = case.incident.progress.verification
-    in_time = running is not None and now <= running.deadline + terms.verify_every
-    if running is not None and in_time and stable(case, running, now) and case.members.firing > 0:
-        return CloseBySource()
-    return Check()
+    ripe = running is not None and stable(case, running, now) and not over(case, running, now, terms)
+    return CloseBySource() if ripe and case.members.firing > 0 else Check()
 
 
 def _awaiting_approval(case: Case, now: datetime, terms: Terms) -> Move:
@@ -196,7 +196,8 @@ def _news(case: Case, now: datetime, terms: Terms) -> Change:
     withdrawn = {"acknowledged_by": None, "acknowledged_at": None, "covered_members": case.members.total}
     if case.incident.progress.step < len(case.rule.steps):
         return changes.go_on(case, now, terms, "a further alert joined", **withdrawn)
-    return changes.escalated(case, now, "a further alert joined, and no step is left", terms)
+    change = changes.escalated(case, now, "a further alert joined, and no step is left", terms)
+    return change.model_copy(update={"progress": change.progress.model_copy(update=withdrawn)})
 
 
 def _resolved(case: Case, now: datetime, terms: Terms) -> Move:

@@ -29,8 +29,8 @@ def assess(case: Case, reading: Reading, now: datetime, terms: Terms) -> Change:
         return _recovered(case, running, text, now, terms)
     if now >= running.deadline and not good:
         return _failed(case, running, text, now, terms)
-    if now >= running.deadline + _stable_for(case):
-        return _failed(case, running, "it was good for too short a time", now, terms)
+    if over(case, running, now, terms):
+        return _failed(case, running, _too_short(case, running, now), now, terms)
     entry = _entry(None, text)
     told = running.last == text
     return stay(
@@ -46,17 +46,30 @@ def stable(case: Case, running: Verification, now: datetime) -> bool:
     return running.good_since is not None and now >= running.good_since + _stable_for(case)
 
 
+def over(case: Case, running: Verification, now: datetime, terms: Terms) -> bool:
+    """Whether the time is up for what was good at the deadline, too.
+
+    What was good for long enough gets one look more, in which the end that was never sent is journaled.
+    """
+    patience = 2 * terms.verify_every if stable(case, running, now) else timedelta(0)
+    return now >= running.deadline + _stable_for(case) + patience
+
+
+def _too_short(case: Case, running: Verification, now: datetime) -> str:
+    if stable(case, running, now):
+        return "the source says that the alert ended, and its notifications go on saying that it fires"
+    return "it was good for too short a time"
+
+
 def _stable_for(case: Case) -> timedelta:
     return case.rule.verify.stable_for if case.rule.verify is not None else timedelta(0)
 
 
 def _next_look(running: Verification, now: datetime, terms: Terms, stable_for: timedelta) -> datetime:
-    times = [now + terms.verify_every]
+    known = [running.deadline, running.deadline + stable_for]
     if running.good_since is not None:
-        times.append(running.good_since + stable_for)
-    if running.deadline > now:
-        times.append(running.deadline)
-    return max(now, min(times))
+        known.append(running.good_since + stable_for)
+    return min([now + terms.verify_every, *(time for time in known if time > now)])
 
 
 def _weigh(case: Case, reading: Reading) -> tuple[bool, str | None, str]:

@@ -1,1 +1,1 @@
-"""Does what was decided: intake (group commit), worker (lease, perform), recovery."""
+"""Does what was decided: intake (group commit), workers (lease, perform), and the loops beside them."""

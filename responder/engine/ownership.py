@@ -31,6 +31,10 @@ class Ownership:
         self._confirmed = float("-inf")
         self._stopping = False
         self.worker_id: UUID = uuid4()
+        self.leases: set[Lease] = set()
+        """What the workers of this process hold."""
+        self.unsure = False
+        """Whether the database may count more as theirs: an answer was lost."""
 
     def stop(self) -> None:
         """From now on no intent is committed by this process."""

@@ -295,6 +295,10 @@ def _intent(case: Case, index: int, place: Place, seen: Seen, terms: Terms) -> I
 
 def _evidence(seen: Seen) -> EntryDraft:
     facts: dict[str, Any] = {"action": seen.step.action, "target": seen.facts.target}
+    condition = seen.facts.condition
+    if condition is not None and condition.holds is False:
+        skipped = f"{seen.step.action} is passed over: its condition is false: {condition.text}"
+        return EntryDraft(kind=EntryKind.EVIDENCE, text=skipped, facts={**facts, "summary": skipped})
     if seen.place is None:
         problem = seen.facts.out_of_scope or seen.facts.look_problem or seen.facts.floor or "nothing to see"
         text = f"{seen.step.action}: {problem}"

@@ -20,8 +20,10 @@ class ActiveRules:
 
     async def follow(self) -> bool:
         """Take over the active rulebook where it changed. True when it did."""
+        if await self._store.active_hash() in {None, self.hash}:
+            return False
         active = await self._store.active_rulebook()
-        if active is None or active.hash == self.hash:
+        if active is None:
             return False
         self.rulebook, self.hash, self.index = active, active.hash, RuleIndex(active)
         _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))

@@ -29,7 +29,7 @@ Matchers = Annotated[tuple[Matcher, ...], BeforeValidator(_parsed)]
 
 
 class MatchedCeiling(Frozen):
-    """A ceiling for incidents whose group labels meet the matchers."""
+    """A ceiling for incidents with an alert whose labels meet the matchers."""
 
     match: Matchers
     level: AutonomyWord = Field(alias="is")

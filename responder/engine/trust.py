@@ -53,11 +53,11 @@ class Trust:
         return tuple(self._sources[name] for name in case.members.sources if name in self._sources)
 
     async def _of_promotion(self, case: Case) -> Ceiling:
-        """An acting part that nobody promoted is capped at shadow."""
+        """What nobody promoted is capped at shadow. A person's word stands above the settings'."""
         acting = case.rule.acting_hash
-        if acting in self._settings.promoted:
-            return Ceiling(level=Autonomy.AUTO, origin="promoted in the settings")
         level = await self._store.promotion(case.rule.name, acting)
+        if level is None and acting in self._settings.promoted:
+            return Ceiling(level=Autonomy.AUTO, origin="promoted in the settings")
         if level is None:
             origin = f"nobody has promoted this version of {case.rule.name}"
             return Ceiling(level=Autonomy.SHADOW, origin=origin)
@@ -81,9 +81,10 @@ def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
     )
     if case.current is None:
         return (*pinned, Ceiling(level=Autonomy.OBSERVE, origin="the rule is gone from the active rulebook"))
-    now = min(
-        (each.autonomy for each in case.current.steps if each.action == step.action), default=Autonomy.AUTO
-    )
+    changed = [
+        each for each in case.current.steps if each.action == step.action and step not in case.current.steps
+    ]
+    now = min((each.autonomy for each in changed), default=Autonomy.AUTO)
     return (
         *pinned,
         Ceiling(level=case.current.autonomy, origin="the rule as it is now"),

@@ -3,6 +3,7 @@
 import asyncio
 import random
 import time
+from datetime import timedelta
 
 import structlog
 
@@ -19,6 +20,7 @@ _log = structlog.get_logger(__name__)
 
 _MOVES_AT_ONCE = 50
 """How many moves one lease may make before it is given up, so that no incident starves the others."""
+_UNREADABLE_AGAIN = timedelta(seconds=30)
 
 
 class Worker:
@@ -44,7 +46,6 @@ class Worker:
         self._wake = wake
         self._poll_s = poll_s
         self._stopping = False
-        self._leased: list[Lease] = []
 
     def stop(self) -> None:
         """Take nothing new; what is being done is finished."""
@@ -57,44 +58,69 @@ class Worker:
             try:
                 worked = await self._once()
             except StoreAwayError:
-                worked = False
+                worked, self._ownership.unsure = False, True
             except Exception:  # noqa: BLE001 - logged; one incident's fault must not end the worker
                 _log.exception("a worker failed and goes on")
-                worked = False
+                worked, self._ownership.unsure = False, True
             if not worked:
                 await self._rest()
 
     async def _once(self) -> bool:
         """Take one due incident as far as it goes now. False where none is due."""
-        await self._give_back()
         if self._ownership.stopping or not self._ownership.alive():
             return False
-        lease = await self._store.lease(self._ownership.worker_id)
+        lease = await self._leased()
         if lease is None:
             return False
-        self._leased.append(lease)
         try:
             await self._work(lease)
         except DeposedError:
             _log.warning("deposed while working", incident=str(lease.incident_id))
-        await self._give_back()
+        finally:
+            self._ownership.leases.discard(lease)
+        await self._store.give_up(lease)
         return True
 
-    async def _give_back(self) -> None:
-        """Give up what this worker leases. After a fault it is tried again at the next turn: none leaks."""
-        while self._leased:
-            await self._store.give_up(self._leased[0])
-            self._leased.pop(0)
+    async def _leased(self) -> Lease | None:
+        """The most urgent due incident.
+
+        A lease whose answer was lost, or that could not be given up, would stay this live worker's for ever:
+        after any fault all that no worker of this process knows of is given up first.
+        """
+        ownership = self._ownership
+        if ownership.unsure:
+            known = [lease.incident_id for lease in ownership.leases]
+            await self._store.give_up_others(ownership.worker_id, known)
+            ownership.unsure = False
+        lease = await self._store.lease(ownership.worker_id)
+        if lease is not None:
+            ownership.leases.add(lease)
+        return lease
 
     async def _work(self, lease: Lease) -> None:
         for _ in range(_MOVES_AT_ONCE):
-            case = await self._store.load(lease)
+            case = await self._load(lease)
+            if case is None:
+                return
             due = case.incident.due_at
             if self._ownership.stopping or due is None or due > await self._store.now():
                 return
             began = time.monotonic()
             await self._move(lease, case)
             self._metrics.move_seconds.observe(time.monotonic() - began)
+
+    async def _load(self, lease: Lease) -> Case | None:
+        """The case, or None where it cannot be read: then it is looked at again later, and told loudly."""
+        try:
+            return await self._store.load(lease)
+        except (DeposedError, StoreAwayError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it must not take the workers from all others
+            self._metrics.incidents_unreadable.inc()
+            problem = str(error) if isinstance(error, ResponderError) else type(error).__name__
+            _log.error("an incident cannot be read", incident=str(lease.incident_id), problem=problem)
+            await self._store.postpone(lease, _UNREADABLE_AGAIN)
+            return None
 
     async def _move(self, lease: Lease, case: Case) -> None:
         now = await self._store.now()

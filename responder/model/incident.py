@@ -79,6 +79,8 @@ class Progress(Frozen):
     escalations: int = 0
     """How often people were told: the level of the escalation."""
     escalation_reason: str | None = None
+    told_severity: Severity | None = None
+    """The severity that the timeline has told of; None until it opens."""
     told_members: int = 0
     told_firing: int = 0
     """How many members, and how many firing ones, the timeline has told of."""

@@ -10,7 +10,6 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from responder.actions.settings import InventorySettings, NamedQuery
 from responder.clients.http import Access
 from responder.engine.settings import EngineSettings
-from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.base import Frozen
 from responder.sources.settings import ApiUrl, SourceSettings
 from responder.store.settings import StoreSettings
@@ -110,11 +109,3 @@ class Settings(StoreSettings, BaseSettings):
             for name, source in self.sources.items()
             if source.token is None and source.token_file is None and source.username is None
         )
-
-    @property
-    def listener_ceiling(self) -> Ceiling | None:
-        """What caps autonomy while anybody on this machine may post alerts; None where nobody may."""
-        if not self.open_sources:
-            return None
-        named = ", ".join(self.open_sources)
-        return Ceiling(level=Autonomy.SHADOW, origin=f"source {named} takes alerts without a token")

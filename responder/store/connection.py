@@ -105,6 +105,12 @@ def _settings_errors() -> Iterator[None]:
         raise PermanentError(
             f"PostgreSQL refuses the connection: {_told(error)}; mend `database` in the store's settings"
         ) from error
+    except ValueError:
+        # Its text quotes the DSN, and with an unescaped sign in the password a piece of that.
+        raise PermanentError(
+            "the DSN in `database` of the store's settings cannot be read: write /, #, @ and : of a user or "
+            "password as %2F, %23, %40 and %3A"
+        ) from None
 
 
 async def _speak_json(connection: Session) -> None:

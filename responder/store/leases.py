@@ -5,9 +5,10 @@ the lease time: then anybody may take the incident, with the next epoch.
 """
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from uuid import UUID
 
+from responder.model.errors import DeposedError
 from responder.model.severity import Severity
 from responder.ports import Lease
 from responder.store.connection import Lane
@@ -63,11 +64,16 @@ WHERE id = coalesce({_URGENT_FIRST}) AND {_ALIVE.format(id="$1")}
 RETURNING id, epoch
 """
 
-_NEXT_DUE = """
-SELECT min(due_at) FROM unnest($1::text[]) AS s (severity), LATERAL (
-    SELECT i.due_at FROM incidents i
-    WHERE i.severity = s.severity AND i.due_at IS NOT NULL ORDER BY i.due_at LIMIT 1
-) AS d
+_GIVE_UP_OTHERS = """
+WITH others AS MATERIALIZED (
+    SELECT id FROM incidents WHERE owner = $1 AND id <> ALL($2) ORDER BY rule, key_hash, id FOR UPDATE
+)
+UPDATE incidents SET owner = NULL WHERE id IN (SELECT id FROM others)
+"""
+
+_POSTPONE = """
+UPDATE incidents SET due_at = service_time() + $4::interval
+WHERE id = $1 AND owner = $2 AND epoch = $3 RETURNING 1
 """
 
 
@@ -116,8 +122,16 @@ class Leases:
                 lease.epoch,
             )
 
-    async def next_due(self) -> datetime | None:
-        """See `ports.Store.next_due`."""
+    async def give_up_others(self, worker_id: UUID, known: Sequence[UUID]) -> None:
+        """See `ports.Store.give_up_others`."""
+        async with transaction(self._lane) as connection:
+            await connection.execute(_GIVE_UP_OTHERS, worker_id, list(known))
+
+    async def postpone(self, lease: Lease, delay: timedelta) -> None:
+        """See `ports.Store.postpone`."""
         async with self._lane.connection() as connection:
-            due: datetime | None = await connection.fetchval(_NEXT_DUE, [s.value for s in Severity])
-        return due
+            owned = await connection.fetchval(
+                _POSTPONE, lease.incident_id, lease.worker_id, lease.epoch, delay
+            )
+        if owned is None:
+            raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")

@@ -109,9 +109,13 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.give_up`."""
         await self._leases.give_up(lease)
 
-    async def next_due(self) -> datetime | None:
-        """See `ports.Store.next_due`."""
-        return await self._leases.next_due()
+    async def give_up_others(self, worker_id: UUID, known: Sequence[UUID]) -> None:
+        """See `ports.Store.give_up_others`."""
+        await self._leases.give_up_others(worker_id, known)
+
+    async def postpone(self, lease: Lease, delay: timedelta) -> None:
+        """See `ports.Store.postpone`."""
+        await self._leases.postpone(lease, delay)
 
     # The owner's view and its changes --------------------------------------------------------------------
 
@@ -170,6 +174,11 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.activate`."""
         async with transaction(self._connections.workers) as connection:
             await self._rulebooks.activate(connection, rulebook, origin, await _service_time(connection))
+
+    async def active_hash(self) -> str | None:
+        """See `ports.Store.active_hash`."""
+        async with self._connections.workers.connection() as connection:
+            return await self._rulebooks.active_hash(connection)
 
     async def active_rulebook(self) -> Rulebook | None:
         """See `ports.Store.active_rulebook`."""

@@ -38,9 +38,14 @@ class Rulebooks:
         await connection.execute(_STORE, rulebook.hash, body, name, now)
         await connection.execute(_ACTIVATE, rulebook.hash, name, now)
 
+    async def active_hash(self, connection: Connection) -> str | None:
+        """Which rulebook is the active one; None where none was ever activated."""
+        found: str | None = await connection.fetchval("SELECT hash FROM active_rulebook")
+        return found
+
     async def active(self, connection: Connection) -> Rulebook | None:
         """The active rulebook, or None where none was ever activated."""
-        active = await connection.fetchval("SELECT hash FROM active_rulebook")
+        active = await self.active_hash(connection)
         return None if active is None else await self.get(connection, active)
 
     async def get(self, connection: Connection, wanted: str) -> Rulebook:

@@ -392,3 +392,34 @@ async def test_a_worker_of_yesterday_is_forgotten(db: Stored) -> None:
     await db.raw.execute("UPDATE workers SET heartbeat_at = heartbeat_at - $1::interval", timedelta(days=2))
     await db.worker()
     assert await db.one("SELECT count(*) FROM workers WHERE id = $1", old) == 0
+
+
+async def test_a_lease_whose_answer_was_lost_is_given_up(db: Stored) -> None:
+    """What counts as this live worker's, and no worker of the process knows of, is free again."""
+    await db.observe(alert(server="db1"))
+    await db.observe(alert(server="db2"))
+    worker, other = await db.worker(), await db.worker()
+    known, lost = await db.store.lease(worker), await db.store.lease(worker)
+    assert known is not None
+    assert lost is not None
+    await db.store.give_up_others(worker, [known.incident_id])
+    with pytest.raises(DeposedError):
+        await db.store.load(lost)
+    taken = await db.store.lease(other)
+    assert taken is not None
+    assert taken.incident_id == lost.incident_id
+    assert (await db.store.load(known)).incident.id == known.incident_id
+
+
+async def test_an_incident_that_cannot_be_read_is_looked_at_later(db: Stored) -> None:
+    """Postponed by its owner alone: it is due after the delay, not at once again."""
+    await db.observe(alert())
+    worker = await db.worker()
+    lease = await db.store.lease(worker)
+    assert lease is not None
+    await db.store.postpone(lease, timedelta(seconds=30))
+    assert await db.one("SELECT due_at > service_time() + interval '20 s' FROM incidents")
+    await db.store.give_up(lease)
+    with pytest.raises(DeposedError):
+        await db.store.postpone(lease, timedelta(seconds=30))
+    assert await db.store.lease(worker) is None

@@ -372,6 +372,21 @@ def members(firing: int = 1, total: int = 1, at: datetime = START) -> Members:
     return Members(firing=firing, total=total, first_starts_at=at, newest_seen_at=at)
 
 
+def member(source: str = "am", **labels: str) -> MemberAlert:
+    """A firing member with these labels."""
+    return MemberAlert(
+        source=source,
+        fingerprint="0" * 16,
+        generation=1,
+        labels={"alertname": "A", **labels},
+        annotations={},
+        starts_at=START,
+        ends_at=None,
+        seen_at=START,
+        joined_at=START,
+    )
+
+
 class _Probes:
     def __init__(self, world: World) -> None:
         self.world = world

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from responder.decide import changes
-from responder.decide.case import Terms
+from responder.decide.case import SourceView, Terms
 from responder.model.attempt import Outcome, Verdict
 from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
+from responder.model.severity import Severity
 from responder.model.timeline import EntryKind
 from tests.support import virtual
-from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members
+from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, member, members
 
 TERMS = Terms()
 
@@ -40,7 +41,7 @@ def test_an_effect_that_never_starts_in_time_is_told_to_a_person() -> None:
     assert store.world.effects == []
     assert [attempt.outcome for attempt in store.attempts.values()] == [Outcome.NOT_DONE] * 3
     assert store.incident.state is IncidentState.ESCALATED
-    assert "could not be started in time, 3 times in a row" in said(store, EntryKind.ESCALATION)[-1]
+    assert "could not be started, 3 times in a row" in said(store, EntryKind.ESCALATION)[-1]
     assert store.claim_ is None
 
 
@@ -165,3 +166,82 @@ def test_an_undos_parameters_are_not_bound_again() -> None:
     drive(store, undoable=True)
     _, undo, *_ = store.attempts.values()
     assert undo.params["note"] == "$labels.alertname"
+
+
+def test_what_dies_at_each_start_is_told_to_a_person() -> None:
+    """A process that ends at every effect proves three times that nothing ran; then it is a person's."""
+    store = a_store()
+    for _ in range(3):
+        store.world.die_before_effect = True
+        drive(store)
+        store.world.now += timedelta(minutes=1)
+        store.incident = store.incident.model_copy(update={"due_at": store.world.now})
+    drive(store)
+    assert [attempt.outcome for attempt in store.attempts.values()] == [Outcome.NOT_DONE] * 3
+    assert store.incident.state is IncidentState.ESCALATED
+    assert "could not be started, 3 times in a row" in said(store, EntryKind.ESCALATION)[-1]
+
+
+def test_an_attempt_that_did_not_help_never_ends_in_shadow_silently() -> None:
+    """The first step acted and did not help, the second may only shadow: a person is told, it stays live."""
+    store = a_store()
+    drive(store)
+    store.promoted = None
+    store.world.now += timedelta(minutes=7)
+    store.world.present = {"a"}
+    drive(store)
+    assert store.incident.state is IncidentState.ESCALATED
+    assert "may not act" in said(store, EntryKind.ESCALATION)[-1]
+
+
+def test_a_worse_alert_shortens_what_waits_for_a_person() -> None:
+    """Held as P3, then a P0 joins: told, and escalated after P0's response time, not P3's."""
+    store = a_store()
+    store.incident = store.incident.model_copy(update={"severity": Severity.P3})
+    store.world.halted = "by the test"
+    drive(store)
+    worse = {"severity": Severity.P0, "due_at": store.world.now}
+    store.incident = store.incident.model_copy(update=worse)
+    drive(store)
+    assert "it is P0 now, no longer P3: a worse alert joined" in said(store, EntryKind.ALERT)
+    store.world.now += timedelta(minutes=15)
+    drive(store)
+    assert store.incident.state is IncidentState.ESCALATED
+
+
+def test_an_alert_that_joins_after_the_last_step_withdraws_the_acknowledgement() -> None:
+    """Escalated and acknowledged, no step left: a new alert is told one level up, unacknowledged."""
+    store = a_store()
+    store.rule = ladder(steps=1)
+    drive(store)
+    store.world.now += timedelta(minutes=7)
+    drive(store)
+    store.say(CommandKind.ACKNOWLEDGE, "ada")
+    drive(store)
+    assert store.incident.progress.acknowledged_by == "ada"
+    joined = {"firing": 2, "total": 2}
+    store.members = store.members.model_copy(update=joined)
+    store.incident = store.incident.model_copy(update={"due_at": store.world.now})
+    drive(store)
+    assert store.incident.progress.acknowledged_by is None
+    assert store.incident.progress.escalations == 2
+
+
+def test_what_became_good_before_the_deadline_recovers_after_it() -> None:
+    """Ended just before the deadline, by the source alone: recovered, and without a busy loop."""
+    store = a_store()
+    store.members = store.members.model_copy(update={"sample": (member(),)})
+    drive(store)
+    store.world.source = SourceView(configured=True, firing=1)
+    store.world.now += timedelta(minutes=5)
+    drive(store)
+    store.world.source = SourceView(configured=True, absent=1)
+    looks = 0
+    while store.incident.state is IncidentState.VERIFYING:
+        assert store.incident.due_at is not None
+        assert store.incident.due_at > store.world.now
+        store.world.now = store.incident.due_at
+        drive(store)
+        looks += 1
+    assert store.incident.state is IncidentState.RESOLVED, said(store, EntryKind.VERIFICATION)
+    assert looks < 20

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from responder.app import source_ceilings
 from responder.model.autonomy import Autonomy
 from responder.settings import SettingsError, load
 from responder.settings.shown import shown
@@ -202,10 +203,9 @@ def test_an_open_listener_without_credentials_does_not_start(tmp_path: Path, tex
 
 def test_an_open_source_caps_autonomy(tmp_path: Path) -> None:
     """On loopback a source without a token is allowed, but nothing acts on its word alone."""
-    ceiling = load(written(tmp_path, "sources: {dev: {}}\n"), {}).settings.listener_ceiling
-    assert ceiling is not None
-    assert ceiling.level is Autonomy.SHADOW
-    assert load(written(tmp_path, FULL), {}).settings.listener_ceiling is None
+    open_one = load(written(tmp_path, "sources: {dev: {}}\n"), {}).settings
+    assert source_ceilings(open_one)["dev"].level is Autonomy.SHADOW
+    assert source_ceilings(load(written(tmp_path, FULL), {}).settings) == {}
 
 
 def test_what_applies_is_shown_with_its_origin_and_without_a_secret(tmp_path: Path) -> None:

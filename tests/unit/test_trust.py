@@ -13,7 +13,7 @@ from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.incident import MemberAlert, Members
 from responder.model.rule import Limits
 from responder.ports import Store
-from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of
+from tests.support.virtual import VirtualStore, World, incident, ladder, lease_of, member
 
 SETTINGS = EngineSettings.model_validate(
     {
@@ -22,21 +22,6 @@ SETTINGS = EngineSettings.model_validate(
     }
 )
 WEB = {"web": Ceiling(level=Autonomy.SHADOW, origin="the source web has no token")}
-
-
-def member(source: str = "am", **labels: str) -> MemberAlert:
-    """A firing member with these labels."""
-    return MemberAlert(
-        source=source,
-        fingerprint="0" * 16,
-        generation=1,
-        labels={"alertname": "A", **labels},
-        annotations={},
-        starts_at=START,
-        ends_at=None,
-        seen_at=START,
-        joined_at=START,
-    )
 
 
 def a_case(sample: list[MemberAlert], total: int | None = None, **changed: Any) -> Case:
@@ -82,3 +67,14 @@ def test_a_newer_rule_may_tighten_what_is_under_way() -> None:
     loose = Limits(attempts=99, per=timedelta(minutes=1), cooldown=timedelta(hours=1))
     case = a_case([member()], current=pinned.model_copy(update={"limits": loose}))
     assert case.limits == Limits(attempts=10, per=timedelta(hours=1), cooldown=timedelta(hours=1))
+
+
+def test_a_persons_word_stands_above_the_settings() -> None:
+    """A rule that the settings promote and a person demoted observes."""
+    case = a_case([member()])
+    settings = SETTINGS.model_copy(update={"promoted": (case.rule.acting_hash,)})
+    store = VirtualStore(World(), ladder(), incident(), case.members, promoted=None)
+    trust = Trust(cast("Store", store), settings, {})
+    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.AUTO
+    store.promoted = Autonomy.OBSERVE
+    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.OBSERVE
