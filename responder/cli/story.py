@@ -10,7 +10,7 @@ from responder.cli.output import ago, until
 from responder.model.incident import Incident, IncidentState
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
-from responder.review.words import clock, pairs
+from responder.review.words import clock, count, listed, pairs
 
 _RULINGS = {"go": "in shadow", "ask": "a person must say so", "wait": "held", "refuse": "refused"}
 
@@ -29,7 +29,7 @@ def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]
     """The parts below the headline, each with its title; what is empty is left out."""
     facts = read(dossier)
     parts = {
-        "Held back": [_held(one) for one in facts.held_back],
+        "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [_person(facts, dossier.incident, now)],
         "Alerts": _alerts(dossier, now),
@@ -72,12 +72,16 @@ def _last_change(dossier: Dossier) -> str:
     return dossier.entries[-1].text if dossier.entries else "it was just opened"
 
 
-def _held(held: HeldBack) -> str:
+def _held(held: HeldBack) -> Iterator[str]:
     step = f"step {held.step + 1}, " if held.step is not None else ""
     what = f"{step}{held.action} on {held.target or 'no target'}"
     word = "in shadow" if held.shadow else _RULINGS.get(held.ruling, held.ruling)
     times = f" ({held.times} times, last {clock(held.last_at)[:8]})" if held.times > 1 else ""
-    return f"{clock(held.first_at)[:8]}  {what}: {word}, {held.reason}{times}"
+    yield f"{clock(held.first_at)[:8]}  {what}: {word}, {held.reason}{times}"
+    if held.elements:
+        verb = "would have hit" if held.only_shadow else "found"
+        yield f"{verb} {count(held.element_count, 'element')}:"
+        yield from listed(held.elements, held.element_count)
 
 
 def _act(act: Act) -> Iterator[str]:

@@ -12,7 +12,19 @@ from responder.model.base import Frozen
 from responder.model.incident import MemberAlert
 from responder.review.facts import Act, HeldBack, ReviewFacts, Told
 from responder.review.follow_ups import follow_ups
-from responder.review.words import clock, count, day, is_empty, lasted, offset, pairs, plain, value_text, when
+from responder.review.words import (
+    clock,
+    count,
+    day,
+    is_empty,
+    lasted,
+    listed,
+    offset,
+    pairs,
+    plain,
+    value_text,
+    when,
+)
 
 
 class Paragraph(Frozen):
@@ -377,6 +389,16 @@ def _held_back(facts: ReviewFacts) -> Iterator[Block]:
         head=("When", "Step", "What", "Ruling", "Guard", "Why"),
         rows=tuple(_held_row(held, facts) for held in facts.held_back),
     )
+    for held in facts.held_back:
+        if held.elements:
+            yield Paragraph(text=plain(f"{_found(held)} {count(held.element_count, 'element')}:"))
+            yield Bullets(items=tuple(plain(line) for line in listed(held.elements, held.element_count)))
+
+
+def _found(held: HeldBack) -> str:
+    step = f"step {held.step + 1} " if held.step is not None else ""
+    verb = "would have hit" if held.only_shadow else "found"
+    return f"At {clock(held.last_at)} {step}({held.action} on {held.target or 'no target'}) {verb}"
 
 
 _RULINGS = {"go": "would have acted", "ask": "asked a person", "wait": "waited", "refuse": "refused"}

@@ -70,7 +70,8 @@ class HeldBack(Frozen):
     """A step that a guard kept from starting, or that had no effect because of shadow.
 
     Equal judgements in a row are one: `times` of them, from `first_at` to `last_at`. `objections` are all
-    verdicts that were not a go, as (guard, reason).
+    verdicts that were not a go, as (guard, reason). `elements` are the titles of what the step would have
+    hit, the first ones of `element_count`, as the last of the judgements found them.
     """
 
     step: int | None
@@ -81,10 +82,17 @@ class HeldBack(Frozen):
     reason: str
     shadow: bool
     objections: tuple[tuple[str, str], ...]
+    elements: tuple[str, ...]
+    element_count: int
     first_at: datetime
     last_at: datetime
     times: int
     entries: tuple[int, ...]
+
+    @property
+    def only_shadow(self) -> bool:
+        """Whether nothing but shadow kept the effect from happening."""
+        return self.shadow and self.ruling == "go"
 
 
 class Evidence(Frozen):
@@ -412,8 +420,9 @@ def _held_back(entries: Iterable[Entry]) -> tuple[HeldBack, ...]:
             continue
         if held and _same(held[-1], one):
             last = held[-1]
-            merged = {"last_at": one.last_at, "times": last.times + 1, "entries": last.entries + one.entries}
-            held[-1] = last.model_copy(update=merged)
+            numbers = last.entries + one.entries
+            merged = {"first_at": last.first_at, "times": last.times + 1, "entries": numbers}
+            held[-1] = one.model_copy(update=merged)
         else:
             held.append(one)
     return tuple(held)
@@ -424,7 +433,9 @@ def _same(one: HeldBack, other: HeldBack) -> bool:
 
 
 def _what(held: HeldBack) -> tuple[object, ...]:
-    return (held.step, held.action, held.target, held.ruling, held.guard, held.reason, held.shadow)
+    """What makes two judgements equal; in shadow what would have been hit is the news, so it counts too."""
+    hit = (held.elements, held.element_count) if held.shadow else None
+    return (held.step, held.action, held.target, held.ruling, held.guard, held.reason, held.shadow, hit)
 
 
 def _judgement(entry: Entry) -> HeldBack:
@@ -433,6 +444,7 @@ def _judgement(entry: Entry) -> HeldBack:
     guard = str(facts.get("decided_by") or "")
     decisive = (str(v.get("reason")) for v in verdicts if v.get("guard") == guard and v.get("reason"))
     step = facts.get("step")
+    elements = tuple(str(title) for title in facts.get("elements") or ())
     return HeldBack(
         step=step if isinstance(step, int) else None,
         action=str(facts.get("action") or ""),
@@ -444,6 +456,8 @@ def _judgement(entry: Entry) -> HeldBack:
         objections=tuple(
             (str(v.get("guard")), str(v.get("reason"))) for v in verdicts if v.get("ruling") != "go"
         ),
+        elements=elements,
+        element_count=_number(facts.get("element_count")) or len(elements),
         first_at=entry.at,
         last_at=entry.at,
         times=1,

@@ -85,9 +85,17 @@ class Story:
         return self.tell(seconds, EntryKind.STATE, f"{to}: {why}", **{"from": before, "to": to, "why": why})
 
     def judges(
-        self, seconds: float, ruling: str, guard: str, reason: str, *, shadow: bool = False
+        self,
+        seconds: float,
+        ruling: str,
+        guard: str,
+        reason: str,
+        *,
+        shadow: bool = False,
+        elements: tuple[str, ...] = (),
+        more: int = 0,
     ) -> "Story":
-        """A step is judged."""
+        """A step is judged that found these elements, and `more` that are not named."""
         return self.tell(
             seconds,
             EntryKind.JUDGED,
@@ -103,6 +111,8 @@ class Story:
                 {"guard": "halt", "ruling": "go", "reason": "not halted"},
                 {"guard": guard, "ruling": ruling, "reason": reason},
             ],
+            elements=list(elements),
+            element_count=len(elements) + more,
         )
 
     def acts(self, seconds: float, outcome: Outcome, verdict: Verdict | None = None) -> "Story":

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responder.cli.story import told_story
 from responder.model.attempt import Outcome, Verdict
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
@@ -113,6 +114,25 @@ def test_shadow_is_told_as_what_would_have_been_done() -> None:
     assert "would have acted (shadow)" in text
     assert topics(dossier) == [Topic.SHADOW]
     assert read(dossier).recovered_at is None
+
+
+def test_shadow_names_what_the_step_would_have_hit() -> None:
+    """Each element on a line of its own and the number of the others, in the review and for `incidents show`.
+
+    Another set of elements is another judgement, though guard and reason are the same.
+    """
+    story = Story().opens()
+    story.judges(1, "go", "autonomy", "shadow", shadow=True, elements=("pid 7 (a on b)",), more=3)
+    story.judges(9, "go", "autonomy", "shadow", shadow=True, elements=("pid 9 (a on b)",))
+    dossier = story.dossier(IncidentState.RECORDED, firing=1)
+    first, second = read(dossier).held_back
+    assert (first.elements, first.element_count) == (("pid 7 (a on b)",), 4)
+    assert second.elements == ("pid 9 (a on b)",)
+    text = write_review(dossier, "md")
+    assert "would have hit 4 elements:\n\n- pid 7 (a on b)\n- and 3 more\n" in text
+    assert "would have hit 1 element:\n\n- pid 9 (a on b)\n" in text
+    shown = dict(told_story(dossier, after(600)))["Held back"]
+    assert shown[1:4] == ["would have hit 4 elements:", "pid 7 (a on b)", "and 3 more"]
 
 
 def test_an_unknown_outcome_asks_for_the_target_first() -> None:

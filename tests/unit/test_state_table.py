@@ -189,6 +189,24 @@ def test_a_rule_that_nobody_promoted_runs_in_shadow_and_says_what_it_would_have_
     assert "would have started on 2 elements" in (store.incident.progress.outcome or "")
 
 
+def test_shadow_names_the_elements_in_words_and_facts_and_counts_those_beyond_twenty() -> None:
+    """The timeline says what would have been hit, so that a person can judge the step before promoting it."""
+    few = drive(VirtualStore(World(), ladder(), incident(), members()))
+    [judged] = [e for c in few.changes for e in c.entries if e.kind is EntryKind.JUDGED]
+    assert (judged.facts["elements"], judged.facts["element_count"]) == (["a", "b"], 2)
+    told = [e.text for c in few.changes for e in c.entries if e.kind is EntryKind.STATE]
+    assert told[-1].endswith("step 1 (test.hit on test/target) would have started on 2 elements: a; b")
+    world, rule = World({f"{n:02}" for n in range(25)}), ladder(steps=1)
+    wide = rule.model_copy(update={"steps": (rule.steps[0].model_copy(update={"params": {"at_most": 50}}),)})
+    many = drive(VirtualStore(world, wide, incident(), members()))
+    [judged] = [e for c in many.changes for e in c.entries if e.kind is EntryKind.JUDGED]
+    assert (len(judged.facts["elements"]), judged.facts["element_count"]) == (20, 25)
+    assert many.incident.progress.outcome is not None
+    assert many.incident.progress.outcome.endswith(
+        "on 25 elements: " + "; ".join(f"{n:02}" for n in range(20)) + "; and 5 more"
+    )
+
+
 def test_a_silenced_alert_is_suppressed_and_judged_anew_afterwards() -> None:
     """Silenced: nothing is done, and the silence is named. No longer silenced: the step is taken."""
     world = World(source=SourceView(configured=True, suppressed=1, suppressed_by="silence 9"))
