@@ -32,7 +32,7 @@ def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]
         "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [_person(facts, dossier.incident, now)],
-        "Alerts": _alerts(dossier, now),
+        "Alerts": _alerts(dossier, facts, now),
         f"Timeline (UTC, {facts.timeline_length} entries)": [
             f"{clock(told.at)[:8]}  {told.text}" + (f"  [{told.actor}]" if told.actor != "responder" else "")
             for told in facts.timeline
@@ -100,11 +100,14 @@ def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> str:
     return ", ".join(part for part in (told, seen) if part)
 
 
-def _alerts(dossier: Dossier, now: datetime) -> list[str]:
+def _alerts(dossier: Dossier, facts: ReviewFacts, now: datetime) -> list[str]:
     members = dossier.members
     head = f"{members.firing} firing of {members.total}"
     if members.first_starts_at is not None:
         head += f", the first since {ago(members.first_starts_at, now)}"
+    if facts.taken_up_later:
+        taken_up = ago(facts.taken_up_at, now)
+        head += f", heard of {ago(facts.detected_at, now)}; a new rulebook took it up {taken_up}"
     common = pairs(members.common_labels)
     return [head, common] if common else [head]
 

@@ -3,7 +3,7 @@
 Every state that is entered here gets its deadline here. Verification is in `verify`.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from responder.decide.case import (
@@ -71,9 +71,17 @@ def moved(case: Case, to: IncidentState, why: str) -> EntryDraft:
 def opened(case: Case, now: datetime, terms: Terms) -> Change:
     """From `pending` to `open`: the ladder begins."""
     incident, members = case.incident, case.members
-    facts = {"rule": case.rule.name, "severity": incident.severity.value, "labels": incident.key}
+    facts: dict[str, Any] = {
+        "rule": case.rule.name,
+        "severity": incident.severity.value,
+        "labels": incident.key,
+    }
     group = ", ".join(f"{name}={value}" for name, value in sorted(incident.key.items())) or "all alerts"
     text = f"{incident.severity} {case.rule.name} opened for {group}"
+    if members.first_heard_at is not None and members.first_heard_at < incident.opened_at:
+        heard = members.first_heard_at.astimezone(UTC)
+        facts["heard_at"] = heard.isoformat()
+        text += f"; no rule took it when it was heard of at {heard:%Y-%m-%d %H:%M:%S} UTC, a new rulebook did"
     return Change(
         state=IncidentState.OPEN,
         progress=Progress(opened_at=now, told_members=members.total, told_firing=members.firing),

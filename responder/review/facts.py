@@ -181,7 +181,9 @@ class ReviewFacts(Frozen):
     ended_at: datetime | None
     """The source's clock: when the last known alert ended; None while one fires."""
     detected_at: datetime
-    """Service time, as everything below: when the first alert was stored and the incident opened."""
+    """Service time, as everything below: when the first alert was heard of and stored."""
+    taken_up_at: datetime
+    """When a rule took it and the incident began: what the response counts from."""
     opened_at: datetime | None
     """When the ladder began, after the rule's `for`."""
     first_action_at: datetime | None
@@ -216,6 +218,11 @@ class ReviewFacts(Frozen):
         return self.state is IncidentState.CLOSED
 
     @property
+    def taken_up_later(self) -> bool:
+        """Whether no rule took the first alert when it arrived, and a rulebook that came later did."""
+        return self.detected_at < self.taken_up_at
+
+    @property
     def detection_delay(self) -> timedelta | None:
         """From the alert's start to its arrival here, over two clocks; None where these disagree."""
         if self.started_at is None or self.started_at > self.detected_at:
@@ -228,7 +235,8 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
     incident, rule = dossier.incident, dossier.rule
     entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
     acts = tuple(_act(a) for a in sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id)))
-    stages = _stages(entries, incident.opened_at)
+    detected_at = min(dossier.members.first_heard_at or incident.opened_at, incident.opened_at)
+    stages = _stages(entries, incident.opened_at, later=detected_at < incident.opened_at)
     alerts = _alerts(dossier, entries)
     escalations, people = _escalations(entries), _people(entries)
     begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
@@ -251,7 +259,8 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
         notes=_text(rule.get("notes")),
         started_at=dossier.members.first_starts_at,
         ended_at=_ended_at(alerts),
-        detected_at=incident.opened_at,
+        detected_at=detected_at,
+        taken_up_at=incident.opened_at,
         opened_at=next((entry.at for entry in entries if entry.kind is EntryKind.OPENED), None),
         first_action_at=first_action_at,
         first_told_at=first_told_at,
@@ -353,8 +362,9 @@ def _ended_at(alerts: Alerts) -> datetime | None:
     return max(ends) if ends and alerts.firing == 0 else None
 
 
-def _stages(entries: Iterable[Entry], first: datetime) -> tuple[Stage, ...]:
-    moves = [(first, IncidentState.PENDING, "its first alert was stored")]
+def _stages(entries: Iterable[Entry], first: datetime, *, later: bool) -> tuple[Stage, ...]:
+    began = "a new rulebook took up its first alert" if later else "its first alert was stored"
+    moves = [(first, IncidentState.PENDING, began)]
     for entry in entries:
         state = _state_after(entry, moves[-1][1])
         if state is not None and state is not moves[-1][1]:

@@ -36,6 +36,7 @@ SELECT jsonb_build_object(
     'total', count(*),
     'firing', count(*) FILTER (WHERE m.firing),
     'first_starts_at', min(m.starts_at),
+    'first_heard_at', min(coalesce(m.heard_at, m.joined_at)),
     'newest_seen_at', (
         SELECT max(a.seen_at)
         FROM (

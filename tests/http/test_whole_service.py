@@ -201,7 +201,10 @@ async def test_doctor_names_missing_rights_and_the_responders_own_ground(dsn: st
 
 
 async def test_what_fired_before_its_rule_is_taken_up_when_the_rule_comes(dsn: str, tmp_path: Path) -> None:
-    """An alert that no rule took is listed; a rulebook that takes it, activated later, opens its incident."""
+    """An alert that no rule took is listed; a rulebook that takes it, activated later, opens its incident.
+
+    The review says that it was taken up later.
+    """
     async with service(dsn, tmp_path) as client:
         body = json.dumps(payload(firing(alertname="Later", instance="a")))
         async with client.post(HOOK, data=body, headers=AUTH) as response:
@@ -210,7 +213,9 @@ async def test_what_fired_before_its_rule_is_taken_up_when_the_rule_comes(dsn: s
         (tmp_path / "rules.yaml").write_text(RULES.replace("Watched", "Later"))
         async with client.post("/api/v1/rules/reload") as response:
             assert response.status == 200
-        await incident_in(client, "escalated")
+        incident = await incident_in(client, "escalated")
+        async with client.get(f"/api/v1/incidents/{incident['id']}/review") as response:
+            assert "was taken up by a new rulebook" in await response.text()
 
 
 async def test_what_fired_before_its_rule_is_taken_up_at_the_next_start(dsn: str, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import cast
 
@@ -177,7 +178,7 @@ async def contested(writer: Writer) -> None:
     assert await writer.ask(CONTESTED) == [(False, True)]
 
 
-CONTESTED = "SELECT ends_at IS NULL, contested_at IS NOT NULL FROM alerts"
+CONTESTED = "SELECT ends_at IS NULL, contested_at IS NOT NULL FROM alerts WHERE labels ->> 'alertname' = 'A'"
 
 
 @pytest.mark.parametrize("fires", [True, False])
@@ -218,3 +219,35 @@ async def test_a_new_rulebook_takes_what_no_rule_took(writer: Writer) -> None:
     assert [key.fingerprint for key in keys] == [lonely.fingerprint]
     await writer.intake.take(Delivery(source="am", alerts=(), refold=tuple(keys)))
     assert await writer.ask("SELECT rule FROM incidents") == [("Second",)]
+
+
+async def test_what_a_later_rulebook_takes_keeps_when_it_was_first_heard_of(writer: Writer) -> None:
+    """Not the reload, not the newest resend and not an earlier episode: the first word of this one.
+
+    What a rule takes as it comes, a contested return among it, was heard of when it joined.
+    """
+    for said in (
+        alert(alertname="B"),
+        alert(Standing.RESOLVED, ends=9, alertname="B"),
+        replace(alert(alertname="B"), starts_at=START + timedelta(seconds=10)),
+        replace(alert(alertname="B"), starts_at=START + timedelta(seconds=10), annotations={}),
+    ):
+        await writer.intake.take(delivery(said))
+    (_, _, (first,), (newest,)) = await writer.ask("SELECT received_at FROM journal ORDER BY 1")
+    assert first != newest
+    match = (Matcher(name="alertname", op=MatchOp.EQUAL, value="B"),)
+    later = RULE.model_copy(update={"name": "Second", "match": match})
+    await writer.store.activate(Rulebook(rules=(RULE, later)), "test")
+    await writer.rules.follow()
+    keys = await writer.rules.unmatched_matches()
+    await writer.intake.take(Delivery(source="am", alerts=(), refold=tuple(keys)))
+    assert await writer.ask("SELECT heard_at, joined_at > heard_at FROM members") == [(first, True)]
+    [one] = await writer.store.incidents(live_only=True, limit=9)
+    dossier = await writer.store.incident(one.id)
+    assert dossier is not None
+    assert dossier.members.first_heard_at == first != one.opened_at
+    await contested(writer)
+    await writer.ask("UPDATE service_clock SET shift = '61 s' RETURNING only_row")
+    await Contests(writer.store, writer.intake, cast("AlertState", _Says({}))).round()
+    hit = "SELECT generation, heard_at FROM members JOIN incidents ON id = incident_id WHERE rule = 'Hit'"
+    assert await writer.ask(f"{hit} ORDER BY 1") == [(1, None), (2, None)]

@@ -42,6 +42,7 @@ class Story:
         self.alerts = 1
         self.generation = 1
         self.starts_at = BEGIN - timedelta(seconds=20)
+        self.heard_at = BEGIN
         self.missing_entries = 0
         self._previous = GENESIS
 
@@ -182,6 +183,7 @@ class Story:
             firing=firing,
             total=self.alerts,
             first_starts_at=self.starts_at,
+            first_heard_at=self.heard_at,
             newest_seen_at=last,
             sample=sample,
             common_labels=self.labels,

@@ -135,6 +135,28 @@ def test_shadow_names_what_the_step_would_have_hit() -> None:
     assert shown[1:4] == ["would have hit 4 elements:", "pid 7 (a on b)", "and 3 more"]
 
 
+def test_what_a_later_rulebook_took_up_arrived_when_it_was_first_heard_of() -> None:
+    """Arrival and delay are the alert's own; the response counts from when a rule could respond at all."""
+    story = recovered()
+    story.starts_at, story.heard_at = after(-7220), after(-7200)
+    dossier = story.dossier(IncidentState.CLOSED)
+    facts = read(dossier)
+    assert (facts.detected_at, facts.taken_up_at) == (after(-7200), after(0))
+    assert facts.detection_delay == after(20) - after(0)
+    assert topics(dossier) == []
+    text = write_review(dossier, "md")
+    for told in (
+        "was detected at 2026-11-20 21:59:30 UTC, was taken up by a new rulebook at 2026-11-20 23:59:30 UTC",
+        "UTC and was over 55.0s later.",
+        "- **Arrived**: 2026-11-20 21:59:30 UTC",
+        "- **Taken up**: 2026-11-20 23:59:30 UTC, by a new rulebook; no rule took it before",
+        "P2 promises a response within 4h: kept. After 400ms the responder began an action.",
+        "| Taken up by a new rulebook | 2h | 2026-11-20 23:59:30 UTC |",
+    ):
+        assert told in text
+    assert "a new rulebook took it up" in dict(told_story(dossier, after(600)))["Alerts"][0]
+
+
 def test_an_unknown_outcome_asks_for_the_target_first() -> None:
     """Nobody knows whether it happened: the first follow-up is to find out, naming the target."""
     story = Story(severity=Severity.P0).opens().acts(1, Outcome.UNKNOWN)

@@ -22,7 +22,7 @@ from responder.decide.case import (
 from responder.decide.next_move import next_move
 from responder.model.autonomy import Autonomy
 from responder.model.incident import Command, CommandKind, Hold, IncidentState, Progress
-from responder.model.timeline import EntryKind
+from responder.model.timeline import EntryDraft, EntryKind
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members, perform_on
 
 TERMS = Terms()
@@ -205,6 +205,21 @@ def test_shadow_names_the_elements_in_words_and_facts_and_counts_those_beyond_tw
     assert many.incident.progress.outcome.endswith(
         "on 25 elements: " + "; ".join(f"{n:02}" for n in range(20)) + "; and 5 more"
     )
+
+
+def test_the_opening_says_when_an_alert_was_heard_of_that_no_rule_took_then() -> None:
+    """The timeline must not pass the moment of a reload off as the alert's arrival."""
+
+    def opening(heard_at: datetime) -> EntryDraft:
+        known = members().model_copy(update={"first_heard_at": heard_at})
+        store = VirtualStore(World(), ladder(), incident(), known)
+        case = asyncio.run(store.load(lease_of(store)))
+        return applied(next_move(case, START, TERMS)).entries[0]
+
+    assert "heard" not in opening(START).text
+    told = opening(START - timedelta(hours=2))
+    assert told.facts["heard_at"] == "2025-12-31T22:00:00+00:00"
+    assert "no rule took it when it was heard of at 2025-12-31 22:00:00 UTC, a new rulebook did" in told.text
 
 
 def test_a_silenced_alert_is_suppressed_and_judged_anew_afterwards() -> None:
