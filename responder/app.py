@@ -30,6 +30,7 @@ from responder.rulebook.surroundings import SourceFacts, Surroundings
 from responder.settings import Settings
 from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder
+from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.store.connection import Connections
 from responder.store.embedded import EmbeddedServer
 from responder.store.migrate import migrate
@@ -87,7 +88,12 @@ async def serve(
 
 
 def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -> Surroundings:
-    """What the check of rules needs to know of these settings."""
+    """What the check of rules needs to know of these settings.
+
+    Alerts come from somewhere in any case: settings without a source are checked as `responder run` completes
+    them, with one that cannot be asked. So a check finds the same mistakes as the service that is started.
+    """
+    unnamed = {} if settings.sources else {DEFAULT_SOURCE: SourceSettings(name=DEFAULT_SOURCE)}
     return Surroundings(
         catalogue=registry,
         inventory=inventory,
@@ -100,7 +106,7 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
                 group_interval=source.group_interval,
                 endless=source.endless,
             )
-            for name, source in settings.sources.items()
+            for name, source in (settings.sources or unnamed).items()
         ),
         prometheus=settings.prometheus is not None,
     )

@@ -11,9 +11,9 @@ from responder.cli.client import API_TOKEN_FILE
 from responder.cli.common import config_option, ends_in_words, settings
 from responder.cli.rules import checked
 from responder.settings import Settings, load
+from responder.sources.settings import DEFAULT_SOURCE
 from responder.store.secret_file import made_once
 
-_SOURCE = "default"
 _SOURCE_TOKEN_FILE = "source-default.token"  # noqa: S105 - a file's name
 _RULES = Path("rules")
 
@@ -63,12 +63,16 @@ def _serve(chosen: Settings, ready: Callable[[str], None] | None = None, *, need
 
 
 def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables with what is missing for a service on this machine."""
+    """The variables with what is missing for a service on this machine.
+
+    A source is added only where the settings name none: beside others it would be one that nobody posts to,
+    and rules would be measured against it.
+    """
     given = load(config_file, environment).settings
     more: dict[str, str] = {}
     if given.database is None:
         more["RESPONDER_DATABASE"] = "embedded"
-    if _SOURCE not in given.sources or _SOURCE in given.open_sources:
+    if not given.sources or DEFAULT_SOURCE in given.open_sources:
         more["RESPONDER_SOURCES__DEFAULT__TOKEN"] = made_once(given.data_dir / _SOURCE_TOKEN_FILE)
     if given.web.api_token is None:
         more["RESPONDER_WEB__API_TOKEN"] = made_once(given.data_dir / API_TOKEN_FILE)
@@ -79,13 +83,12 @@ def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[
 
 def _tell(url: str, chosen: Settings) -> None:
     """What a newcomer needs: where it is, which token, how far it goes."""
-    source = chosen.sources[_SOURCE]
-    token = source.bearer()
     click.echo(f"\nResponder is up at {url}, autonomy at most {chosen.engine.ceiling.word}.")
-    click.echo(f"  Alertmanager posts to  {url}/api/v1/webhooks/alertmanager/{_SOURCE}")
-    if token is not None:
-        click.echo(f"  with the bearer token  {token.get_secret_value()}")
-    if (file := chosen.data_dir / _SOURCE_TOKEN_FILE).exists():
-        click.echo(f"  which stands in        {file}")
+    for name, source in chosen.sources.items():
+        click.echo(f"  Alertmanager posts to  {url}/api/v1/webhooks/alertmanager/{name}")
+        if (token := source.bearer()) is not None:
+            click.echo(f"  with the bearer token  {token.get_secret_value()}")
+        if name == DEFAULT_SOURCE and (file := chosen.data_dir / _SOURCE_TOKEN_FILE).exists():
+            click.echo(f"  which stands in        {file}")
     click.echo("  Look at it with        responder incidents list")
     click.echo("  Stop it with           Ctrl-C\n")

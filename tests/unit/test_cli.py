@@ -11,8 +11,11 @@ from click.testing import CliRunner, Result
 
 from responder.cli import main
 from responder.cli.routing import routing_findings
+from responder.cli.rules import checked
+from responder.cli.service import completed
 from responder.cli.story import headline, told_story
 from responder.model.incident import IncidentState
+from responder.settings import load
 from responder.web.settings import WebSettings
 from tests.support.dossiers import after, recovered
 from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, listening
@@ -176,6 +179,43 @@ def test_rules_are_checked_without_a_server(tmp_path: Path) -> None:
     told = responder("rules", "check", str(rules), "--config", str(settings))
     assert told.exit_code == 1
     assert f"{rules}:2:5: " in told.output
+
+
+WINDOWED = """\
+rules:
+  - name: Windowed
+    match: 'alertname = "A"'
+    severity: P2
+    group_by: [instance]
+    escalate: true
+    verify: {alert_resolved_within: 10m, stable_for: 2m}
+"""
+NO_SOURCE = (
+    "stable_for of 2m is too short: no source can be asked, and default says what changed up to 6m late"
+)
+MAIN = "{token: 0123456789abcdef, evaluation_interval: 1s, group_interval: 2s}"
+
+
+@pytest.mark.parametrize(
+    ("written", "last"),
+    [
+        ("{}\n", "1 mistake."),
+        ("sources: {default: {alertmanager: ['http://127.0.0.1:9093']}}\n", "1 rule, no mistake."),
+        (f"sources: {{main: {MAIN}}}\n", "1 rule, no mistake."),
+        ("database: embedded\n", "1 mistake."),
+    ],
+)
+def test_a_check_finds_what_run_finds(tmp_path: Path, written: str, last: str) -> None:
+    """The same files against the same settings have the same mistakes, whatever `run` adds to them."""
+    settings = tmp_path / "responder.yaml"
+    settings.write_text(written)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(WINDOWED)
+    given = {"RESPONDER_DATA_DIR": str(tmp_path / "data")}
+    run = checked((rules,), load(settings, completed(settings, given)).settings)
+    told = responder("rules", "check", str(rules), "--config", str(settings))
+    assert told.output.splitlines() == [*map(str, run.mistakes), last]
+    assert (NO_SOURCE in told.output) == bool(run.mistakes)
 
 
 def test_wrong_settings_stop_every_command_that_needs_them(tmp_path: Path) -> None:
