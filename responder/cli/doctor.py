@@ -14,9 +14,9 @@ import asyncpg
 import click
 
 from responder.cli import output
-from responder.cli.client import API_TOKEN_FILE
 from responder.cli.common import ExitCode, config_option, ends_in_words, print_json, settings
 from responder.cli.findings import Finding, Health, failed, good, warned
+from responder.cli.local import API_TOKEN_FILE
 from responder.cli.routing import WATCHDOGS, has_watchdog_route, routing_findings
 from responder.cli.service import completed
 from responder.clients.alertmanager import Alertmanager, AlertmanagerStatus

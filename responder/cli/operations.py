@@ -9,7 +9,6 @@ import click
 from responder.cli import output
 from responder.cli.client import Client
 from responder.cli.common import (
-    DEFAULT_URL,
     ExitCode,
     actor_option,
     ends_in_words,
@@ -17,6 +16,8 @@ from responder.cli.common import (
     print_json,
     reason_option,
     speaks,
+    token_option,
+    url_option,
 )
 
 _WORDS = {"flag": "the flag in the database", "file": "a file"}
@@ -29,11 +30,13 @@ _limit = click.option("--limit", type=click.IntRange(1, 10_000), default=100, sh
 @click.option(
     "--file", "file", type=click.Path(path_type=Path), help="Make this file instead; needs no server."
 )
-@click.option("--url", envvar="RESPONDER_URL", default=DEFAULT_URL, show_default=True, help="The server.")
-@click.option("--token", envvar="RESPONDER_TOKEN", help="The API token; else the one `responder run` made.")
+@url_option
+@token_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @ends_in_words
-def halt(reason: str, actor: str, file: Path | None, url: str, token: str | None, as_json: bool) -> None:
+def halt(
+    reason: str, actor: str, file: Path | None, url: str | None, token: str | None, as_json: bool
+) -> None:
     """Stop every replica from starting anything. What runs already is not interrupted.
 
     With --file only the processes stop whose engine.halt_file is this file; it works while no server and no

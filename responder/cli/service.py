@@ -3,12 +3,13 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from responder.cli.client import API_TOKEN_FILE
 from responder.cli.common import config_option, ends_in_words, settings
+from responder.cli.local import API_TOKEN_FILE, URL_FILE, data_dir
 from responder.cli.rules import checked
 from responder.settings import Settings, load
 from responder.sources.settings import DEFAULT_SOURCE
@@ -38,7 +39,8 @@ def run(config_file: Path | None) -> None:
     chosen = load(config_file, completed(config_file, os.environ)).settings
     if not chosen.rules and _RULES.is_dir():
         chosen = _with_rules(chosen)
-    _serve(chosen, lambda url: _tell(url, chosen), needs_rules=False)
+    with ExitStack() as until_it_ends:
+        _serve(chosen, lambda url: _up(url, chosen, until_it_ends), needs_rules=False)
 
 
 def _with_rules(chosen: Settings) -> Settings:
@@ -81,6 +83,18 @@ def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[
     return {**environment, **more}
 
 
+def _up(url: str, chosen: Settings, until_it_ends: ExitStack) -> None:
+    """Leave the address for the command line, and tell what a newcomer needs."""
+    file = chosen.data_dir / URL_FILE
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{url}\n", encoding="ascii")
+        until_it_ends.callback(file.unlink, missing_ok=True)
+    except OSError as error:
+        click.echo(f"{file} cannot be written ({error.strerror}): name the address with RESPONDER_URL={url}")
+    _tell(url, chosen)
+
+
 def _tell(url: str, chosen: Settings) -> None:
     """What a newcomer needs: where it is, which token, how far it goes."""
     click.echo(f"\nResponder is up at {url}, autonomy at most {chosen.engine.ceiling.word}.")
@@ -90,5 +104,6 @@ def _tell(url: str, chosen: Settings) -> None:
             click.echo(f"  with the bearer token  {token.get_secret_value()}")
         if name == DEFAULT_SOURCE and (file := chosen.data_dir / _SOURCE_TOKEN_FILE).exists():
             click.echo(f"  which stands in        {file}")
-    click.echo("  Look at it with        responder incidents list")
+    elsewhere = "" if data_dir() == chosen.data_dir else f"RESPONDER_DATA_DIR={chosen.data_dir} "
+    click.echo(f"  Look at it with        {elsewhere}responder incidents list")
     click.echo("  Stop it with           Ctrl-C\n")

@@ -13,7 +13,7 @@ from responder.settings.given import Given, gather
 from responder.settings.model import Settings
 from responder.settings.problem import Problem, SettingsError
 from responder.settings.shape import Shape
-from responder.settings.tree import KeyPath, dotted
+from responder.settings.tree import KeyPath, at, dotted
 from responder.telemetry import mask_text
 
 DEFAULT_FILE = Path("responder.yaml")
@@ -44,6 +44,19 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         return Loaded(Settings(**given.tree), given)
     except ValidationError as error:
         raise SettingsError(_problems(error, given)) from None
+
+
+def written(
+    path: KeyPath, file: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str | None:
+    """One text as it was written, whether or not the rest can be used: for what must work in spite of that.
+
+    File and variables are those of `load`. None where nothing is written there.
+    """
+    variables = os.environ if environment is None else environment
+    given, _ = gather(_chosen(file, variables), variables)
+    value = at(given.tree, path)
+    return value if isinstance(value, str) else None
 
 
 def _chosen(file: Path | None, environment: Mapping[str, str]) -> Path | None:

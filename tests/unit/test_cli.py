@@ -3,7 +3,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from click.testing import CliRunner, Result
 from responder.cli import main
 from responder.cli.routing import routing_findings
 from responder.cli.rules import checked
-from responder.cli.service import completed
+from responder.cli.service import _up, completed
 from responder.cli.story import headline, told_story
 from responder.model.incident import IncidentState
 from responder.settings import load
@@ -44,9 +45,16 @@ def _served() -> Iterator[Served]:
         loop.close()
 
 
-def responder(*arguments: str, served: Served | None = None, token: str | None = None) -> Result:
+def responder(
+    *arguments: str,
+    served: Served | None = None,
+    token: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Result:
     """One call of the program."""
-    environment = {"RESPONDER_ACTOR": "ada", "RESPONDER_CONFIG": None, "RESPONDER_TOKEN": None}
+    names = ("CONFIG", "DATA_DIR", "TOKEN", "URL")
+    environment: dict[str, str | None] = {f"RESPONDER_{name}": None for name in names}
+    environment |= {"RESPONDER_ACTOR": "ada", **(variables or {})}
     if served is not None:
         given = TOKEN.get_secret_value() if token is None else token
         environment |= {"RESPONDER_URL": served.url, "RESPONDER_TOKEN": given}
@@ -160,6 +168,45 @@ def test_a_wrong_token_and_an_absent_server_are_told_apart(served: Served) -> No
     assert (told.exit_code, "RESPONDER_TOKEN" in told.stderr) == (3, True)
     told = responder("incidents", "list", "--url", "http://127.0.0.1:1")
     assert (told.exit_code, "127.0.0.1:1" in told.stderr) == (4, True)
+
+
+@pytest.mark.parametrize("way", ["variable", "settings", "settings here"])
+def test_the_service_of_this_machine_is_found_in_its_data_directory(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Address and token stand where the service's own settings say, even while the rest of these is wrong."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "api.url").write_text(f"{served.url}\n")
+    (state / "api.token").write_text(TOKEN.get_secret_value())
+    settings = tmp_path / "responder.yaml"
+    settings.write_text("data_dir: state\nno_such_setting: 1\n")
+    if way == "settings here":
+        monkeypatch.chdir(tmp_path)
+    variables = {
+        "variable": {"RESPONDER_DATA_DIR": str(state), "RESPONDER_CONFIG": "/nowhere"},
+        "settings": {"RESPONDER_CONFIG": str(settings)},
+        "settings here": {},
+    }
+    told = responder("incidents", "list", variables=variables[way])
+    assert (told.exit_code, told.stderr) == (0, "")
+
+
+def test_run_leaves_its_address_as_long_as_it_is_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the data directory where a command in the same place would not find it."""
+    settings = load(None, {"RESPONDER_DATA_DIR": str(tmp_path), "RESPONDER_DATABASE": "embedded"}).settings
+    monkeypatch.delenv("RESPONDER_DATA_DIR", raising=False)
+    with ExitStack() as until_it_ends:
+        _up("http://127.0.0.1:9195", settings, until_it_ends)
+        assert (tmp_path / "api.url").read_text() == "http://127.0.0.1:9195\n"
+        assert f"RESPONDER_DATA_DIR={tmp_path} responder incidents list" in capsys.readouterr().out
+    assert not (tmp_path / "api.url").exists()
+    monkeypatch.setenv("RESPONDER_DATA_DIR", str(tmp_path))
+    with ExitStack() as until_it_ends:
+        _up("http://127.0.0.1:9195", settings, until_it_ends)
+    assert "with        responder incidents list" in capsys.readouterr().out
 
 
 def test_halt_by_file_needs_no_server(tmp_path: Path) -> None:
