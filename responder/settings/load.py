@@ -37,7 +37,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         SettingsError: names every mistake.
     """
     variables = os.environ if environment is None else environment
-    given, problems = gather(_chosen(file, variables), variables)
+    given, problems = gather(chosen_file(file, variables), variables)
     if problems:
         raise SettingsError(problems)
     try:
@@ -54,12 +54,13 @@ def written(
     File and variables are those of `load`. None where nothing is written there.
     """
     variables = os.environ if environment is None else environment
-    given, _ = gather(_chosen(file, variables), variables)
+    given, _ = gather(chosen_file(file, variables), variables)
     value = at(given.tree, path)
     return value if isinstance(value, str) else None
 
 
-def _chosen(file: Path | None, environment: Mapping[str, str]) -> Path | None:
+def chosen_file(file: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The settings file that `load` reads; None where there is none, and only variables count."""
     if file is not None:
         return file
     if named := environment.get("RESPONDER_CONFIG"):

@@ -210,11 +210,38 @@ def test_run_leaves_its_address_as_long_as_it_is_up(
 
 
 def test_halt_by_file_needs_no_server(tmp_path: Path) -> None:
-    """The file holds who and why, as the halt tells it."""
-    file = tmp_path / "halt"
-    told = responder("halt", "--reason", "storm", "--file", str(file))
+    """The file holds who and why, as the halt tells it; settings that cannot be used can still name it."""
+    file, settings = tmp_path / "halt", tmp_path / "responder.yaml"
+    settings.write_text("database_file: gone\nengine: {halt_file: halt}\n")
+    told = responder("halt", "--reason", "storm", "--file", str(file), "--config", str(settings))
     assert (told.exit_code, file.read_text()) == (0, "ada: storm\n")
-    assert responder("halt", "--file", str(tmp_path / "no" / "folder")).exit_code == 1
+    assert told.output.startswith(f"Halted: {file} is there")
+    told = responder("halt", "--file", str(tmp_path / "no" / "folder"))
+    assert (told.exit_code, "NOT HALTED" in told.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "found", "also"),
+    [
+        (None, "no engine.halt_file is set here", "--config FILE"),
+        ("engine: {}\n", "no engine.halt_file is set in", "set engine.halt_file: "),
+        ("engine: {halt_file: other}\n", "is {folder}/other", "responder halt --file {folder}/other\n"),
+    ],
+)
+def test_halt_by_a_file_that_no_setting_names_says_that_nothing_is_halted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None, found: str, also: str
+) -> None:
+    """The file is made, for settings elsewhere may name it; the exit code and the first words say no."""
+    monkeypatch.chdir(tmp_path)
+    if written is not None:
+        (tmp_path / "responder.yaml").write_text(written)
+    told = responder("halt", "--file", "halt")
+    assert (told.exit_code, told.stdout, (tmp_path / "halt").exists()) == (1, "", True)
+    assert told.stderr.startswith("responder: NOT HALTED, as far as is known: ")
+    for words in (found, also, "responder halt --reason"):
+        assert words.format(folder=tmp_path) in told.stderr
+    told = responder("halt", "--file", "halt", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["halted"]) == (1, False)
 
 
 def test_rules_are_checked_without_a_server(tmp_path: Path) -> None:
