@@ -20,9 +20,9 @@ class Left:
     token: str | None
 
 
-def left() -> Left:
-    """What the service of this machine left behind."""
-    folder = data_dir()
+def left(folder: Path | None = None) -> Left:
+    """What the service of this machine left behind, in its data directory if no other is named."""
+    folder = folder or data_dir()
     return Left(_line(folder / URL_FILE), _line(folder / API_TOKEN_FILE))
 
 

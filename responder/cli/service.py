@@ -11,6 +11,7 @@ import click
 from responder.cli.common import config_option, ends_in_words, settings
 from responder.cli.local import API_TOKEN_FILE, URL_FILE, data_dir
 from responder.cli.rules import checked
+from responder.review.words import count
 from responder.settings import Settings, load
 from responder.sources.settings import DEFAULT_SOURCE
 from responder.store.secret_file import made_once
@@ -36,26 +37,30 @@ def run(config_file: Path | None) -> None:
     Data and tokens stand in the data directory and are found again at the next start. Rules are those of the
     settings, else the ones in ./rules where the settings fit them.
     """
-    chosen = load(config_file, completed(config_file, os.environ)).settings
-    if not chosen.rules and _RULES.is_dir():
-        chosen = _with_rules(chosen)
+    chosen = with_rules(load(config_file, completed(config_file, os.environ)).settings)
+    _tell_mistakes(chosen)
     with ExitStack() as until_it_ends:
         _serve(chosen, lambda url: _up(url, chosen, until_it_ends), needs_rules=False)
 
 
-def _with_rules(chosen: Settings) -> Settings:
-    """The settings with ./rules; where these name what the settings lack, with a word on it."""
-    folder = _RULES.absolute()
-    if mistakes := checked((folder,), chosen).mistakes:
-        click.echo(
-            f"{_RULES}/ cannot be used yet: {len(mistakes)} mistakes against these settings, the first:"
-        )
+def with_rules(chosen: Settings) -> Settings:
+    """The settings, with ./rules where they name no rule files."""
+    if chosen.rules or not _RULES.is_dir():
+        return chosen
+    return chosen.model_copy(update={"rules": (_RULES.absolute(),)})
+
+
+def _tell_mistakes(chosen: Settings) -> None:
+    """What keeps the rules from being used yet: they may name what the settings lack."""
+    if mistakes := checked(chosen.rules, chosen).mistakes:
+        named = ", ".join(map(str, chosen.rules))
+        number = count(len(mistakes), "mistake")
+        click.echo(f"{named} cannot be used yet: {number} against these settings, the first:")
         click.echo(f"  {mistakes[0]}")
         click.echo(
             "The log names all of them. Alerts are kept meanwhile; mend the settings and start again, or"
         )
         click.echo("mend the rules and: responder rules reload")
-    return chosen.model_copy(update={"rules": (folder,)})
 
 
 def _serve(chosen: Settings, ready: Callable[[str], None] | None = None, *, needs_rules: bool = True) -> None:
