@@ -19,17 +19,20 @@ from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.engine.engine import Engine
 from responder.engine.loading import RuleFiles
+from responder.engine.rules import rules_in_words
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError, ResponderError
 from responder.model.inventory import Inventory
 from responder.notify.log import LogChannel
 from responder.ports import Dossier
+from responder.review.words import count
 from responder.review.write import write_review
 from responder.rulebook.show import describe
 from responder.rulebook.surroundings import SourceFacts, Surroundings
 from responder.settings import Settings
 from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder
+from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.store.connection import Connections
 from responder.store.embedded import EmbeddedServer
 from responder.store.migrate import migrate
@@ -87,7 +90,12 @@ async def serve(
 
 
 def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -> Surroundings:
-    """What the check of rules needs to know of these settings."""
+    """What the check of rules needs to know of these settings.
+
+    Alerts come from somewhere in any case: settings without a source are checked as `responder run` completes
+    them, with one that cannot be asked. So a check finds the same mistakes as the service that is started.
+    """
+    unnamed = {} if settings.sources else {DEFAULT_SOURCE: SourceSettings(name=DEFAULT_SOURCE)}
     return Surroundings(
         catalogue=registry,
         inventory=inventory,
@@ -100,7 +108,7 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
                 group_interval=source.group_interval,
                 endless=source.endless,
             )
-            for name, source in settings.sources.items()
+            for name, source in (settings.sources or unnamed).items()
         ),
         prometheus=settings.prometheus is not None,
     )
@@ -239,7 +247,7 @@ def _api(
         return write_review(dossier, form, settings.engine.terms.severities)
 
     async def ready() -> Sequence[Part]:
-        return await _readiness(store, connections, engine)
+        return await _readiness(store, connections, engine, files)
 
     return Api(
         settings=settings.web,
@@ -261,27 +269,47 @@ def _api(
     )
 
 
-async def _readiness(store: PostgresStore, connections: Connections, engine: Engine) -> Sequence[Part]:
+async def _readiness(
+    store: PostgresStore, connections: Connections, engine: Engine, files: RuleFiles
+) -> Sequence[Part]:
     """Each part, and what is wrong with it."""
     dead = engine.dead()
-    parts = [
+    stored, by = await asyncio.gather(_stored(store, connections), engine.halt.holding())
+    return [
         Part(name="loops", ready=not dead, text=f"ended: {', '.join(dead)}" if dead else "all loops run"),
         Part(
             name="worker",
             ready=engine.ownership.alive() and not engine.ownership.stopping,
             text="the heartbeat is fresh" if engine.ownership.alive() else "the heartbeat is too old",
         ),
+        _active_rules(engine, files),
+        _halts(by),
+        *stored,
     ]
+
+
+async def _stored(store: PostgresStore, connections: Connections) -> Sequence[Part]:
     try:
         ahead = await days_ahead(connections.web, await store.now())
     except ResponderError as error:
-        return [*parts, Part(name="store", ready=False, text=str(error))]
+        return [Part(name="store", ready=False, text=str(error))]
     enough = ahead >= _ENOUGH_DAYS
     return [
-        *parts,
         Part(name="store", ready=True, text="the database answers"),
         Part(name="journal", ready=enough, text=f"partitions for {ahead} days ahead"),
     ]
+
+
+def _active_rules(engine: Engine, files: RuleFiles) -> Part:
+    book = engine.rules.rulebook
+    refused = f"; the rule files have {count(files.refused, 'mistake')}, so what they say is not active"
+    text = rules_in_words(book) + (refused if files.refused else "")
+    return Part(name="rules", ready=True, text=text, warning=not book.rules or files.refused > 0)
+
+
+def _halts(by: Sequence[str]) -> Part:
+    text = f"halted by {' and '.join(by)}: no action starts" if by else "nothing halts"
+    return Part(name="halt", ready=True, text=text, warning=bool(by))
 
 
 async def _listen(api: Api, settings: Settings, stack: AsyncExitStack) -> tuple[str, int]:

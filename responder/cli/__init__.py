@@ -1,7 +1,8 @@
 """The command line: `serve` and `run` start the service, the rest asks one that runs, over HTTP.
 
 Only `serve`, `run`, `demo`, `config`, `rules check`, `doctor` and `halt --file` work without a server.
-`client` speaks HTTP, `output` prints, `common` holds what commands share; the other modules are commands.
+`client` speaks HTTP, `local` finds the service of this machine, `output` prints, `common` holds what commands
+share; the other modules are commands.
 """
 
 from responder.cli.main import main

@@ -5,17 +5,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from responder.store.settings import default_data_dir
+from responder.cli.local import DEFAULT_URL, left
 
-API_TOKEN_FILE = "api.token"  # noqa: S105 - a file's name
-"""In the data directory: where `responder run` leaves the API token."""
 _TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
@@ -44,10 +41,13 @@ class Answer:
 
 
 class Client:
-    """One server. Every method raises ServerRefusedError or ServerAwayError with words for a person."""
+    """One server: the named one, else the one of this machine.
 
-    def __init__(self, url: str, token: str | None) -> None:
-        self._url = url.rstrip("/")
+    Every method raises ServerRefusedError or ServerAwayError with words for a person.
+    """
+
+    def __init__(self, url: str | None, token: str | None) -> None:
+        self._url = (url or left().url or DEFAULT_URL).rstrip("/")
         self._token = token
 
     def get(self, path: str, **params: str | int) -> Any:
@@ -113,7 +113,7 @@ class Client:
             return self._token
         if URL(self._url).host not in _LOOPBACK:
             return None
-        return _left_token(default_data_dir() / API_TOKEN_FILE)
+        return left().token
 
     def _error(self, answer: Answer) -> Exception:
         told = _told(answer)
@@ -127,13 +127,6 @@ class Client:
 def segment(text: str) -> str:
     """A text as one segment of a path."""
     return quote(text, safe="")
-
-
-def _left_token(file: Path) -> str | None:
-    try:
-        return file.read_text(encoding="ascii").strip() or None
-    except (OSError, UnicodeDecodeError):
-        return None
 
 
 def _told(answer: Answer) -> str:

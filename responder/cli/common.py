@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
 import click
 
 from responder.cli.client import Client, ServerAwayError, ServerRefusedError
+from responder.cli.local import DEFAULT_URL
 from responder.model.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-DEFAULT_URL = "http://127.0.0.1:9095"
 
 
 class ExitCode(IntEnum):
@@ -57,15 +56,25 @@ def ends_in_words(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+url_option = click.option(
+    "--url",
+    envvar="RESPONDER_URL",
+    help=f"The server; else that of `responder run` on this machine, else {DEFAULT_URL}.",
+)
+token_option = click.option(
+    "--token", envvar="RESPONDER_TOKEN", help="The API token; else that of `responder run` on this machine."
+)
+
+
 def speaks(command: Callable[..., None]) -> Callable[..., None]:
     """A decorator: gives the command a `client` and `as_json`, with the options that they need."""
 
-    @click.option("--url", envvar="RESPONDER_URL", default=DEFAULT_URL, show_default=True, help="The server.")
-    @click.option("--token", envvar="RESPONDER_TOKEN", help="The API token; else what `responder run` made.")
+    @url_option
+    @token_option
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @ends_in_words
     @functools.wraps(command)
-    def wrapped(*args: Any, url: str, token: str | None, **kwargs: Any) -> None:
+    def wrapped(*args: Any, url: str | None, token: str | None, **kwargs: Any) -> None:
         command(*args, client=Client(url, token), **kwargs)
 
     return wrapped

@@ -14,11 +14,12 @@ import asyncpg
 import click
 
 from responder.cli import output
-from responder.cli.client import API_TOKEN_FILE
 from responder.cli.common import ExitCode, config_option, ends_in_words, print_json, settings
 from responder.cli.findings import Finding, Health, failed, good, warned
+from responder.cli.local import API_TOKEN_FILE
 from responder.cli.routing import WATCHDOGS, has_watchdog_route, routing_findings
-from responder.cli.service import completed
+from responder.cli.service import completed, with_rules
+from responder.cli.standing import halt_file, rule_files, standing
 from responder.clients.alertmanager import Alertmanager, AlertmanagerStatus
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
@@ -43,7 +44,10 @@ FROM pg_roles WHERE rolname = current_user
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @ends_in_words
 def doctor(config_file: Path | None, as_json: bool) -> None:
-    """Try every connection and permission; exits 1 when one fails. Changes nothing."""
+    """Try every connection and permission, and say which rules and halts are active; exits 1 on a failure.
+
+    Changes nothing.
+    """
     findings = asyncio.run(examine(_as_it_runs(config_file)))
     bad = any(finding.health is Health.FAIL for finding in findings)
     if as_json:
@@ -59,7 +63,7 @@ def _as_it_runs(config_file: Path | None) -> Settings:
     """The settings; where `responder run` has brought its own database and tokens, together with these."""
     chosen = settings(config_file).settings
     if chosen.database is None and (chosen.data_dir / API_TOKEN_FILE).exists():
-        return load(config_file, completed(config_file, os.environ)).settings
+        return with_rules(load(config_file, completed(config_file, os.environ)).settings)
     return chosen
 
 
@@ -67,6 +71,9 @@ async def examine(chosen: Settings) -> list[Finding]:
     """Everything, each part beside the others; what breaks an examination is a finding too."""
     parts: list[tuple[str, Awaitable[list[Finding]]]] = [
         ("store", _store(chosen)),
+        ("rule files", rule_files(chosen)),
+        ("halt", halt_file(chosen)),
+        ("rules", standing(chosen)),
         ("inventory", _inventory(chosen)),
         ("listener", _listener(chosen)),
         *((f"source {name}", _source(source, chosen)) for name, source in chosen.sources.items()),

@@ -13,7 +13,9 @@ Exit codes:
   3  the server refused: unknown, not allowed, or not possible now
   4  the server does not answer, or cannot answer now
 
-RESPONDER_URL and RESPONDER_TOKEN say which server is asked and who asks.
+RESPONDER_URL and RESPONDER_TOKEN say which server is asked and who asks. Without them
+it is the one of `responder run` on this machine, found in the data directory:
+RESPONDER_DATA_DIR, else `data_dir` of RESPONDER_CONFIG or ./responder.yaml.
 """
 
 _COMMANDS = {
@@ -22,9 +24,9 @@ _COMMANDS = {
     "deadletters": "operations",
     "demo": "demo",
     "doctor": "doctor",
-    "halt": "operations",
+    "halt": "halting",
     "incidents": "incidents",
-    "resume": "operations",
+    "resume": "halting",
     "rules": "rules",
     "run": "service",
     "serve": "service",

@@ -1,7 +1,5 @@
-"""Commands about the whole service: halt, resume, targets, alerts that no rule took, dead letters."""
+"""Commands about the whole service: held targets, alerts that no rule took, dead letters."""
 
-import os
-from pathlib import Path
 from typing import Any
 
 import click
@@ -9,52 +7,13 @@ import click
 from responder.cli import output
 from responder.cli.client import Client
 from responder.cli.common import (
-    DEFAULT_URL,
-    ExitCode,
     actor_option,
-    ends_in_words,
-    fail,
     print_json,
     reason_option,
     speaks,
 )
 
-_WORDS = {"flag": "the flag in the database", "file": "a file"}
 _limit = click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
-
-
-@click.command()
-@click.option("--reason", default="halted by a person", show_default=True, help="Why.")
-@actor_option
-@click.option(
-    "--file", "file", type=click.Path(path_type=Path), help="Make this file instead; needs no server."
-)
-@click.option("--url", envvar="RESPONDER_URL", default=DEFAULT_URL, show_default=True, help="The server.")
-@click.option("--token", envvar="RESPONDER_TOKEN", help="The API token; else the one `responder run` made.")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@ends_in_words
-def halt(reason: str, actor: str, file: Path | None, url: str, token: str | None, as_json: bool) -> None:
-    """Stop every replica from starting anything. What runs already is not interrupted.
-
-    With --file only the processes stop whose engine.halt_file is this file; it works while no server and no
-    database answers. Remove the file to end it.
-    """
-    if file is not None:
-        _halt_by_file(file, f"{actor}: {reason}", as_json=as_json)
-        return
-    _print_halt(Client(url, token).post("halt", {"actor": actor, "reason": reason}), as_json=as_json)
-
-
-@click.command()
-@click.option("--reason", default="resumed by a person", show_default=True, help="Why.")
-@actor_option
-@speaks
-def resume(reason: str, actor: str, client: Client, as_json: bool) -> None:
-    """Clear the halt flag; names what still halts, and exits 1 then."""
-    told = client.post("resume", {"actor": actor, "reason": reason})
-    _print_halt(told, as_json=as_json)
-    if told["halted"]:
-        raise SystemExit(ExitCode.WRONG)
 
 
 @click.group()
@@ -128,34 +87,6 @@ def list_deadletters(limit: int, client: Client, as_json: bool) -> None:
         for letter in told["dead_letters"]
     ]
     output.table(("RECEIVED", "SOURCE", "REASON", "PAYLOAD"), rows, "There are no dead letters.")
-
-
-def _halt_by_file(file: Path, reason: str, *, as_json: bool) -> None:
-    """Whole or not at all: a file that exists counts as a halt even while it is written."""
-    try:
-        with file.open("w", encoding="utf-8") as out:
-            out.write(f"{reason}\n")
-            out.flush()
-            os.fsync(out.fileno())
-    except OSError as error:
-        fail(f"{file} cannot be written: {error.strerror}", ExitCode.WRONG)
-    if as_json:
-        print_json({"halted": True, "by": [{"what": "file", "reason": reason}], "file": str(file)})
-        return
-    output.say(f"Halted: {file} is there. Every process stops whose engine.halt_file it is, within 5 s.")
-    output.say("Remove the file to end it.")
-
-
-def _print_halt(told: dict[str, Any], *, as_json: bool) -> None:
-    if as_json:
-        print_json(told)
-        return
-    if not told["halted"]:
-        output.say("Nothing halts: actions may start.")
-        return
-    output.say("Halted: no action starts.")
-    for hold in told["by"]:
-        output.say(f"- by {_WORDS.get(hold['what'], hold['what'])}: {hold['reason']}")
 
 
 def _target_row(claim: dict[str, Any], since: str) -> tuple[str, ...]:

@@ -3,17 +3,19 @@
 import asyncio
 import os
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from responder.cli.client import API_TOKEN_FILE
 from responder.cli.common import config_option, ends_in_words, settings
+from responder.cli.local import API_TOKEN_FILE, URL_FILE, data_dir
 from responder.cli.rules import checked
+from responder.review.words import count
 from responder.settings import Settings, load
+from responder.sources.settings import DEFAULT_SOURCE
 from responder.store.secret_file import made_once
 
-_SOURCE = "default"
 _SOURCE_TOKEN_FILE = "source-default.token"  # noqa: S105 - a file's name
 _RULES = Path("rules")
 
@@ -35,25 +37,30 @@ def run(config_file: Path | None) -> None:
     Data and tokens stand in the data directory and are found again at the next start. Rules are those of the
     settings, else the ones in ./rules where the settings fit them.
     """
-    chosen = load(config_file, completed(config_file, os.environ)).settings
-    if not chosen.rules and _RULES.is_dir():
-        chosen = _with_rules(chosen)
-    _serve(chosen, lambda url: _tell(url, chosen), needs_rules=False)
+    chosen = with_rules(load(config_file, completed(config_file, os.environ)).settings)
+    _tell_mistakes(chosen)
+    with ExitStack() as until_it_ends:
+        _serve(chosen, lambda url: _up(url, chosen, until_it_ends), needs_rules=False)
 
 
-def _with_rules(chosen: Settings) -> Settings:
-    """The settings with ./rules; where these name what the settings lack, with a word on it."""
-    folder = _RULES.absolute()
-    if mistakes := checked((folder,), chosen).mistakes:
-        click.echo(
-            f"{_RULES}/ cannot be used yet: {len(mistakes)} mistakes against these settings, the first:"
-        )
+def with_rules(chosen: Settings) -> Settings:
+    """The settings, with ./rules where they name no rule files."""
+    if chosen.rules or not _RULES.is_dir():
+        return chosen
+    return chosen.model_copy(update={"rules": (_RULES.absolute(),)})
+
+
+def _tell_mistakes(chosen: Settings) -> None:
+    """What keeps the rules from being used yet: they may name what the settings lack."""
+    if mistakes := checked(chosen.rules, chosen).mistakes:
+        named = ", ".join(map(str, chosen.rules))
+        number = count(len(mistakes), "mistake")
+        click.echo(f"{named} cannot be used yet: {number} against these settings, the first:")
         click.echo(f"  {mistakes[0]}")
         click.echo(
             "The log names all of them. Alerts are kept meanwhile; mend the settings and start again, or"
         )
         click.echo("mend the rules and: responder rules reload")
-    return chosen.model_copy(update={"rules": (folder,)})
 
 
 def _serve(chosen: Settings, ready: Callable[[str], None] | None = None, *, needs_rules: bool = True) -> None:
@@ -63,12 +70,16 @@ def _serve(chosen: Settings, ready: Callable[[str], None] | None = None, *, need
 
 
 def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables with what is missing for a service on this machine."""
+    """The variables with what is missing for a service on this machine.
+
+    A source is added only where the settings name none: beside others it would be one that nobody posts to,
+    and rules would be measured against it.
+    """
     given = load(config_file, environment).settings
     more: dict[str, str] = {}
     if given.database is None:
         more["RESPONDER_DATABASE"] = "embedded"
-    if _SOURCE not in given.sources or _SOURCE in given.open_sources:
+    if not given.sources or DEFAULT_SOURCE in given.open_sources:
         more["RESPONDER_SOURCES__DEFAULT__TOKEN"] = made_once(given.data_dir / _SOURCE_TOKEN_FILE)
     if given.web.api_token is None:
         more["RESPONDER_WEB__API_TOKEN"] = made_once(given.data_dir / API_TOKEN_FILE)
@@ -77,15 +88,27 @@ def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[
     return {**environment, **more}
 
 
+def _up(url: str, chosen: Settings, until_it_ends: ExitStack) -> None:
+    """Leave the address for the command line, and tell what a newcomer needs."""
+    file = chosen.data_dir / URL_FILE
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(f"{url}\n", encoding="ascii")
+        until_it_ends.callback(file.unlink, missing_ok=True)
+    except OSError as error:
+        click.echo(f"{file} cannot be written ({error.strerror}): name the address with RESPONDER_URL={url}")
+    _tell(url, chosen)
+
+
 def _tell(url: str, chosen: Settings) -> None:
     """What a newcomer needs: where it is, which token, how far it goes."""
-    source = chosen.sources[_SOURCE]
-    token = source.bearer()
     click.echo(f"\nResponder is up at {url}, autonomy at most {chosen.engine.ceiling.word}.")
-    click.echo(f"  Alertmanager posts to  {url}/api/v1/webhooks/alertmanager/{_SOURCE}")
-    if token is not None:
-        click.echo(f"  with the bearer token  {token.get_secret_value()}")
-    if (file := chosen.data_dir / _SOURCE_TOKEN_FILE).exists():
-        click.echo(f"  which stands in        {file}")
-    click.echo("  Look at it with        responder incidents list")
+    for name, source in chosen.sources.items():
+        click.echo(f"  Alertmanager posts to  {url}/api/v1/webhooks/alertmanager/{name}")
+        if (token := source.bearer()) is not None:
+            click.echo(f"  with the bearer token  {token.get_secret_value()}")
+        if name == DEFAULT_SOURCE and (file := chosen.data_dir / _SOURCE_TOKEN_FILE).exists():
+            click.echo(f"  which stands in        {file}")
+    elsewhere = "" if data_dir() == chosen.data_dir else f"RESPONDER_DATA_DIR={chosen.data_dir} "
+    click.echo(f"  Look at it with        {elsewhere}responder incidents list")
     click.echo("  Stop it with           Ctrl-C\n")

@@ -10,7 +10,7 @@ from responder.cli.output import ago, until
 from responder.model.incident import Incident, IncidentState
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
-from responder.review.words import clock, pairs
+from responder.review.words import clock, count, listed, pairs
 
 _RULINGS = {"go": "in shadow", "ask": "a person must say so", "wait": "held", "refuse": "refused"}
 
@@ -29,10 +29,10 @@ def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]
     """The parts below the headline, each with its title; what is empty is left out."""
     facts = read(dossier)
     parts = {
-        "Held back": [_held(one) for one in facts.held_back],
+        "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [_person(facts, dossier.incident, now)],
-        "Alerts": _alerts(dossier, now),
+        "Alerts": _alerts(dossier, facts, now),
         f"Timeline (UTC, {facts.timeline_length} entries)": [
             f"{clock(told.at)[:8]}  {told.text}" + (f"  [{told.actor}]" if told.actor != "responder" else "")
             for told in facts.timeline
@@ -72,12 +72,16 @@ def _last_change(dossier: Dossier) -> str:
     return dossier.entries[-1].text if dossier.entries else "it was just opened"
 
 
-def _held(held: HeldBack) -> str:
+def _held(held: HeldBack) -> Iterator[str]:
     step = f"step {held.step + 1}, " if held.step is not None else ""
     what = f"{step}{held.action} on {held.target or 'no target'}"
     word = "in shadow" if held.shadow else _RULINGS.get(held.ruling, held.ruling)
     times = f" ({held.times} times, last {clock(held.last_at)[:8]})" if held.times > 1 else ""
-    return f"{clock(held.first_at)[:8]}  {what}: {word}, {held.reason}{times}"
+    yield f"{clock(held.first_at)[:8]}  {what}: {word}, {held.reason}{times}"
+    if held.elements:
+        verb = "would have hit" if held.only_shadow else "found"
+        yield f"{verb} {count(held.element_count, 'element')}:"
+        yield from listed(held.elements, held.element_count)
 
 
 def _act(act: Act) -> Iterator[str]:
@@ -96,11 +100,14 @@ def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> str:
     return ", ".join(part for part in (told, seen) if part)
 
 
-def _alerts(dossier: Dossier, now: datetime) -> list[str]:
+def _alerts(dossier: Dossier, facts: ReviewFacts, now: datetime) -> list[str]:
     members = dossier.members
     head = f"{members.firing} firing of {members.total}"
     if members.first_starts_at is not None:
         head += f", the first since {ago(members.first_starts_at, now)}"
+    if facts.taken_up_later:
+        taken_up = ago(facts.taken_up_at, now)
+        head += f", heard of {ago(facts.detected_at, now)}; a new rulebook took it up {taken_up}"
     common = pairs(members.common_labels)
     return [head, common] if common else [head]
 

@@ -197,7 +197,8 @@ class Facts(Frozen):
     """The step's `when`."""
     floor: str | None = None
     """The action's own refusal, or that more elements were found than allowed."""
-    elements: int = 0
+    elements: tuple[str, ...] = ()
+    """The titles of what the effect would hit, as pinned by this look."""
 
 
 class IntentLost(StrEnum):

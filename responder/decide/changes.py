@@ -3,7 +3,7 @@
 Every state that is entered here gets its deadline here. Verification is in `verify`.
 """
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from responder.decide.case import (
@@ -72,9 +72,17 @@ def moved(case: Case, to: IncidentState, why: str) -> EntryDraft:
 def opened(case: Case, now: datetime, terms: Terms) -> Change:
     """From `pending` to `open`: the ladder begins."""
     incident, members = case.incident, case.members
-    facts = {"rule": case.rule.name, "severity": incident.severity.value, "labels": incident.key}
+    facts: dict[str, Any] = {
+        "rule": case.rule.name,
+        "severity": incident.severity.value,
+        "labels": incident.key,
+    }
     group = ", ".join(f"{name}={value}" for name, value in sorted(incident.key.items())) or "all alerts"
     text = f"{incident.severity} {case.rule.name} opened for {group}"
+    if members.first_heard_at is not None and members.first_heard_at < incident.opened_at:
+        heard = members.first_heard_at.astimezone(UTC)
+        facts["heard_at"] = heard.isoformat()
+        text += f"; no rule took it when it was heard of at {heard:%Y-%m-%d %H:%M:%S} UTC, a new rulebook did"
     return Change(
         state=IncidentState.OPEN,
         progress=Progress(
@@ -249,9 +257,22 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
                 {"guard": v.guard.value, "ruling": v.ruling.name.lower(), "reason": v.reason}
                 for v in judgement.verdicts
             ],
+            "elements": list(facts.elements[:NAMED]),
+            "element_count": len(facts.elements),
             "state": case.incident.state.value,
         },
     )
+
+
+NAMED = 20
+"""How many elements of one step are named: enough to see whether it means the right ones."""
+
+
+def _named(elements: tuple[str, ...]) -> str:
+    """The number of elements first, so that a reader who cuts the line still has it; then their titles."""
+    number = f"{len(elements)} element{'' if len(elements) == 1 else 's'}"
+    more = f"; and {len(elements) - NAMED} more" if len(elements) > NAMED else ""
+    return f"{number}: {'; '.join(elements[:NAMED])}{more}" if elements else number
 
 
 def _why(verdict: GuardVerdict) -> str:
@@ -262,16 +283,16 @@ def _why(verdict: GuardVerdict) -> str:
 
 def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
     what = f"step {index + 1} ({facts.action} on {facts.target or 'no target'})"
+    found = f"; it found {_named(facts.elements)}" if facts.elements else ""
     match verdict.ruling:
         case Ruling.GO:
-            number = f"{facts.elements} element{'' if facts.elements == 1 else 's'}"
-            return f"in shadow {what} would have started on {number}; nothing was done"
+            return f"in shadow nothing was done; {what} would have started on {_named(facts.elements)}"
         case Ruling.ASK:
-            return f"in shadow {what} would have asked a person: {verdict.reason}"
+            return f"in shadow {what} would have asked a person: {verdict.reason}{found}"
         case Ruling.WAIT:
-            return f"in shadow {what} would have been held: {verdict.reason}"
+            return f"in shadow {what} would have been held: {verdict.reason}{found}"
         case Ruling.REFUSE:
-            return f"in shadow {what} would have been refused: {verdict.reason}"
+            return f"in shadow {what} would have been refused: {verdict.reason}{found}"
 
 
 def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, terms: Terms) -> Change:

@@ -179,9 +179,8 @@ def floor(facts: Facts, terms: Terms) -> GuardVerdict:
     del terms
     if facts.floor is not None:
         return _refuse(Guard.FLOOR, facts.floor, Refuses.TARGET)
-    return _go(
-        Guard.FLOOR, f"{facts.elements} element{'' if facts.elements == 1 else 's'}, within the limits"
-    )
+    number = len(facts.elements)
+    return _go(Guard.FLOOR, f"{number} element{'' if number == 1 else 's'}, within the limits")
 
 
 def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:

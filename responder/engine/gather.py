@@ -171,7 +171,7 @@ class Gather:
             claim=claim,
             condition=condition,
             floor=look.floor,
-            elements=len(look.elements),
+            elements=tuple(element.title for element in look.elements),
         )
 
     async def _ledger(

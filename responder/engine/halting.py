@@ -22,14 +22,28 @@ class Halt:
         except ResponderError:
             return "the halt flag in the database cannot be read"
 
-    def file_reason(self) -> str | None:
-        """What the halt file says; a file that cannot be looked for counts as there."""
-        if self._file is None:
-            return None
+    async def holding(self) -> tuple[str, ...]:
+        """What halts, flag and file each, without the words of who set it: for those who may see no more."""
+        file = ("the halt file",) if self.file_reason() is not None else ()
         try:
-            text = self._file.read_text(errors="replace").strip()
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            return f"the halt file {self._file} cannot be read ({error.strerror})"
-        return f"by the file {self._file}" + (f": {text[:200]}" if text else "")
+            flag = ("the flag in the database",) if await self._store.halted() is not None else ()
+        except ResponderError:
+            flag = ("a flag in the database that cannot be read",)
+        return (*file, *flag)
+
+    def file_reason(self) -> str | None:
+        """See `file_reason`."""
+        return file_reason(self._file)
+
+
+def file_reason(file: Path | None) -> str | None:
+    """What the halt file says; a file that cannot be looked for counts as there."""
+    if file is None:
+        return None
+    try:
+        text = file.read_text(errors="replace").strip()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return f"the halt file {file} cannot be read ({error.strerror})"
+    return f"by the file {file}" + (f": {text[:200]}" if text else "")

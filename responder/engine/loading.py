@@ -31,10 +31,13 @@ class RuleFiles:
         self._store = store
         self._active = active
         self._metrics = metrics
+        self.refused = 0
+        """How many mistakes the files had when they were read last: then what they say is not active."""
 
     async def reload(self) -> Sequence[Mistake]:
         """Read the files again and activate them; with mistakes nothing changes, and they come back."""
         report = self._read()
+        self.refused = len(report.mistakes)
         if report.rulebook is None:
             self._metrics.rulebook_load_failures.inc()
             for mistake in report.mistakes:

@@ -9,6 +9,14 @@ from responder.rulebook.index import RuleIndex
 _log = structlog.get_logger(__name__)
 
 
+def rules_in_words(rulebook: Rulebook | None) -> str:
+    """How many rules are active; that none is, with what follows from it."""
+    number = len(rulebook.rules) if rulebook is not None else 0
+    if number == 0:
+        return "no rule is active: alerts are kept, and nothing is done about them"
+    return "1 rule is active" if number == 1 else f"{number} rules are active"
+
+
 class ActiveRules:
     """The rulebook that new episodes are matched against, with its index."""
 

@@ -137,6 +137,9 @@ class Members(Frozen):
     firing: int
     total: int
     first_starts_at: datetime | None = None
+    first_heard_at: datetime | None = None
+    """When the first of them was heard of, in service time; before the incident opened where no rule took it
+    then."""
     newest_seen_at: datetime | None = None
     """The newest observation of any firing member, in service time: what `max_alert_age` looks at."""
     sources: tuple[str, ...] = ()

@@ -12,7 +12,19 @@ from responder.model.base import Frozen
 from responder.model.incident import MemberAlert
 from responder.review.facts import Act, HeldBack, ReviewFacts, Told
 from responder.review.follow_ups import follow_ups
-from responder.review.words import clock, count, day, is_empty, lasted, offset, pairs, plain, value_text, when
+from responder.review.words import (
+    clock,
+    count,
+    day,
+    is_empty,
+    lasted,
+    listed,
+    offset,
+    pairs,
+    plain,
+    value_text,
+    when,
+)
 
 
 class Paragraph(Frozen):
@@ -117,6 +129,7 @@ def _summary(facts: ReviewFacts) -> Iterator[Block]:
         fields=(
             Field(name="Severity", value=f"{facts.severity}: {facts.terms.description}"),
             Field(name="Detected", value=when(facts.detected_at)),
+            *_taken_up(facts),
             Field(name="Recovered", value=recovered),
             Field(name="Duration", value=_duration(facts)),
             Field(name="Outcome", value=plain(facts.outcome or facts.state.value.replace("_", " "))),
@@ -126,10 +139,19 @@ def _summary(facts: ReviewFacts) -> Iterator[Block]:
     )
 
 
+def _taken_up(facts: ReviewFacts) -> Iterator[Field]:
+    if facts.taken_up_later:
+        yield Field(
+            name="Taken up", value=f"{when(facts.taken_up_at)}, by a new rulebook; no rule took it before"
+        )
+
+
 def _how_it_went(facts: ReviewFacts) -> str:
     began = f"{facts.rule} was detected at {when(facts.detected_at)}"
+    if facts.taken_up_later:
+        began += f", was taken up by a new rulebook at {when(facts.taken_up_at)}"
     if facts.recovered_at is not None:
-        return plain(f"{began} and was over {lasted(facts.recovered_at - facts.detected_at)} later.")
+        return plain(f"{began} and was over {lasted(facts.recovered_at - facts.taken_up_at)} later.")
     if facts.final:
         return plain(f"{began}; it was closed without being seen to recover.")
     return plain(f"{began} and is not over.")
@@ -168,7 +190,7 @@ def _who_was_told(facts: ReviewFacts) -> str:
     if not facts.escalations:
         return "Nobody had to be told."
     first = facts.escalations[0]
-    after = lasted(first.at - facts.detected_at)
+    after = lasted(first.at - facts.taken_up_at)
     times = count(len(facts.escalations), "time")
     return plain(f"People were told {times}, first after {after}: {first.reason}.")
 
@@ -186,6 +208,7 @@ def _detection(facts: ReviewFacts) -> Iterator[Block]:
         fields=(
             Field(name="First alert began", value=_source_time(facts)),
             Field(name="Arrived", value=when(facts.detected_at)),
+            *_taken_up(facts),
             Field(name="Delay", value=_delay(facts)),
             Field(name="Opened", value=opened),
             Field(name="Source", value=plain(sources)),
@@ -286,14 +309,18 @@ def _timeline(facts: ReviewFacts) -> Iterator[Block]:
         length = count(len(facts.timeline), "entry", "entries")
         yield Paragraph(
             text=f"{length}, chained; the last one's code is {facts.timeline_head}. "
-            f"Times are on {day(facts.detected_at)} and after, counted from the detection."
+            f"Times are on {day(facts.taken_up_at)} and after, counted from {_zero(facts)}."
         )
+
+
+def _zero(facts: ReviewFacts) -> str:
+    return "when a new rulebook took it up" if facts.taken_up_later else "the detection"
 
 
 def _told_row(told: Told, facts: ReviewFacts) -> tuple[str, ...]:
     text = "(redacted)" if told.redacted else plain(told.text)
-    date = "" if day(told.at) == day(facts.detected_at) else f"{day(told.at)} "
-    after = offset(told.at - facts.detected_at)
+    date = "" if day(told.at) == day(facts.taken_up_at) else f"{day(told.at)} "
+    after = offset(told.at - facts.taken_up_at)
     return (str(told.number), f"{date}{clock(told.at)}", after, told.kind.value, plain(told.actor), text)
 
 
@@ -314,7 +341,7 @@ def _actions(facts: ReviewFacts) -> Iterator[Block]:
 
 def _act_fields(act: Act, facts: ReviewFacts) -> Iterator[Field]:
     yield Field(
-        name="Began", value=f"{when(act.intended_at)} ({offset(act.intended_at - facts.detected_at)})"
+        name="Began", value=f"{when(act.intended_at)} ({offset(act.intended_at - facts.taken_up_at)})"
     )
     took = lasted(act.ended_at - act.intended_at) if act.ended_at else "no end is known"
     yield Field(name="Took", value=took)
@@ -377,14 +404,24 @@ def _held_back(facts: ReviewFacts) -> Iterator[Block]:
         head=("When", "Step", "What", "Ruling", "Guard", "Why"),
         rows=tuple(_held_row(held, facts) for held in facts.held_back),
     )
+    for held in facts.held_back:
+        if held.elements:
+            yield Paragraph(text=plain(f"{_found(held)} {count(held.element_count, 'element')}:"))
+            yield Bullets(items=tuple(plain(line) for line in listed(held.elements, held.element_count)))
+
+
+def _found(held: HeldBack) -> str:
+    step = f"step {held.step + 1} " if held.step is not None else ""
+    verb = "would have hit" if held.only_shadow else "found"
+    return f"At {clock(held.last_at)} {step}({held.action} on {held.target or 'no target'}) {verb}"
 
 
 _RULINGS = {"go": "would have acted", "ask": "asked a person", "wait": "waited", "refuse": "refused"}
 
 
 def _held_row(held: HeldBack, facts: ReviewFacts) -> tuple[str, ...]:
-    first = offset(held.first_at - facts.detected_at)
-    last = f" to {offset(held.last_at - facts.detected_at)}, {held.times} times" if held.times > 1 else ""
+    first = offset(held.first_at - facts.taken_up_at)
+    last = f" to {offset(held.last_at - facts.taken_up_at)}, {held.times} times" if held.times > 1 else ""
     ruling = _RULINGS.get(held.ruling, held.ruling)
     others = [f"{guard}: {reason}" for guard, reason in held.objections if guard != held.guard]
     why = held.reason if not others else f"{held.reason}; also {'; '.join(others)}"
@@ -403,12 +440,16 @@ def _held_row(held: HeldBack, facts: ReviewFacts) -> tuple[str, ...]:
 
 def _response(facts: ReviewFacts) -> Iterator[Block]:
     yield Paragraph(text=_promise(facts))
+    if facts.taken_up_later:
+        yield Paragraph(text=f"Counted from {_zero(facts)}: until then nothing here could respond.")
+    began = facts.taken_up_at
     rows = (
         ("Detection (the source's clock to ours)", facts.started_at, facts.detected_at),
-        ("First action", facts.detected_at, facts.first_action_at),
-        ("First word to a person", facts.detected_at, facts.first_told_at),
-        ("First act of a person", facts.detected_at, facts.first_person_at),
-        ("Recovery", facts.detected_at, facts.recovered_at),
+        *([("Taken up by a new rulebook", facts.detected_at, began)] if facts.taken_up_later else []),
+        ("First action", began, facts.first_action_at),
+        ("First word to a person", began, facts.first_told_at),
+        ("First act of a person", began, facts.first_person_at),
+        ("Recovery", began, facts.recovered_at),
     )
     yield Table(
         head=("What", "Took", "At"),
@@ -426,8 +467,7 @@ def _response(facts: ReviewFacts) -> Iterator[Block]:
         yield Table(
             head=("After", "Level", "Why"),
             rows=tuple(
-                (offset(told.at - facts.detected_at), str(told.level), plain(told.reason))
-                for told in facts.escalations
+                (offset(told.at - began), str(told.level), plain(told.reason)) for told in facts.escalations
             ),
         )
     if facts.people:
@@ -436,7 +476,7 @@ def _response(facts: ReviewFacts) -> Iterator[Block]:
             head=("After", "Who", "What", "Why"),
             rows=tuple(
                 (
-                    offset(person.at - facts.detected_at),
+                    offset(person.at - began),
                     plain(person.actor),
                     plain(person.command.replace("_", " ")),
                     plain(person.reason),

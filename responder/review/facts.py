@@ -70,7 +70,8 @@ class HeldBack(Frozen):
     """A step that a guard kept from starting, or that had no effect because of shadow.
 
     Equal judgements in a row are one: `times` of them, from `first_at` to `last_at`. `objections` are all
-    verdicts that were not a go, as (guard, reason).
+    verdicts that were not a go, as (guard, reason). `elements` are the titles of what the step would have
+    hit, the first ones of `element_count`, as the last of the judgements found them.
     """
 
     step: int | None
@@ -81,10 +82,17 @@ class HeldBack(Frozen):
     reason: str
     shadow: bool
     objections: tuple[tuple[str, str], ...]
+    elements: tuple[str, ...]
+    element_count: int
     first_at: datetime
     last_at: datetime
     times: int
     entries: tuple[int, ...]
+
+    @property
+    def only_shadow(self) -> bool:
+        """Whether nothing but shadow kept the effect from happening."""
+        return self.shadow and self.ruling == "go"
 
 
 class Evidence(Frozen):
@@ -173,7 +181,9 @@ class ReviewFacts(Frozen):
     ended_at: datetime | None
     """The source's clock: when the last known alert ended; None while one fires."""
     detected_at: datetime
-    """Service time, as everything below: when the first alert was stored and the incident opened."""
+    """Service time, as everything below: when the first alert was heard of and stored."""
+    taken_up_at: datetime
+    """When a rule took it and the incident began: what the response counts from."""
     opened_at: datetime | None
     """When the ladder began, after the rule's `for`."""
     first_action_at: datetime | None
@@ -208,6 +218,11 @@ class ReviewFacts(Frozen):
         return self.state is IncidentState.CLOSED
 
     @property
+    def taken_up_later(self) -> bool:
+        """Whether no rule took the first alert when it arrived, and a rulebook that came later did."""
+        return self.detected_at < self.taken_up_at
+
+    @property
     def detection_delay(self) -> timedelta | None:
         """From the alert's start to its arrival here, over two clocks; None where these disagree."""
         if self.started_at is None or self.started_at > self.detected_at:
@@ -220,7 +235,8 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
     incident, rule = dossier.incident, dossier.rule
     entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
     acts = tuple(_act(a) for a in sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id)))
-    stages = _stages(entries, incident.opened_at)
+    detected_at = min(dossier.members.first_heard_at or incident.opened_at, incident.opened_at)
+    stages = _stages(entries, incident.opened_at, later=detected_at < incident.opened_at)
     alerts = _alerts(dossier, entries)
     escalations, people = _escalations(entries), _people(entries)
     begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
@@ -243,7 +259,8 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
         notes=_text(rule.get("notes")),
         started_at=dossier.members.first_starts_at,
         ended_at=_ended_at(alerts),
-        detected_at=incident.opened_at,
+        detected_at=detected_at,
+        taken_up_at=incident.opened_at,
         opened_at=next((entry.at for entry in entries if entry.kind is EntryKind.OPENED), None),
         first_action_at=first_action_at,
         first_told_at=first_told_at,
@@ -345,8 +362,9 @@ def _ended_at(alerts: Alerts) -> datetime | None:
     return max(ends) if ends and alerts.firing == 0 else None
 
 
-def _stages(entries: Iterable[Entry], first: datetime) -> tuple[Stage, ...]:
-    moves = [(first, IncidentState.PENDING, "its first alert was stored")]
+def _stages(entries: Iterable[Entry], first: datetime, *, later: bool) -> tuple[Stage, ...]:
+    began = "a new rulebook took up its first alert" if later else "its first alert was stored"
+    moves = [(first, IncidentState.PENDING, began)]
     for entry in entries:
         state = _state_after(entry, moves[-1][1])
         if state is not None and state is not moves[-1][1]:
@@ -412,8 +430,9 @@ def _held_back(entries: Iterable[Entry]) -> tuple[HeldBack, ...]:
             continue
         if held and _same(held[-1], one):
             last = held[-1]
-            merged = {"last_at": one.last_at, "times": last.times + 1, "entries": last.entries + one.entries}
-            held[-1] = last.model_copy(update=merged)
+            numbers = last.entries + one.entries
+            merged = {"first_at": last.first_at, "times": last.times + 1, "entries": numbers}
+            held[-1] = one.model_copy(update=merged)
         else:
             held.append(one)
     return tuple(held)
@@ -424,7 +443,9 @@ def _same(one: HeldBack, other: HeldBack) -> bool:
 
 
 def _what(held: HeldBack) -> tuple[object, ...]:
-    return (held.step, held.action, held.target, held.ruling, held.guard, held.reason, held.shadow)
+    """What makes two judgements equal; in shadow what would have been hit is the news, so it counts too."""
+    hit = (held.elements, held.element_count) if held.shadow else None
+    return (held.step, held.action, held.target, held.ruling, held.guard, held.reason, held.shadow, hit)
 
 
 def _judgement(entry: Entry) -> HeldBack:
@@ -433,6 +454,7 @@ def _judgement(entry: Entry) -> HeldBack:
     guard = str(facts.get("decided_by") or "")
     decisive = (str(v.get("reason")) for v in verdicts if v.get("guard") == guard and v.get("reason"))
     step = facts.get("step")
+    elements = tuple(str(title) for title in facts.get("elements") or ())
     return HeldBack(
         step=step if isinstance(step, int) else None,
         action=str(facts.get("action") or ""),
@@ -444,6 +466,8 @@ def _judgement(entry: Entry) -> HeldBack:
         objections=tuple(
             (str(v.get("guard")), str(v.get("reason"))) for v in verdicts if v.get("ruling") != "go"
         ),
+        elements=elements,
+        element_count=_number(facts.get("element_count")) or len(elements),
         first_at=entry.at,
         last_at=entry.at,
         times=1,

@@ -168,7 +168,7 @@ def _held_back(facts: ReviewFacts) -> Iterator[FollowUp]:
 
 
 def _shadow(facts: ReviewFacts) -> Iterator[FollowUp]:
-    for held in _distinct(tuple(h for h in facts.held_back if h.shadow and h.ruling == "go")):
+    for held in _distinct(tuple(h for h in facts.held_back if h.only_shadow)):
         text = (
             f"In shadow {facts.rule} would have run {held.action} on {held.target or 'its target'}. "
             f"Would that have been right? Then let it: raise the ceiling where it matched, and "

@@ -68,6 +68,8 @@ def draw(facts: ReviewFacts) -> str:
 
 def _scale(facts: ReviewFacts) -> Scale:
     began = facts.detected_at if facts.detection_delay is None else facts.started_at or facts.detected_at
+    if facts.taken_up_later:  # it may have fired for days before: that would leave no width for what was done
+        began = facts.taken_up_at
     end = facts.recovered_at or facts.as_of
     pad = max((end - began) * 0.06, timedelta(milliseconds=200))
     return Scale(began - pad / 3, end + pad)
@@ -77,24 +79,24 @@ def _description(facts: ReviewFacts) -> str:
     told = f"{len(facts.acts)} actions, {len(facts.escalations)} escalations"
     if facts.recovered_at is None:
         return f"{told}, not recovered."
-    return f"{told}, recovered after {lasted(facts.recovered_at - facts.detected_at)}."
+    return f"{told}, recovered after {lasted(facts.recovered_at - facts.taken_up_at)}."
 
 
 # --- the ground ---------------------------------------------------------------------------------------
 
 
 def _grid(scale: Scale, facts: ReviewFacts, height: int) -> Iterator[str]:
-    """Lines at round distances from the detection, which is 0."""
+    """Lines at round distances from the detection, or from when a rule took it up later, which is 0."""
     span = (scale.end - scale.start).total_seconds()
     every = next((step for step in _NICE_S if span / step <= _TICKS), span / _TICKS)
-    bottom = height - 22
-    first = int((scale.start - facts.detected_at).total_seconds() / every)
+    bottom, zero = height - 22, "taken up" if facts.taken_up_later else "detected"
+    first = int((scale.start - facts.taken_up_at).total_seconds() / every)
     for number in range(first, first + 2 * _TICKS):
-        at = facts.detected_at + timedelta(seconds=number * every)
+        at = facts.taken_up_at + timedelta(seconds=number * every)
         if scale.start <= at <= scale.end:
             x = scale.x(at)
             yield f'<line class="grid" x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{bottom}"/>'
-            text = "detected" if number == 0 else _tick(timedelta(seconds=number * every))
+            text = zero if number == 0 else _tick(timedelta(seconds=number * every))
             yield f'<text class="tick" x="{x:.1f}" y="{height - 8}">{_safe(text)}</text>'
 
 
@@ -139,7 +141,7 @@ def _actions(facts: ReviewFacts, scale: Scale) -> Iterator[str]:
         end = act.ended_at or act.intended_at
         after = facts.acts[index + 1].intended_at if index + 1 < len(facts.acts) else scale.end
         outcome = act.outcome.value.replace("_", " ")
-        told = f"{act.action} on {act.target}: {outcome} ({offset(act.intended_at - facts.detected_at)})"
+        told = f"{act.action} on {act.target}: {outcome} ({offset(act.intended_at - facts.taken_up_at)})"
         yield _bar(scale, 2, "act", act.intended_at, end, "", told)
         yield from _beside(scale, 2, end, after, act.action)
 
@@ -169,7 +171,7 @@ def _recovery(facts: ReviewFacts, scale: Scale, height: int) -> Iterator[str]:
         return
     x = scale.x(facts.recovered_at)
     yield f'<line class="recovery" x1="{x:.1f}" y1="{_TOP - 6}" x2="{x:.1f}" y2="{height - 22}"/>'
-    text = f"recovered {offset(facts.recovered_at - facts.detected_at)}"
+    text = f"recovered {offset(facts.recovered_at - facts.taken_up_at)}"
     middle = min(x, _WIDTH - 8 - len(text) * _LETTER / 2)
     yield f'<text class="recovered" x="{middle:.1f}" y="{_TOP - 12}">{_safe(text)}</text>'
 

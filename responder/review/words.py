@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 from responder.model.base import canonical_json
@@ -58,6 +58,13 @@ def plain(text: str) -> str:
     if len(shown) <= LONGEST:
         return shown
     return f"{shown[:LONGEST]} … ({len(text)} characters)"
+
+
+def listed(titles: Sequence[str], number: int) -> Iterator[str]:
+    """Titles, each for a line of its own, and how many of `number` are not among them."""
+    yield from titles
+    if number > len(titles):
+        yield f"and {number - len(titles)} more"
 
 
 def pairs(labels: Mapping[str, str]) -> str:

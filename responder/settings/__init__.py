@@ -4,8 +4,8 @@
 and names every mistake with its place and its mend, `shown` prints what applies without a secret.
 """
 
-from responder.settings.load import Loaded, load
+from responder.settings.load import Loaded, chosen_file, load, written
 from responder.settings.model import PrometheusSettings, Settings
 from responder.settings.problem import SettingsError
 
-__all__ = ["Loaded", "PrometheusSettings", "Settings", "SettingsError", "load"]
+__all__ = ["Loaded", "PrometheusSettings", "Settings", "SettingsError", "chosen_file", "load", "written"]

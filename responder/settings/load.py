@@ -13,7 +13,7 @@ from responder.settings.given import Given, gather
 from responder.settings.model import Settings
 from responder.settings.problem import Problem, SettingsError
 from responder.settings.shape import Shape
-from responder.settings.tree import KeyPath, dotted
+from responder.settings.tree import KeyPath, at, dotted
 from responder.telemetry import mask_text
 
 DEFAULT_FILE = Path("responder.yaml")
@@ -37,7 +37,7 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         SettingsError: names every mistake.
     """
     variables = os.environ if environment is None else environment
-    given, problems = gather(_chosen(file, variables), variables)
+    given, problems = gather(chosen_file(file, variables), variables)
     if problems:
         raise SettingsError(problems)
     try:
@@ -46,7 +46,21 @@ def load(file: Path | None = None, environment: Mapping[str, str] | None = None)
         raise SettingsError(_problems(error, given)) from None
 
 
-def _chosen(file: Path | None, environment: Mapping[str, str]) -> Path | None:
+def written(
+    path: KeyPath, file: Path | None = None, environment: Mapping[str, str] | None = None
+) -> str | None:
+    """One text as it was written, whether or not the rest can be used: for what must work in spite of that.
+
+    File and variables are those of `load`. None where nothing is written there.
+    """
+    variables = os.environ if environment is None else environment
+    given, _ = gather(chosen_file(file, variables), variables)
+    value = at(given.tree, path)
+    return value if isinstance(value, str) else None
+
+
+def chosen_file(file: Path | None, environment: Mapping[str, str]) -> Path | None:
+    """The settings file that `load` reads; None where there is none, and only variables count."""
     if file is not None:
         return file
     if named := environment.get("RESPONDER_CONFIG"):

@@ -12,6 +12,9 @@ from responder.model.base import Frozen
 from responder.model.duration import Duration
 from responder.model.errors import PermanentError
 
+DEFAULT_SOURCE = "default"
+"""What `responder run` calls the source that it adds where the settings name none."""
+
 
 def _http_url(text: str) -> str:
     try:

@@ -37,6 +37,7 @@ SELECT jsonb_build_object(
     'firing', count(*) FILTER (WHERE m.firing),
     'first_starts_at', min(m.starts_at),
     'sources', coalesce(jsonb_agg(DISTINCT m.source), '[]'),
+    'first_heard_at', min(coalesce(m.heard_at, m.joined_at)),
     'newest_seen_at', (
         SELECT max(a.seen_at)
         FROM (

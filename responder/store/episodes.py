@@ -3,7 +3,7 @@
 Every statement here takes whole batches as arrays: a batch costs as many round trips as one alert.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -100,11 +100,25 @@ FROM members m JOIN unnest($1::text[], $2::text[], $3::int[]) AS k (source, fing
 """
 
 _INSERT_MEMBERS = """
-INSERT INTO members (source, fingerprint, generation, incident_id, starts_at, seen_at, joined_at)
-SELECT source, fingerprint, generation, incident_id, starts_at, seen_at, $1
-FROM unnest($2::text[], $3::text[], $4::int[], $5::uuid[], $6::timestamptz[], $7::timestamptz[])
-     AS r (source, fingerprint, generation, incident_id, starts_at, seen_at)
+INSERT INTO members (source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at, joined_at)
+SELECT source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at, $1
+FROM unnest($2::text[], $3::text[], $4::int[], $5::uuid[], $6::timestamptz[], $7::timestamptz[],
+            $8::timestamptz[])
+     AS r (source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at)
 """
+
+_FIRST_HEARD = """
+SELECT r.source, r.fingerprint, coalesce(j.received_at, r.seen_at) AS heard_at
+FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
+     AS r (source, fingerprint, last_end_received_at, seen_at)
+LEFT JOIN LATERAL (
+    SELECT received_at FROM journal
+    WHERE source = r.source AND fingerprint = r.fingerprint AND standing IN ('firing', 'confirmed')
+      AND received_at > coalesce(r.last_end_received_at, '-infinity') AND received_at <= r.seen_at
+    ORDER BY received_at LIMIT 1
+) j ON true
+"""
+"""What was heard firing after the last end is of the open episode, be it by opening it or by contest."""
 
 _CONTESTED = "SELECT * FROM alerts WHERE contested_at IS NOT NULL ORDER BY contested_at LIMIT $1"
 
@@ -207,10 +221,24 @@ async def members_among(connection: Connection, records: Sequence[AlertRecord]) 
     return {_key(row) for row in rows}
 
 
+async def first_heard(connection: Connection, records: Sequence[AlertRecord]) -> dict[AlertKey, datetime]:
+    """When the open episodes of these alerts were first heard of, as far back as the journal goes."""
+    rows = await connection.fetch(
+        _FIRST_HEARD,
+        *_names(records),
+        [record.last_end_received_at for record in records],
+        [record.seen_at for record in records],
+    )
+    return {_key(row): row["heard_at"] for row in rows}
+
+
 async def insert_members(
-    connection: Connection, joined: Sequence[tuple[UUID, AlertRecord]], now: datetime
+    connection: Connection,
+    joined: Sequence[tuple[UUID, AlertRecord]],
+    heard_before: Mapping[AlertKey, datetime],
+    now: datetime,
 ) -> None:
-    """Add the current episodes of alerts to incidents."""
+    """Add the current episodes of alerts to incidents. `heard_before` has those that had no rule at first."""
     await connection.execute(
         _INSERT_MEMBERS,
         now,
@@ -220,6 +248,7 @@ async def insert_members(
         [incident_id for incident_id, _ in joined],
         [record.starts_at for _, record in joined],
         [record.seen_at for _, record in joined],
+        [heard_before.get(record.key) for _, record in joined],
     )
 
 

@@ -121,7 +121,9 @@ class PostgresIntake:
         self._woken.clear()
         joined = [(incidents[opening.key], record) for opening in openings for record in opening.joining]
         if joined:
-            await episodes.insert_members(self._connection, joined, self.now)
+            older = self._older(record for _, record in joined)
+            heard = await episodes.first_heard(self._connection, older) if older else {}
+            await episodes.insert_members(self._connection, joined, heard, self.now)
         return tuple(incidents[key] for key in sorted(incidents))
 
     async def finish(self) -> None:
@@ -163,12 +165,15 @@ class PostgresIntake:
 
     async def _members_already(self, keys: Iterable[AlertKey]) -> set[AlertKey]:
         """An episode that began in this transaction cannot be a member yet: only older ones are looked up."""
-        older = [
-            self._records[key]
-            for key in keys
-            if key in self._known_before and self._records[key].generation <= self._known_before[key]
-        ]
+        older = self._older(self._records[key] for key in keys)
         return await episodes.members_among(self._connection, older) if older else set()
+
+    def _older(self, records: Iterable[AlertRecord]) -> list[AlertRecord]:
+        """Those whose episode was there before this transaction: one that joins only now had no rule."""
+        known = self._known_before
+        return [
+            record for record in records if record.key in known and record.generation <= known[record.key]
+        ]
 
 
 def _in_order(records: Iterable[AlertRecord]) -> list[AlertRecord]:

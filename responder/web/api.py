@@ -19,11 +19,16 @@ ReviewFormat = Literal["md", "json", "html"]
 
 
 class Part(Frozen):
-    """One part of the program for `/readyz`: whether it is ready, and why not."""
+    """One part of the program for `/readyz`: whether it is ready, and why not.
+
+    `warning` marks what a person should know of although the part is ready: a halt is no reason to take a
+    process out of service.
+    """
 
     name: str
     ready: bool
     text: str = ""
+    warning: bool = False
 
 
 @dataclass(frozen=True, slots=True)

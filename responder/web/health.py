@@ -26,10 +26,11 @@ class Health:
         return answer({"alive": True})
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """200 when every part is ready; else 503 naming each that is not, and why."""
+        """200 when every part is ready, whatever it warns of; else 503 naming each that is not, and why."""
         parts = await self._api.ready()
         missing = [part for part in parts if not part.ready]
-        told = {"ready": not missing, "not_ready": missing, "parts": parts}
+        warnings = [part for part in parts if part.warning]
+        told = {"ready": not missing, "not_ready": missing, "warnings": warnings, "parts": parts}
         return answer(told, 503 if missing else 200)
 
     async def metrics(self, _request: web.Request) -> web.Response:

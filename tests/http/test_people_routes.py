@@ -201,10 +201,20 @@ async def test_readiness_names_each_part_that_is_not_ready() -> None:
     """503 with the part and why."""
     async with listening() as served, aiohttp.ClientSession(served.url) as client:
         assert (await asked(client, "GET", "/readyz"))[0] == 200
-        served.parts.append(Part(name="rulebook", ready=False, text="none is active"))
+        served.parts.append(Part(name="store", ready=False, text="it does not answer"))
         status, told = await asked(client, "GET", "/readyz")
         assert status == 503
-        assert told["not_ready"] == [{"name": "rulebook", "ready": False, "text": "none is active"}]
+        [part] = told["not_ready"]
+        assert (part["name"], part["text"]) == ("store", "it does not answer")
+
+
+async def test_a_warning_is_told_and_is_no_unreadiness() -> None:
+    """A process that is halted is as ready as before: taking it out of service would help nobody."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        served.parts.append(Part(name="halt", ready=True, text="halted by the halt file", warning=True))
+        status, told = await asked(client, "GET", "/readyz")
+        assert (status, told["ready"]) == (200, True)
+        assert [part["name"] for part in told["warnings"]] == ["halt"]
 
 
 async def test_an_unknown_route_and_method_are_json_too() -> None:

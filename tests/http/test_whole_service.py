@@ -173,6 +173,78 @@ async def test_what_people_do_stands_in_the_database(dsn: str, tmp_path: Path) -
     assert "responder_intake_queue 0.0" in text
 
 
+def warnings(told: dict[str, Any]) -> dict[str, str]:
+    """The warnings of `/readyz` by their part."""
+    return {part["name"]: part["text"] for part in told["warnings"]}
+
+
+async def stood(settings: Settings) -> dict[str, str]:
+    """What doctor says of rules and halts."""
+    found = await examine(settings)
+    told = [one for one in found if one.part in {"rules", "rule files", "halt", "service"}]
+    parts: dict[str, str] = {}
+    for one in told:
+        parts[one.part] = f"{parts.get(one.part, '')}{one.health.value}: {one.text}\n"
+    return parts
+
+
+async def test_rules_and_halts_are_told_by_readiness_and_doctor(dsn: str, tmp_path: Path) -> None:
+    """How many rules are active, that the files have mistakes, and what halts; none of it makes it unready.
+
+    Readiness asks for no token, so it keeps who halted and why to itself; doctor says it.
+    """
+    halt_file = tmp_path / "halt"
+    settings = settings_for(dsn, tmp_path, engine={"halt_file": str(halt_file)})
+    before = await stood(settings)
+    assert before["rules"] == "warn: no rule is active: alerts are kept, and nothing is done about them\n"
+    assert before["rule files"] == "ok: 1 rule, no mistake\n"
+    async with app.running(settings) as running, aiohttp.ClientSession(running.url) as client:
+        ready = await told(client, "/readyz")
+        assert warnings(ready) == {}
+        assert {"1 rule is active", "nothing halts"} <= {part["text"] for part in ready["parts"]}
+        calm = await stood(settings)
+        assert calm["rules"] == "ok: 1 rule is active\n"
+        assert calm["halt"] == f"ok: no file halts: {halt_file} is not there\nok: no flag halts\n"
+
+        (tmp_path / "rules.yaml").write_text("rules: [{nme: A}]\n")
+        async with client.post("/api/v1/rules/reload") as response:
+            assert response.status == 409
+        halt_file.write_text("ada: a secret reason")
+        held = warnings(await told(client, "/readyz"))
+        assert held["rules"].startswith("1 rule is active; the rule files have ")
+        assert held["halt"] == "halted by the halt file: no action starts"
+        away = settings_for("postgresql://u@127.0.0.1:1/d", tmp_path, engine={"halt_file": str(halt_file)})
+        assert "a secret reason" in (await stood(away))["halt"]
+        (tmp_path / "rules.yaml").write_text("rules: [{nme: A}]\n")
+        found = await stood(settings)
+        assert found["rule files"].startswith("fail: ")
+        by_file = f"warn: no action starts, by the file {halt_file}: ada: a secret reason\n"
+        assert found["halt"] == f"{by_file}ok: no flag halts\n"
+
+        halt_file.unlink()
+        async with client.post("/api/v1/halt", json={"actor": "ada", "reason": "storm"}) as response:
+            assert response.status == 200
+        held = warnings(await told(client, "/readyz"))
+        assert held["halt"] == "halted by the flag in the database: no action starts"
+        by_flag = (await stood(settings))["halt"].splitlines()[-1]
+        assert by_flag.startswith("warn: no action starts, by the flag in the database: ")
+        assert "storm" in by_flag
+
+
+async def test_doctor_asks_the_service_where_the_database_runs_only_with_it(dsn: str, tmp_path: Path) -> None:
+    """With the bundled server: what the service says of itself; that nobody knows while it is down."""
+    bundled = {"database": "embedded", "data_dir": str(tmp_path), "rules": []}
+    async with app.running(settings_for(dsn, tmp_path, rules=[])) as running:
+        (tmp_path / "api.url").write_text(running.url)
+        up = await stood(settings_for(dsn, tmp_path, **bundled))
+        assert up["rules"].startswith("warn: no rule is active")
+        assert up["halt"].endswith("ok: nothing halts\n")
+        assert up["rule files"] == "warn: the settings name none\n"
+    down = await stood(settings_for(dsn, tmp_path, **bundled))
+    assert down["service"].startswith(f"warn: no service answers at {running.url}")
+    assert (down.get("rules"), "flag" in down["halt"]) == (None, False)
+
+
 async def test_doctor_names_missing_rights_and_the_responders_own_ground(dsn: str, tmp_path: Path) -> None:
     """A role without rights fails with the GRANT, the own server is warned of, what is away fails."""
     connection = await asyncpg.connect(dsn)
@@ -201,7 +273,10 @@ async def test_doctor_names_missing_rights_and_the_responders_own_ground(dsn: st
 
 
 async def test_what_fired_before_its_rule_is_taken_up_when_the_rule_comes(dsn: str, tmp_path: Path) -> None:
-    """An alert that no rule took is listed; a rulebook that takes it, activated later, opens its incident."""
+    """An alert that no rule took is listed; a rulebook that takes it, activated later, opens its incident.
+
+    The review says that it was taken up later.
+    """
     async with service(dsn, tmp_path) as client:
         body = json.dumps(payload(firing(alertname="Later", instance="a")))
         async with client.post(HOOK, data=body, headers=AUTH) as response:
@@ -210,7 +285,9 @@ async def test_what_fired_before_its_rule_is_taken_up_when_the_rule_comes(dsn: s
         (tmp_path / "rules.yaml").write_text(RULES.replace("Watched", "Later"))
         async with client.post("/api/v1/rules/reload") as response:
             assert response.status == 200
-        await incident_in(client, "escalated")
+        incident = await incident_in(client, "escalated")
+        async with client.get(f"/api/v1/incidents/{incident['id']}/review") as response:
+            assert "was taken up by a new rulebook" in await response.text()
 
 
 async def test_what_fired_before_its_rule_is_taken_up_at_the_next_start(dsn: str, tmp_path: Path) -> None:

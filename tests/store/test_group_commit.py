@@ -258,7 +258,7 @@ async def contested(writer: Writer) -> None:
     assert await writer.ask(CONTESTED) == [(False, True)]
 
 
-CONTESTED = "SELECT ends_at IS NULL, contested_at IS NOT NULL FROM alerts"
+CONTESTED = "SELECT ends_at IS NULL, contested_at IS NOT NULL FROM alerts WHERE labels ->> 'alertname' = 'A'"
 
 
 @pytest.mark.parametrize("fires", [True, False])
@@ -316,3 +316,32 @@ async def test_what_an_outgoing_rulebook_matched_is_matched_again(writer: Writer
     writer.rules.index = new
     await rematch.round()
     assert await writer.ask(MEMBERS_OF) == [("Second", 1)]
+
+
+async def test_what_a_later_rulebook_takes_keeps_when_it_was_first_heard_of(writer: Writer) -> None:
+    """Not the reload, not the newest resend and not an earlier episode: the first word of this one.
+
+    What a rule takes as it comes, a contested return among it, was heard of when it joined.
+    """
+    for said in (
+        alert(alertname="B"),
+        alert(Standing.RESOLVED, ends=9, alertname="B"),
+        replace(alert(alertname="B"), starts_at=START + timedelta(seconds=10)),
+        replace(alert(alertname="B"), starts_at=START + timedelta(seconds=10), annotations={}),
+    ):
+        await writer.intake.take(delivery(said))
+    (_, _, (first,), (newest,)) = await writer.ask("SELECT received_at FROM journal ORDER BY 1")
+    assert first != newest
+    await writer.store.activate(Rulebook(rules=(RULE, B)), "test")
+    await writer.rules.follow()
+    await Rematch(writer.store, writer.rules, writer.intake).round()
+    assert await writer.ask("SELECT heard_at, joined_at > heard_at FROM members") == [(first, True)]
+    [one] = await writer.store.incidents(live_only=True, limit=9)
+    dossier = await writer.store.incident(one.id)
+    assert dossier is not None
+    assert dossier.members.first_heard_at == first != one.opened_at
+    await contested(writer)
+    await writer.ask("UPDATE service_clock SET shift = '61 s' RETURNING only_row")
+    await Contests(writer.store, writer.intake, cast("AlertState", _Says({}))).round()
+    hit = "SELECT generation, heard_at FROM members JOIN incidents ON id = incident_id WHERE rule = 'Hit'"
+    assert await writer.ask(f"{hit} ORDER BY 1") == [(1, None), (2, None)]

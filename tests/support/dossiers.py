@@ -42,6 +42,7 @@ class Story:
         self.alerts = 1
         self.generation = 1
         self.starts_at = BEGIN - timedelta(seconds=20)
+        self.heard_at = BEGIN
         self.missing_entries = 0
         self._previous = GENESIS
 
@@ -85,9 +86,17 @@ class Story:
         return self.tell(seconds, EntryKind.STATE, f"{to}: {why}", **{"from": before, "to": to, "why": why})
 
     def judges(
-        self, seconds: float, ruling: str, guard: str, reason: str, *, shadow: bool = False
+        self,
+        seconds: float,
+        ruling: str,
+        guard: str,
+        reason: str,
+        *,
+        shadow: bool = False,
+        elements: tuple[str, ...] = (),
+        more: int = 0,
     ) -> "Story":
-        """A step is judged."""
+        """A step is judged that found these elements, and `more` that are not named."""
         return self.tell(
             seconds,
             EntryKind.JUDGED,
@@ -103,6 +112,8 @@ class Story:
                 {"guard": "halt", "ruling": "go", "reason": "not halted"},
                 {"guard": guard, "ruling": ruling, "reason": reason},
             ],
+            elements=list(elements),
+            element_count=len(elements) + more,
         )
 
     def acts(self, seconds: float, outcome: Outcome, verdict: Verdict | None = None) -> "Story":
@@ -172,6 +183,7 @@ class Story:
             firing=firing,
             total=self.alerts,
             first_starts_at=self.starts_at,
+            first_heard_at=self.heard_at,
             newest_seen_at=last,
             sample=sample,
             common_labels=self.labels,

@@ -3,7 +3,8 @@
 import asyncio
 import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from click.testing import CliRunner, Result
 
 from responder.cli import main
 from responder.cli.routing import routing_findings
+from responder.cli.rules import checked
+from responder.cli.service import _up, completed
 from responder.cli.story import headline, told_story
 from responder.model.incident import IncidentState
+from responder.settings import load
 from responder.web.settings import WebSettings
 from tests.support.dossiers import after, recovered
 from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, listening
@@ -41,9 +45,16 @@ def _served() -> Iterator[Served]:
         loop.close()
 
 
-def responder(*arguments: str, served: Served | None = None, token: str | None = None) -> Result:
+def responder(
+    *arguments: str,
+    served: Served | None = None,
+    token: str | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> Result:
     """One call of the program."""
-    environment = {"RESPONDER_ACTOR": "ada", "RESPONDER_CONFIG": None, "RESPONDER_TOKEN": None}
+    names = ("CONFIG", "DATA_DIR", "TOKEN", "URL")
+    environment: dict[str, str | None] = {f"RESPONDER_{name}": None for name in names}
+    environment |= {"RESPONDER_ACTOR": "ada", **(variables or {})}
     if served is not None:
         given = TOKEN.get_secret_value() if token is None else token
         environment |= {"RESPONDER_URL": served.url, "RESPONDER_TOKEN": given}
@@ -159,12 +170,78 @@ def test_a_wrong_token_and_an_absent_server_are_told_apart(served: Served) -> No
     assert (told.exit_code, "127.0.0.1:1" in told.stderr) == (4, True)
 
 
+@pytest.mark.parametrize("way", ["variable", "settings", "settings here"])
+def test_the_service_of_this_machine_is_found_in_its_data_directory(
+    served: Served, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
+) -> None:
+    """Address and token stand where the service's own settings say, even while the rest of these is wrong."""
+    state = tmp_path / "state"
+    state.mkdir()
+    (state / "api.url").write_text(f"{served.url}\n")
+    (state / "api.token").write_text(TOKEN.get_secret_value())
+    settings = tmp_path / "responder.yaml"
+    settings.write_text("data_dir: state\nno_such_setting: 1\n")
+    if way == "settings here":
+        monkeypatch.chdir(tmp_path)
+    variables = {
+        "variable": {"RESPONDER_DATA_DIR": str(state), "RESPONDER_CONFIG": "/nowhere"},
+        "settings": {"RESPONDER_CONFIG": str(settings)},
+        "settings here": {},
+    }
+    told = responder("incidents", "list", variables=variables[way])
+    assert (told.exit_code, told.stderr) == (0, "")
+
+
+def test_run_leaves_its_address_as_long_as_it_is_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It names the data directory where a command in the same place would not find it."""
+    settings = load(None, {"RESPONDER_DATA_DIR": str(tmp_path), "RESPONDER_DATABASE": "embedded"}).settings
+    monkeypatch.delenv("RESPONDER_DATA_DIR", raising=False)
+    with ExitStack() as until_it_ends:
+        _up("http://127.0.0.1:9195", settings, until_it_ends)
+        assert (tmp_path / "api.url").read_text() == "http://127.0.0.1:9195\n"
+        assert f"RESPONDER_DATA_DIR={tmp_path} responder incidents list" in capsys.readouterr().out
+    assert not (tmp_path / "api.url").exists()
+    monkeypatch.setenv("RESPONDER_DATA_DIR", str(tmp_path))
+    with ExitStack() as until_it_ends:
+        _up("http://127.0.0.1:9195", settings, until_it_ends)
+    assert "with        responder incidents list" in capsys.readouterr().out
+
+
 def test_halt_by_file_needs_no_server(tmp_path: Path) -> None:
-    """The file holds who and why, as the halt tells it."""
-    file = tmp_path / "halt"
-    told = responder("halt", "--reason", "storm", "--file", str(file))
+    """The file holds who and why, as the halt tells it; settings that cannot be used can still name it."""
+    file, settings = tmp_path / "halt", tmp_path / "responder.yaml"
+    settings.write_text("database_file: gone\nengine: {halt_file: halt}\n")
+    told = responder("halt", "--reason", "storm", "--file", str(file), "--config", str(settings))
     assert (told.exit_code, file.read_text()) == (0, "ada: storm\n")
-    assert responder("halt", "--file", str(tmp_path / "no" / "folder")).exit_code == 1
+    assert told.output.startswith(f"Halted: {file} is there")
+    told = responder("halt", "--file", str(tmp_path / "no" / "folder"))
+    assert (told.exit_code, "NOT HALTED" in told.stderr) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("written", "found", "also"),
+    [
+        (None, "no engine.halt_file is set here", "--config FILE"),
+        ("engine: {}\n", "no engine.halt_file is set in", "set engine.halt_file: "),
+        ("engine: {halt_file: other}\n", "is {folder}/other", "responder halt --file {folder}/other\n"),
+    ],
+)
+def test_halt_by_a_file_that_no_setting_names_says_that_nothing_is_halted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None, found: str, also: str
+) -> None:
+    """The file is made, for settings elsewhere may name it; the exit code and the first words say no."""
+    monkeypatch.chdir(tmp_path)
+    if written is not None:
+        (tmp_path / "responder.yaml").write_text(written)
+    told = responder("halt", "--file", "halt")
+    assert (told.exit_code, told.stdout, (tmp_path / "halt").exists()) == (1, "", True)
+    assert told.stderr.startswith("responder: NOT HALTED, as far as is known: ")
+    for words in (found, also, "responder halt --reason"):
+        assert words.format(folder=tmp_path) in told.stderr
+    told = responder("halt", "--file", "halt", "--json")
+    assert (told.exit_code, json.loads(told.stdout)["halted"]) == (1, False)
 
 
 def test_rules_are_checked_without_a_server(tmp_path: Path) -> None:
@@ -176,6 +253,43 @@ def test_rules_are_checked_without_a_server(tmp_path: Path) -> None:
     told = responder("rules", "check", str(rules), "--config", str(settings))
     assert told.exit_code == 1
     assert f"{rules}:2:5: " in told.output
+
+
+WINDOWED = """\
+rules:
+  - name: Windowed
+    match: 'alertname = "A"'
+    severity: P2
+    group_by: [instance]
+    escalate: true
+    verify: {alert_resolved_within: 10m, stable_for: 2m}
+"""
+NO_SOURCE = (
+    "stable_for of 2m is too short: no source can be asked, and default says what changed up to 6m late"
+)
+MAIN = "{token: 0123456789abcdef, evaluation_interval: 1s, group_interval: 2s}"
+
+
+@pytest.mark.parametrize(
+    ("written", "last"),
+    [
+        ("{}\n", "1 mistake."),
+        ("sources: {default: {alertmanager: ['http://127.0.0.1:9093']}}\n", "1 rule, no mistake."),
+        (f"sources: {{main: {MAIN}}}\n", "1 rule, no mistake."),
+        ("database: embedded\n", "1 mistake."),
+    ],
+)
+def test_a_check_finds_what_run_finds(tmp_path: Path, written: str, last: str) -> None:
+    """The same files against the same settings have the same mistakes, whatever `run` adds to them."""
+    settings = tmp_path / "responder.yaml"
+    settings.write_text(written)
+    rules = tmp_path / "rules.yaml"
+    rules.write_text(WINDOWED)
+    given = {"RESPONDER_DATA_DIR": str(tmp_path / "data")}
+    run = checked((rules,), load(settings, completed(settings, given)).settings)
+    told = responder("rules", "check", str(rules), "--config", str(settings))
+    assert told.output.splitlines() == [*map(str, run.mistakes), last]
+    assert (NO_SOURCE in told.output) == bool(run.mistakes)
 
 
 def test_wrong_settings_stop_every_command_that_needs_them(tmp_path: Path) -> None:

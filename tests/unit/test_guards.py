@@ -32,7 +32,7 @@ def facts(**changed: Any) -> Facts:
         "source": SourceView(configured=True, firing=1, asked_at=NOW),
         "newest_seen_at": NOW,
         "limits": Limits(attempts=3, per=timedelta(hours=1), cooldown=timedelta(minutes=10)),
-        "elements": 1,
+        "elements": ("pid 1",),
     }
     return Facts(**{**given, **changed})
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from responder.cli.story import told_story
 from responder.model.attempt import Outcome, Verdict
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
@@ -113,6 +114,47 @@ def test_shadow_is_told_as_what_would_have_been_done() -> None:
     assert "would have acted (shadow)" in text
     assert topics(dossier) == [Topic.SHADOW]
     assert read(dossier).recovered_at is None
+
+
+def test_shadow_names_what_the_step_would_have_hit() -> None:
+    """Each element on a line of its own and the number of the others, in the review and for `incidents show`.
+
+    Another set of elements is another judgement, though guard and reason are the same.
+    """
+    story = Story().opens()
+    story.judges(1, "go", "autonomy", "shadow", shadow=True, elements=("pid 7 (a on b)",), more=3)
+    story.judges(9, "go", "autonomy", "shadow", shadow=True, elements=("pid 9 (a on b)",))
+    dossier = story.dossier(IncidentState.RECORDED, firing=1)
+    first, second = read(dossier).held_back
+    assert (first.elements, first.element_count) == (("pid 7 (a on b)",), 4)
+    assert second.elements == ("pid 9 (a on b)",)
+    text = write_review(dossier, "md")
+    assert "would have hit 4 elements:\n\n- pid 7 (a on b)\n- and 3 more\n" in text
+    assert "would have hit 1 element:\n\n- pid 9 (a on b)\n" in text
+    shown = dict(told_story(dossier, after(600)))["Held back"]
+    assert shown[1:4] == ["would have hit 4 elements:", "pid 7 (a on b)", "and 3 more"]
+
+
+def test_what_a_later_rulebook_took_up_arrived_when_it_was_first_heard_of() -> None:
+    """Arrival and delay are the alert's own; the response counts from when a rule could respond at all."""
+    story = recovered()
+    story.starts_at, story.heard_at = after(-7220), after(-7200)
+    dossier = story.dossier(IncidentState.CLOSED)
+    facts = read(dossier)
+    assert (facts.detected_at, facts.taken_up_at) == (after(-7200), after(0))
+    assert facts.detection_delay == after(20) - after(0)
+    assert topics(dossier) == []
+    text = write_review(dossier, "md")
+    for told in (
+        "was detected at 2026-11-20 21:59:30 UTC, was taken up by a new rulebook at 2026-11-20 23:59:30 UTC",
+        "UTC and was over 55.0s later.",
+        "- **Arrived**: 2026-11-20 21:59:30 UTC",
+        "- **Taken up**: 2026-11-20 23:59:30 UTC, by a new rulebook; no rule took it before",
+        "P2 promises a response within 4h: kept. After 400ms the responder began an action.",
+        "| Taken up by a new rulebook | 2h | 2026-11-20 23:59:30 UTC |",
+    ):
+        assert told in text
+    assert "a new rulebook took it up" in dict(told_story(dossier, after(600)))["Alerts"][0]
 
 
 def test_an_unknown_outcome_asks_for_the_target_first() -> None:

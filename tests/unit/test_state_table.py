@@ -22,7 +22,7 @@ from responder.decide.case import (
 from responder.decide.next_move import next_move
 from responder.model.autonomy import Autonomy
 from responder.model.incident import Command, CommandKind, Hold, IncidentState, Progress
-from responder.model.timeline import EntryKind
+from responder.model.timeline import EntryDraft, EntryKind
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members, perform_on
 
 TERMS = Terms()
@@ -187,6 +187,39 @@ def test_a_rule_that_nobody_promoted_runs_in_shadow_and_says_what_it_would_have_
     assert (store.world.effects, store.attempts) == ([], {})
     assert store.incident.state is IncidentState.RECORDED
     assert "would have started on 2 elements" in (store.incident.progress.outcome or "")
+
+
+def test_shadow_names_the_elements_in_words_and_facts_and_counts_those_beyond_twenty() -> None:
+    """The timeline says what would have been hit, so that a person can judge the step before promoting it."""
+    few = drive(VirtualStore(World(), ladder(), incident(), members()))
+    [judged] = [e for c in few.changes for e in c.entries if e.kind is EntryKind.JUDGED]
+    assert (judged.facts["elements"], judged.facts["element_count"]) == (["a", "b"], 2)
+    told = [e.text for c in few.changes for e in c.entries if e.kind is EntryKind.STATE]
+    assert told[-1].endswith("step 1 (test.hit on test/target) would have started on 2 elements: a; b")
+    world, rule = World({f"{n:02}" for n in range(25)}), ladder(steps=1)
+    wide = rule.model_copy(update={"steps": (rule.steps[0].model_copy(update={"params": {"at_most": 50}}),)})
+    many = drive(VirtualStore(world, wide, incident(), members()))
+    [judged] = [e for c in many.changes for e in c.entries if e.kind is EntryKind.JUDGED]
+    assert (len(judged.facts["elements"]), judged.facts["element_count"]) == (20, 25)
+    assert many.incident.progress.outcome is not None
+    assert many.incident.progress.outcome.endswith(
+        "on 25 elements: " + "; ".join(f"{n:02}" for n in range(20)) + "; and 5 more"
+    )
+
+
+def test_the_opening_says_when_an_alert_was_heard_of_that_no_rule_took_then() -> None:
+    """The timeline must not pass the moment of a reload off as the alert's arrival."""
+
+    def opening(heard_at: datetime) -> EntryDraft:
+        known = members().model_copy(update={"first_heard_at": heard_at})
+        store = VirtualStore(World(), ladder(), incident(), known)
+        case = asyncio.run(store.load(lease_of(store)))
+        return applied(next_move(case, START, TERMS)).entries[0]
+
+    assert "heard" not in opening(START).text
+    told = opening(START - timedelta(hours=2))
+    assert told.facts["heard_at"] == "2025-12-31T22:00:00+00:00"
+    assert "no rule took it when it was heard of at 2025-12-31 22:00:00 UTC, a new rulebook did" in told.text
 
 
 def test_a_silenced_alert_is_suppressed_and_judged_anew_afterwards() -> None:

@@ -1,0 +1,131 @@
+"""`responder halt` and `responder resume`: the flag in the database, or a file that needs nothing to work."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from responder.cli import output
+from responder.cli.client import Client
+from responder.cli.common import (
+    ExitCode,
+    actor_option,
+    config_option,
+    ends_in_words,
+    fail,
+    print_json,
+    speaks,
+    token_option,
+    url_option,
+)
+
+_WORDS = {"flag": "the flag in the database", "file": "a file"}
+
+
+@click.command()
+@click.option("--reason", default="halted by a person", show_default=True, help="Why.")
+@actor_option
+@click.option(
+    "--file", "file", type=click.Path(path_type=Path), help="Make this file instead; needs no server."
+)
+@config_option
+@url_option
+@token_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@ends_in_words
+def halt(
+    reason: str,
+    actor: str,
+    file: Path | None,
+    config_file: Path | None,
+    url: str | None,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    """Stop every replica from starting anything. What runs already is not interrupted.
+
+    With --file only the processes stop that see this file and were started with it as their engine.halt_file,
+    which is empty by default. It works while no server and no database answers, and exits 1 where the
+    settings do not name the file. Remove the file to end it.
+    """
+    if file is not None:
+        _halt_by_file(file.absolute(), f"{actor}: {reason}", config_file, as_json=as_json)
+        return
+    _print_halt(Client(url, token).post("halt", {"actor": actor, "reason": reason}), as_json=as_json)
+
+
+@click.command()
+@click.option("--reason", default="resumed by a person", show_default=True, help="Why.")
+@actor_option
+@speaks
+def resume(reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """Clear the halt flag; names what still halts, and exits 1 then."""
+    told = client.post("resume", {"actor": actor, "reason": reason})
+    _print_halt(told, as_json=as_json)
+    if told["halted"]:
+        raise SystemExit(ExitCode.WRONG)
+
+
+def _print_halt(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print_json(told)
+        return
+    if not told["halted"]:
+        output.say("Nothing halts: actions may start.")
+        return
+    output.say("Halted: no action starts.")
+    for hold in told["by"]:
+        output.say(f"- by {_WORDS.get(hold['what'], hold['what'])}: {hold['reason']}")
+
+
+def _halt_by_file(file: Path, reason: str, config_file: Path | None, *, as_json: bool) -> None:
+    """Make the file, then say whether anything is known to look at it: the file alone halts nothing."""
+    _make(file, reason)
+    from responder.settings import chosen_file, written  # noqa: PLC0415 - as in common: most commands need none
+
+    named = written(("engine", "halt_file"), config_file)
+    watched = Path(named).absolute() if named else None
+    holds = watched is not None and watched.resolve() == file.resolve()
+    if as_json:
+        by = [{"what": "file", "reason": reason}] if holds else []
+        watches = str(watched) if watched else None
+        print_json({"halted": holds, "by": by, "file": str(file), "settings_name": watches})
+    if not holds:
+        fail(_halts_nothing(file, watched, chosen_file(config_file, os.environ)), ExitCode.WRONG)
+    if not as_json:
+        output.say(f"Halted: {file} is there, and engine.halt_file of the settings names it.")
+        output.say("What was started with these settings and sees this file starts no action from now on.")
+        output.say("Other replicas go on: `responder halt` without --file stops every one.")
+        output.say("Remove the file to end it.")
+
+
+def _make(file: Path, reason: str) -> None:
+    """A file that exists counts as a halt even while it is written."""
+    try:
+        with file.open("w", encoding="utf-8") as out:
+            out.write(f"{reason}\n")
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        fail(f"NOT HALTED: {file} cannot be written: {error.strerror}", ExitCode.WRONG)
+
+
+def _halts_nothing(file: Path, watched: Path | None, settings_file: Path | None) -> str:
+    """For a tired person: what does not hold, then what to type."""
+    where = (
+        f"in {settings_file}"
+        if settings_file is not None
+        else "here (no --config, RESPONDER_CONFIG or responder.yaml)"
+    )
+    found = f"engine.halt_file {where} is {watched}" if watched else f"no engine.halt_file is set {where}"
+    lines = [
+        f"NOT HALTED, as far as is known: {file} was made, but {found}.",
+        "A file halts only the processes that were started with settings that name it.",
+        "  every replica, now:          responder halt --reason ...",
+        f"  if other settings name it:   responder halt --file {file} --config FILE",
+        f"  to use this file next time:  set engine.halt_file: {file}, and start the service again",
+    ]
+    if watched:
+        lines.insert(3, f"  by the file that is named:   responder halt --file {watched}")
+    return "\n".join(lines)

@@ -1,0 +1,114 @@
+"""What `responder doctor` finds out about what is active now: the rules, and what halts.
+
+A database of its own is read directly; the bundled one runs only with its service, so that is asked.
+"""
+
+import asyncio
+from typing import Any
+
+import aiohttp
+
+from responder.cli.findings import Finding, failed, good, warned
+from responder.cli.local import left
+from responder.cli.rules import checked
+from responder.engine.halting import file_reason
+from responder.engine.rules import rules_in_words
+from responder.model.rule import Rulebook
+from responder.review.words import count
+from responder.settings import Settings
+from responder.store import ledger
+from responder.store.connection import Connection, connect
+from responder.store.rulebooks import Rulebooks
+
+_PATIENCE = aiohttp.ClientTimeout(total=5)
+_NO_RULE = "Set `rules:`, mend what `responder rules check` names, then: responder rules reload"
+_FLAG = "When the reason for it is gone: responder resume"
+
+
+async def rule_files(chosen: Settings) -> list[Finding]:
+    """The files of the settings, checked as the service does at its start."""
+    if not chosen.rules:
+        return [warned("rule files", "the settings name none", "Set `rules:` to files or folders of them")]
+    report = await asyncio.to_thread(checked, chosen.rules, chosen)
+    if report.rulebook is not None:
+        return [good("rule files", f"{count(len(report.rulebook.rules), 'rule')}, no mistake")]
+    number = count(len(report.mistakes), "mistake")
+    found = f"{number}, so what they say is not active; the first: {report.mistakes[0]}"
+    named = " ".join(map(str, chosen.rules))
+    return [failed("rule files", found, f"All are named by: responder rules check {named}")]
+
+
+async def halt_file(chosen: Settings) -> list[Finding]:
+    """Whether the file of the settings halts. It needs no database, and so neither does this."""
+    file = chosen.engine.halt_file
+    if file is None:
+        return [good("halt", "no file halts: engine.halt_file is not set")]
+    reason = file_reason(file)
+    if reason is None:
+        return [good("halt", f"no file halts: {file} is not there")]
+    return [warned("halt", f"no action starts, {reason}", "Remove the file when the reason for it is gone")]
+
+
+async def standing(chosen: Settings) -> list[Finding]:
+    """Whether rules are active and how many; whether the flag halts."""
+    if chosen.database is None:
+        return []
+    if chosen.embedded:
+        return await _served(chosen)
+    connection = await connect(chosen.database.get_secret_value(), name="doctor")
+    try:
+        return await _stored(connection)
+    finally:
+        connection.terminate()
+
+
+async def _stored(connection: Connection) -> list[Finding]:
+    if await connection.fetchval("SELECT to_regclass('active_rulebook') IS NULL"):
+        return [_rules(None)]
+    return [_rules(await Rulebooks().active(connection)), await _flag(connection)]
+
+
+def _rules(active: Rulebook | None) -> Finding:
+    text = rules_in_words(active)
+    return good("rules", text) if active is not None and active.rules else warned("rules", text, _NO_RULE)
+
+
+async def _flag(connection: Connection) -> Finding:
+    reason = await ledger.halted(connection)
+    if reason is None:
+        return good("halt", "no flag halts")
+    return warned("halt", f"no action starts, by the flag in the database: {reason}", _FLAG)
+
+
+async def _served(chosen: Settings) -> list[Finding]:
+    """What the service with the bundled database says of itself at `/readyz`."""
+    url = left(chosen.data_dir).url or f"http://{chosen.web.listen}"
+    parts = await _parts(url)
+    if parts is None:
+        text = f"no service answers at {url}: which rules are active and whether the flag halts is not known"
+        return [warned("service", text, "Start it with `responder run`, and ask again")]
+    mends = {"rules": _NO_RULE, "halt": f"{_FLAG}, or remove the file"}
+    unready = [failed("service", f"{p['name']}: {p['text']}", "See its log") for p in parts if not p["ready"]]
+    told = [part for part in parts if part["name"] in mends]
+    return [
+        *unready,
+        *(
+            warned(part["name"], part["text"], mends[part["name"]])
+            if part["warning"]
+            else good(part["name"], part["text"])
+            for part in told
+        ),
+    ]
+
+
+async def _parts(url: str) -> list[dict[str, Any]] | None:
+    """The parts, ready or not; None where nobody answers, or somebody else does."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=_PATIENCE, trust_env=False) as session,
+            session.get(f"{url}/readyz", allow_redirects=False) as answer,
+        ):
+            told = await answer.json(content_type=None)
+        return [{"warning": False, **part} for part in told["parts"]]
+    except (aiohttp.ClientError, OSError, ValueError, KeyError, TypeError, TimeoutError):
+        return None
