@@ -6,7 +6,7 @@ not read the past again. An episode is an interval in which the alert fired; `ge
 - Resolved at e closes the open episode when e is not before its start. An end that is known already does not
   close an episode that was opened by a contest: it is the same end, told by another peer.
 - Firing while open keeps the smaller start (Alertmanager merges to the earliest) and the newest annotations.
-- Firing with a start not before the last end opens a new episode.
+- Firing with a start not before the last end opens a new episode, even where that end is heard of only later.
 - Firing with a start before the last end, received after that end was, is *contested*: Alertmanager resolves
   by timeout when Prometheus cannot reach it, and then resends the same start. It counts as firing again when
   the source's API confirms it, or after `window` without an answer; the API's "absent" ends the contest, and
@@ -32,9 +32,10 @@ class AlertRecord:
     """What is known of one alert after its observations.
 
     `generation` is 0 until an episode is known. `ends_at` is None while it is open; it is for people,
-    `last_end` is what later starts are compared with. `last_order` is the journal position of the last row
-    folded. `seen_at` is when the newest observation of it firing was received. `contested_at` is when the
-    firing that waits for the source's word was received.
+    `last_end` is what later starts are compared with. `newest_start` is the newest start heard of in the
+    open episode. `last_order` is the journal position of the last row folded. `seen_at` is when the newest
+    observation of it firing was received. `contested_at` is when the firing that waits for the source's word
+    was received.
     """
 
     key: AlertKey
@@ -43,6 +44,7 @@ class AlertRecord:
     generator_url: str
     generation: int
     starts_at: datetime
+    newest_start: datetime
     ends_at: datetime | None
     last_end: datetime | None
     last_end_received_at: datetime | None
@@ -104,6 +106,7 @@ def _first(row: Observation) -> AlertRecord:
         generator_url=alert.generator_url,
         generation=0 if alert.standing in {Standing.ABSENT, Standing.GONE} else 1,
         starts_at=alert.starts_at,
+        newest_start=alert.starts_at,
         ends_at=end,
         last_end=end,
         last_end_received_at=row.received_at if ended else None,
@@ -117,12 +120,18 @@ def _fires(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
         record, annotations=alert.annotations, generator_url=alert.generator_url or record.generator_url
     )
     if record.firing:
-        return replace(told, starts_at=min(record.starts_at, alert.starts_at), seen_at=at)
+        return replace(
+            told,
+            starts_at=min(record.starts_at, alert.starts_at),
+            newest_start=max(record.newest_start, alert.starts_at),
+            seen_at=at,
+        )
     if record.last_end is None or alert.starts_at >= record.last_end:
         return replace(
             told,
             generation=record.generation + 1,
             starts_at=alert.starts_at,
+            newest_start=alert.starts_at,
             ends_at=None,
             seen_at=at,
             contested_at=None,
@@ -140,7 +149,9 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
         told_before = known and record.last_end is not None and record.starts_at < record.last_end
         if end < record.starts_at or told_before:
             return record
-        return replace(record, ends_at=end, last_end=end, last_end_received_at=at)
+        closed = replace(record, ends_at=end, last_end=end, last_end_received_at=at)
+        again = record.newest_start > record.starts_at and record.newest_start >= end
+        return _fires_since(closed, record.newest_start) if again else closed
     if known:
         return record
     return replace(
@@ -154,10 +165,17 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
     )
 
 
+def _fires_since(record: AlertRecord, start: datetime) -> AlertRecord:
+    """The episode that was heard of before the end of the one before it."""
+    return replace(
+        record, generation=record.generation + 1, starts_at=start, newest_start=start, ends_at=None
+    )
+
+
 def _gone(record: AlertRecord, asked_at: datetime, at: datetime) -> AlertRecord:
     if not record.firing or record.seen_at > asked_at:
         return record
-    latest = max(record.starts_at, record.last_end or record.starts_at) + timedelta.resolution
+    latest = max(record.newest_start, record.last_end or record.newest_start) + timedelta.resolution
     return replace(record, ends_at=asked_at, last_end=latest, last_end_received_at=at)
 
 
@@ -182,6 +200,7 @@ def _fire_again(record: AlertRecord, at: datetime) -> AlertRecord:
         record,
         generation=record.generation + 1,
         starts_at=record.contested_starts_at or record.starts_at,
+        newest_start=record.contested_starts_at or record.starts_at,
         ends_at=None,
         seen_at=at,
         contested_at=None,

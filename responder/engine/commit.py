@@ -1,6 +1,7 @@
 """One transaction of intake: journal, fold, match, membership, incident due now, stream position.
 
-All or nothing. Lock order: alerts, then incidents.
+All or nothing. Lock order: alerts, then incidents. Deliveries of one transaction count as received in the
+order in which they waited, a microsecond apart: what they say of one alert is folded in that order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -39,7 +40,10 @@ class Commit:
             for delivery in batch:
                 if delivery.position is not None:
                     await transaction.advance(delivery.source, delivery.position)
-            rows = [list(_observations(delivery, transaction.now)) for delivery in batch]
+            rows = [
+                list(_observations(delivery, transaction.now + number * timedelta.resolution))
+                for number, delivery in enumerate(batch)
+            ]
             refold = [key for delivery in batch for key in delivery.refold]
             folded = await self._fold(transaction, [row for group in rows for row in group], refold)
             await transaction.write_journal([row for group in rows for row in group])

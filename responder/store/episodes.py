@@ -46,14 +46,16 @@ ORDER BY received_at, content_hash
 _INSERT_ALERTS = """
 INSERT INTO alerts (source, fingerprint, labels, annotations, generator_url, generation, starts_at, ends_at,
                     last_end, last_end_received_at, seen_at, last_received_at, last_hash, contested_at,
-                    contested_starts_at)
+                    contested_starts_at, newest_start)
 SELECT source, fingerprint, labels::jsonb, annotations::jsonb, generator_url, generation, starts_at, ends_at,
-       last_end, last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at
+       last_end, last_end_received_at, seen_at, last_received_at, last_hash, contested_at,
+       contested_starts_at, newest_start
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::int[], $7::timestamptz[],
             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::timestamptz[],
-            $13::bytea[], $14::timestamptz[], $15::timestamptz[])
+            $13::bytea[], $14::timestamptz[], $15::timestamptz[], $16::timestamptz[])
      AS r (source, fingerprint, labels, annotations, generator_url, generation, starts_at, ends_at, last_end,
-           last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at)
+           last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at,
+           newest_start)
 ON CONFLICT DO NOTHING
 RETURNING 1
 """
@@ -63,12 +65,14 @@ UPDATE alerts a
 SET annotations = r.annotations::jsonb, generator_url = r.generator_url, generation = r.generation,
     starts_at = r.starts_at, ends_at = r.ends_at, last_end = r.last_end,
     last_end_received_at = r.last_end_received_at, seen_at = r.seen_at, last_received_at = r.last_received_at,
-    last_hash = r.last_hash, contested_at = r.contested_at, contested_starts_at = r.contested_starts_at
+    last_hash = r.last_hash, contested_at = r.contested_at, contested_starts_at = r.contested_starts_at,
+    newest_start = r.newest_start
 FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::int[], $6::timestamptz[], $7::timestamptz[],
             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::bytea[],
-            $13::timestamptz[], $14::timestamptz[])
+            $13::timestamptz[], $14::timestamptz[], $15::timestamptz[])
      AS r (source, fingerprint, annotations, generator_url, generation, starts_at, ends_at, last_end,
-           last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at)
+           last_end_received_at, seen_at, last_received_at, last_hash, contested_at, contested_starts_at,
+           newest_start)
 WHERE a.source = r.source AND a.fingerprint = r.fingerprint
 """
 
@@ -284,6 +288,7 @@ def _folded(records: Sequence[AlertRecord]) -> tuple[list[Any], ...]:
         [record.last_order[1] for record in records],
         [record.contested_at for record in records],
         [record.contested_starts_at for record in records],
+        [record.newest_start for record in records],
     )
 
 
@@ -302,6 +307,7 @@ def _record(row: asyncpg.Record) -> AlertRecord:
         last_order=(row["last_received_at"], row["last_hash"]),
         contested_at=row["contested_at"],
         contested_starts_at=row["contested_starts_at"],
+        newest_start=row["newest_start"],
     )
 
 

@@ -83,6 +83,15 @@ def test_the_last_word_that_it_fires_is_never_lost(
     assert folded([*rows, last]).firing
 
 
+@given(st.lists(observations(), min_size=1, max_size=12), st.integers(0, 600))
+def test_a_start_after_every_end_fires_in_whatever_order_they_come(
+    rows: list[Observation], received: int
+) -> None:
+    """What began later than everything ended is firing, however late the ends are told."""
+    told = [r for r in rows if r.alert.standing in {Standing.FIRING, Standing.RESOLVED}]
+    assert folded([*told, row(Standing.FIRING, received, 601)]).firing
+
+
 @given(st.lists(observations(), min_size=1, max_size=12), st.integers(601, 900))
 def test_a_later_end_than_any_known_closes(rows: list[Observation], ends: int) -> None:
     """A resolve whose end is later than everything said before leaves nothing firing or contested."""
@@ -171,7 +180,8 @@ def test_what_the_source_has_forgotten_ends_whatever_its_clock_says(
         assert folded(gone, now=701).ends_at == at(700)
         again = folded([*gone, row(Standing.FIRING, 702, start)], now=702)
         assert (again.firing, again.contested_at) == (False, at(702))
-        later = max(start, ((before.last_end or before.starts_at) - START).total_seconds()) + 1
+        newest = max(before.newest_start, before.last_end or before.newest_start)
+        later = (newest - START).total_seconds() + 1
         assert folded([*gone, row(Standing.FIRING, 702, later)], now=702).firing
 
 
@@ -179,6 +189,23 @@ def test_gone_does_not_end_what_was_heard_of_after_the_source_was_asked() -> Non
     """A firing that came between the last question and its answer's row keeps the episode open."""
     rows = [row(Standing.FIRING, 1, 0), row(Standing.FIRING, 20, 0), row(Standing.GONE, 21, 0, 19)]
     assert folded(rows, now=22).firing
+
+
+def test_an_end_that_comes_late_ends_the_episode_before() -> None:
+    """Fires since 0, then since 400, and only then a slower peer tells of the end at 300: it fires."""
+    late = folded(
+        [row(Standing.FIRING, 1, 0), row(Standing.FIRING, 2, 400), row(Standing.RESOLVED, 3, 0, 300)]
+    )
+    assert (late.firing, late.starts_at, late.last_end) == (True, at(400), at(300))
+    ended = folded(
+        [
+            row(Standing.FIRING, 1, 0),
+            row(Standing.FIRING, 2, 400),
+            row(Standing.RESOLVED, 3, 0, 300),
+            row(Standing.RESOLVED, 4, 400, 500),
+        ]
+    )
+    assert not ended.firing
 
 
 def test_a_start_that_goes_backwards_is_merged() -> None:

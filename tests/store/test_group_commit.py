@@ -115,6 +115,16 @@ async def test_peers_duplicates_and_several_alerts_make_one_incident(writer: Wri
     assert await writer.ask("SELECT count(*) FROM members") == [(2,)]
 
 
+async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(writer: Writer) -> None:
+    """An end and the start after it, in one transaction: it fires, whatever their hashes are."""
+    posts = []
+    for number in range(12):
+        again = replace(alert(at=str(number)), starts_at=START + timedelta(seconds=20))
+        posts += [alert(at=str(number)), alert(Standing.RESOLVED, ends=9, at=str(number)), again]
+    await asyncio.gather(*(writer.intake.take(delivery(post)) for post in posts))
+    assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(12,)]
+
+
 async def test_what_cannot_be_used_is_kept_with_its_reason(writer: Writer) -> None:
     """A rejected part goes to the dead letters in the same commit as its good neighbours."""
     await writer.intake.take(delivery(alert(), rejected=(Rejected("labels is no object", "{}"),)))
