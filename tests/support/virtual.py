@@ -66,6 +66,8 @@ class World:
     """Whether every effect finds its element changed, and does nothing."""
     undo_note: str = ""
     """The note that an undo is given."""
+    deposed: bool = False
+    """Whether another process has taken over since the intent."""
     late_s: int = 0
     """How long the process is away between an intent and its effect."""
     die_before_effect: bool = False
@@ -443,7 +445,7 @@ def perform_on(
         probes=probes,
         gather=Gather(as_store, actions, probes, source, halt, trust, terms),
         evidence=Evidence(as_store, actions, 1.0),
-        ownership=cast("Ownership", SimpleNamespace(owns=_yes, stopping=False)),
+        ownership=cast("Ownership", SimpleNamespace(owns=lambda _: not world.deposed, stopping=False)),
         halt=halt,
         metrics=build_metrics("test"),
         terms=terms,
@@ -458,11 +460,6 @@ def lease_of(store: VirtualStore) -> Lease:
 
 def _seconds(world: World) -> float:
     return (world.now - START).total_seconds()
-
-
-def _yes(lease: Lease) -> bool:
-    del lease
-    return True
 
 
 async def drive(store: VirtualStore, **parts: Any) -> None:

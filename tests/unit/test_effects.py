@@ -45,6 +45,15 @@ def test_an_effect_that_never_starts_in_time_is_told_to_a_person() -> None:
     assert store.claim_ is None
 
 
+def test_a_deposed_process_starts_no_effect() -> None:
+    """Taken over between its intent and its effect: nothing runs."""
+    store = a_store()
+    store.world.deposed = True
+    drive(store)
+    assert store.world.effects == []
+    assert all(attempt.outcome is Outcome.NOT_DONE for attempt in store.attempts.values())
+
+
 def test_a_halt_file_stops_the_effects_that_have_not_started(tmp_path: Path) -> None:
     """A file that is there before the second element lets the first effect stand and the second not start."""
     store = a_store()
