@@ -440,19 +440,30 @@ def settled(
 ) -> Change:
     """An intent without outcome was found after a crash, and the target was asked whether it happened.
 
-    "No" is believed only where the effect is fenced, and only when it can no longer start or run: a call
-    begins before `start_before`, reaches the target within the step's timeout, and runs there for `limit`
-    at the most. Until then the incident waits. A proven "no" gives the step back.
+    "No", and be it for one of many elements, is believed only where the effect is fenced, and only when it
+    can no longer start or run: a call begins before `start_before`, reaches the target within the step's
+    timeout, and runs there for `limit` at the most. Until then the incident waits. A proven "no" for all
+    gives the step back.
     """
     over = attempt.start_before + timedelta(seconds=attempt.timeout_s) + limit
-    if end.outcome is not Outcome.DONE and now < over:
+    certain = end.outcome is Outcome.DONE and all(each.outcome is Outcome.DONE for each in end.results)
+    if not certain and now < over:
         return stay(case, over)
-    if end.outcome is Outcome.NOT_DONE and not attempt.fenced:
-        end = end.model_copy(update={"outcome": Outcome.UNKNOWN})
+    if not certain and not attempt.fenced:
+        end = _doubted(end)
     if end.outcome is Outcome.NOT_DONE:
         why = "the attempt that was cut off is proven not to have happened"
         return _not_started(case, attempt, end, now, terms, why)
     return ended(case, attempt, end, now, terms)
+
+
+def _doubted(end: AttemptEnd) -> AttemptEnd:
+    """What nothing fences may still happen after a "no": nobody knows."""
+    results = tuple(
+        each.model_copy(update={"outcome": Outcome.UNKNOWN}) if each.outcome is Outcome.NOT_DONE else each
+        for each in end.results
+    )
+    return end.model_copy(update={"outcome": Outcome.UNKNOWN, "results": results})
 
 
 def overall(results: tuple[ElementOutcome, ...]) -> Outcome:

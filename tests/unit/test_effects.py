@@ -23,6 +23,15 @@ def a_store(undo: Undo = Undo.NEVER) -> VirtualStore:
     return VirtualStore(World(), ladder(undo=undo), incident(), members())
 
 
+def cut_off_between_two_elements() -> VirtualStore:
+    """The process died after the first of two effects; somebody looks at the incident at once."""
+    store = a_store()
+    store.world.die_after_effect = True
+    drive(store)
+    store.incident = store.incident.model_copy(update={"due_at": store.world.now})
+    return store
+
+
 def drive(store: VirtualStore, **parts: Any) -> None:
     """Make moves until the incident has to wait, or the process dies."""
     asyncio.run(virtual.drive(store, **parts))
@@ -90,6 +99,32 @@ def test_no_is_believed_only_when_the_effect_can_no_longer_run() -> None:
     store.world.now = START + timedelta(seconds=15)
     drive(store)
     assert [attempt.outcome for attempt in store.attempts.values()] == [Outcome.NOT_DONE, Outcome.DONE]
+
+
+def test_a_no_for_one_element_is_waited_for_as_a_no_for_all() -> None:
+    """Cut off between two elements: that the second was spared is believed when it can no longer be hit."""
+    store = cut_off_between_two_elements()
+    drive(store)
+    assert store.incident.due_at == START + timedelta(seconds=15)
+    assert [attempt.outcome for attempt in store.attempts.values()] == [Outcome.STARTED]
+    store.world.now = START + timedelta(seconds=15)
+    drive(store)
+    (attempt,) = store.attempts.values()
+    assert [result.outcome for result in attempt.results] == [Outcome.DONE, Outcome.NOT_DONE]
+
+
+def test_a_no_for_one_element_of_an_effect_without_a_fence_is_unknown() -> None:
+    """Whatever became of the others: nobody can say of this one, so the target is quarantined."""
+    store = cut_off_between_two_elements()
+    store.attempts = {
+        key: attempt.model_copy(update={"fenced": False}) for key, attempt in store.attempts.items()
+    }
+    store.world.now = START + timedelta(seconds=15)
+    drive(store)
+    (attempt,) = store.attempts.values()
+    assert [result.outcome for result in attempt.results] == [Outcome.DONE, Outcome.UNKNOWN]
+    assert store.claim_ is not None
+    assert store.claim_.quarantined
 
 
 def test_what_is_taken_back_keeps_its_own_verdict() -> None:
