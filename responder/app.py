@@ -12,6 +12,7 @@ from importlib.metadata import version
 import structlog
 from aiohttp import web
 
+from responder import crash_points
 from responder.actions.base import Clients
 from responder.actions.probes import StandardProbes
 from responder.actions.registry import BuiltActions, Registry
@@ -138,6 +139,8 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         metrics.store_up.set(1)
         url = f"http://{site[0]}:{site[1]}"
         _log.info("serving", url=url, ceiling=settings.engine.ceiling.word)
+        if (point := crash_points.wanted()) is not None:
+            _log.warning("this process will end itself without a warning", crash_point=point)
         yield Running(url, engine, store, files)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 
 import structlog
 
+from responder.crash_points import Point, reached
 from responder.engine.commit import Commit
 from responder.engine.isolate import Answer, Isolation
 from responder.engine.rules import ActiveRules
@@ -111,6 +112,7 @@ class GroupCommit:
             kind = str(error) if isinstance(error, ResponderError) else type(error).__name__
             _log.error("a batch cannot be written as a whole", error=kind, deliveries=len(batch))
             answers = await Isolation(self._in_time, deliveries).run(error)
+        reached(Point.INTAKE_COMMITTED)
         self._wake_workers.set()
         for (_, waits), answer in zip(batch, answers, strict=True):
             if isinstance(answer, Receipt):

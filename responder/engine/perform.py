@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import structlog
 
+from responder.crash_points import Point, reached
 from responder.decide import changes
 from responder.decide.case import (
     Apply,
@@ -85,7 +86,9 @@ class Perform:
             case Settle(attempt=attempt):
                 return await self._settle(case, attempt, now)
             case Check():
-                return assess(case, await self._read(case), now, self.terms)
+                reading = await self._read(case)
+                reached(Point.VERIFICATION_READ)
+                return assess(case, reading, now, self.terms)
             case TakeBack(attempt=attempt):
                 return await self._take_back(lease, case, attempt, now)
             case Recheck():
@@ -109,6 +112,7 @@ class Perform:
         told = changes.judged_entry(case, index, seen.facts, judgement)
         if seen.place is None or not seen.elements:
             return changes.nothing_to_do(case, index, told, now, self.terms)
+        reached(Point.STEP_JUDGED)
         intent = _intent(case, index, seen.place, seen, self.terms)
         return await self._attempt(lease, case, seen.place, intent, told, now)
 
@@ -122,7 +126,9 @@ class Perform:
         attempt = await self.store.commit_intent(lease, intent, change)
         if isinstance(attempt, IntentLost):
             return self._look_again(attempt)
+        reached(Point.INTENT_COMMITTED)
         end = await self._act(lease, place, attempt, latest)
+        reached(Point.EFFECT_ENDED)
         self.metrics.attempts.labels(action=attempt.action, outcome=end.outcome.value).inc()
         case, ended_at = await self.store.load(lease), await self.store.now()
         if all(result.detail in _NOT_LET for result in end.results):
@@ -138,6 +144,7 @@ class Perform:
             else:
                 result = await self._effect(lease, place, attempt, element, latest)
             results = (*results, result)
+            reached(Point.ELEMENT_ENDED)
         after = await self._state_after(place, attempt)
         outcome = changes.overall(results)
         return AttemptEnd(attempt_id=attempt.id, outcome=outcome, results=results, state_after=after)
@@ -203,6 +210,7 @@ class Perform:
                 ElementOutcome(element=element.key, outcome=Outcome.UNKNOWN, detail=detail)
                 for element in attempt.elements
             )
+        reached(Point.TARGET_ASKED)
         end = AttemptEnd(attempt_id=attempt.id, outcome=changes.overall(results), results=results)
         return changes.settled(case, attempt, end, now, self.terms, limit)
 

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import structlog
 
+from responder.crash_points import Point, reached
 from responder.decide import changes
 from responder.decide.case import Case, Change, Terms
 from responder.decide.next_move import next_move
@@ -72,6 +73,7 @@ class Worker:
         lease = await self._leased()
         if lease is None:
             return False
+        reached(Point.INCIDENT_LEASED)
         try:
             await self._work(lease)
         except DeposedError:
@@ -134,6 +136,7 @@ class Worker:
             case, now = await self._store.load(lease), await self._store.now()
             change = changes.failed(case, now, self._terms, problem)
         if change is not None and await self._store.record(lease, case, change):
+            reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
             await self._tell(case, change)
 
     async def _tell(self, case: Case, change: Change) -> None:

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import EnvSettingsSource
 from pydantic_settings import SettingsError as VariableError
 
+from responder import crash_points
 from responder.rulebook.mistake import nearest
 from responder.settings.model import NESTED, PREFIX, Settings
 from responder.settings.problem import Problem
@@ -31,6 +32,7 @@ def read_variables(
     """The tree that the variables make, the variable of each value, and what is wrong with them."""
     wanted = {name: value for name, value in environment.items() if _is_setting(name)}
     problems = [problem for name in sorted(wanted) if (problem := _unknown(name)) is not None]
+    problems += _no_point(environment)
     try:
         tree: dict[str, Any] = _Variables(wanted)()
     except VariableError as error:
@@ -61,7 +63,8 @@ class _Variables(EnvSettingsSource):
 
 
 def _is_setting(name: str) -> bool:
-    return name.startswith(PREFIX) and name not in CLIENT_VARIABLES and not _SERVICE_LINK.fullmatch(name)
+    known = name in CLIENT_VARIABLES or name == crash_points.VARIABLE
+    return name.startswith(PREFIX) and not known and not _SERVICE_LINK.fullmatch(name)
 
 
 def _is_plain(value: Any) -> bool:
@@ -86,6 +89,18 @@ def _unknown(name: str) -> Problem | None:
     close = nearest(field, Settings.model_fields)
     mend = f"Write {PREFIX}{close.upper()} if that is meant" if close else "Remove the variable"
     return Problem(name, field, "there is no such setting", mend)
+
+
+def _no_point(environment: Mapping[str, str]) -> list[Problem]:
+    """A crash test that names no point would prove that nothing happens where nothing happens."""
+    wanted = environment.get(crash_points.VARIABLE)
+    try:
+        crash_points.parsed(wanted or crash_points.Point.DELIVERY_DECODED)
+    except ValueError:
+        known = ", ".join(crash_points.Point)
+        mend = f"Remove the variable, or write one of {known}"
+        return [Problem(crash_points.VARIABLE, "", f"there is no crash point {wanted}", mend)]
+    return []
 
 
 def _no_json(error: VariableError, wanted: Mapping[str, str]) -> Problem:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import asyncpg
 
+from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost
 from responder.model.attempt import Attempt, Intent
 from responder.model.errors import DeposedError
@@ -111,6 +112,7 @@ class Owner:
         if attempt is None:
             raise _NothingWrittenError
         await self._write_change(connection, locked, change, change.due_at)
+        reached(Point.INTENT_WRITTEN)
         return attempt
 
     async def _lock(self, connection: Connection, lease: Lease) -> _Locked:

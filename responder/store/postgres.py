@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey
@@ -70,6 +71,7 @@ class PostgresStore(PostgresDesk):
                 taken = PostgresIntake(connection, now)
                 yield taken
                 await taken.finish()
+                reached(Point.INTAKE_WRITTEN)
         except PermanentError as error:
             if now is None or error.__cause__ is None or not is_missing_partition(error.__cause__):
                 raise

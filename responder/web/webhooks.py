@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
+from responder.crash_points import Point, reached
 from responder.model.alert import Delivery, Receipt, Rejected
 from responder.model.errors import OverloadedError, PermanentError, TemporaryError
 from responder.web import access, bodies
@@ -48,6 +49,7 @@ class Webhooks:
             with self._in_flight.share() as share:
                 body = await self._read(request, source, share)
                 delivery = await self._decode(source, body)
+                reached(Point.DELIVERY_DECODED)
                 receipt = await self._take(delivery)
         except (RequestError, TemporaryError):
             refused.inc()
