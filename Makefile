@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 PARTS := prometheus prometheus-alertmanager prometheus-postgres-exporter postgresql pgbouncer
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help install demo run test test-real lint parts constraints clean
+.PHONY: help install demo run test test-real crash lint parts constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -47,6 +47,9 @@ test: lint ## lint, types, and every test that needs no installed servers
 
 test-real: install parts ## the tests against Debian's Prometheus, Alertmanager, exporter and PostgreSQL
 	$(BIN)/pytest -m real
+
+crash: install ## kill the service at every point between delivery and outcome, 20 times each (TIMES=...)
+	$(BIN)/python -m tests.crash --times $(or $(TIMES),20)
 
 lint: install ## ruff, formatting, mypy, the import layers
 	$(BIN)/ruff check .

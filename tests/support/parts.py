@@ -263,9 +263,12 @@ class PostgresServer(Part):
     stop_signal = signal.SIGINT
     """A fast shutdown: it ends its sessions."""
 
-    def __init__(self, name: str, folder: Path, bin_folder: Path) -> None:
+    def __init__(
+        self, name: str, folder: Path, bin_folder: Path, settings: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(name, folder)
         self.bin_folder = bin_folder
+        self._settings = settings or {}
         self.port = free_port()
         self.user = _postgres_account()
 
@@ -282,6 +285,7 @@ class PostgresServer(Part):
             "log_line_prefix": "%m [%p] %u@%d %a ",
             "lc_messages": "C",
             "max_connections": "60",
+            **self._settings,
         }
         flags = [flag for name, value in settings.items() for flag in ("-c", f"{name}={value}")]
         return [str(self.bin_folder / "postgres"), "-D", str(self.data), "-p", str(self.port), *flags]
@@ -335,10 +339,10 @@ async def debian_postgres(name: str = "postgres15") -> AsyncIterator[PostgresSer
 
 
 @asynccontextmanager
-async def embedded_postgres(name: str = "postgres") -> AsyncIterator[PostgresServer]:
+async def embedded_postgres(name: str = "postgres", **settings: str) -> AsyncIterator[PostgresServer]:
     """The PostgreSQL of the `embedded` extra, on a TCP port."""
     binaries = embedded_bin_folder()
-    async with folder(_postgres_account()) as path, PostgresServer(name, path, binaries) as server:
+    async with folder(_postgres_account()) as path, PostgresServer(name, path, binaries, settings) as server:
         yield server
 
 
