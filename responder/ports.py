@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
 from responder.decide.case import Case, Change, Finding, IntentLost, Notice, ProbeReading, SourceView
+from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Delivery, Observation, Receipt, Rejected, SourcePosition
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, PastAttempt
@@ -219,7 +220,18 @@ class Store(Protocol):
     """Everything durable."""
 
     async def now(self) -> datetime:
-        """`service_time()` of the database."""
+        """`service_time()` of the database; by this process's clock while the wall clock is in doubt."""
+        ...
+
+    async def watch_clock(self, worker_id: UUID) -> ClockJump | None:
+        """Compare the database's clock with this process's own; where the former jumped, keep service time.
+
+        The jump is answered once, when it is known whose it was.
+        """
+        ...
+
+    async def unsteady(self) -> Unsteady | None:
+        """Why nothing may start, where a clock jumped a short while ago or may have jumped."""
         ...
 
     def intake(self) -> AbstractAsyncContextManager[IntakeTransaction]:
@@ -282,7 +294,7 @@ class Store(Protocol):
         ...
 
     async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
-        """Check epoch, heartbeat, halt, firing members and claim; write attempt, claim and change.
+        """Check epoch, heartbeat, halt, clock, firing members and claim; write attempt, claim and change.
 
         An undo (`intent.undo_of`) needs no firing member, and takes over the claim of what it undoes.
         """

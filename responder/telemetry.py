@@ -164,6 +164,8 @@ class Metrics:
     rulebook_load_failures: Counter
     worker_deposed: Counter
     incidents_unreadable: Counter
+    clock_jumps: Counter
+    """`clock`: the database's or this process's own."""
     build: Info
 
     def exposition(self) -> bytes:
@@ -232,6 +234,9 @@ def build_metrics(version: str) -> Metrics:
             "responder_incidents_unreadable_total",
             "Times that an incident was due and could not be read: nothing happens to it.",
             registry=registry,
+        ),
+        clock_jumps=Counter(
+            "responder_clock_jumps_total", "Jumps of a clock that were found.", ["clock"], registry=registry
         ),
         build=Info("responder_build", "The running program.", registry=registry),
     )

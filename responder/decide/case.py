@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from responder.decide.clock import Unsteady
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Ceiling
 from responder.model.base import Frozen
@@ -178,6 +179,8 @@ class Facts(Frozen):
     """Why the parameters lead to no single target of the inventory."""
     halted: str | None = None
     """What halts, in words: the flag, the file, or that it cannot be read."""
+    unsteady: Unsteady | None = None
+    """A clock jumped a short while ago, or may have jumped."""
     ceilings: tuple[Ceiling, ...]
     own_ground: tuple[str, ...] = ()
     """The systems that carry the responder itself."""
@@ -205,6 +208,8 @@ class IntentLost(StrEnum):
     """Why an intent was not committed: the world moved between judging and the ledger."""
 
     HALTED = "halted"
+    CLOCK = "clock"
+    """A clock jumped a short while ago, or may have."""
     NOT_FIRING = "not_firing"
     CLAIMED = "claimed"
     COMMANDED = "commanded"

@@ -43,6 +43,18 @@ def halt(facts: Facts, terms: Terms) -> GuardVerdict:
     return _go(Guard.HALT, "not halted")
 
 
+def clock(facts: Facts, terms: Terms) -> GuardVerdict:
+    """No clock jumped within the last lease time, or may have jumped."""
+    unsteady = facts.unsteady
+    if unsteady is None:
+        return _go(Guard.CLOCK, "the clocks are steady")
+    soon = facts.now + terms.hold_every
+    until = soon if unsteady.until is None else max(unsteady.until, facts.now)
+    return GuardVerdict(
+        guard=Guard.CLOCK, ruling=Ruling.WAIT, reason=unsteady.reason, until=until, holder="the clock"
+    )
+
+
 def scope(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target is exactly one entry of the inventory."""
     del terms
@@ -199,6 +211,7 @@ def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:
 
 GUARDS: tuple[GuardCheck, ...] = (
     halt,
+    clock,
     scope,
     opt_out,
     own_ground,

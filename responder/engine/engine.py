@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import structlog
 
+from responder.engine.clock_watch import ClockWatch
 from responder.engine.contests import Contests
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
@@ -76,6 +77,7 @@ class Engine:
             for _ in range(settings.workers)
         ]
         self._rematch = Rematch(store, self.rules, self.intake)
+        self._clock = ClockWatch(store, self.ownership, metrics)
         self._contests = Contests(store, self.intake, alert_state)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -84,6 +86,7 @@ class Engine:
         await self.rules.follow()
         await self.ownership.begin()
         self._begin("heartbeat", self.ownership.run())
+        self._begin("clock", _every(_SOON, "clock", self._clock.round))
         self._begin("writer", self.intake.run())
         self._begin("rules", _every(_SOON, "rules", self._follow_rules))
         self._begin("contests", _every(_SOON, "contests", self._contests.round))
@@ -106,7 +109,7 @@ class Engine:
         if running:
             await asyncio.wait([self._tasks[name] for name in running], timeout=grace)
         await self._evidence.stop()
-        for name in ("contests", "rules", "heartbeat", *running):
+        for name in ("contests", "rules", "clock", "heartbeat", *running):
             await self._end(name, cancel=True)
         try:
             await self.ownership.end()

@@ -158,6 +158,7 @@ class Gather:
             target=key,
             out_of_scope=look.out_of_scope,
             halted=await self._halt.reason(),
+            unsteady=await self._store.unsteady(),
             ceilings=ceilings,
             own_ground=await self._store.ground(),
             ground=state.ground if state else (),

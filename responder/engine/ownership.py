@@ -7,12 +7,12 @@ measured from before the last heartbeat that the database confirmed.
 import asyncio
 import os
 import socket
-import time
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import structlog
 
+from responder.clients.boottime import boottime
 from responder.model.errors import ResponderError
 from responder.ports import Lease, Store
 from responder.telemetry import Metrics
@@ -84,8 +84,3 @@ class Ownership:
     async def end(self) -> None:
         """Give everything up."""
         await self._store.unregister(self.worker_id)
-
-
-def boottime() -> float:
-    """Seconds of a clock that nobody sets and that goes on while the machine sleeps."""
-    return time.clock_gettime(time.CLOCK_BOOTTIME)

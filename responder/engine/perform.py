@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import structlog
 
+from responder.clients.boottime import boottime
 from responder.crash_points import Point, reached
 from responder.decide import changes
 from responder.decide.case import (
@@ -38,7 +39,7 @@ from responder.decide.verify import assess
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather, Place, Seen, labels_of
 from responder.engine.halting import Halt
-from responder.engine.ownership import Ownership, boottime
+from responder.engine.ownership import Ownership
 from responder.model.alert import Alert, Delivery, Standing
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
 from responder.model.errors import DeposedError, ResponderError
@@ -181,7 +182,13 @@ class Perform:
         match lost:
             case IntentLost.DEPOSED:
                 raise DeposedError("the lease was lost before the intent")
-            case IntentLost.HALTED | IntentLost.NOT_FIRING | IntentLost.CLAIMED | IntentLost.COMMANDED:
+            case (
+                IntentLost.HALTED
+                | IntentLost.CLOCK
+                | IntentLost.NOT_FIRING
+                | IntentLost.CLAIMED
+                | IntentLost.COMMANDED
+            ):
                 return LOOK_AGAIN
             case _:
                 assert_never(lost)

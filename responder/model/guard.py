@@ -26,6 +26,7 @@ class Guard(StrEnum):
     """The guards by name, in the order in which they are told."""
 
     HALT = "halt"
+    CLOCK = "clock"
     SCOPE = "scope"
     OWN_GROUND = "own_ground"
     STILL_FIRING = "still_firing"
@@ -80,7 +81,10 @@ class Judgement(Frozen):
         return any(verdict.shadow for verdict in self.verdicts)
 
     def for_undo(self) -> "Judgement":
-        """What remains for taking an attempt back: never less than halt, scope, claim, ground and floors."""
+        """What remains for taking an attempt back.
+
+        Never less than halt, clock, scope, claim, ground and floors.
+        """
         return Judgement(verdicts=tuple(v for v in self.verdicts if v.guard not in _SKIPPED_BY_UNDO))
 
 

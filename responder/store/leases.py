@@ -1,30 +1,35 @@
 """Who owns which incident: workers, their heartbeats, and leases.
 
 A lease is a worker's id and an epoch on the incident. It is lost when the worker's heartbeat is older than
-the lease time: then anybody may take the incident, with the next epoch.
+the lease time: then anybody may take the incident, with the next epoch. While the clocks are in doubt nobody
+takes anything, and heartbeats go on in the time that their process believes.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from responder.model.errors import DeposedError
+from responder.clients.boottime import boottime
+from responder.decide.clock import LEAST_JUMP, NO_JUMP
+from responder.model.errors import DeposedError, TemporaryError
 from responder.model.severity import Severity
 from responder.ports import Lease
-from responder.store.connection import Lane
+from responder.store.clock import ServiceClock
+from responder.store.connection import Connection, Lane
 from responder.store.transaction import transaction
 
 _REGISTER = """
 INSERT INTO workers (id, host, roles, started_at, heartbeat_at)
-SELECT $1, $2, $3, now, now FROM service_time() AS now
+VALUES ($1, $2, $3, $4, $4)
 ON CONFLICT (id) DO UPDATE SET heartbeat_at = excluded.heartbeat_at
 """
 
-_FORGET = "DELETE FROM workers WHERE heartbeat_at < service_time() - interval '1 day'"
+_FORGET = "DELETE FROM workers WHERE heartbeat_at < $1::timestamptz - interval '1 day'"
 
 _HEARTBEAT = """
-UPDATE workers SET heartbeat_at = service_time()
-WHERE id = $1 AND heartbeat_at > service_time() - $2::interval
+UPDATE workers SET heartbeat_at = now - $3::interval
+FROM service_time() AS now
+WHERE id = $1 AND heartbeat_at > now - $3::interval - $2::interval
 RETURNING 1
 """
 
@@ -59,9 +64,10 @@ _URGENT_FIRST = ", ".join(
 )
 
 _LEASE = f"""
-UPDATE incidents SET owner = $1, epoch = epoch + 1, due_at = least(due_at, service_time())
+UPDATE incidents SET owner = $1, epoch = epoch + 1, due_at = least(due_at, wall_clock() + shift)
+FROM service_clock
 WHERE id = coalesce({_URGENT_FIRST}) AND {_ALIVE.format(id="$1")}
-RETURNING id, epoch
+RETURNING id, epoch, wall_clock() AS wall, shift, taken_back
 """
 
 _GIVE_UP_OTHERS = """
@@ -72,29 +78,43 @@ UPDATE incidents SET owner = NULL WHERE id IN (SELECT id FROM others)
 """
 
 _POSTPONE = """
-UPDATE incidents SET due_at = service_time() + $4::interval
+UPDATE incidents SET due_at = $4
 WHERE id = $1 AND owner = $2 AND epoch = $3 RETURNING 1
 """
+
+
+class _InDoubtError(Exception):
+    """Rolls a lease back: what is due, and whose heartbeat counts, was read off a clock that jumped."""
 
 
 class Leases:
     """Workers and leases. See `ports.Store` for what each one promises."""
 
-    def __init__(self, lane: Lane, heartbeat: Lane, lease_time: timedelta) -> None:
+    def __init__(self, lane: Lane, heartbeat: Lane, lease_time: timedelta, clock: ServiceClock) -> None:
         self._lane = lane
         self._heartbeat = heartbeat
         self._lease_time = lease_time
+        self._clock = clock
 
     async def register(self, worker_id: UUID, host: str, roles: Sequence[str]) -> None:
         """See `ports.Store.register`. Workers that have been silent for a day are forgotten."""
         async with transaction(self._heartbeat) as connection:
-            await connection.execute(_FORGET)
-            await connection.execute(_REGISTER, worker_id, host, list(roles))
+            now = await self._clock.now(connection)
+            await connection.execute(_FORGET, now)
+            await connection.execute(_REGISTER, worker_id, host, list(roles), now)
 
     async def heartbeat(self, worker_id: UUID) -> bool:
-        """See `ports.Store.heartbeat`."""
-        async with self._heartbeat.connection() as connection:
-            return await connection.fetchval(_HEARTBEAT, worker_id, self._lease_time) is not None
+        """See `ports.Store.heartbeat`.
+
+        A jump of the wall clock deposes nobody: the beat is written in the time that goes on without it.
+        """
+        async with transaction(self._heartbeat) as connection:
+            _, jump = await self._clock.read(connection)
+            beats = await connection.fetchval(_HEARTBEAT, worker_id, self._lease_time, jump)
+            _, after = await self._clock.read(connection)
+            if abs(after - jump) > LEAST_JUMP:
+                raise TemporaryError("the database's clock jumped during a heartbeat", timedelta(0))
+            return beats is not None
 
     async def unregister(self, worker_id: UUID) -> None:
         """See `ports.Store.unregister`."""
@@ -106,11 +126,22 @@ class Leases:
         """See `ports.Store.lease`.
 
         What a dead worker left comes first and is due at once, whatever it was waiting for: an effect of its
-        may be half done. Then the worst severity, then the longest due.
+        may be half done. Then the worst severity, then the longest due. None while the clocks are in doubt.
         """
-        async with transaction(self._lane) as connection:
-            row = await connection.fetchrow(_LEASE, worker_id, self._lease_time)
-        return None if row is None else Lease(row["id"], worker_id, row["epoch"])
+        try:
+            async with transaction(self._lane) as connection:
+                return await self._take(connection, worker_id)
+        except _InDoubtError:
+            return None
+
+    async def _take(self, connection: Connection, worker_id: UUID) -> Lease | None:
+        before = boottime()
+        row = await connection.fetchrow(_LEASE, worker_id, self._lease_time)
+        if row is None:
+            return None
+        if self._clock.judge(row, before)[1] != NO_JUMP:
+            raise _InDoubtError
+        return Lease(row["id"], worker_id, row["epoch"])
 
     async def give_up(self, lease: Lease) -> None:
         """See `ports.Store.give_up`."""
@@ -130,8 +161,9 @@ class Leases:
     async def postpone(self, lease: Lease, delay: timedelta) -> None:
         """See `ports.Store.postpone`."""
         async with self._lane.connection() as connection:
+            until = await self._clock.now(connection) + delay
             owned = await connection.fetchval(
-                _POSTPONE, lease.incident_id, lease.worker_id, lease.epoch, delay
+                _POSTPONE, lease.incident_id, lease.worker_id, lease.epoch, until
             )
         if owned is None:
             raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")

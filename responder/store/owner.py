@@ -11,12 +11,15 @@ from uuid import UUID
 
 import asyncpg
 
+from responder.clients.boottime import boottime
 from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost
+from responder.decide.clock import Unsteady
 from responder.model.attempt import Attempt, Intent
 from responder.model.errors import DeposedError
 from responder.ports import Lease
 from responder.store import ledger, timeline
+from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
 from responder.store.storable import storable_json, storable_text
 from responder.store.timeline import Head, TimelineKeys
@@ -29,9 +32,10 @@ FOR UPDATE
 """
 
 _UNDER_LOCK = """
-SELECT service_time() AS now,
-       EXISTS (SELECT FROM workers WHERE id = $2 AND heartbeat_at > service_time() - $3::interval) AS alive,
+SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
+       (SELECT heartbeat_at FROM workers WHERE id = $2) AS heartbeat_at,
        EXISTS (SELECT FROM members WHERE incident_id = $1 AND firing) AS firing
+FROM service_clock
 """
 
 _CHANGE = """
@@ -59,6 +63,7 @@ class _Locked:
     now: datetime
     wakes: int
     firing: bool
+    unsteady: Unsteady | None
     head: Head
 
 
@@ -72,10 +77,11 @@ class _NothingWrittenError(Exception):
 class Owner:
     """The owner's writes. See `ports.Store` for what each one promises."""
 
-    def __init__(self, lane: Lane, lease_time: timedelta, keys: TimelineKeys) -> None:
+    def __init__(self, lane: Lane, lease_time: timedelta, keys: TimelineKeys, clock: ServiceClock) -> None:
         self._lane = lane
         self._lease_time = lease_time
         self._keys = keys
+        self._clock = clock
 
     async def record(self, lease: Lease, case: Case, change: Change) -> bool:
         """See `ports.Store.record`."""
@@ -104,6 +110,8 @@ class Owner:
         locked = await self._lock(connection, lease)
         if await ledger.halted(connection) is not None:
             return IntentLost.HALTED
+        if locked.unsteady is not None:
+            return IntentLost.CLOCK
         if not locked.firing and intent.undo_of is None:
             return IntentLost.NOT_FIRING
         if await connection.fetchval(_COMMANDED, lease.incident_id):
@@ -120,13 +128,14 @@ class Owner:
         row = await connection.fetchrow(_LOCK, lease.incident_id, lease.worker_id, lease.epoch)
         if row is None:
             raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
-        seen = _there(
-            await connection.fetchrow(_UNDER_LOCK, lease.incident_id, lease.worker_id, self._lease_time)
-        )
-        if not seen["alive"]:
+        before = boottime()
+        seen = _there(await connection.fetchrow(_UNDER_LOCK, lease.incident_id, lease.worker_id))
+        now, _ = self._clock.judge(seen, before)
+        if seen["heartbeat_at"] is None or seen["heartbeat_at"] <= now - self._lease_time:
             raise DeposedError(f"worker {lease.worker_id} missed its heartbeat")
+        unsteady = self._clock.unsteady_by(seen, before)
         head = Head(row["timeline_head"], row["timeline_length"])
-        return _Locked(row["id"], seen["now"], row["wakes"], seen["firing"], head)
+        return _Locked(row["id"], now, row["wakes"], seen["firing"], unsteady, head)
 
     async def _write_change(
         self, connection: Connection, locked: _Locked, change: Change, due_at: datetime | None

@@ -1,6 +1,6 @@
 """The store: the ports `Store` and `Desk` in PostgreSQL, each method sent to the file of its concern.
 
-No SQL belongs here, but the one that asks the time.
+No SQL belongs here.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -10,6 +10,7 @@ from uuid import UUID
 
 from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost
+from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey
 from responder.model.attempt import Attempt, Claim, Intent, PastAttempt
@@ -19,7 +20,8 @@ from responder.model.incident import Incident
 from responder.model.rule import Rulebook
 from responder.ports import Lease, Unmatched
 from responder.store import cases, episodes, ledger
-from responder.store.connection import Connection, Connections
+from responder.store.clock import ServiceClock
+from responder.store.connection import Connections
 from responder.store.desk import PostgresDesk
 from responder.store.intake import PostgresIntake
 from responder.store.leases import Leases
@@ -43,14 +45,23 @@ class PostgresStore(PostgresDesk):
     def __init__(self, connections: Connections, lease_time: timedelta, keys: TimelineKeys) -> None:
         super().__init__(connections.web, Rulebooks(), keys)
         self._connections = connections
-        self._leases = Leases(connections.workers, connections.heartbeat, lease_time)
-        self._owner = Owner(connections.workers, lease_time, keys)
+        self._clock = ServiceClock(connections.workers, lease_time)
+        self._leases = Leases(connections.workers, connections.heartbeat, lease_time, self._clock)
+        self._owner = Owner(connections.workers, lease_time, keys, self._clock)
         self._ground: tuple[str, ...] | None = None
 
     async def now(self) -> datetime:
         """See `ports.Store.now`."""
         async with self._connections.workers.connection() as connection:
-            return await _service_time(connection)
+            return await self._clock.now(connection)
+
+    async def watch_clock(self, worker_id: UUID) -> ClockJump | None:
+        """See `ports.Store.watch_clock`."""
+        return await self._clock.watch(worker_id)
+
+    async def unsteady(self) -> Unsteady | None:
+        """See `ports.Store.unsteady`."""
+        return await self._clock.unsteady()
 
     # Intake --------------------------------------------------------------------------------------------
 
@@ -67,7 +78,7 @@ class PostgresStore(PostgresDesk):
         now: datetime | None = None
         try:
             async with transaction(self._connections.intake) as connection:
-                now = await _service_time(connection)
+                now = await self._clock.now(connection)
                 taken = PostgresIntake(connection, now)
                 yield taken
                 await taken.finish()
@@ -175,7 +186,7 @@ class PostgresStore(PostgresDesk):
     async def activate(self, rulebook: Rulebook, origin: str) -> None:
         """See `ports.Store.activate`."""
         async with transaction(self._connections.workers) as connection:
-            await self._rulebooks.activate(connection, rulebook, origin, await _service_time(connection))
+            await self._rulebooks.activate(connection, rulebook, origin, await self._clock.now(connection))
 
     async def active_hash(self) -> str | None:
         """See `ports.Store.active_hash`."""
@@ -186,8 +197,3 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.active_rulebook`."""
         async with self._connections.workers.connection() as connection:
             return await self._rulebooks.active(connection)
-
-
-async def _service_time(connection: Connection) -> datetime:
-    now: datetime = await connection.fetchval("SELECT service_time()")
-    return now

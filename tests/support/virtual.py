@@ -23,6 +23,7 @@ from responder.decide.case import (
     SourceView,
     Terms,
 )
+from responder.decide.clock import Unsteady
 from responder.decide.next_move import next_move
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
@@ -74,6 +75,7 @@ class World:
     die_after_effect: bool = False
     now: datetime = START
     halted: str | None = None
+    unsteady: Unsteady | None = None
     probe: bool | None = None
     source: SourceView = field(default_factory=lambda: SourceView(configured=False))
 
@@ -233,6 +235,8 @@ class VirtualStore:
         del lease
         if self.world.halted:
             return IntentLost.HALTED
+        if self.world.unsteady:
+            return IntentLost.CLOCK
         if not self.members.firing and intent.undo_of is None:
             return IntentLost.NOT_FIRING
         if self.claim_ is not None and self.claim_.attempt_id != intent.undo_of:
@@ -316,6 +320,10 @@ class VirtualStore:
     async def halted(self) -> str | None:
         """The flag."""
         return self.world.halted
+
+    async def unsteady(self) -> Unsteady | None:
+        """Whether the test lets a clock jump."""
+        return self.world.unsteady
 
     async def ground(self) -> tuple[str, ...]:
         """The store's own ground."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from responder.decide import changes
 from responder.decide.case import SourceView, Terms
+from responder.decide.clock import Unsteady
 from responder.model.attempt import Outcome, Verdict
 from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
@@ -72,6 +73,38 @@ def test_a_halt_file_stops_the_effects_that_have_not_started(tmp_path: Path) -> 
     assert [element for _, element in store.world.effects] == ["a"]
     assert [result.outcome for result in attempt.results] == [Outcome.DONE, Outcome.NOT_DONE]
     assert "halt file" in attempt.results[1].detail
+
+
+def test_after_a_jump_of_the_clock_a_step_waits_and_the_timeline_says_why() -> None:
+    """Held until the time that the jump left, in its words; then the step is taken."""
+    store = a_store()
+    until = START + timedelta(seconds=15)
+    store.world.unsteady = Unsteady(reason="the database's clock jumped ahead by 3h", until=until)
+    drive(store)
+    assert (store.world.effects, store.incident.state) == ([], IncidentState.HELD)
+    assert store.incident.due_at == until
+    assert "the database's clock jumped ahead by 3h" in said(store, EntryKind.JUDGED)[-1]
+    store.world.unsteady, store.world.now = None, until
+    drive(store)
+    assert len(store.world.effects) == 2
+
+
+def test_a_jump_between_judging_and_intent_is_looked_at_again() -> None:
+    """The intent is lost, nothing happens, and the next look finds the reason."""
+    store = a_store()
+    seen: list[None] = []
+
+    async def steady_at_first() -> Unsteady | None:
+        if seen:
+            return store.world.unsteady
+        seen.append(None)
+        store.world.unsteady = Unsteady(reason="it jumped", until=START + timedelta(seconds=15))
+        return None
+
+    store.unsteady = steady_at_first  # type: ignore[method-assign]
+    drive(store)
+    assert (store.world.effects, store.incident.state) == ([], IncidentState.HELD)
+    assert "it jumped" in said(store, EntryKind.JUDGED)[-1]
 
 
 def test_after_an_effect_without_answer_no_further_one_is_tried() -> None:

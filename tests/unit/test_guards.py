@@ -7,6 +7,7 @@ from uuid import UUID
 import pytest
 
 from responder.decide.case import Facts, ProbeReading, SourceView, Terms
+from responder.decide.clock import Unsteady
 from responder.decide.guards import GUARDS, judge
 from responder.model.attempt import Claim, PastAttempt
 from responder.model.autonomy import Autonomy, Ceiling
@@ -62,6 +63,7 @@ def ceiling(level: Autonomy) -> dict[str, Any]:
 
 HELD = [
     (Guard.HALT, Ruling.WAIT, {"halted": "by ann: deploy"}, "by ann: deploy"),
+    (Guard.CLOCK, Ruling.WAIT, {"unsteady": Unsteady(reason="the clock jumped by 3h")}, "by 3h"),
     (Guard.SCOPE, Ruling.REFUSE, {"out_of_scope": "no connection fits"}, "no connection fits"),
     (Guard.SCOPE, Ruling.REFUSE, {"opted_out": "migration until 5"}, "migration until 5"),
     (
@@ -150,11 +152,12 @@ def test_refusals_by_the_incident_weigh_more_than_the_targets() -> None:
     assert judgement.strictest.refuses is Refuses.INCIDENT
 
 
-def test_the_undo_is_never_let_past_halt_scope_claim_ground_and_floors() -> None:
+def test_the_undo_is_never_let_past_halt_clock_scope_claim_ground_and_floors() -> None:
     """An undo skips what only forbids new remediation, and nothing else."""
     kept = {v.guard for v in judge(facts(), TERMS).for_undo().verdicts}
     assert kept == {
         Guard.HALT,
+        Guard.CLOCK,
         Guard.SCOPE,
         Guard.OWN_GROUND,
         Guard.LOOK,

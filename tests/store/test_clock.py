@@ -1,0 +1,216 @@
+"""A database whose wall clock is set by hours: nothing starts, nothing is repeated, nothing expires.
+
+The clock is a real PostgreSQL's; only what `wall_clock()` reads is moved, in the test's own database.
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+import asyncpg
+import pytest
+import pytest_asyncio
+
+from responder.clients.boottime import boottime
+from responder.decide.case import Change, IntentLost
+from responder.decide.clock import ClockJump, ClockRuling
+from responder.model.attempt import Attempt, Intent
+from responder.model.incident import IncidentState
+from responder.ports import Lease
+from tests.support.stored import LEASE_TIME, Stored, alert, change, intent, stored
+
+FAKE = """
+CREATE TABLE set_by (amount interval NOT NULL);
+INSERT INTO set_by VALUES ('0');
+CREATE OR REPLACE FUNCTION wall_clock() RETURNS timestamptz LANGUAGE sql VOLATILE
+    AS $$ SELECT clock_timestamp() + (SELECT amount FROM set_by) $$;
+"""
+HOURS = timedelta(hours=3)
+JUMPS = pytest.mark.parametrize("jump", [HOURS, -HOURS], ids=["ahead", "back"])
+TOLERANCE = timedelta(seconds=3)
+
+
+@pytest_asyncio.fixture
+async def db(dsn: str) -> AsyncIterator[Stored]:
+    raw = await asyncpg.connect(dsn)
+    await raw.execute(FAKE)
+    await raw.close()
+    async with stored(dsn) as opened:
+        yield opened
+
+
+async def set_clock(db: Stored, jump: timedelta) -> None:
+    """Set the clock of the database's host."""
+    await db.raw.execute("UPDATE set_by SET amount = amount + $1", jump)
+
+
+async def watched(db: Stored, worker: UUID, rounds: int = 40) -> ClockJump | None:
+    """Turns of the watch until it has decided. More than three only where this machine is slow."""
+    for _ in range(rounds):
+        if (found := await db.store.watch_clock(worker)) is not None:
+            return found
+    return None
+
+
+async def steady(db: Stored, worker: UUID) -> None:
+    """Turns of the watch until one reading was good enough to begin with."""
+    while True:
+        await db.store.watch_clock(worker)
+        if await db.one("SELECT clock_number FROM workers WHERE id = $1", worker):
+            return
+
+
+class Flow:
+    """How service time goes on, measured by a clock that nobody sets."""
+
+    def __init__(self, db: Stored) -> None:
+        self._db = db
+
+    async def begin(self) -> "Flow":
+        """From here."""
+        self._before = boottime()
+        self._then: datetime = await self._db.store.now()
+        self._after = boottime()
+        return self
+
+    async def goes_on(self) -> bool:
+        """Whether as much time has passed as on our own clock, by the store and by the database."""
+        times = [await self._fits(self._db.store.now), await self._fits(self._told)]
+        return all(times)
+
+    async def believed(self) -> bool:
+        """As `goes_on`, by the store's word alone."""
+        return await self._fits(self._db.store.now)
+
+    async def _told(self) -> datetime:
+        now: datetime = await self._db.one("SELECT service_time()")
+        return now
+
+    async def _fits(self, ask: Callable[[], Awaitable[datetime]]) -> bool:
+        least = timedelta(seconds=boottime() - self._after)
+        passed = await ask() - self._then
+        most = timedelta(seconds=boottime() - self._before)
+        return bool(least - TOLERANCE < passed < most + TOLERANCE)
+
+
+@JUMPS
+async def test_from_the_jump_on_nothing_starts_or_expires_and_then_time_goes_on(
+    db: Stored, jump: timedelta
+) -> None:
+    """Alone, with an incident at work, one that waits an hour, and a claim: all of it before and after."""
+    lease, case = await db.held()
+    await steady(db, lease.worker_id)
+    await db.observe(alert(server="waits"))
+    waiting, its_case = await db.leased()
+    await db.store.record(waiting, its_case, change(its_case, IncidentState.AWAITING_APPROVAL))
+    await db.store.give_up(waiting)
+    idle = await db.worker()
+    flow = await Flow(db).begin()
+
+    await set_clock(db, jump)
+    assert await flow.believed()
+    assert await db.store.heartbeat(lease.worker_id)
+    assert await db.store.lease(idle) is None
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.CLOCK
+    assert "it is being found out" in (await db.store.unsteady()).reason  # type: ignore[union-attr]
+    await db.observe(alert(server="new"))
+
+    found = await watched(db, lease.worker_id)
+    assert found is not None
+    assert (found.ruling, abs(found.by - jump) < TOLERANCE) == (ClockRuling.WALL, True)
+    assert await flow.goes_on()
+    assert await db.store.heartbeat(lease.worker_id)
+    assert (await db.store.load(lease)).incident.epoch == case.incident.epoch
+    new = await db.store.lease(idle)
+    assert new is not None, "what came meanwhile is due"
+    assert (await db.store.load(new)).incident.key == {"server": "new"}
+    assert await db.store.lease(idle) is None, "what waits an hour is not due, what is owned is not lost"
+    received = await db.one("SELECT max(received_at) - min(received_at) FROM journal")
+    assert received < timedelta(minutes=10)
+    assert await db.one("SELECT jumps FROM service_clock") == 1
+
+
+@JUMPS
+async def test_no_intent_starts_for_a_lease_time_after_a_jump(db: Stored, jump: timedelta) -> None:
+    """On every replica, with the reason in words; afterwards it starts."""
+    lease, case = await db.held()
+    await steady(db, lease.worker_id)
+    await set_clock(db, jump)
+    assert await watched(db, lease.worker_id) is not None
+    unsteady = await db.store.unsteady()
+    assert unsteady is not None
+    assert "jumped ahead by" in unsteady.reason or "jumped back by" in unsteady.reason
+    assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.CLOCK
+    assert await db.one("SELECT count(*) FROM attempts") == 0
+    await db.raw.execute("UPDATE service_clock SET shift = shift + $1::interval", LEASE_TIME)
+    await db.raw.execute("UPDATE workers SET heartbeat_at = service_time()")
+    assert await db.store.unsteady() is None
+    assert isinstance(await db.store.commit_intent(lease, intent(case), change(case)), Attempt)
+
+
+@JUMPS
+async def test_two_replicas_that_see_the_same_jump_move_the_offset_once(
+    db: Stored, dsn: str, jump: timedelta
+) -> None:
+    """The first one moves as soon as the second has seen it; for the second it is over then."""
+    async with stored(dsn) as other:
+        here, there = await db.worker(), await other.worker()
+        await steady(db, here)
+        await steady(other, there)
+        flow = await Flow(db).begin()
+        await set_clock(db, jump)
+        found: list[ClockJump] = []
+        while not found:
+            for replica, worker in ((db, here), (other, there)):
+                if (one := await replica.store.watch_clock(worker)) is not None:
+                    found.append(one)
+        assert await watched(db, here, 5) is await watched(other, there, 5) is None
+        assert [one.ruling for one in found] == [ClockRuling.WALL]
+        assert await flow.goes_on()
+        assert await other.store.unsteady() is not None, "the second one waits as well"
+
+
+async def test_a_jump_that_nobody_else_has_seen_is_waited_with(db: Stored, dsn: str) -> None:
+    """While another process lives and has not said yet what it sees, the offset stays."""
+    async with stored(dsn) as other:
+        here, there = await db.worker(), await other.worker()
+        await steady(db, here)
+        await steady(other, there)
+        await set_clock(db, HOURS)
+        assert await watched(db, here, 6) is None
+        assert await db.one("SELECT shift FROM service_clock") == timedelta(0)
+        assert await db.store.commit_intent(*await _own(db, here)) is IntentLost.CLOCK
+
+
+async def test_a_process_whose_own_clock_jumped_moves_nothing(
+    db: Stored, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one saw nothing: service time stays, and only the odd one starts nothing for a while."""
+    async with stored(dsn) as other:
+        here, there = await db.worker(), await other.worker()
+        await steady(db, here)
+        await steady(other, there)
+        odd = lambda: boottime() - HOURS.total_seconds()  # noqa: E731 - a clock that stood still for 3 hours
+        found = quiet = None
+        for _ in range(40):
+            with monkeypatch.context() as patched:
+                patched.setattr("responder.store.clock.boottime", odd)
+                found = found or await db.store.watch_clock(here)
+                quiet = await db.store.unsteady()
+            await other.store.watch_clock(there)
+            if found:
+                break
+        assert found is not None
+        assert found.ruling is ClockRuling.OWN
+        assert await db.one("SELECT shift FROM service_clock") == timedelta(0)
+        assert quiet is not None
+        assert "own clock jumped" in quiet.reason
+        assert await other.store.unsteady() is None
+
+
+async def _own(db: Stored, worker: UUID) -> tuple[Lease, Intent, Change]:
+    await db.observe(alert())
+    await db.raw.execute("UPDATE incidents SET owner = $1, epoch = 1", worker)
+    lease = Lease(await db.one("SELECT id FROM incidents"), worker, 1)
+    case = await db.store.load(lease)
+    return lease, intent(case), change(case)
