@@ -63,8 +63,10 @@ class World:
         """What one turn of the watch does."""
         reading = self.read(process, width)
         process.watched = heard(process.watched, reading)
-        if process.watched is None or reading.void:
+        if process.watched is None:
             return ClockRuling.STEADY
+        if reading.void:
+            return rule_on(process.watched, (), LEASE)
         jump = off(process.watched.steady, reading)
         now = believed(process.watched, reading)
         process.witness = Witness(

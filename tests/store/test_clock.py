@@ -17,7 +17,8 @@ from responder.decide.clock import ClockJump, ClockRuling
 from responder.model.attempt import Attempt, Intent
 from responder.model.incident import IncidentState
 from responder.ports import Lease
-from tests.support.stored import LEASE_TIME, Stored, alert, change, intent, stored
+from responder.store.postgres import PostgresStore
+from tests.support.stored import KEYS, LEASE_TIME, Stored, alert, change, intent, stored
 
 FAKE = """
 CREATE TABLE set_by (amount interval NOT NULL);
@@ -128,6 +129,18 @@ async def test_from_the_jump_on_nothing_starts_or_expires_and_then_time_goes_on(
     received = await db.one("SELECT max(received_at) - min(received_at) FROM journal")
     assert received < timedelta(minutes=10)
     assert await db.one("SELECT jumps FROM service_clock") == 1
+
+
+async def test_nothing_is_taken_up_early_by_a_jump_shorter_than_the_lease(db: Stored) -> None:
+    """The worker's heartbeat still counts by the clock that jumped: only the doubt keeps it from leasing."""
+    patient = PostgresStore(db.connections, timedelta(days=1), KEYS)
+    await db.observe(alert(), pending_for=timedelta(hours=1))
+    worker = await db.worker()
+    await patient.watch_clock(worker)
+    await patient.now()
+    await set_clock(db, HOURS)
+    assert await patient.lease(worker) is None
+    assert await db.one("SELECT epoch FROM incidents") == 0
 
 
 @JUMPS
