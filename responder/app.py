@@ -21,6 +21,7 @@ from responder.clients.prometheus import Prometheus
 from responder.engine.engine import Engine
 from responder.engine.loading import RuleFiles
 from responder.engine.rules import rules_in_words
+from responder.model.anchor import AnchorState
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError, ResponderError
 from responder.model.inventory import Inventory
@@ -34,10 +35,13 @@ from responder.settings import Settings
 from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
+from responder.store.anchor_file import AnchorFile
+from responder.store.anchoring import Anchoring, last_anchor
 from responder.store.connection import Connections
 from responder.store.embedded import EmbeddedServer
+from responder.store.identity import halt_if_forgotten
 from responder.store.migrate import migrate
-from responder.store.partitions import days_ahead, make_ahead
+from responder.store.partitions import days_ahead, drop_older, make_ahead
 from responder.store.postgres import PostgresStore
 from responder.store.secret_file import made_once
 from responder.store.startup import check_server
@@ -119,7 +123,8 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
 async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncIterator[Running]:
     """A whole responder: started when entered, stopped in order when left."""
     async with AsyncExitStack() as stack:
-        store, connections = await _store(settings, stack)
+        stored = await _store(settings, stack)
+        store = stored.store
         metrics = build_metrics(version("responder"))
         inventory = settings.inventory.load()
         servers = PostgresServers(inventory)
@@ -133,9 +138,9 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         await servers.warm()
         await engine.start()
         stack.push_async_callback(engine.stop)
-        keeping = _house_keeping(store, connections, settings, servers)
+        keeping = _house_keeping(stored, settings, servers)
         stack.push_async_callback(_cancel, asyncio.create_task(keeping))
-        site = await _listen(_api(settings, store, connections, engine, files, metrics), settings, stack)
+        site = await _listen(_api(settings, stored, engine, files, metrics), settings, stack)
         metrics.store_up.set(1)
         url = f"http://{site[0]}:{site[1]}"
         _log.info("serving", url=url, ceiling=settings.engine.ceiling.word)
@@ -144,16 +149,32 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         yield Running(url, engine, store, files)
 
 
-async def _store(settings: Settings, stack: AsyncExitStack) -> tuple[PostgresStore, Connections]:
-    """The database: checked, migrated, with its partitions ahead."""
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """The store, and what keeps it in order."""
+
+    dsn: str
+    connections: Connections
+    store: PostgresStore
+    anchoring: Anchoring
+
+
+async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
+    """The database: checked, migrated, halted where it may have forgotten something, its partitions ahead."""
     dsn, key = await _database(settings, stack)
     await check_server(dsn)
     await migrate(dsn)
+    file = AnchorFile(settings.anchor) if settings.anchor is not None else None
+    for reason in await halt_if_forgotten(dsn, await last_anchor(file)):
+        _log.error("halted until a person resumes: the store may have forgotten what was done", why=reason)
     connections = await Connections.open(dsn, settings.store)
     stack.push_async_callback(connections.close)
     store = PostgresStore(connections, settings.lease_time, _timeline_keys(settings, key))
     await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
-    return store, connections
+    anchoring = Anchoring(store.anchors, file, settings.anchor_every)
+    await anchoring.anchor()
+    stack.push_async_callback(anchoring.anchor)
+    return _Stored(dsn, connections, store, anchoring)
 
 
 def _timeline_keys(settings: Settings, key: bytes) -> TimelineKeys:
@@ -238,25 +259,18 @@ async def _load_rules(files: RuleFiles, store: PostgresStore, *, needs_rules: bo
         raise PermanentError(f"the rule files have mistakes, and no earlier rulebook is active:\n{told}")
 
 
-def _api(
-    settings: Settings,
-    store: PostgresStore,
-    connections: Connections,
-    engine: Engine,
-    files: RuleFiles,
-    metrics: Metrics,
-) -> Api:
+def _api(settings: Settings, stored: _Stored, engine: Engine, files: RuleFiles, metrics: Metrics) -> Api:
     def review(dossier: Dossier, form: ReviewFormat) -> str:
         return write_review(dossier, form, settings.engine.terms.severities)
 
     async def ready() -> Sequence[Part]:
-        return await _readiness(store, connections, engine, files)
+        return await _readiness(stored, engine, files)
 
     return Api(
         settings=settings.web,
         intake=engine.intake,
-        desk=store,
-        store=store,
+        desk=stored.store,
+        store=stored.store,
         sources={
             name: WebhookSource(
                 name=name, decode=decoder(source), token=source.bearer(), basic=source.basic()
@@ -268,16 +282,15 @@ def _api(
         ready=ready,
         review=review,
         halt_file=engine.halt.file_reason,
+        anchor=lambda: stored.anchoring.state,
         describe_rule=describe,
     )
 
 
-async def _readiness(
-    store: PostgresStore, connections: Connections, engine: Engine, files: RuleFiles
-) -> Sequence[Part]:
+async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles) -> Sequence[Part]:
     """Each part, and what is wrong with it."""
     dead = engine.dead()
-    stored, by = await asyncio.gather(_stored(store, connections), engine.halt.holding())
+    store, by = await asyncio.gather(_store_parts(stored), engine.halt.holding())
     return [
         Part(name="loops", ready=not dead, text=f"ended: {', '.join(dead)}" if dead else "all loops run"),
         Part(
@@ -287,19 +300,20 @@ async def _readiness(
         ),
         _active_rules(engine, files),
         _halts(by),
-        *stored,
+        *store,
     ]
 
 
-async def _stored(store: PostgresStore, connections: Connections) -> Sequence[Part]:
+async def _store_parts(stored: _Stored) -> Sequence[Part]:
     try:
-        ahead = await days_ahead(connections.web, await store.now())
+        ahead = await days_ahead(stored.connections.web, await stored.store.now())
     except ResponderError as error:
         return [Part(name="store", ready=False, text=str(error))]
-    enough = ahead >= _ENOUGH_DAYS
+    few = ahead < _ENOUGH_DAYS
     return [
         Part(name="store", ready=True, text="the database answers"),
-        Part(name="journal", ready=enough, text=f"partitions for {ahead} days ahead"),
+        Part(name="journal", ready=True, text=f"partitions for {ahead} days ahead", warning=few),
+        _anchored(stored.anchoring.state),
     ]
 
 
@@ -313,6 +327,21 @@ def _active_rules(engine: Engine, files: RuleFiles) -> Part:
 def _halts(by: Sequence[str]) -> Part:
     text = f"halted by {' and '.join(by)}: no action starts" if by else "nothing halts"
     return Part(name="halt", ready=True, text=text, warning=bool(by))
+
+
+def _anchored(state: AnchorState) -> Part:
+    """What the anchor says: it never makes a process unready, for no alert is lost by it.
+
+    Where the file stands is nobody's business who has no token.
+    """
+    if state.file is None:
+        text = "not anchored: set `anchor:` to a file outside of the database"
+        return Part(name="anchor", ready=True, text=text, warning=True)
+    if state.problem is not None:
+        return Part(
+            name="anchor", ready=True, text="the timelines could not be anchored: see the log", warning=True
+        )
+    return Part(name="anchor", ready=True, text=f"anchored at {state.last:%Y-%m-%d %H:%M:%S} UTC")
 
 
 async def _listen(api: Api, settings: Settings, stack: AsyncExitStack) -> tuple[str, int]:
@@ -339,20 +368,28 @@ def _first_address(serving: web.AppRunner) -> tuple[socket.AddressFamily, tuple[
     return family, (address[0], address[1])
 
 
-async def _house_keeping(
-    store: PostgresStore, connections: Connections, settings: Settings, servers: PostgresServers
-) -> None:
-    """Every minute: the standing connections, and the journal's partitions for the coming days.
+async def _house_keeping(stored: _Stored, settings: Settings, servers: PostgresServers) -> None:
+    """Every minute: the standing connections, the journal's partitions, the anchor where it is due.
 
     A standing connection that was lost while idle must be replaced before its server has no slot left.
     """
     while True:
         await asyncio.sleep(_MINUTE.total_seconds())
         await servers.warm()
-        try:
-            await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
-        except ResponderError as error:
-            _log.error("journal partitions could not be made", error=str(error))
+        await _keep_journal(stored, settings)
+        await stored.anchoring.round()
+
+
+async def _keep_journal(stored: _Stored, settings: Settings) -> None:
+    """Partitions for the coming days, and none of days that are over for long enough."""
+    try:
+        now = await stored.store.now()
+        await make_ahead(stored.connections.workers, now, settings.partitions_ahead)
+        if settings.journal_kept_for:
+            for name in await drop_older(stored.dsn, now - settings.journal_kept_for):
+                _log.info("a day of the journal was dropped", partition=name)
+    except ResponderError as error:
+        _log.error("the journal's partitions could not be kept in order", error=str(error))
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

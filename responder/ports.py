@@ -15,6 +15,7 @@ from responder.decide.case import Case, Change, Finding, IntentLost, Notice, Pro
 from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Delivery, Observation, Receipt, Rejected, SourcePosition
+from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
@@ -354,6 +355,10 @@ class Desk(Protocol):
 
     async def chain_break(self, incident_id: UUID) -> str | None:
         """Where an incident's timeline is broken, in words, or None."""
+        ...
+
+    async def check_anchors(self, lines: Sequence[str]) -> Sequence[AnchorCheck]:
+        """What each line of an anchor file says of the timelines as they are now."""
         ...
 
     async def give_command(self, command: Command) -> bool:

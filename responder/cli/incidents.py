@@ -1,6 +1,7 @@
 """Commands about incidents: list, show, review, verify, and what a person tells one."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -8,12 +9,14 @@ import click
 
 from responder.cli import output
 from responder.cli.client import Client, segment
-from responder.cli.common import ExitCode, actor_option, print_json, reason_option, speaks
+from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
 from responder.cli.story import headline, told_story
 from responder.model.incident import CommandKind, Incident, IncidentState
 from responder.ports import Dossier
 
 _MOST = 10_000
+_LINES_AT_ONCE = 10_000
+"""Of an anchor file, in one request."""
 _SHORTEST = 13
 """Characters of an id shown at least: version 7 begins with the time, which neighbours share."""
 
@@ -83,20 +86,35 @@ def review(incident_id: str, form: str, client: Client, as_json: bool) -> None:
 
 @incidents.command()
 @click.argument("incident_id", metavar="[ID]", required=False)
+@click.option(
+    "--anchor",
+    "anchor_file",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Compare every timeline with the lines of this anchor file too.",
+)
 @speaks
-def verify(incident_id: str | None, client: Client, as_json: bool) -> None:
-    """Whether the timeline of one incident, or of every one, is as it was written; exits 1 where not."""
+def verify(incident_id: str | None, anchor_file: Path | None, client: Client, as_json: bool) -> None:
+    """Whether the timeline of one incident, or of every one, is as it was written; exits 1 where not.
+
+    The chains alone show what was changed without the timeline key. What was changed with it, or forgotten by
+    a restored backup, shows with --anchor.
+    """
     wanted = [incident_id] if incident_id is not None else _all_ids(client)
     told = [client.get(f"incidents/{segment(one)}/verify") for one in wanted]
     broken = [one for one in told if not one["holds"]]
+    state = client.get("anchor")
+    lines = [] if anchor_file is None else _checked_lines(client, anchor_file)
+    failed = [line for line in lines if not line["holds"]]
     if as_json:
-        print_json({"holds": not broken, "incidents": told})
+        anchor = {**state, "checked": None if anchor_file is None else lines}
+        print_json({"holds": not broken and not failed, "incidents": told, "anchor": anchor})
     else:
         for one in broken:
             output.say(f"{one['id']}: {one['broken']}")
         entries = sum(one["entries"] for one in told)
         output.say(f"{len(told)} timelines with {entries} entries, {len(broken)} broken.")
-    if broken:
+        _tell_anchor(state, anchor_file, lines)
+    if broken or failed:
         raise SystemExit(ExitCode.WRONG)
 
 
@@ -152,6 +170,39 @@ def _command(
         return
     word = kind.value.replace("_", " ")
     output.say(f"Told: {word}. The incident's owner applies it at its next move.")
+
+
+def _checked_lines(client: Client, file: Path) -> list[dict[str, Any]]:
+    """What the server says of each line of the file; an empty file proves nothing, and fails."""
+    try:
+        lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}", ExitCode.WRONG)
+    if not lines:
+        fail(f"{file} has no line: nothing is anchored in it", ExitCode.WRONG)
+    checked: list[dict[str, Any]] = []
+    for start in range(0, len(lines), _LINES_AT_ONCE):
+        body = {"lines": lines[start : start + _LINES_AT_ONCE]}
+        told = client.post("anchor/verify", body)["lines"]
+        checked += [{**one, "line": one["line"] + start} for one in told]
+    return checked
+
+
+def _tell_anchor(state: dict[str, Any], file: Path | None, lines: list[dict[str, Any]]) -> None:
+    if file is not None:
+        failed = [line for line in lines if not line["holds"]]
+        for line in failed:
+            output.say(f"{file}, line {line['line']}: {line['text']}")
+        held = [line for line in lines if line["holds"]]
+        newest = f"; the newest that holds: {held[-1]['text']}" if held else ""
+        output.say(f"{len(lines)} lines of {file}, {len(failed)} do not hold{newest}.")
+        return
+    if state["file"] is None:
+        output.say("not anchored: no `anchor:` file is configured, so who holds the key can write all anew.")
+    elif state["problem"] is not None:
+        output.say(f"not anchored: {state['problem']}.")
+    else:
+        output.say(f"Anchored in {state['file']}; compare with: incidents verify --anchor FILE.")
 
 
 def _all_ids(client: Client) -> list[str]:

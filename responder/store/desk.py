@@ -9,6 +9,7 @@ from typing import Any
 from uuid import UUID
 
 from responder.decide.case import Finding
+from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError
@@ -16,7 +17,10 @@ from responder.model.incident import Command, Incident
 from responder.model.timeline import broken_at
 from responder.ports import Dossier
 from responder.store import cases, episodes, ledger, owner, timeline
+from responder.store.anchors import Anchors
+from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
+from responder.store.halt_flag import set_halt
 from responder.store.ids import uuid7
 from responder.store.rulebooks import Rulebooks
 from responder.store.storable import storable_json, storable_text
@@ -35,15 +39,6 @@ INSERT INTO commands (id, incident_id, kind, actor, reason, facts, given_at)
 VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7)
 ON CONFLICT (id) DO NOTHING
 RETURNING 1
-"""
-
-_SET_HALT = """
-INSERT INTO halt (halted, actor, reason, since) VALUES ($1, $2, $3, service_time())
-ON CONFLICT (only_row) DO UPDATE SET halted = $1, actor = $2, reason = $3, since = excluded.since
-"""
-
-_TELL_HALT = """
-INSERT INTO halt_history (halted, actor, reason, at) VALUES ($1, $2, $3, service_time())
 """
 
 _RELEASE = """
@@ -68,10 +63,11 @@ SELECT id, source, reason, payload, received_at FROM dead_letters ORDER BY id DE
 class PostgresDesk:
     """See `ports.Desk` for what each method promises."""
 
-    def __init__(self, lane: Lane, rulebooks: Rulebooks, keys: TimelineKeys) -> None:
+    def __init__(self, lane: Lane, rulebooks: Rulebooks, keys: TimelineKeys, clock: ServiceClock) -> None:
         self._lane = lane
         self._rulebooks = rulebooks
         self._keys = keys
+        self._anchors = Anchors(lane, keys, clock)
 
     async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
         """See `ports.Desk.incidents`."""
@@ -102,6 +98,10 @@ class PostgresDesk:
             return f"the incident itself is missing; {len(entries)} entries are there"
         keys = dict(self._keys.keys)
         return broken_at(entries, keys, head["timeline_head"], head["timeline_length"])
+
+    async def check_anchors(self, lines: Sequence[str]) -> Sequence[AnchorCheck]:
+        """See `ports.Desk.check_anchors`."""
+        return await self._anchors.check(lines)
 
     async def give_command(self, command: Command) -> bool:
         """See `ports.Desk.give_command`.
@@ -192,7 +192,5 @@ class PostgresDesk:
         )
 
     async def _set_halt(self, actor: str, reason: str, *, halted: bool) -> None:
-        who, why = storable_text(actor), storable_text(reason)
         async with transaction(self._lane) as connection:
-            await connection.execute(_SET_HALT, halted, who, why)
-            await connection.execute(_TELL_HALT, halted, who, why)
+            await set_halt(connection, actor, reason, halted=halted)

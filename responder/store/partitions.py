@@ -2,6 +2,8 @@
 
 A partition is made as a table of its own and then attached: attaching lets readers and writers of the journal
 go on, while `CREATE TABLE ... PARTITION OF` would wait for all of them and make all others wait behind it.
+For the same reason an old one is detached concurrently before it is dropped. That waits for whoever reads the
+journal, so it is cut short and taken up again later: a partition that is half detached is finished first.
 """
 
 import asyncio
@@ -11,10 +13,12 @@ from datetime import UTC, date, datetime, timedelta
 import asyncpg
 
 from responder.model.errors import StoreAwayError
-from responder.store.connection import Connection, Lane
+from responder.store.connection import Connection, Lane, connect, store_errors
 
 _LOCK = 0x7265_7370_6F6E_6401
 """The advisory lock that keeps two replicas from making the same partition at once."""
+_DROP_LOCK = 0x7265_7370_6F6E_6404
+"""The advisory lock under which one replica at a time drops partitions."""
 _LOCK_TIMEOUT = "1s"
 _TRIES = 5
 _PAUSE = timedelta(milliseconds=500)
@@ -70,6 +74,59 @@ async def make_ahead(lane: Lane, now: datetime, days: int) -> tuple[str, ...]:
     return tuple([partition_of(day) for day in missing if await make_partition(lane, day)])
 
 
+async def drop_older(dsn: str, before: datetime) -> tuple[str, ...]:
+    """Drop the partitions of days that were over before then; the names of those that are gone.
+
+    What somebody still reads is left for the next time.
+
+    Raises:
+        StoreAwayError: PostgreSQL does not answer.
+    """
+    connection = await connect(dsn, name="partitions")
+    try:
+        with store_errors(connection):
+            if not await connection.fetchval("select pg_try_advisory_lock($1)", _DROP_LOCK):
+                return ()
+            await connection.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
+            old = _name(before.astimezone(UTC).date())
+            return tuple(
+                [name for name in await _days_before(connection, old) if await _drop(connection, name)]
+            )
+    finally:
+        connection.terminate()
+
+
+async def _days_before(connection: Connection, old: str) -> Sequence[str]:
+    """Attached or not: one that was detached and not dropped is dropped now."""
+    rows = await connection.fetch(_DAYS, old)
+    return [row["relname"] for row in rows]
+
+
+async def _drop(connection: Connection, name: str) -> bool:
+    pending = await connection.fetchval(_DETACH_PENDING, name)
+    try:
+        if pending is not None:
+            how = "finalize" if pending else "concurrently"
+            await connection.execute(f"alter table journal detach partition {name} {how}")
+        await connection.execute(f"drop table {name}")
+    except (asyncpg.LockNotAvailableError, asyncpg.DeadlockDetectedError):
+        return False
+    return True
+
+
+_DAYS = """
+select relname from pg_class
+where relkind = 'r' and relname ~ '^journal_[0-9]{8}$' and relname::text collate "C" < $1
+  and relnamespace = (select relnamespace from pg_class where oid = to_regclass('journal'))
+order by relname
+"""
+
+_DETACH_PENDING = """
+select inhdetachpending from pg_inherits
+where inhparent = to_regclass('journal') and inhrelid = to_regclass($1)
+"""
+
+
 async def days_ahead(lane: Lane, now: datetime) -> int:
     """For how many days after today, without a gap, the journal has partitions; -1 where today has none."""
     async with lane.connection() as connection:
@@ -85,7 +142,7 @@ async def _attached(connection: Connection) -> Sequence[str]:
         """
         select child.relname
         from pg_inherits join pg_class child on child.oid = inhrelid
-        where inhparent = to_regclass('journal')
+        where inhparent = to_regclass('journal') and not inhdetachpending
         """
     )
     return [row["relname"] for row in rows]

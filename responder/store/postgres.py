@@ -20,6 +20,7 @@ from responder.model.incident import Incident
 from responder.model.rule import Rulebook
 from responder.ports import Lease, Unmatched
 from responder.store import cases, episodes, ledger
+from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connections
 from responder.store.desk import PostgresDesk
@@ -43,9 +44,9 @@ class PostgresStore(PostgresDesk):
     """
 
     def __init__(self, connections: Connections, lease_time: timedelta, keys: TimelineKeys) -> None:
-        super().__init__(connections.web, Rulebooks(), keys)
-        self._connections = connections
         self._clock = ServiceClock(connections.workers, lease_time)
+        super().__init__(connections.web, Rulebooks(), keys, self._clock)
+        self._connections = connections
         self._leases = Leases(connections.workers, connections.heartbeat, lease_time, self._clock)
         self._owner = Owner(connections.workers, lease_time, keys, self._clock)
         self._ground: tuple[str, ...] | None = None
@@ -62,6 +63,11 @@ class PostgresStore(PostgresDesk):
     async def unsteady(self) -> Unsteady | None:
         """See `ports.Store.unsteady`."""
         return await self._clock.unsteady()
+
+    @property
+    def anchors(self) -> Anchors:
+        """The global anchor of this store."""
+        return self._anchors
 
     # Intake --------------------------------------------------------------------------------------------
 

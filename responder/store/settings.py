@@ -47,6 +47,8 @@ class StoreSettings(Frozen):
     heartbeat_every: Duration = timedelta(seconds=3)
     partitions_ahead: int = Field(default=7, ge=2, le=60)
     """For how many days the journal's partitions are made ahead."""
+    journal_kept_for: Duration = timedelta(days=90)
+    """After so long a day of the journal is dropped; 0 keeps everything."""
     timeline_key: SecretStr | None = None
     timeline_key_file: Path | None = None
     timeline_key_id: str = Field(default="1", min_length=1, max_length=64)
@@ -62,7 +64,11 @@ class StoreSettings(Frozen):
             raise ValueError(f"write postgresql://user:password@host:5432/name, or the word {EMBEDDED}")
         return value
 
-    @field_validator("data_dir", "timeline_key_file")
+    anchor: Path | None = None
+    """A file outside of the database: the heads of all timelines are anchored there. Empty by default."""
+    anchor_every: Duration = timedelta(hours=1)
+
+    @field_validator("data_dir", "timeline_key_file", "anchor")
     @classmethod
     def _home_expanded(cls, value: Path | None) -> Path | None:
         return None if value is None else value.expanduser().absolute()
@@ -75,8 +81,10 @@ class StoreSettings(Frozen):
             raise ValueError(
                 "lease_time must be at least 3 times heartbeat_every: one late beat must not cost the lease"
             )
-        if min(self.connect_timeout, self.statement_timeout) <= timedelta(0):
-            raise ValueError("connect_timeout and statement_timeout must be longer than 0s")
+        if min(self.connect_timeout, self.statement_timeout, self.anchor_every) <= timedelta(0):
+            raise ValueError("connect_timeout, statement_timeout and anchor_every must be longer than 0s")
+        if timedelta(0) != self.journal_kept_for < timedelta(days=2):
+            raise ValueError("journal_kept_for must be at least 2d, or 0 to keep everything")
         return self
 
     @property

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 from pydantic import SecretStr
 
 from responder.model.alert import Delivery
+from responder.model.anchor import AnchorState
 from responder.model.base import Frozen
 from responder.model.rule import Rule
 from responder.ports import Desk, Dossier, Intake, Store
@@ -73,5 +74,7 @@ class Api:
     review: Callable[[Dossier, ReviewFormat], str]
     halt_file: Callable[[], str | None]
     """Why the local halt file halts, in words, or None."""
+    anchor: Callable[[], AnchorState]
+    """How the anchoring of the timelines stands in this process."""
     describe_rule: Callable[[Rule], Mapping[str, Any]]
     """A resolved rule as JSON with the origin of each default."""

@@ -18,8 +18,8 @@ M = TypeVar("M", bound=Frozen)
 
 PEOPLE_LIMIT = 64 * 1024
 """Bytes of a person's request."""
-RULES_LIMIT = 8 * 1024 * 1024
-"""Bytes of rule files sent for a check."""
+FILES_LIMIT = 8 * 1024 * 1024
+"""Bytes of files sent for a check."""
 _ENCODINGS = {"", "identity", "gzip"}
 _PIECE = 64 * 1024
 _GZIP_WINDOW = zlib.MAX_WBITS | 16

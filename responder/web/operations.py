@@ -1,4 +1,4 @@
-"""The routes about the whole service: the halt, held targets, dead letters, alerts that no rule took."""
+"""The routes about the whole service: halt, anchor, held targets, dead letters, alerts that no rule took."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -7,9 +7,9 @@ from aiohttp import web
 
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
-from responder.web.bodies import read_as
+from responder.web.bodies import FILES_LIMIT, read_as
 from responder.web.queries import asked_limit
-from responder.web.words import Act, TargetRelease
+from responder.web.words import Act, AnchorLines, TargetRelease
 
 
 class Operations:
@@ -24,6 +24,8 @@ class Operations:
             web.get("/api/v1/halt", self.show_halt),
             web.post("/api/v1/halt", self.halt),
             web.post("/api/v1/resume", self.resume),
+            web.get("/api/v1/anchor", self.anchor),
+            web.post("/api/v1/anchor/verify", self.verify_anchor),
             web.get("/api/v1/targets", self.targets),
             web.post("/api/v1/targets/release", self.release),
             web.get("/api/v1/dead-letters", self.dead_letters),
@@ -45,6 +47,16 @@ class Operations:
         act = await read_as(request, Act)
         await self._api.desk.resume(act.actor, act.reason)
         return answer(await self._halts())
+
+    async def anchor(self, _request: web.Request) -> web.Response:
+        """How the anchoring of the timelines stands."""
+        return answer(self._api.anchor())
+
+    async def verify_anchor(self, request: web.Request) -> web.Response:
+        """What each line of an anchor file says of the timelines as they are now."""
+        told = await read_as(request, AnchorLines, FILES_LIMIT)
+        checks = await self._api.desk.check_anchors(told.lines)
+        return answer({"holds": all(check.holds for check in checks), "lines": checks})
 
     async def targets(self, _request: web.Request) -> web.Response:
         """Every held target, with who holds it."""

@@ -10,7 +10,7 @@ from responder.rulebook.mistake import Mistake
 from responder.rulebook.show import lines
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
-from responder.web.bodies import RULES_LIMIT, read_as
+from responder.web.bodies import FILES_LIMIT, read_as
 from responder.web.words import RuleFiles, RulePromotion
 
 
@@ -45,7 +45,7 @@ class Rules:
 
     async def check(self, request: web.Request) -> web.Response:
         """Check files without activating them. Mistakes in them are the answer, no error of the request."""
-        wanted = await read_as(request, RuleFiles, RULES_LIMIT)
+        wanted = await read_as(request, RuleFiles, FILES_LIMIT)
         return _mistakes(await self._api.rules.check(wanted.files), 200)
 
     async def reload(self, _request: web.Request) -> web.Response:

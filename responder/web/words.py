@@ -54,6 +54,12 @@ class TargetRelease(Frozen):
     reason: Sentence
 
 
+class AnchorLines(Frozen):
+    """Lines of an anchor file, in their order."""
+
+    lines: tuple[str, ...]
+
+
 class RulePromotion(Frozen):
     """How far the acting part of a rule may go.
 

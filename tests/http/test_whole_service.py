@@ -13,6 +13,7 @@ import asyncpg
 from responder import app
 from responder.cli.doctor import examine
 from responder.settings import Settings, load
+from tests.support.databases import dump, restore
 
 TOKEN = "the-token-of-source-default"
 HOOK = "/api/v1/webhooks/alertmanager/default"
@@ -45,10 +46,10 @@ def settings_for(dsn: str, folder: Path, **more: Any) -> Settings:
 
 
 @asynccontextmanager
-async def service(dsn: str, folder: Path) -> AsyncIterator[aiohttp.ClientSession]:
+async def service(dsn: str, folder: Path, **more: Any) -> AsyncIterator[aiohttp.ClientSession]:
     """A running service, and a client of it."""
     async with (
-        app.running(settings_for(dsn, folder)) as running,
+        app.running(settings_for(dsn, folder, **more)) as running,
         aiohttp.ClientSession(running.url) as client,
     ):
         yield client
@@ -194,7 +195,9 @@ async def test_rules_and_halts_are_told_by_readiness_and_doctor(dsn: str, tmp_pa
     Readiness asks for no token, so it keeps who halted and why to itself; doctor says it.
     """
     halt_file = tmp_path / "halt"
-    settings = settings_for(dsn, tmp_path, engine={"halt_file": str(halt_file)})
+    settings = settings_for(
+        dsn, tmp_path, engine={"halt_file": str(halt_file)}, anchor=str(tmp_path / "anchor")
+    )
     before = await stood(settings)
     assert before["rules"] == "warn: no rule is active: alerts are kept, and nothing is done about them\n"
     assert before["rule files"] == "ok: 1 rule, no mistake\n"
@@ -300,3 +303,51 @@ async def test_what_fired_before_its_rule_is_taken_up_at_the_next_start(dsn: str
     (tmp_path / "rules.yaml").write_text(RULES.replace("Watched", "Later"))
     async with app.running(settings) as running, aiohttp.ClientSession(running.url) as client:
         await incident_in(client, "escalated")
+
+
+async def test_a_restored_dump_is_halted_until_a_person_resumes_and_the_anchor_says_why(
+    dsn: str, empty_dsn: str, tmp_path: Path
+) -> None:
+    """Through the whole service: it anchors at its stop, and what is older than that line starts nothing."""
+    anchor = str(tmp_path / "anchor")
+    async with service(dsn, tmp_path, anchor=anchor) as client:
+        await told(client, "/readyz")
+    backup = dump(dsn)
+    async with service(dsn, tmp_path, anchor=anchor) as client:
+        async with client.post(HOOK, json=payload(firing(instance="a")), headers=AUTH) as response:
+            assert response.status == 200
+        await incident_in(client, "escalated")
+        assert warnings(await told(client, "/readyz")) == {}
+        assert (await told(client, "/api/v1/halt"))["halted"] is False
+    lines = (tmp_path / "anchor").read_text().splitlines()
+    restore(empty_dsn, backup)
+    async with service(empty_dsn, tmp_path, anchor=anchor) as client:
+        halted = await told(client, "/api/v1/halt")
+        assert "behind anchor 4 in the file" in halted["by"][0]["reason"]
+        url = "/api/v1/anchor/verify"
+        async with client.post(url, json={"lines": lines}) as response:
+            checks = (await response.json())["lines"]
+        assert [check["behind"] for check in checks] == [False, False, True, True]
+        async with client.post("/api/v1/resume", json={"actor": "ann", "reason": "I looked"}) as response:
+            assert (await response.json())["halted"] is False
+    async with service(empty_dsn, tmp_path, anchor=anchor) as client:
+        assert (await told(client, "/api/v1/halt"))["halted"] is False
+
+
+async def test_without_an_anchor_file_readiness_warns_and_stays(dsn: str, tmp_path: Path) -> None:
+    """It is ready, and the warning says which setting is missing."""
+    async with service(dsn, tmp_path) as client:
+        ready = await told(client, "/readyz")
+        assert ready["ready"] is True
+        assert "not anchored: set `anchor:`" in warnings(ready)["anchor"]
+
+
+async def test_an_anchor_file_that_cannot_be_written_is_a_warning(dsn: str, tmp_path: Path) -> None:
+    """It is ready and takes alerts; the file and the reason stand where a token is asked for."""
+    async with service(dsn, tmp_path, anchor=str(tmp_path / "missing" / "anchor")) as client:
+        ready = await told(client, "/readyz")
+        assert ready["ready"] is True
+        assert warnings(ready)["anchor"] == "the timelines could not be anchored: see the log"
+        assert "No such file" in (await told(client, "/api/v1/anchor"))["problem"]
+        async with client.post(HOOK, json=payload(firing(instance="a")), headers=AUTH) as response:
+            assert response.status == 200

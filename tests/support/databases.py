@@ -25,6 +25,7 @@ from responder.store.connection import connect
 from responder.store.embedded import EmbeddedServer
 
 T = TypeVar("T")
+_PROGRAMS = embedded._installed_package() / "pginstall" / "bin"
 
 
 @contextmanager
@@ -113,6 +114,17 @@ def fresh_database(server_dsn: str, template: str = "template0") -> Iterator[str
         yield database_on(server_dsn, name)
     finally:
         wait_for(execute(server_dsn, f"drop database {name} with (force)"))
+
+
+def dump(dsn: str) -> bytes:
+    """A backup as people make it."""
+    return subprocess.run([str(_PROGRAMS / "pg_dump"), dsn], check=True, capture_output=True).stdout
+
+
+def restore(dsn: str, backup: bytes) -> None:
+    """Into an empty database."""
+    command = [str(_PROGRAMS / "psql"), "--quiet", "--set=ON_ERROR_STOP=1", "--no-psqlrc", dsn]
+    subprocess.run(command, input=backup, check=True, capture_output=True)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, fingerprint
+from responder.model.anchor import AnchorCheck, AnchorState
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError
@@ -125,6 +126,13 @@ class RememberingDesk:
 
     async def chain_break(self, incident_id: UUID) -> str | None:
         return None if incident_id == INCIDENT else "entry 2 is missing"
+
+    async def check_anchors(self, lines: Sequence[str]) -> Sequence[AnchorCheck]:
+        """A line holds unless it says otherwise."""
+        return [
+            AnchorCheck(line=n, number=n, holds="behind" not in line, text=line)
+            for n, line in enumerate(lines, 1)
+        ]
 
     async def give_command(self, command: Command) -> bool:
         new = command.id not in self.commands
@@ -254,6 +262,7 @@ async def listening(settings: WebSettings | None = None, **source: Any) -> Async
         ready=lambda: _later(parts),
         review=_review,
         halt_file=lambda: files[-1] if files else None,
+        anchor=AnchorState,
         describe_rule=lambda rule: rule.model_dump(mode="json", by_alias=True),
     )
     async with serving(api) as url:

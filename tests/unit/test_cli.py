@@ -107,6 +107,19 @@ def test_commands_carry_who_and_why(served: Served) -> None:
     assert responder("incidents", "ack", str(INCIDENT), served=served).exit_code == 0
 
 
+def test_verify_compares_with_an_anchor_file(served: Served, tmp_path: Path) -> None:
+    """Without a file it says "not anchored"; with one it names each line that does not hold, and exits 1."""
+    assert "not anchored" in responder("incidents", "verify", str(INCIDENT), served=served).output
+    file = tmp_path / "anchor"
+    for written, code in (("it holds\nit holds\n", 0), ("it holds\nbehind by 3\n", 1), ("\n", 1)):
+        file.write_text(written)
+        told = responder("incidents", "verify", str(INCIDENT), "--anchor", str(file), served=served)
+        assert told.exit_code == code, told.output
+    file.write_text("it holds\nbehind by 3\n")
+    told = responder("incidents", "verify", str(INCIDENT), "--anchor", str(file), served=served)
+    assert "line 2: behind by 3" in " ".join(told.output.split())
+
+
 def test_verify_exits_1_when_a_chain_is_broken(served: Served) -> None:
     """One incident or all of them; the broken one is named."""
     assert responder("incidents", "verify", str(INCIDENT), served=served).exit_code == 0
