@@ -13,7 +13,8 @@ import asyncpg
 from responder import app
 from responder.cli.doctor import examine
 from responder.settings import Settings, load
-from tests.support.databases import dump, restore
+from responder.store import partitions
+from tests.support.databases import dump, execute, restore
 
 TOKEN = "the-token-of-source-default"
 HOOK = "/api/v1/webhooks/alertmanager/default"
@@ -351,3 +352,24 @@ async def test_an_anchor_file_that_cannot_be_written_is_a_warning(dsn: str, tmp_
         assert "No such file" in (await told(client, "/api/v1/anchor"))["problem"]
         async with client.post(HOOK, json=payload(firing(instance="a")), headers=AUTH) as response:
             assert response.status == 200
+
+
+@asynccontextmanager
+async def nobody_makes_partitions(dsn: str) -> AsyncIterator[None]:
+    """Holds the lock under which they are made, however long the test takes."""
+    connection = await asyncpg.connect(dsn)
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock($1)", partitions._LOCK)
+        yield
+    await connection.close()
+
+
+async def test_readiness_warns_when_the_journal_has_few_days_left(dsn: str, tmp_path: Path) -> None:
+    """Below two days ahead there is a warning; it is ready all the same: a missing day is made on demand."""
+    async with service(dsn, tmp_path) as client, nobody_makes_partitions(dsn):
+        for ahead in range(2, 8):
+            name = f"to_char(clock_timestamp() AT TIME ZONE 'UTC' + interval '{ahead} days', 'YYYYMMDD')"
+            await execute(dsn, f"DO $$ BEGIN EXECUTE 'DROP TABLE journal_' || {name}; END $$")
+        ready = await told(client, "/readyz")
+        assert ready["ready"] is True
+        assert warnings(ready)["journal"] == "partitions for 1 days ahead"

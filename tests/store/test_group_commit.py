@@ -295,6 +295,45 @@ async def test_a_contest_that_nobody_answers_fires_after_its_window(writer: Writ
     assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
 
 
+SET_TO_23 = """
+UPDATE service_clock
+SET shift = date_trunc('day', clock_timestamp(), 'UTC') + interval '23 hours' - clock_timestamp()
+RETURNING only_row
+"""
+PAST_MIDNIGHT = "UPDATE service_clock SET shift = shift + interval '90 minutes' RETURNING only_row"
+MORE_MINUTES = "UPDATE service_clock SET shift = shift + interval '10 minutes' RETURNING only_row"
+DAYS = "SELECT count(*) FROM pg_inherits WHERE inhparent = 'journal'::regclass"
+
+
+async def test_midnight_comes_without_a_partition_and_with_a_reader_and_costs_no_delivery(
+    writer: Writer, dsn: str
+) -> None:
+    """Every delivery before, over and after midnight is answered as stored, none with a 503.
+
+    The next day was not made ahead, and somebody reads the journal in a transaction that stays open for minutes.
+    """
+    await writer.ask(SET_TO_23)
+
+    async def deliver(name: str) -> int:
+        posts = (delivery(alert(pod=f"{name}-{number}")) for number in range(20))
+        receipts = await asyncio.gather(*(writer.intake.take(post) for post in posts))
+        return sum(receipt.stored for receipt in receipts)
+
+    assert await deliver("before") == 20
+    assert await writer.ask(DAYS) == [(1,)]
+    reader = await asyncpg.connect(dsn)
+    async with reader.transaction():
+        assert await reader.fetchval("SELECT count(*) FROM journal") == 20
+        await writer.ask(PAST_MIDNIGHT)
+        assert await deliver("over") == 20
+        await writer.ask(MORE_MINUTES)
+        assert await deliver("after") == 20
+        assert await writer.ask(DAYS) == [(2,)]
+    await reader.close()
+    by_day = "SELECT count(*) FROM journal GROUP BY received_at::date ORDER BY received_at::date"
+    assert await writer.ask(by_day) == [(20,), (40,)]
+
+
 B = RULE.model_copy(
     update={"name": "Second", "match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="B"),)}
 )

@@ -11,6 +11,7 @@ from responder.model.errors import StoreAwayError
 from responder.store.connection import Connection, Lane, connect
 from responder.store.partitions import (
     days_ahead,
+    drop_older,
     is_missing_partition,
     make_ahead,
     make_partition,
@@ -151,3 +152,61 @@ async def test_a_partition_has_the_journals_indexes(lane: Lane) -> None:
             for name in ("journal", partition_of(NOON))
         ]
     assert parent == child > 0
+
+
+# --- the end of a partition --------------------------------------------------------------------------------
+
+
+async def _days(lane: Lane) -> list[str]:
+    async with lane.connection() as connection:
+        rows = await connection.fetch(
+            "select relname from pg_class where relname ~ '^journal_[0-9]+$' order by relname"
+        )
+    return [row["relname"] for row in rows]
+
+
+async def test_days_are_dropped_when_they_were_over_long_enough(lane: Lane, dsn: str) -> None:
+    """Exactly the days before the one that the time lies in; a second time there is nothing to do."""
+    await make_ahead(lane, NOON, 2)
+    assert await drop_older(dsn, NOON) == ("journal_20310308",)
+    assert await drop_older(dsn, NOON) == ()
+    assert await _days(lane) == ["journal_20310309", "journal_20310310", "journal_20310311"]
+    async with lane.transaction() as connection:
+        await _insert(connection, NOON)
+
+
+async def test_a_reader_is_not_disturbed_and_the_day_is_dropped_after_it(lane: Lane, dsn: str) -> None:
+    """While somebody reads the journal the day stays readable, writers go on, and it goes the next time."""
+    yesterday = NOON - timedelta(days=1)
+    await make_ahead(lane, NOON, 2)
+    async with lane.transaction() as writer:
+        await _insert(writer, yesterday)
+    async with lane.transaction() as reader:
+        assert len(await reader.fetch("select * from journal")) == 1
+        assert await drop_older(dsn, NOON) == ()
+        async with lane.transaction() as writer:
+            await _insert(writer, NOON)
+        assert await drop_older(dsn, NOON) == ()
+        assert await make_partition(lane, NOON + timedelta(days=3))
+    assert await drop_older(dsn, NOON) == ("journal_20310308",)
+    async with lane.connection() as connection:
+        assert len(await connection.fetch("select * from journal")) == 1
+
+
+async def test_what_was_detached_and_not_dropped_is_dropped(lane: Lane, dsn: str) -> None:
+    """A process that died in between leaves a table that belongs to nobody."""
+    await make_ahead(lane, NOON, 2)
+    async with lane.connection() as connection:
+        await connection.execute("alter table journal detach partition journal_20310308")
+    assert await drop_older(dsn, NOON) == ("journal_20310308",)
+
+
+async def test_one_replica_at_a_time_drops(lane: Lane, dsn: str) -> None:
+    """Both want the same days: each is dropped once, and nobody fails."""
+    await make_ahead(lane, NOON, 2)
+    dropped = await asyncio.gather(*(drop_older(dsn, NOON + timedelta(days=2)) for _ in range(3)))
+    assert sorted(name for names in dropped for name in names) == [
+        "journal_20310308",
+        "journal_20310309",
+        "journal_20310310",
+    ]
