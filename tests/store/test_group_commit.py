@@ -310,7 +310,8 @@ async def test_midnight_comes_without_a_partition_and_with_a_reader_and_costs_no
 ) -> None:
     """Every delivery before, over and after midnight is answered as stored, none with a 503.
 
-    The next day was not made ahead, and somebody reads the journal in a transaction that stays open for minutes.
+    The next day was not made ahead, and somebody reads the journal in a transaction that stays open for
+    minutes.
     """
     await writer.ask(SET_TO_23)
 

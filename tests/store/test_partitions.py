@@ -193,6 +193,24 @@ async def test_a_reader_is_not_disturbed_and_the_day_is_dropped_after_it(lane: L
         assert len(await connection.fetch("select * from journal")) == 1
 
 
+async def test_nobody_waits_behind_a_drop_that_waits(
+    lane: Lane, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the end of a day waits for a reader, others read and write the journal without waiting."""
+    monkeypatch.setattr("responder.store.partitions._LOCK_TIMEOUT", "60s")
+    await make_ahead(lane, NOON, 2)
+    async with lane.transaction() as reader:
+        await reader.fetch("select * from journal")
+        dropping = asyncio.create_task(drop_older(dsn, NOON))
+        while not await reader.fetchval("select exists (select from pg_locks where not granted)"):  # noqa: ASYNC110 - only asking shows
+            await asyncio.sleep(0.01)
+        async with lane.transaction() as writer:
+            await writer.execute("set local lock_timeout = '1ms'")
+            await _insert(writer, NOON)
+            assert len(await writer.fetch("select * from journal")) == 1
+    assert await dropping == ("journal_20310308",)
+
+
 async def test_what_was_detached_and_not_dropped_is_dropped(lane: Lane, dsn: str) -> None:
     """A process that died in between leaves a table that belongs to nobody."""
     await make_ahead(lane, NOON, 2)
