@@ -67,6 +67,7 @@ class PostgresDesk:
         self._lane = lane
         self._rulebooks = rulebooks
         self._keys = keys
+        self._clock = clock
         self._anchors = Anchors(lane, keys, clock)
 
     async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
@@ -110,7 +111,7 @@ class PostgresDesk:
             PermanentError: there is no such incident.
         """
         async with transaction(self._lane) as connection:
-            now = await owner.lock_incident(connection, command.incident_id)
+            now = await owner.lock_incident(connection, command.incident_id, self._clock)
             if now is None:
                 raise PermanentError(f"there is no incident {command.incident_id}")
             given = await connection.fetchval(
@@ -146,7 +147,9 @@ class PostgresDesk:
         """See `ports.Desk.release`. The incident's owner tells of it in the timeline, as of evidence."""
         async with transaction(self._lane) as connection:
             held = await ledger.claim(connection, target)
-            now = None if held is None else await owner.lock_incident(connection, held.incident_id)
+            now = (
+                None if held is None else await owner.lock_incident(connection, held.incident_id, self._clock)
+            )
             if held is None or now is None:
                 return False
             held_for = await connection.fetchval(_RELEASE, target, held.attempt_id)

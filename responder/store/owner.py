@@ -172,13 +172,12 @@ class Owner:
             await connection.execute("UPDATE findings SET told_at = $2 WHERE id = ANY($1)", told, now)
 
 
-async def lock_incident(connection: Connection, incident_id: UUID) -> datetime | None:
+async def lock_incident(connection: Connection, incident_id: UUID, clock: ServiceClock) -> datetime | None:
     """Lock an incident for something that comes from outside; service time, or None where there is none."""
     found = await connection.fetchval("SELECT true FROM incidents WHERE id = $1 FOR UPDATE", incident_id)
     if found is None:
         return None
-    now: datetime = await connection.fetchval("SELECT service_time()")
-    return now
+    return await clock.now(connection)
 
 
 async def wake(connection: Connection, incident_id: UUID, now: datetime) -> None:

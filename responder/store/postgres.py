@@ -44,8 +44,7 @@ class PostgresStore(PostgresDesk):
     """
 
     def __init__(self, connections: Connections, lease_time: timedelta, keys: TimelineKeys) -> None:
-        self._clock = ServiceClock(connections.workers, lease_time)
-        super().__init__(connections.web, Rulebooks(), keys, self._clock)
+        super().__init__(connections.web, Rulebooks(), keys, ServiceClock(connections.workers, lease_time))
         self._connections = connections
         self._leases = Leases(connections.workers, connections.heartbeat, lease_time, self._clock)
         self._owner = Owner(connections.workers, lease_time, keys, self._clock)
@@ -154,7 +153,7 @@ class PostgresStore(PostgresDesk):
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """See `ports.Store.add_finding`."""
         async with transaction(self._connections.workers) as connection:
-            now = await lock_incident(connection, incident_id)
+            now = await lock_incident(connection, incident_id, self._clock)
             if now is not None:
                 await write_finding(connection, incident_id, finding, now)
 

@@ -5,7 +5,7 @@ The clock is a real PostgreSQL's; only what `wall_clock()` reads is moved, in th
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -15,8 +15,11 @@ from responder.clients.boottime import boottime
 from responder.decide.case import Change, IntentLost
 from responder.decide.clock import ClockJump, ClockRuling
 from responder.model.attempt import Attempt, Intent
-from responder.model.incident import IncidentState
+from responder.model.errors import TemporaryError
+from responder.model.incident import Command, CommandKind, IncidentState
 from responder.ports import Lease
+from responder.store.clock import ServiceClock
+from responder.store.connection import Connection
 from responder.store.postgres import PostgresStore
 from tests.support.stored import KEYS, LEASE_TIME, Stored, alert, change, intent, stored
 
@@ -131,6 +134,27 @@ async def test_from_the_jump_on_nothing_starts_or_expires_and_then_time_goes_on(
     assert await db.one("SELECT jumps FROM service_clock") == 1
 
 
+@JUMPS
+async def test_what_wakes_an_incident_during_a_jump_wakes_it_at_once(db: Stored, jump: timedelta) -> None:
+    """A person's word that comes while the clock is wrong does not wait for what the clock says then."""
+    lease, case = await db.held()
+    await steady(db, lease.worker_id)
+    await db.store.record(lease, case, change(case))
+    await db.store.give_up(lease)
+    await set_clock(db, jump)
+    command = Command(
+        id=uuid4(),
+        incident_id=lease.incident_id,
+        kind=CommandKind.TAKE_OVER,
+        actor="ann",
+        reason="mine",
+        given_at=await db.store.now(),
+    )
+    assert await db.store.give_command(command)
+    assert await watched(db, lease.worker_id) is not None
+    assert await db.store.lease(lease.worker_id) is not None
+
+
 async def test_nothing_is_taken_up_early_by_a_jump_shorter_than_the_lease(db: Stored) -> None:
     """The worker's heartbeat still counts by the clock that jumped: only the doubt keeps it from leasing."""
     patient = PostgresStore(db.connections, timedelta(days=1), KEYS)
@@ -227,3 +251,28 @@ async def _own(db: Stored, worker: UUID) -> tuple[Lease, Intent, Change]:
     lease = Lease(await db.one("SELECT id FROM incidents"), worker, 1)
     case = await db.store.load(lease)
     return lease, intent(case), change(case)
+
+
+@JUMPS
+async def test_a_jump_within_a_heartbeat_leaves_it_unwritten(
+    db: Stored, jump: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look at the clock and the beat: nobody is deposed, and no beat of another time is kept."""
+    worker = await db.worker()
+    await steady(db, worker)
+    before = await db.one("SELECT heartbeat_at FROM workers")
+    read, asked = ServiceClock.read, []
+
+    async def and_then_it_jumps(clock: ServiceClock, connection: Connection) -> tuple[datetime, timedelta]:
+        found = await read(clock, connection)
+        if not asked:
+            asked.append(True)
+            await set_clock(db, jump)
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ServiceClock, "read", and_then_it_jumps)
+        with pytest.raises(TemporaryError, match="jumped during a heartbeat"):
+            await db.store.heartbeat(worker)
+    assert await db.one("SELECT heartbeat_at FROM workers") == before
+    assert await db.store.heartbeat(worker)
