@@ -261,7 +261,7 @@ async def test_a_jump_within_a_heartbeat_leaves_it_unwritten(
     worker = await db.worker()
     await steady(db, worker)
     before = await db.one("SELECT heartbeat_at FROM workers")
-    read, asked = ServiceClock.read, []
+    read, asked = ServiceClock.read, list[bool]()
 
     async def and_then_it_jumps(clock: ServiceClock, connection: Connection) -> tuple[datetime, timedelta]:
         found = await read(clock, connection)
