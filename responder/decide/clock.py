@@ -123,7 +123,7 @@ def heard(watched: Watched | None, reading: Reading) -> Watched | None:
     jump = off(watched.steady, reading)
     if jump == NO_JUMP:
         return Watched(since=watched.since, steady=reading)
-    agree = all(_alike(off(watched.steady, doubt), jump) for doubt in watched.doubts)
+    agree = all(_same(doubt, reading, watched.steady) for doubt in watched.doubts)
     doubts = (*watched.doubts[:2], reading) if agree else (reading,)
     return watched.model_copy(update={"doubts": doubts})
 
@@ -155,6 +155,12 @@ def told(jump: timedelta) -> str:
     """A jump in words: `ahead by 3h`."""
     way = "ahead" if jump > NO_JUMP else "back"
     return f"{way} by {format_duration(timedelta(seconds=round(abs(jump).total_seconds())))}"
+
+
+def _same(doubt: Reading, reading: Reading, steady: Reading) -> bool:
+    """Whether both tell of one jump: what was taken back in between was another one."""
+    taken = doubt.taken_back != reading.taken_back
+    return not taken and _alike(off(steady, doubt), off(steady, reading))
 
 
 def _alike(one: timedelta, other: timedelta) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from responder.decide.clock import (
@@ -92,6 +92,7 @@ hours = st.floats(-3.0, 3.0).filter(lambda h: abs(h) > 0.01).map(lambda h: timed
 widths = st.floats(0.0, 2.0)
 
 
+@example(jumps=[timedelta(hours=1)] * 4, count=2, width=[1.0])
 @given(jumps=st.lists(hours, min_size=1, max_size=4), count=st.integers(1, 4), width=st.lists(widths))
 def test_no_jump_moves_service_time_for_any_process(
     jumps: list[timedelta], count: int, width: list[float]
