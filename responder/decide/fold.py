@@ -6,7 +6,8 @@ not read the past again. An episode is an interval in which the alert fired; `ge
 - Resolved at e closes the open episode when e is not before its start. An end that is known already does not
   close an episode that was opened by a contest: it is the same end, told by another peer.
 - Firing while open keeps the smaller start (Alertmanager merges to the earliest) and the newest annotations.
-- Firing with a start not before the last end opens a new episode, even where that end is heard of only later.
+- Firing with a start not before the last end opens a new episode. Where that end is heard of only later, the
+  start that came before it is contested: it fires again, or it was never true (a clock set wrong).
 - Firing with a start before the last end, received after that end was, is *contested*: Alertmanager resolves
   by timeout when Prometheus cannot reach it, and then resends the same start. It counts as firing again when
   the source's API confirms it, or after `window` without an answer; the API's "absent" ends the contest, and
@@ -151,7 +152,7 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
             return record
         closed = replace(record, ends_at=end, last_end=end, last_end_received_at=at)
         again = record.newest_start > record.starts_at and record.newest_start >= end
-        return _fires_since(closed, record.newest_start) if again else closed
+        return replace(closed, contested_at=at, contested_starts_at=record.newest_start) if again else closed
     if known:
         return record
     return replace(
@@ -162,13 +163,6 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
         last_end_received_at=at,
         contested_at=None,
         contested_starts_at=None,
-    )
-
-
-def _fires_since(record: AlertRecord, start: datetime) -> AlertRecord:
-    """The episode that was heard of before the end of the one before it."""
-    return replace(
-        record, generation=record.generation + 1, starts_at=start, newest_start=start, ends_at=None
     )
 
 

@@ -191,21 +191,20 @@ def test_gone_does_not_end_what_was_heard_of_after_the_source_was_asked() -> Non
     assert folded(rows, now=22).firing
 
 
-def test_an_end_that_comes_late_ends_the_episode_before() -> None:
-    """Fires since 0, then since 400, and only then a slower peer tells of the end at 300: it fires."""
-    late = folded(
-        [row(Standing.FIRING, 1, 0), row(Standing.FIRING, 2, 400), row(Standing.RESOLVED, 3, 0, 300)]
-    )
+def test_a_start_that_was_heard_before_a_late_end_is_contested() -> None:
+    """Fires since 0, then since 400, and only then a slower peer tells of the end at 300: it fires again."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.FIRING, 2, 400), row(Standing.RESOLVED, 3, 0, 300)]
+    assert folded(rows, now=4).contested_starts_at == at(400)
+    late = folded(rows)
     assert (late.firing, late.starts_at, late.last_end) == (True, at(400), at(300))
-    ended = folded(
-        [
-            row(Standing.FIRING, 1, 0),
-            row(Standing.FIRING, 2, 400),
-            row(Standing.RESOLVED, 3, 0, 300),
-            row(Standing.RESOLVED, 4, 400, 500),
-        ]
-    )
-    assert not ended.firing
+    assert folded([*rows, row(Standing.CONFIRMED, 4, 400)], now=5).firing
+    assert not folded([*rows, row(Standing.RESOLVED, 4, 400, 500)]).firing
+
+
+def test_a_start_in_the_future_is_ended_by_the_sources_word() -> None:
+    """A start that a wrong clock put far ahead: the real end ends it too, when the source says so."""
+    rows = [row(Standing.FIRING, 1, 2400), row(Standing.FIRING, 2, 0), row(Standing.RESOLVED, 60, 0, 59)]
+    assert not folded([*rows, row(Standing.ABSENT, 61, 2400)]).firing
 
 
 def test_a_start_that_goes_backwards_is_merged() -> None:
