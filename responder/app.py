@@ -25,6 +25,7 @@ from responder.model.anchor import AnchorState
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError, ResponderError
 from responder.model.inventory import Inventory
+from responder.model.redaction import Redaction
 from responder.notify.log import LogChannel
 from responder.ports import Dossier
 from responder.review.words import count
@@ -77,7 +78,7 @@ async def serve(
     Raises:
         PermanentError: the settings do not fit the world; says what to change.
     """
-    configure_logging(settings.log)
+    configure_logging(settings.log, redaction=_redaction(settings))
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -116,6 +117,7 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
             for name, source in (settings.sources or unnamed).items()
         ),
         prometheus=settings.prometheus is not None,
+        redaction=_redaction(settings),
     )
 
 
@@ -124,12 +126,12 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
     """A whole responder: started when entered, stopped in order when left."""
     async with AsyncExitStack() as stack:
         stored = await _store(settings, stack)
-        store = stored.store
+        store, redaction = stored.store, stored.redaction
         metrics = build_metrics(version("responder"))
         inventory = settings.inventory.load()
         servers = PostgresServers(inventory)
         stack.push_async_callback(servers.close)
-        engine = await _engine(settings, store, inventory, servers, metrics, stack)
+        engine = await _engine(settings, store, inventory, servers, metrics, redaction, stack)
         registry = Registry()
         files = RuleFiles(
             settings.rules, surroundings(settings, inventory, registry), store, engine.rules, metrics
@@ -151,17 +153,24 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """The store, and what keeps it in order."""
+    """The store, what keeps it in order, and what everything goes through that is kept."""
 
     dsn: str
     connections: Connections
     store: PostgresStore
     anchoring: Anchoring
+    redaction: Redaction
+
+
+def _redaction(settings: Settings, key: bytes = b"") -> Redaction:
+    """What is secret by these settings. Without the timeline's key it serves for texts and names alone."""
+    return Redaction(settings.redaction, key)
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
     """The database: checked, migrated, halted where it may have forgotten something, its partitions ahead."""
     dsn, key = await _database(settings, stack)
+    redaction = _redaction(settings, key)
     await check_server(dsn)
     await migrate(dsn)
     file = AnchorFile(settings.anchor) if settings.anchor is not None else None
@@ -169,12 +178,12 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
         _log.error("halted until a person resumes: the store may have forgotten what was done", why=reason)
     connections = await Connections.open(dsn, settings.store)
     stack.push_async_callback(connections.close)
-    store = PostgresStore(connections, settings.lease_time, _timeline_keys(settings, key))
+    store = PostgresStore(connections, settings.lease_time, _timeline_keys(settings, key), redaction)
     await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
     anchoring = Anchoring(store.anchors, file, settings.anchor_every)
     await anchoring.anchor()
     stack.push_async_callback(anchoring.anchor)
-    return _Stored(dsn, connections, store, anchoring)
+    return _Stored(dsn, connections, store, anchoring, redaction)
 
 
 def _timeline_keys(settings: Settings, key: bytes) -> TimelineKeys:
@@ -221,12 +230,13 @@ async def _engine(
     inventory: Inventory,
     servers: PostgresServers,
     metrics: Metrics,
+    redaction: Redaction,
     stack: AsyncExitStack,
 ) -> Engine:
     prometheus = [Prometheus(settings.prometheus.url, settings.prometheus.api)] if settings.prometheus else []
     for client in prometheus:
         stack.push_async_callback(client.close)
-    states = SourceStates(settings.sources.values())
+    states = SourceStates(settings.sources.values(), redaction)
     stack.push_async_callback(states.close)
     queries = {name: query.sql for name, query in settings.queries.items()}
     return Engine(
@@ -273,7 +283,10 @@ def _api(settings: Settings, stored: _Stored, engine: Engine, files: RuleFiles, 
         store=stored.store,
         sources={
             name: WebhookSource(
-                name=name, decode=decoder(source), token=source.bearer(), basic=source.basic()
+                name=name,
+                decode=decoder(source, stored.redaction),
+                token=source.bearer(),
+                basic=source.basic(),
             )
             for name, source in settings.sources.items()
         },
@@ -284,6 +297,7 @@ def _api(settings: Settings, stored: _Stored, engine: Engine, files: RuleFiles, 
         halt_file=engine.halt.file_reason,
         anchor=lambda: stored.anchoring.state,
         describe_rule=describe,
+        redaction=stored.redaction,
     )
 
 

@@ -21,16 +21,8 @@ from pydantic import SecretBytes, SecretStr
 from structlog.typing import EventDict, Processor
 
 from responder.model.base import Frozen
+from responder.model.redaction import MASK, SHIPPED, Redaction
 
-MASK = "********"
-"""What stands where a secret stood; the same everywhere, whatever the length of the secret."""
-
-_URL_PASSWORD = re.compile(r"(?P<head>\b[a-z][a-z0-9+.\-]*://[^\s:/@]*:)\S+(?=@)", re.IGNORECASE)
-_KEYWORD_PASSWORD = re.compile(
-    r"(?P<head>\b(?:password|passwd|pwd|token|secret|api_?key)\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&,;'\"]+)",
-    re.IGNORECASE,
-)
-_AUTHORIZATION = re.compile(r"(?P<head>\b(?:bearer|basic)\s+)[A-Za-z0-9+/=._~\-]{6,}", re.IGNORECASE)
 _SECRET_KEY = re.compile(
     r"(?:^|[_\-])(?:password|passwd|token|secret|authorization|dsn|api_?key|cookie)s?$", re.IGNORECASE
 )
@@ -59,8 +51,13 @@ class LogSettings(Frozen):
     level: LogLevel = LogLevel.INFO
 
 
-def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> None:
-    """Send every log line of this process, the libraries' too, to `stream` (standard error by default)."""
+def configure_logging(
+    settings: LogSettings, stream: TextIO | None = None, redaction: Redaction = SHIPPED
+) -> None:
+    """Send every log line of this process, the libraries' too, to `stream` (standard error by default).
+
+    What `redaction` replaces anywhere else is replaced in log lines, too.
+    """
     out = stream if stream is not None else sys.stderr
     level = logging.getLevelNamesMapping()[settings.level.value.upper()]
     shared: list[Processor] = [
@@ -69,7 +66,7 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="at"),
         structlog.processors.StackInfoRenderer(),
         structlog.processors.format_exc_info,
-        mask_secrets,
+        mask_secrets(redaction),
     ]
     renderer = _renderer(settings.format, out)
     structlog.configure(
@@ -81,32 +78,34 @@ def configure_logging(settings: LogSettings, stream: TextIO | None = None) -> No
     _take_over_standard_logging(shared, renderer, out, level)
 
 
-def mask_secrets(_logger: Any, _method: str, event: EventDict) -> EventDict:
-    """Replace what is a secret by its type or its key, and credentials inside of texts."""
-    return {key: _masked(key, value) for key, value in event.items()}
+def mask_secrets(redaction: Redaction) -> Processor:
+    """What replaces a value that is a secret by its type or its key, and the secrets inside of texts."""
+
+    def masked(_logger: Any, _method: str, event: EventDict) -> EventDict:
+        return {key: _masked(key, value, redaction) for key, value in event.items()}
+
+    return masked
 
 
 def mask_text(text: str) -> str:
-    """The text without the credentials that stand in it: URLs, libpq strings, authorization headers."""
-    for pattern in (_URL_PASSWORD, _KEYWORD_PASSWORD, _AUTHORIZATION):
-        text = pattern.sub(lambda found: found["head"] + MASK, text)
-    return text
+    """The text without the secrets of the shipped forms: for what is said before the settings are known."""
+    return SHIPPED.text(text)
 
 
-def _masked(key: str, value: Any) -> Any:
+def _masked(key: str, value: Any, redaction: Redaction) -> Any:
     if isinstance(value, SecretStr | SecretBytes) or (_SECRET_KEY.search(key) and value is not None):
         return MASK
     match value:
         case str():
-            return mask_text(value)
+            return redaction.text(value)
         case bool() | int() | float() | None:
             return value
         case Mapping():
-            return {str(name): _masked(str(name), inner) for name, inner in value.items()}
+            return {str(name): _masked(str(name), inner, redaction) for name, inner in value.items()}
         case list() | tuple() | set() | frozenset():
-            return [_masked("", inner) for inner in value]
+            return [_masked("", inner, redaction) for inner in value]
         case _:
-            return mask_text(str(value))
+            return redaction.text(str(value))
 
 
 def _renderer(form: LogFormat, out: TextIO) -> Processor:

@@ -2,7 +2,8 @@
 
 What an alert says is hostile until proven otherwise. In parameters a label is a whole value and stays one
 value; in PromQL it becomes a string literal, and inside `=~` and `!~` one that matches only itself. A label
-that is missing or empty is refused: an empty database name could mean "all of them".
+that is missing or empty is refused: an empty database name could mean "all of them". So is one in which
+something was redacted: it names nothing any more.
 """
 
 from collections.abc import Iterable, Mapping
@@ -11,6 +12,7 @@ from typing import Any
 from responder.decide.promql import LABEL_REFERENCE, Token, TokenKind, quoted_regex, string_literal, tokens
 from responder.model.errors import RefusedError
 from responder.model.matcher import Matcher, MatchOp
+from responder.model.redaction import is_redacted
 from responder.model.rule import Rule
 
 
@@ -75,4 +77,6 @@ def _label(name: str, labels: Mapping[str, str]) -> str:
     value = labels.get(name, "")
     if not value:
         raise RefusedError(f"the alert has no label {name!r}, which the rule names as $labels.{name}")
+    if is_redacted(value):
+        raise RefusedError(f"the label {name!r} was redacted, and the rule names it as $labels.{name}")
     return value

@@ -41,6 +41,15 @@ class Matcher(Frozen):
             case MatchOp.NOT_REGEX:
                 return not _found(self.value, value)
 
+    @property
+    def asks_for_presence(self) -> bool:
+        """Whether it only asks if the label is there, or is not, whatever its value."""
+        match self.op:
+            case MatchOp.EQUAL | MatchOp.NOT_EQUAL:
+                return not self.value
+            case MatchOp.REGEX | MatchOp.NOT_REGEX:
+                return self.value == ".+"
+
     def __str__(self) -> str:
         """The form that Alertmanager writes: name (quoted where it must be), operator, quoted value."""
         plain = self.name and not any(sign in _RESERVED or sign.isspace() for sign in self.name)

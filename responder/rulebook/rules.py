@@ -84,7 +84,7 @@ class _RuleReader:
             return None
         match = self._match()
         group_by = self._group_by()
-        scope = Scope(group_by, fixed_in(match))
+        scope = Scope(group_by, fixed_in(match), self._around.redaction)
         steps, evidence = self._steps(scope)
         rule = Rule(
             name=self._name(),
@@ -133,7 +133,7 @@ class _RuleReader:
             mend = f"Add {_MATCH_EXAMPLE}, or `match: []` for every alert"
             self._reader.wrong(self._node, "the rule has no `match`", mend)
             return ()
-        return _matchers(entry.value, "match", self._reader)
+        return _matchers(entry.value, "match", self._around, self._reader)
 
     def _group_by(self) -> tuple[str, ...] | None:
         entry = self._entry("group_by")
@@ -156,7 +156,7 @@ class _RuleReader:
             text = "the rule has no `severity`"
             self._reader.wrong(self._node, text, "Add `severity: P2`, or a list by matchers")
             return (SeverityCase(severity=Severity.P3),)
-        return _severity(entry.value, self._reader)
+        return _severity(entry.value, self._around, self._reader)
 
     def _wait_for(self) -> timedelta:
         entry = self._entry("for")
@@ -272,11 +272,11 @@ def _limits(found: Mapping[str, Node], reader: Reader) -> Limits:
     )
 
 
-def _severity(node: Node, reader: Reader) -> tuple[SeverityCase, ...]:
+def _severity(node: Node, around: Surroundings, reader: Reader) -> tuple[SeverityCase, ...]:
     if isinstance(node, Scalar):
         return (SeverityCase(severity=reader.word(node, "severity", _SEVERITIES, Severity.P3)),)
     items = reader.listing(node, "severity", "severity: P2, or a list of {when: [...], is: P1}")
-    cases = tuple(_severity_case(item, reader) for item in items)
+    cases = tuple(_severity_case(item, around, reader) for item in items)
     for item, case in zip(items[:-1], cases[:-1], strict=True):
         if not case.when:
             reader.wrong(item, "no later severity can apply after one without `when`", "Move it to the end")
@@ -288,9 +288,9 @@ def _severity(node: Node, reader: Reader) -> tuple[SeverityCase, ...]:
     return cases or (SeverityCase(severity=Severity.P3),)
 
 
-def _severity_case(node: Node, reader: Reader) -> SeverityCase:
+def _severity_case(node: Node, around: Surroundings, reader: Reader) -> SeverityCase:
     entries = reader.mapping(node, "a severity", ("when", "is"))
-    when = _matchers(entries["when"].value, "when", reader) if "when" in entries else ()
+    when = _matchers(entries["when"].value, "when", around, reader) if "when" in entries else ()
     if "is" not in entries:
         reader.wrong(node, "the severity does not say which", "Add `is: P1`")
         return SeverityCase(when=when, severity=Severity.P3)
@@ -298,12 +298,12 @@ def _severity_case(node: Node, reader: Reader) -> SeverityCase:
     return SeverityCase(when=when, severity=level)
 
 
-def _matchers(node: Node, what: str, reader: Reader) -> tuple[Matcher, ...]:
+def _matchers(node: Node, what: str, around: Surroundings, reader: Reader) -> tuple[Matcher, ...]:
     nodes = (node,) if isinstance(node, Scalar) else reader.listing(node, what, _MATCH_EXAMPLE)
-    return tuple(matcher for item in nodes for matcher in _matcher(item, what, reader))
+    return tuple(matcher for item in nodes for matcher in _matcher(item, what, around, reader))
 
 
-def _matcher(node: Node, what: str, reader: Reader) -> tuple[Matcher, ...]:
+def _matcher(node: Node, what: str, around: Surroundings, reader: Reader) -> tuple[Matcher, ...]:
     if isinstance(node, Mapped):
         mend = f"Quote each matcher: {_MATCH_EXAMPLE}"
         reader.wrong(node, f"{what} holds texts, and this is a mapping to YAML", mend)
@@ -312,11 +312,16 @@ def _matcher(node: Node, what: str, reader: Reader) -> tuple[Matcher, ...]:
     if text is None or not isinstance(node, Scalar):
         return ()
     try:
-        return parse_matchers(text)
+        matchers = parse_matchers(text)
     except MatcherError as error:
         mend = """Write it as Alertmanager does, such as 'alertname = "NAME"'"""
         reader.wrong(node.within(error.column), f"{text!r} is no matcher: {error.message}", mend)
         return ()
+    for matcher in matchers:
+        if around.redaction.hides_label(matcher.name) and not matcher.asks_for_presence:
+            text = f"`{matcher}` asks for the value of a label that is redacted before anything is matched"
+            reader.wrong(node, text, f"""Ask whether it is there: '{matcher.name} != ""'""")
+    return matchers
 
 
 def _present(found: list[T | None]) -> tuple[T, ...]:

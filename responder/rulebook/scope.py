@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from responder.decide.promql import LABEL_REFERENCE
+from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Position
 from responder.rulebook.document import Listing, Mapped, Node, Scalar
 from responder.rulebook.reading import Reader
@@ -19,6 +20,7 @@ class Scope:
 
     group_by: tuple[str, ...] | None
     fixed: Mapping[str, str]
+    redaction: Redaction = SHIPPED
 
     def allows(self, label: str) -> bool:
         """Whether `$labels.<label>` means the same for every alert of an incident."""
@@ -26,7 +28,11 @@ class Scope:
 
 
 def check_reference(label: str, at: Position, scope: Scope, reader: Reader) -> None:
-    """A named label must be in scope."""
+    """A named label must be in scope, and must not be redacted."""
+    if scope.redaction.hides_label(label):
+        text = f"`$labels.{label}` is redacted before anything is stored, so its value is not known here"
+        reader.wrong(at, text, "Use another label, or take it out of `redaction:` in the settings")
+        return
     if not scope.allows(label):
         text = f"`$labels.{label}` is not in group_by, and no equality matcher of match fixes it"
         reader.wrong(at, text, f"Add `{label}` to group_by, or match it with `=`")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from responder.model.inventory import Inventory
+from responder.model.redaction import SHIPPED, Redaction
 from responder.rulebook.catalogue import Catalogue
 
 
@@ -33,3 +34,5 @@ class Surroundings:
     sources: tuple[SourceFacts, ...] = ()
     prometheus: bool = False
     """Whether a Prometheus is configured: without one a `promql` probe can never be answered."""
+    redaction: Redaction = SHIPPED
+    """Says which labels are redacted whole: a rule can ask whether they are there, and nothing else."""

@@ -1,6 +1,6 @@
 """All settings as one frozen value. Each package owns its own; here they are only put together."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -11,6 +11,8 @@ from responder.actions.settings import InventorySettings, NamedQuery
 from responder.clients.http import Access
 from responder.engine.settings import EngineSettings
 from responder.model.base import Frozen
+from responder.model.matcher import Matcher
+from responder.model.redaction import Redaction, RedactionSettings
 from responder.sources.settings import ApiUrl, SourceSettings
 from responder.store.settings import StoreSettings
 from responder.telemetry import LogSettings
@@ -63,6 +65,8 @@ class Settings(StoreSettings, BaseSettings):
     """Rule files, and directories whose `*.yaml` and `*.yml` are rule files."""
     engine: EngineSettings = EngineSettings()
     web: WebSettings = WebSettings()
+    redaction: RedactionSettings = RedactionSettings()
+    """What is secret in alerts and texts, beside the forms that are known by themselves."""
     log: LogSettings = LogSettings()
 
     @classmethod
@@ -93,6 +97,25 @@ class Settings(StoreSettings, BaseSettings):
                 f"{', '.join(names)}: give each source a token, or listen on 127.0.0.1"
             )
         return self
+
+    @model_validator(mode="after")
+    def _no_redacted_label_is_asked(self) -> Self:
+        """A ceiling that can never match would let more happen than the operator wrote."""
+        redaction = Redaction(self.redaction, b"")
+        for field, matchers in self._matchers():
+            for one in matchers:
+                if redaction.hides_label(one.name) and not one.asks_for_presence:
+                    raise ValueError(
+                        f"{field}: `{one}` asks for the value of a label that is redacted before anything is "
+                        f"matched; ask whether it is there, or take {one.name} out of redaction.labels"
+                    )
+        return self
+
+    def _matchers(self) -> Iterator[tuple[str, Iterable[Matcher]]]:
+        for at, ceiling in enumerate(self.engine.ceilings):
+            yield f"engine.ceilings[{at}].match", ceiling.match
+        for at, server in enumerate(self.inventory.postgres):
+            yield f"inventory.postgres[{at}].matches", server.matches
 
     @property
     def store(self) -> StoreSettings:

@@ -11,9 +11,10 @@ from pydantic import BaseModel, SecretStr
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
 from responder.model.duration import format_duration
+from responder.model.redaction import MASK
 from responder.settings.load import Loaded
 from responder.settings.tree import KeyPath, dotted
-from responder.telemetry import MASK, mask_text
+from responder.telemetry import mask_text
 
 DEFAULT = "default"
 

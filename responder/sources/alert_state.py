@@ -13,6 +13,7 @@ from enum import StrEnum
 
 from responder.decide.case import SourceView
 from responder.model.incident import MemberAlert
+from responder.model.redaction import SHIPPED, Redaction, is_redacted
 from responder.sources.peers import Look, Peer, Word, peers_of, strongest
 from responder.sources.settings import SourceSettings
 
@@ -41,8 +42,10 @@ class Answer:
 class SourceStates:
     """Asks the APIs of all sources. Implements `ports.AlertState`."""
 
-    def __init__(self, sources: Iterable[SourceSettings]) -> None:
-        self._asked = {source.name: _Asked(peers_of(source)) for source in sources if source.askable}
+    def __init__(self, sources: Iterable[SourceSettings], redaction: Redaction = SHIPPED) -> None:
+        self._asked = {
+            source.name: _Asked(peers_of(source, redaction)) for source in sources if source.askable
+        }
 
     async def ask(self, members: Sequence[MemberAlert], *, fresh: bool) -> SourceView:
         """What the sources say of these members, all together. Never raises.
@@ -109,9 +112,13 @@ class _Asked:
         await asyncio.gather(*(peer.close() for peer in self._peers))
 
     def _question(self, alerts: Mapping[str, Mapping[str, str]]) -> str | None:
-        """The name that all these alerts share, where asking for it alone is possible; else all are asked."""
+        """The name that all these alerts share, where asking for it alone is possible; else all are asked.
+
+        A redacted name is not the one that the source knows: asked for it, it would know of nothing.
+        """
         names = {labels.get("alertname") for labels in alerts.values()}
-        return names.pop() if len(names) == 1 and all(peer.narrows for peer in self._peers) else None
+        name = names.pop() if len(names) == 1 and all(peer.narrows for peer in self._peers) else None
+        return None if name is None or is_redacted(name) else name
 
     async def _looks(self, question: str | None, *, fresh: bool) -> tuple[Look, ...]:
         """The looks at all peers. A fresh one began after it was asked for, whoever began it."""

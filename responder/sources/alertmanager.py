@@ -2,10 +2,13 @@
 
 One bad alert never costs the others: it becomes a `Rejected` with its reason. Only what is no payload at all
 raises. Nothing here opens a connection; the size of a body is bounded by whoever read it.
+
+This is where secrets stop: what leaves here is redacted, the alerts and the dead letters. Texts are redacted
+before they are shortened, because half a secret has no form any more.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from responder.clients.wire import EARLIEST, parse_time, storable, told
 from responder.model.alert import Alert, Delivery, Rejected, Standing
 from responder.model.errors import PermanentError
+from responder.model.redaction import SHIPPED, Redaction
 from responder.sources.identity import Identity, identify
 from responder.sources.settings import SourceSettings
 
@@ -69,17 +73,17 @@ class _PostedAlert(BaseModel):
     fingerprint: str | None = None
 
 
-def decoder(source: SourceSettings) -> Callable[[bytes], Delivery]:
+def decoder(source: SourceSettings, redaction: Redaction) -> Callable[[bytes], Delivery]:
     """The decoder of one source, for whoever reads bodies."""
 
     def of_this_source(body: bytes) -> Delivery:
-        return decode(source, body)
+        return decode(source, body, redaction)
 
     return of_this_source
 
 
-def decode(source: SourceSettings, body: bytes) -> Delivery:
-    """The delivery in a body.
+def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) -> Delivery:
+    """The delivery in a body, redacted.
 
     Raises:
         NotAPayloadError: it is no JSON, or not of this shape; names the field.
@@ -92,11 +96,11 @@ def decode(source: SourceSettings, body: bytes) -> Delivery:
         try:
             posted = _PostedAlert.model_validate(entry)
             identity = _identity(posted, source.drop_labels)
-            alerts.append(_alert(posted, identity))
+            alerts.append(_alert(posted, identity, redaction))
         except ValidationError as error:
-            rejected.append(Rejected(_first(error), _kept(entry)))
+            rejected.append(_rejected(_first(error), entry, redaction))
         except ValueError as error:
-            rejected.append(Rejected(str(error), _kept(entry)))
+            rejected.append(_rejected(str(error), entry, redaction))
         else:
             differing += _differs(posted, identity, source.drop_labels)
     if payload.truncated > 0:
@@ -166,16 +170,24 @@ def _identity(posted: _PostedAlert, drop_labels: frozenset[str]) -> Identity:
     return identity
 
 
-def _alert(posted: _PostedAlert, identity: Identity) -> Alert:
+def _alert(posted: _PostedAlert, identity: Identity, redaction: Redaction) -> Alert:
     resolved = posted.status == "resolved"
+    labels, annotations = identity.labels, _some(posted.annotations or {})
+    url = posted.generator_url or ""
+    if redaction.suspects_any((labels, annotations), url):
+        labels, annotations = redaction.labels(labels), redaction.annotations(annotations)
+        url = redaction.text(url)
     return Alert(
         fingerprint=identity.fingerprint,
-        labels=identity.labels,
-        annotations=_annotations(posted.annotations or {}),
+        labels=labels,
+        annotations={
+            _shortened(name, LABEL_NAME_AT_MOST): _shortened(value, ANNOTATION_AT_MOST)
+            for name, value in annotations.items()
+        },
         standing=Standing.RESOLVED if resolved else Standing.FIRING,
         starts_at=_time(posted.starts_at, "startsAt") or EARLIEST,
         ends_at=_time(posted.ends_at, "endsAt") if resolved else None,
-        generator_url=_shortened(posted.generator_url or "", GENERATOR_URL_AT_MOST),
+        generator_url=_shortened(url, GENERATOR_URL_AT_MOST),
     )
 
 
@@ -188,15 +200,10 @@ def _time(text: str | None, field: str) -> datetime | None:
         raise ValueError(f"{field}: {told(str(error))}") from None
 
 
-def _annotations(written: dict[str, str]) -> dict[str, str]:
-    some = (
-        sorted(written.items())[:ANNOTATIONS_AT_MOST]
-        if len(written) > ANNOTATIONS_AT_MOST
-        else written.items()
+def _some(written: dict[str, str]) -> Mapping[str, str]:
+    return (
+        dict(sorted(written.items())[:ANNOTATIONS_AT_MOST]) if len(written) > ANNOTATIONS_AT_MOST else written
     )
-    return {
-        _shortened(name, LABEL_NAME_AT_MOST): _shortened(value, ANNOTATION_AT_MOST) for name, value in some
-    }
 
 
 def _shortened(text: str, limit: int) -> str:
@@ -220,9 +227,10 @@ def _left_out(truncated: int, source: SourceSettings, present: int) -> Rejected:
     )
 
 
-def _kept(entry: Any) -> str:
-    """The entry as JSON for the dead letters, storable and bounded."""
-    return _shortened(json.dumps(entry, ensure_ascii=False), PAYLOAD_AT_MOST)
+def _rejected(reason: str, entry: Any, redaction: Redaction) -> Rejected:
+    """A dead letter with the entry as JSON: redacted, storable and bounded."""
+    payload = redaction.document(json.dumps(redaction.value(entry), ensure_ascii=False))
+    return Rejected(redaction.text(reason), _shortened(payload, PAYLOAD_AT_MOST))
 
 
 def _first(error: ValidationError) -> str:

@@ -12,10 +12,10 @@ from typing import Protocol
 
 from responder.clients.alertmanager import Alertmanager, AlertStatus, KnownAlert
 from responder.clients.prometheus import Prometheus, RuleState
-from responder.clients.wire import storable
 from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, TemporaryError
-from responder.sources.identity import identify
+from responder.model.redaction import Redaction, is_redacted
+from responder.sources.identity import identify, kept_labels
 from responder.sources.settings import SourceSettings
 
 _ONE_LOOK = timedelta(seconds=3)
@@ -103,17 +103,28 @@ class AlertmanagerLook:
 
 @dataclass(frozen=True, slots=True)
 class PrometheusLook:
-    """The label sets that one Prometheus evaluates as firing."""
+    """The label sets that one Prometheus evaluates as firing, redacted as those of alerts are."""
 
     firing: tuple[frozenset[tuple[str, str]], ...]
     doubt: str | None
+    redaction: Redaction
     answered: bool = True
 
     def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
-        """Firing where all labels of a firing alert are the alert's too: external labels come on top."""
+        """Firing where all labels of a firing alert are the alert's too: external labels come on top.
+
+        A redacted label is no evidence against it: settings or key may have changed since it was stored, and
+        an alert that seems to be gone although it fires would be taken for recovered.
+        """
         del fingerprint
-        pairs = labels.items()
-        return Statement(Word.FIRING) if any(known <= pairs for known in self.firing) else None
+        now = self.redaction.labels(labels)
+        pairs = now.items()
+        hidden = {name for name, value in pairs if is_redacted(value)}
+        fires = any(
+            known <= pairs or (hidden and all(pair in pairs or pair[0] in hidden for pair in known))
+            for known in self.firing
+        )
+        return Statement(Word.FIRING) if fires else None
 
 
 class AlertmanagerPeer:
@@ -167,8 +178,9 @@ class PrometheusPeer:
 
     narrows = False
 
-    def __init__(self, url: str, source: SourceSettings) -> None:
+    def __init__(self, url: str, source: SourceSettings, redaction: Redaction) -> None:
         self._source = source
+        self._redaction = redaction
         self._client = Prometheus(url, source.api, _ONE_LOOK)
 
     async def look(self, alertname: str | None) -> Look:
@@ -182,23 +194,22 @@ class PrometheusPeer:
         except (TemporaryError, PermanentError) as error:
             return NoAnswer(str(error))
         firing = tuple(self._pairs(a.labels) for a in alerts if a.state is RuleState.FIRING)
-        return PrometheusLook(firing, _too_young(self._client.name, up_for, self._source))
+        doubt = _too_young(self._client.name, up_for, self._source)
+        return PrometheusLook(firing, doubt, self._redaction)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
 
     def _pairs(self, labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
-        dropped = self._source.drop_labels
-        kept = ((name, value) for name, value in labels.items() if value and name not in dropped)
-        return frozenset((storable(name), storable(value)) for name, value in kept)
+        return frozenset(kept_labels(labels, self._source.drop_labels, self._redaction).items())
 
 
-def peers_of(source: SourceSettings) -> tuple[Peer, ...]:
+def peers_of(source: SourceSettings, redaction: Redaction) -> tuple[Peer, ...]:
     """Everyone to ask for a source's alerts: its Alertmanagers, or its Prometheus where it has none."""
     if source.alertmanager:
         return tuple(AlertmanagerPeer(url, source) for url in source.alertmanager)
-    return tuple(PrometheusPeer(url, source) for url in source.prometheus)
+    return tuple(PrometheusPeer(url, source, redaction) for url in source.prometheus)
 
 
 def strongest(statements: list[Statement]) -> Statement:

@@ -16,7 +16,8 @@ from responder.model.alert import AlertKey
 from responder.model.attempt import Attempt, Claim, Intent, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
-from responder.model.incident import Incident
+from responder.model.incident import Command, Incident
+from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rulebook
 from responder.ports import Lease, Unmatched
 from responder.store import cases, episodes, ledger
@@ -41,10 +42,19 @@ class PostgresStore(PostgresDesk):
         connections: the lanes of this process.
         lease_time: how long a heartbeat counts.
         keys: what the timeline is chained with.
+        redaction: what everything goes through that came back from somewhere and is to be kept. Alerts and
+            dead letters have gone through it when they were decoded.
     """
 
-    def __init__(self, connections: Connections, lease_time: timedelta, keys: TimelineKeys) -> None:
+    def __init__(
+        self,
+        connections: Connections,
+        lease_time: timedelta,
+        keys: TimelineKeys,
+        redaction: Redaction = SHIPPED,
+    ) -> None:
         super().__init__(connections.web, Rulebooks(), keys, ServiceClock(connections.workers, lease_time))
+        self._redaction = redaction
         self._connections = connections
         self._leases = Leases(connections.workers, connections.heartbeat, lease_time, self._clock)
         self._owner = Owner(connections.workers, lease_time, keys, self._clock)
@@ -144,14 +154,16 @@ class PostgresStore(PostgresDesk):
 
     async def record(self, lease: Lease, case: Case, change: Change) -> bool:
         """See `ports.Store.record`."""
-        return await self._owner.record(lease, case, change)
+        return await self._owner.record(lease, case, self._redaction.value(change))
 
     async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
         """See `ports.Store.commit_intent`."""
-        return await self._owner.commit_intent(lease, intent, change)
+        redact = self._redaction.value
+        return await self._owner.commit_intent(lease, redact(intent), redact(change))
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """See `ports.Store.add_finding`."""
+        finding = self._redaction.value(finding)
         async with transaction(self._connections.workers) as connection:
             now = await lock_incident(connection, incident_id, self._clock)
             if now is not None:
@@ -185,6 +197,28 @@ class PostgresStore(PostgresDesk):
             async with self._connections.workers.connection() as connection:
                 self._ground = (await system_identifier(connection),)
         return self._ground
+
+    # What people say -------------------------------------------------------------------------------------
+
+    async def give_command(self, command: Command) -> bool:
+        """See `ports.Desk.give_command`."""
+        return await super().give_command(self._redaction.value(command))
+
+    async def halt(self, actor: str, reason: str) -> None:
+        """See `ports.Desk.halt`."""
+        await super().halt(*map(self._redaction.text, (actor, reason)))
+
+    async def resume(self, actor: str, reason: str) -> None:
+        """See `ports.Desk.resume`."""
+        await super().resume(*map(self._redaction.text, (actor, reason)))
+
+    async def release(self, target: str, actor: str, reason: str) -> bool:
+        """See `ports.Desk.release`."""
+        return await super().release(target, *map(self._redaction.text, (actor, reason)))
+
+    async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
+        """See `ports.Desk.promote`."""
+        await super().promote(rule, acting_hash, level, *map(self._redaction.text, (actor, reason)))
 
     # Rulebooks -----------------------------------------------------------------------------------------
 

@@ -9,6 +9,7 @@ from pydantic import SecretStr
 from responder.model.alert import Delivery
 from responder.model.anchor import AnchorState
 from responder.model.base import Frozen
+from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rule
 from responder.ports import Desk, Dossier, Intake, Store
 from responder.rulebook.mistake import Mistake
@@ -78,3 +79,5 @@ class Api:
     """How the anchoring of the timelines stands in this process."""
     describe_rule: Callable[[Rule], Mapping[str, Any]]
     """A resolved rule as JSON with the origin of each default."""
+    redaction: Redaction = SHIPPED
+    """What answers go through, and what is kept of a body that cannot be decoded."""

@@ -20,6 +20,8 @@ PEOPLE_LIMIT = 64 * 1024
 """Bytes of a person's request."""
 FILES_LIMIT = 8 * 1024 * 1024
 """Bytes of files sent for a check."""
+HEAD = 8 * 1024
+"""Bytes of the head of a body over its limit: more than is kept, so that no secret is cut in two."""
 _ENCODINGS = {"", "identity", "gzip"}
 _PIECE = 64 * 1024
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
@@ -107,7 +109,7 @@ async def read(request: web.Request, limit: int, share: Share | None = None) -> 
                 share.grow(len(piece))
             body += piece
             if len(body) > limit:
-                raise TooLargeError(limit, bytes(body[:1024]))
+                raise TooLargeError(limit, bytes(body[:HEAD]))
     unpacking.end()
     return bytes(body)
 

@@ -8,6 +8,7 @@ from responder.web.api import Api
 from responder.web.health import Health
 from responder.web.incidents import Incidents
 from responder.web.operations import Operations
+from responder.web.redacted import redact_answers
 from responder.web.rules import Rules
 from responder.web.webhooks import Webhooks
 
@@ -28,6 +29,7 @@ def build(api: Api) -> web.Application:
     """The application. Bodies are limited where they are read, each route by its own limit."""
     app = web.Application(
         middlewares=[
+            redact_answers(api.redaction),
             errors_as_json,
             access.check_host(api.settings),
             access.check_origin,

@@ -23,6 +23,9 @@ from responder.web.api import Api, WebhookSource
 SLICE = 500
 """Alerts that are committed together at most, so that a large delivery lets small ones overtake."""
 
+_HEAD_KEPT = 1024
+"""Characters of an over-large body that are kept, and as many again are left out where its head ends."""
+
 _LOG = structlog.get_logger("web")
 
 
@@ -84,8 +87,13 @@ class Webhooks:
     async def _keep_head(self, source: WebhookSource, error: bodies.TooLargeError) -> None:
         """An over-large delivery is not lost without a trace: its head goes to the dead letters."""
         _LOG.error("a delivery was too large", source=source.name, limit=error.limit)
-        letter = Rejected(reason=str(error), payload=error.head.decode("utf-8", "replace"))
+        letter = Rejected(reason=str(error), payload=self._head(error.head))
         await self._api.intake.take(Delivery(source=source.name, alerts=(), rejected=(letter,)))
+
+    def _head(self, head: bytes) -> str:
+        """How the body began, redacted, less the end of what was read: a secret may be cut off there."""
+        text = self._api.redaction.document(head.decode("utf-8", "replace"))
+        return text[: max(0, len(text) - _HEAD_KEPT)][:_HEAD_KEPT].replace("\x00", "\ufffd")
 
     async def _decode(self, source: WebhookSource, body: bytes) -> Delivery:
         try:
