@@ -95,10 +95,10 @@ def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) 
     for entry in payload.alerts:
         try:
             posted = _PostedAlert.model_validate(entry)
-            identity = _identity(posted, source.drop_labels)
+            identity = _identity(posted, source.drop_labels, redaction)
             alerts.append(_alert(posted, identity, redaction))
         except ValidationError as error:
-            rejected.append(_rejected(_first(error), entry, redaction))
+            rejected.append(_rejected(_first(error, redaction), entry, redaction))
         except ValueError as error:
             rejected.append(_rejected(str(error), entry, redaction))
         else:
@@ -155,7 +155,7 @@ def _envelope(value: Any) -> _Payload:
         raise NotAPayloadError(f"{field}: {first['msg']}", field) from None
 
 
-def _identity(posted: _PostedAlert, drop_labels: frozenset[str]) -> Identity:
+def _identity(posted: _PostedAlert, drop_labels: frozenset[str], redaction: Redaction) -> Identity:
     if len(posted.labels) > LABELS_AT_MOST:
         raise ValueError(f"labels: {len(posted.labels)} of them, more than {LABELS_AT_MOST}")
     for name, value in posted.labels.items():
@@ -163,7 +163,7 @@ def _identity(posted: _PostedAlert, drop_labels: frozenset[str]) -> Identity:
             raise ValueError(f"labels: a name has {len(name)} characters, not 1 to {LABEL_NAME_AT_MOST}")
         if len(value) > LABEL_VALUE_AT_MOST:
             size = f"{len(value)} characters, more than {LABEL_VALUE_AT_MOST}"
-            raise ValueError(f"labels.{told(name)}: {size}")
+            raise ValueError(f"labels.{told(redaction.text(name))}: {size}")
     identity = identify(posted.labels, drop_labels)
     if not identity.labels:
         raise ValueError("labels: none is left, so nothing tells this alert from another")
@@ -185,19 +185,20 @@ def _alert(posted: _PostedAlert, identity: Identity, redaction: Redaction) -> Al
             for name, value in annotations.items()
         },
         standing=Standing.RESOLVED if resolved else Standing.FIRING,
-        starts_at=_time(posted.starts_at, "startsAt") or EARLIEST,
-        ends_at=_time(posted.ends_at, "endsAt") if resolved else None,
+        starts_at=_time(posted.starts_at, "startsAt", redaction) or EARLIEST,
+        ends_at=_time(posted.ends_at, "endsAt", redaction) if resolved else None,
         generator_url=_shortened(url, GENERATOR_URL_AT_MOST),
     )
 
 
-def _time(text: str | None, field: str) -> datetime | None:
+def _time(text: str | None, field: str, redaction: Redaction) -> datetime | None:
     if not text:
         return None
     try:
         return parse_time(text)
     except ValueError as error:
-        raise ValueError(f"{field}: {told(str(error))}") from None
+        why = "it is no time of RFC 3339" if redaction.suspects(text) else told(str(error))
+        raise ValueError(f"{field}: {why}") from None
 
 
 def _some(written: dict[str, str]) -> Mapping[str, str]:
@@ -233,7 +234,7 @@ def _rejected(reason: str, entry: Any, redaction: Redaction) -> Rejected:
     return Rejected(redaction.text(reason), _shortened(payload, PAYLOAD_AT_MOST))
 
 
-def _first(error: ValidationError) -> str:
+def _first(error: ValidationError, redaction: Redaction) -> str:
     first = error.errors(include_url=False, include_input=False)[0]
     place = ".".join(str(part) for part in first["loc"]) or "the alert"
-    return told(f"{place}: {first['msg']}")
+    return told(redaction.text(f"{place}: {first['msg']}"))

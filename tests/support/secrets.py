@@ -67,7 +67,7 @@ LEAKS: tuple[Leak, ...] = (
     Leak("token header", f"X-Api-Key: {_letters(20)}", _letters(20)),
     Leak("gitlab header", f"PRIVATE-TOKEN: {_hex(20)}", _hex(20)),
     Leak("url password", "cannot reach postgres://app:hunter22@db:5432/orders", "hunter22"),
-    Leak("url password, digits", "redis://:48151623@cache:6379/0 is down", "48151623"),
+    Leak("url password, digits", "redis://:4815162342108@cache:6379/0 is down", "4815162342108"),
     Leak("url password, odd signs", "amqp://u:p@ss/w0rd@mq:5672/v", "p@ss/w0rd"),
     Leak("url token", f"git clone https://{_letters(24)}@git.example.org/x.git", _letters(24)),
     Leak("go dsn", "root:s3cr3t!pw@tcp(mysql:3306)/orders refused", "s3cr3t!pw"),

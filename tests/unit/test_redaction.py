@@ -179,7 +179,7 @@ rules:
 
 
 def test_no_text_makes_a_form_run_away() -> None:
-    """A megabyte made of beginnings of all forms comes back: with backtracking it would not, in our lifetime."""
+    """A megabyte of beginnings of forms comes back: with backtracking it would not, in our lifetime."""
     hostile = "password" * 3 + "=\\\\\"'" + "://a:" * 9 + "-----BEGIN PRIVATE KEY----" + "eyJ" + "x" * 40
     text = (hostile * 6000)[:1_000_000]
     assert SHIPPED.text(text) != ""

@@ -1,0 +1,50 @@
+"""What comes back from other systems and from people goes through redaction before the store keeps it."""
+
+import json
+from uuid import uuid4
+
+from responder.decide.case import Finding
+from responder.model.autonomy import Autonomy
+from responder.model.incident import Command, CommandKind
+from responder.model.target import Element
+from tests.support.secrets import LEAKS
+from tests.support.stored import change, intent, stored, told
+from tests.support.traces import everything_stored, found_in
+
+
+async def test_nothing_that_came_back_from_elsewhere_is_kept_with_a_secret(dsn: str) -> None:
+    """Evidence, timeline, progress, attempts, commands, halts and promotions: searched in every table."""
+    texts = [leak.text for leak in LEAKS]
+    async with stored(dsn) as it:
+        lease, case = await it.held()
+        finding = Finding(
+            id=uuid4(), action="look", summary=texts[0], facts={"rows": texts, "password": "x1"}
+        )
+        await it.store.add_finding(case.incident.id, finding)
+        command = Command(
+            id=uuid4(),
+            incident_id=case.incident.id,
+            kind=CommandKind.ACKNOWLEDGE,
+            actor="ada",
+            reason="\n".join(texts),
+            facts={"n": texts},
+            given_at=case.incident.opened_at,
+        )
+        await it.store.give_command(command)
+        await it.store.halt("ada", "\n".join(texts))
+        await it.store.resume("ada", "\n".join(texts))
+        await it.store.promote("r", "h", Autonomy.AUTO, "ada", "\n".join(texts))
+        entries = tuple(told(text, found={"body": json.dumps({"error": text})}) for text in texts)
+        progress = case.incident.progress.model_copy(update={"outcome": "\n".join(texts)})
+        acting = intent(
+            case,
+            elements=(Element(key="7/100", title=texts[0], facts={"query": "\n".join(texts)}),),
+            state_before={"rows": texts},
+            params={"note": "\n".join(texts)},
+        )
+        await it.store.commit_intent(lease, acting, change(case, entries=entries, progress=progress))
+        assert await it.store.chain_break(case.incident.id) is None
+    place = await everything_stored(dsn)
+    assert "x1" not in place
+    assert place.count("[redacted]") > len(LEAKS)
+    assert found_in(place, [leak.secret for leak in LEAKS]) == []
