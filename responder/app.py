@@ -18,6 +18,8 @@ from responder.actions.probes import StandardProbes
 from responder.actions.registry import BuiltActions, Registry
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
+from responder.clients.webhook import Webhook
+from responder.engine.emergency import Unstored, pages_p0
 from responder.engine.engine import Engine
 from responder.engine.loading import RuleFiles
 from responder.engine.rules import rules_in_words
@@ -26,7 +28,9 @@ from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError, ResponderError
 from responder.model.inventory import Inventory
 from responder.model.redaction import Redaction
+from responder.notify.emergency import EmergencyWebhook, Pacing
 from responder.notify.log import LogChannel
+from responder.notify.settings import EmergencySettings
 from responder.ports import Dossier
 from responder.review.words import count
 from responder.review.write import write_review
@@ -138,11 +142,13 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         )
         await _load_rules(files, store, needs_rules=needs_rules)
         await servers.warm()
+        pager = _pager(settings.emergency, metrics, stack)
         await engine.start()
         stack.push_async_callback(engine.stop)
         keeping = _house_keeping(stored, settings, servers)
         stack.push_async_callback(_cancel, asyncio.create_task(keeping))
-        site = await _listen(_api(settings, stored, engine, files, metrics), settings, stack)
+        api = _api(settings, stored, engine, files, metrics, pager)
+        site = await _listen(api, settings, stack)
         metrics.store_up.set(1)
         url = f"http://{site[0]}:{site[1]}"
         _log.info("serving", url=url, ceiling=settings.engine.ceiling.word)
@@ -160,6 +166,17 @@ class _Stored:
     store: PostgresStore
     anchoring: Anchoring
     redaction: Redaction
+
+
+def _pager(settings: EmergencySettings, metrics: Metrics, stack: AsyncExitStack) -> EmergencyWebhook | None:
+    """Who pages without the database, where a receiver is configured. It ends after the listener."""
+    if settings.webhook is None or settings.secret is None:
+        return None
+    receiver = Webhook(settings.webhook, settings.secret, settings.ca_file)
+    pager = EmergencyWebhook(receiver, Pacing(settings.per_minute), settings.timeout, metrics)
+    pager.start()
+    stack.push_async_callback(pager.close)
+    return pager
 
 
 def _redaction(settings: Settings, key: bytes = b"") -> Redaction:
@@ -269,12 +286,19 @@ async def _load_rules(files: RuleFiles, store: PostgresStore, *, needs_rules: bo
         raise PermanentError(f"the rule files have mistakes, and no earlier rulebook is active:\n{told}")
 
 
-def _api(settings: Settings, stored: _Stored, engine: Engine, files: RuleFiles, metrics: Metrics) -> Api:
+def _api(
+    settings: Settings,
+    stored: _Stored,
+    engine: Engine,
+    files: RuleFiles,
+    metrics: Metrics,
+    pager: EmergencyWebhook | None,
+) -> Api:
     def review(dossier: Dossier, form: ReviewFormat) -> str:
         return write_review(dossier, form, settings.engine.terms.severities)
 
     async def ready() -> Sequence[Part]:
-        return await _readiness(stored, engine, files)
+        return await _readiness(stored, engine, files, pages=pager is not None)
 
     return Api(
         settings=settings.web,
@@ -298,10 +322,11 @@ def _api(settings: Settings, stored: _Stored, engine: Engine, files: RuleFiles, 
         anchor=lambda: stored.anchoring.state,
         describe_rule=describe,
         redaction=stored.redaction,
+        unstored=Unstored(engine.rules, pager) if pager is not None else None,
     )
 
 
-async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles) -> Sequence[Part]:
+async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles, *, pages: bool) -> Sequence[Part]:
     """Each part, and what is wrong with it."""
     dead = engine.dead()
     store, by = await asyncio.gather(_store_parts(stored), engine.halt.holding())
@@ -314,6 +339,7 @@ async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles) -> Seque
         ),
         _active_rules(engine, files),
         _halts(by),
+        _emergency(engine, pages=pages),
         *store,
     ]
 
@@ -336,6 +362,13 @@ def _active_rules(engine: Engine, files: RuleFiles) -> Part:
     refused = f"; the rule files have {count(files.refused, 'mistake')}, so what they say is not active"
     text = rules_in_words(book) + (refused if files.refused else "")
     return Part(name="rules", ready=True, text=text, warning=not book.rules or files.refused > 0)
+
+
+def _emergency(engine: Engine, *, pages: bool) -> Part:
+    if pages:
+        return Part(name="emergency", ready=True, text="a P0 pages while the database is away, too")
+    text = "no emergency webhook: a P0 would not page while the database is away"
+    return Part(name="emergency", ready=True, text=text, warning=pages_p0(engine.rules))
 
 
 def _halts(by: Sequence[str]) -> Part:

@@ -149,6 +149,31 @@ class Notifier(Protocol):
         ...
 
 
+class EmergencyPage(Frozen):
+    """A P0 alert of which there is no record: everything that a person must know to begin."""
+
+    source: str
+    fingerprint: str
+    rule: str
+    runbook_url: str | None
+    owner: str | None
+    labels: dict[str, str]
+    annotations: dict[str, str]
+    starts_at: datetime
+    generator_url: str
+
+
+class EmergencyPager(Protocol):
+    """Tells people without a store."""
+
+    def page(self, page: EmergencyPage) -> None:
+        """Ask for a page, or for none where one was sent for this alert in the last 15 minutes.
+
+        Neither waits nor raises.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Lease:
     """The right to make moves for one incident, until `give_up` or until the epoch moves on."""

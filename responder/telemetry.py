@@ -165,6 +165,8 @@ class Metrics:
     incidents_unreadable: Counter
     clock_jumps: Counter
     """`clock`: the database's or this process's own."""
+    emergency_pages: Counter
+    """`outcome`: sent, repeated, counted or failed."""
     build: Info
 
     def exposition(self) -> bytes:
@@ -236,6 +238,12 @@ def build_metrics(version: str) -> Metrics:
         ),
         clock_jumps=Counter(
             "responder_clock_jumps_total", "Jumps of a clock that were found.", ["clock"], registry=registry
+        ),
+        emergency_pages=Counter(
+            "responder_emergency_pages_total",
+            "Pages for P0 alerts that could not be stored, by what became of them.",
+            ["outcome"],
+            registry=registry,
         ),
         build=Info("responder_build", "The running program.", registry=registry),
     )

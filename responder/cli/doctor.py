@@ -76,6 +76,7 @@ async def examine(chosen: Settings) -> list[Finding]:
         ("rules", standing(chosen)),
         ("inventory", _inventory(chosen)),
         ("listener", _listener(chosen)),
+        ("emergency", _emergency(chosen)),
         *((f"source {name}", _source(source, chosen)) for name, source in chosen.sources.items()),
     ]
     if chosen.prometheus is not None:
@@ -185,6 +186,13 @@ async def _listener(chosen: Settings) -> list[Finding]:
     if not chosen.sources:
         findings.append(failed("listener", "no source is configured", "Add your Alertmanager under sources:"))
     return findings
+
+
+async def _emergency(chosen: Settings) -> list[Finding]:
+    if chosen.emergency.webhook is None:
+        text = "while the database is away, a P0 would not page"
+        return [warned("emergency", text, "Set emergency.webhook_file and emergency.secret_file")]
+    return [good("emergency", "a P0 pages while the database is away, too")]
 
 
 async def _source(source: SourceSettings, chosen: Settings) -> list[Finding]:

@@ -120,6 +120,10 @@ class HttpClient:
         """POST a form, for questions too long for a URL. Otherwise as `get`."""
         return await self._ask("POST", path, within, data=form)
 
+    async def post(self, path: str, body: bytes, headers: Mapping[str, str], within: timedelta) -> HttpAnswer:
+        """POST bytes to a path, encoded as it is. Otherwise as `get`."""
+        return await self._ask("POST", path, within, headers=headers, data=body)
+
     async def close(self) -> None:
         """Close the connections."""
         session, self._session = self._session, None
@@ -136,11 +140,14 @@ class HttpClient:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise TemporaryError(f"{self.name} {_in_words(error)}") from None
 
-    async def _exchange(self, method: str, path: str, **what: Any) -> HttpAnswer:
+    async def _exchange(
+        self, method: str, path: str, headers: Mapping[str, str] | None = None, **what: Any
+    ) -> HttpAnswer:
         authorization = self._access.authorization()
-        headers = {"Authorization": authorization} if authorization else {}
+        all_headers = {**(headers or {}), **({"Authorization": authorization} if authorization else {})}
+        url = self._base.join(URL(path, encoded=headers is not None))
         async with self._opened().request(
-            method, self._base.join(URL(path)), headers=headers, allow_redirects=False, **what
+            method, url, headers=all_headers, allow_redirects=False, **what
         ) as response:
             body = await self._read(response)
             return HttpAnswer(response.status, body, _date(response.headers.get("Date")))

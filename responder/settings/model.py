@@ -13,6 +13,7 @@ from responder.engine.settings import EngineSettings
 from responder.model.base import Frozen
 from responder.model.matcher import Matcher
 from responder.model.redaction import Redaction, RedactionSettings
+from responder.notify.settings import EmergencySettings
 from responder.sources.settings import ApiUrl, SourceSettings
 from responder.store.settings import StoreSettings
 from responder.telemetry import LogSettings
@@ -67,6 +68,8 @@ class Settings(StoreSettings, BaseSettings):
     web: WebSettings = WebSettings()
     redaction: RedactionSettings = RedactionSettings()
     """What is secret in alerts and texts, beside the forms that are known by themselves."""
+    emergency: EmergencySettings = EmergencySettings()
+    """Who is paged for a P0 while the database is away."""
     log: LogSettings = LogSettings()
 
     @classmethod

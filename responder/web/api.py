@@ -81,3 +81,5 @@ class Api:
     """A resolved rule as JSON with the origin of each default."""
     redaction: Redaction = SHIPPED
     """What answers go through, and what is kept of a body that cannot be decoded."""
+    unstored: Callable[[Delivery], None] | None = None
+    """What is done for a delivery while the database is away: it neither waits nor raises."""

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from responder.crash_points import Point, reached
 from responder.model.alert import Delivery, Receipt, Rejected
-from responder.model.errors import OverloadedError, PermanentError, TemporaryError
+from responder.model.errors import OverloadedError, PermanentError, StoreAwayError, TemporaryError
 from responder.web import access, bodies
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api, WebhookSource
@@ -110,7 +110,16 @@ class Webhooks:
             return await asyncio.to_thread(source.decode, body)
 
     async def _take(self, delivery: Delivery) -> Receipt:
-        receipts = [await self._api.intake.take(part) for part in _slices(delivery)]
+        parts = tuple(_slices(delivery))
+        receipts: list[Receipt] = []
+        try:
+            for part in parts:
+                receipts.append(await self._api.intake.take(part))  # noqa: PERF401 - what was taken is counted
+        except StoreAwayError:
+            for part in parts[len(receipts) :]:
+                if self._api.unstored is not None:
+                    self._api.unstored(part)
+            raise
         return Receipt(
             stored=sum(receipt.stored for receipt in receipts),
             rejected=sum(receipt.rejected for receipt in receipts),

@@ -1,0 +1,36 @@
+"""What the operator says of how people are told."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from responder.clients.webhook import SigningSecret, WebhookUrl
+from responder.model.base import Frozen
+from responder.model.duration import Duration
+
+
+class EmergencySettings(Frozen):
+    """The `emergency:` block: who is paged for a P0 while the database is away. Empty: nobody.
+
+    The receiver must not lean on this database, nor on the responder.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    webhook: WebhookUrl | None = None
+    secret: SigningSecret | None = None
+    """What pages are signed with, as https://www.standardwebhooks.com says."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's, as PEM."""
+    timeout: Duration = Field(default=timedelta(seconds=5), gt=timedelta(0))
+    """How long the receiver may take for one page."""
+    per_minute: int = Field(default=20, ge=1, le=1000)
+    """How many pages are sent in a minute at most; the rest of the minute is one page with their number."""
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> Self:
+        if (self.webhook is None) != (self.secret is None):
+            raise ValueError("webhook and secret (or their files) belong together")
+        return self
