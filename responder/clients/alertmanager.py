@@ -21,6 +21,8 @@ _TIMEOUT = timedelta(seconds=3)
 _LARGE = 1024 * 1024
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/-]+")
 _TOLD = 200
+_READ = 8 * 1024
+"""Of the body of an error: more than is told, so that no secret is cut in two before it is seen."""
 T = TypeVar("T")
 
 
@@ -202,7 +204,7 @@ class Alertmanager:
 
     async def _read(self, answer: HttpAnswer, shape: TypeAdapter[T]) -> T:
         if not answer.ok:
-            said = told(answer.body[:_TOLD].decode(errors="replace"))
+            said = told(answer.body[:_READ].decode(errors="replace"))[:_TOLD]
             raise TemporaryError(f"{self.name} answered {answer.reason}{f': {said}' if said else ''}")
         try:
             if len(answer.body) > _LARGE:  # a storm's list would hold the event loop for too long

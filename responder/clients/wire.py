@@ -7,6 +7,8 @@ values mean is not decided here.
 import re
 from datetime import UTC, datetime, timedelta, timezone
 
+from responder.model.redaction import SHIPPED
+
 EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
 LATEST = datetime(9998, 12, 31, tzinfo=UTC)
 """The bounds of a time that is kept: inside of them no time zone makes Python or PostgreSQL overflow."""
@@ -59,7 +61,10 @@ def storable(text: str) -> str:
 def told(text: str) -> str:
     """A text of another program, fit for a log or a timeline: storable, on one line, and not endless."""
     line = " ".join(storable(text).split())
-    return line if len(line) <= _TOLD else f"{line[: _TOLD - 1]}\u2026"
+    if len(line) <= _TOLD:
+        return line
+    # Before it is cut: half a secret has no form any more, and whoever keeps the text would not know it.
+    return f"{SHIPPED.text(line)[: _TOLD - 1]}\u2026"
 
 
 def _zone(offset: timedelta, text: str) -> timezone:

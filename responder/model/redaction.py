@@ -111,8 +111,11 @@ class Redaction:
         """
         if self._suspicious_lines is None:
             return False
-        lines = (part for one in pairs for part in (*one, *one.values()))
-        return self._suspicious_lines(_encoded("\n".join((*lines, *texts))))
+        lines = [*texts]
+        for one in pairs:
+            lines += one
+            lines += one.values()
+        return self._suspicious_lines(_encoded("\n".join(lines)))
 
     def hides_label(self, name: str) -> bool:
         """Whether the label of this name is redacted whole, whatever its value."""
