@@ -91,6 +91,8 @@ class Redaction:
         shipped = LABELS if settings.shipped else ()
         self._labels = _Names((*shipped, *settings.labels))
         self._annotations = _Names((*shipped, *settings.annotations))
+        self._any_name = _Names((*shipped, *settings.labels, *settings.annotations))
+        self._secret_names = _Names(shipped)
         self._forms = (*(_shipped_forms() if settings.shipped else ()), *map(_Form, settings.patterns))
         self._in_json = _json_form((*settings.labels, *settings.annotations, *shipped))
         forms = [form.pattern for form in self._forms]
@@ -140,35 +142,43 @@ class Redaction:
     def value(self, value: T) -> T:
         """The value with every text in it redacted, of the same type; the same object where nothing changed.
 
-        Walks mappings, sequences and models. A text under a redacted name is redacted whole.
+        Walks mappings, sequences and models. A text under a name that says secret is redacted whole. The
+        names of the settings do not count here: they name labels, and a parameter of that name is none.
         """
-        redacted: T = self._walked(value)
+        redacted: T = self._walked(value, self._secret_names)
         return redacted
 
-    def _walked(self, value: Any) -> Any:
+    def entry(self, written: Any) -> Any:
+        """What was to be an alert, as JSON: as `value`, and all redacted names count."""
+        return self._walked(written, self._any_name)
+
+    def _walked(self, value: Any, hidden: "_Names") -> Any:
         match value:
             case str():
                 return self.text(value) if type(value) is str else value
             case Mapping():
-                new = {self._walked(name): self._entry(name, inner) for name, inner in value.items()}
+                new = {
+                    self._walked(name, hidden): self._under(name, inner, hidden)
+                    for name, inner in value.items()
+                }
                 return value if _same(value.items(), new.items()) else new
             case list() | tuple():
-                parts = [self._walked(inner) for inner in value]
+                parts = [self._walked(inner, hidden) for inner in value]
                 return value if _same(value, parts) else type(value)(parts)
             case BaseModel():
                 fields = type(value).model_fields
                 changed = {
                     name: new
                     for name in fields
-                    if (new := self._walked(old := getattr(value, name))) is not old
+                    if (new := self._walked(old := getattr(value, name), hidden)) is not old
                 }
                 return value.model_copy(update=changed) if changed else value
             case _:
                 return value
 
-    def _entry(self, name: Any, value: Any) -> Any:
-        hidden = isinstance(name, str) and (self._labels.has(name) or self._annotations.has(name))
-        return _mark(value) if hidden and type(value) is str and value else self._walked(value)
+    def _under(self, name: Any, value: Any, hidden: "_Names") -> Any:
+        whole = isinstance(name, str) and hidden.has(name) and type(value) is str and value
+        return _mark(value) if whole else self._walked(value, hidden)
 
     def _pairs(
         self, written: Mapping[str, str], hidden: "_Names", mark: Callable[[str], str]

@@ -230,7 +230,7 @@ def _left_out(truncated: int, source: SourceSettings, present: int) -> Rejected:
 
 def _rejected(reason: str, entry: Any, redaction: Redaction) -> Rejected:
     """A dead letter with the entry as JSON: redacted, storable and bounded."""
-    payload = redaction.document(json.dumps(redaction.value(entry), ensure_ascii=False))
+    payload = redaction.document(json.dumps(redaction.entry(entry), ensure_ascii=False))
     return Rejected(redaction.text(reason), _shortened(payload, PAYLOAD_AT_MOST))
 
 

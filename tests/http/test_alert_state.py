@@ -12,6 +12,7 @@ from aiohttp import web
 from responder.decide.case import SourceView
 from responder.model.alert import fingerprint
 from responder.model.incident import MemberAlert
+from responder.model.redaction import SHIPPED
 from responder.sources import alert_state
 from responder.sources.alert_state import SourceStates
 from responder.sources.settings import SourceSettings
@@ -74,6 +75,14 @@ async def test_absent_needs_all_peers() -> None:
     assert missing.problem is not None
     assert away.url in missing.problem
     assert "503" in missing.problem
+
+
+async def test_an_alert_whose_name_was_redacted_is_found_by_its_fingerprint() -> None:
+    """The source knows it under its own name: asked for the mark, it would seem to be gone."""
+    named = {"alertname": "JobFailed password=hunter22"}
+    stored = member(named).model_copy(update={"labels": dict(SHIPPED.labels(named))})
+    assert stored.labels != named
+    assert (await view(FakeAlertmanager(alerts=[active(named)]), members=[stored])).firing == 1
 
 
 async def test_a_young_peers_empty_list_is_no_recovery() -> None:

@@ -122,6 +122,14 @@ def test_a_value_keeps_its_type_and_what_is_clean_is_not_even_copied() -> None:
     assert redacted.facts == {"error": [f"password={REDACTED}"], "api_key": REDACTED, "n": 1.5}
 
 
+def test_the_name_of_a_redacted_label_is_none_of_a_parameter() -> None:
+    """Whoever redacts the label `user` still has steps that name a user; as an alert it is redacted whole."""
+    own = redaction(labels=["user"])
+    written = {"user": "reporting", "labels": {"user": "Ada"}}
+    assert own.value(written) is written
+    assert own.entry(written) == {"user": REDACTED, "labels": {"user": REDACTED}}
+
+
 def test_the_fingerprint_is_over_what_the_source_wrote() -> None:
     """Redaction changes no identity: the source's API still knows the alert by this fingerprint."""
     labels = {"alertname": "A", "url": "https://u:hunter22@h/x"}

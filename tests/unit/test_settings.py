@@ -236,3 +236,25 @@ def test_what_applies_is_shown_with_its_origin_and_without_a_secret(tmp_path: Pa
 def test_an_error_never_repeats_a_secret(tmp_path: Path, text: str) -> None:
     """Wrong secrets are secrets too."""
     assert "hunter22" not in problems(tmp_path, text)
+
+
+@pytest.mark.parametrize("place", ["engine.ceilings[0].match", "inventory.postgres[0].matches"])
+def test_what_asks_for_a_redacted_label_is_refused(tmp_path: Path, place: str) -> None:
+    """A ceiling that can never match would let more happen than was written; presence can be asked."""
+    label = "env" if place.startswith("engine") else "server"
+    with pytest.raises(SettingsError, match="redacted") as refused:
+        load(written(tmp_path, f"{FULL}redaction: {{labels: [{label}]}}\n"), {})
+    assert place in str(refused.value)
+    asked = FULL.replace('env="prod"', 'env!=""').replace('server="orders:5432"', 'server=~".+"')
+    settings = load(written(tmp_path, f"{asked}redaction: {{labels: [env, server]}}\n"), {}).settings
+    assert settings.redaction.labels == ("env", "server")
+
+
+def test_a_pattern_of_redaction_that_is_no_re2_is_named_with_its_place(tmp_path: Path) -> None:
+    """File, line, key and what is wrong with it; the key for hashes may stand in a file of its own."""
+    with pytest.raises(SettingsError, match=r"redaction.patterns\[1\].*RE2"):
+        load(written(tmp_path, FULL + "redaction: {patterns: [fine, '(']}\n"), {})
+    (tmp_path / "key").write_text("a key of its own, long enough")
+    key = load(written(tmp_path, FULL + "redaction: {key_file: key}\n"), {}).settings.redaction.key
+    assert key is not None
+    assert key.get_secret_value() == "a key of its own, long enough"

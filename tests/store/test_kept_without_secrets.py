@@ -4,6 +4,7 @@ import json
 from uuid import uuid4
 
 from responder.decide.case import Finding
+from responder.model.attempt import Attempt
 from responder.model.autonomy import Autonomy
 from responder.model.incident import Command, CommandKind
 from responder.model.target import Element
@@ -17,8 +18,20 @@ async def test_nothing_that_came_back_from_elsewhere_is_kept_with_a_secret(dsn: 
     texts = [leak.text for leak in LEAKS]
     async with stored(dsn) as it:
         lease, case = await it.held()
+        entries = tuple(told(text, found={"body": json.dumps({"error": text})}) for text in texts)
+        progress = case.incident.progress.model_copy(update={"outcome": "\n".join(texts)})
+        acting = intent(
+            case,
+            elements=(Element(key="7/100", title=texts[0], facts={"query": "\n".join(texts)}),),
+            state_before={"rows": texts},
+            params={"note": "\n".join(texts)},
+        )
+        acted = change(case, entries=entries, progress=progress)
+        assert isinstance(await it.store.commit_intent(lease, acting, acted), Attempt)
+        later = change(await it.store.load(lease), entries=entries, progress=progress)
+        assert await it.store.record(lease, case, later)
         finding = Finding(
-            id=uuid4(), action="look", summary=texts[0], facts={"rows": texts, "password": "x1"}
+            id=uuid4(), action="look", summary=texts[0], facts={"rows": texts, "password": "swordfish"}
         )
         await it.store.add_finding(case.incident.id, finding)
         command = Command(
@@ -34,17 +47,8 @@ async def test_nothing_that_came_back_from_elsewhere_is_kept_with_a_secret(dsn: 
         await it.store.halt("ada", "\n".join(texts))
         await it.store.resume("ada", "\n".join(texts))
         await it.store.promote("r", "h", Autonomy.AUTO, "ada", "\n".join(texts))
-        entries = tuple(told(text, found={"body": json.dumps({"error": text})}) for text in texts)
-        progress = case.incident.progress.model_copy(update={"outcome": "\n".join(texts)})
-        acting = intent(
-            case,
-            elements=(Element(key="7/100", title=texts[0], facts={"query": "\n".join(texts)}),),
-            state_before={"rows": texts},
-            params={"note": "\n".join(texts)},
-        )
-        await it.store.commit_intent(lease, acting, change(case, entries=entries, progress=progress))
         assert await it.store.chain_break(case.incident.id) is None
     place = await everything_stored(dsn)
-    assert "x1" not in place
+    assert "swordfish" not in place
     assert place.count("[redacted]") > len(LEAKS)
     assert found_in(place, [leak.secret for leak in LEAKS]) == []
