@@ -82,7 +82,11 @@ async def test_an_alert_whose_name_was_redacted_is_found_by_its_fingerprint() ->
     named = {"alertname": "JobFailed password=hunter22"}
     stored = member(named).model_copy(update={"labels": dict(SHIPPED.labels(named))})
     assert stored.labels != named
-    assert (await view(FakeAlertmanager(alerts=[active(named)]), members=[stored])).firing == 1
+    async with asking(FakeAlertmanager(alerts=[active(named)])) as states:
+        assert (await states.ask([stored], fresh=True)).firing == 1
+        asked = states._asked["main"]
+        assert asked._question({stored.fingerprint: stored.labels}) is None
+        assert asked._question({"f": LABELS}) == LABELS["alertname"]
 
 
 async def test_a_young_peers_empty_list_is_no_recovery() -> None:
