@@ -32,8 +32,10 @@ _MARK = re2.compile(r"^(?:\[redacted(?::[0-9a-f]{16})?\]|\*{8})$")
 _HASH_DIGITS = 16
 _NAMES_REMEMBERED = 16_384
 _LONGEST_REMEMBERED = 256
-_MEMORY = 64 << 20
-"""Bytes that one automaton may take at most; an ordinary one takes a few hundred KiB."""
+_MEMORY = 16 << 20
+_MEMORY_OF_ONE = 4 << 20
+"""Bytes that the automaton of all forms, and that of one, may take at most. Texts that no alert ever says
+could fill them; beyond that RE2 begins them anew, or goes on more slowly, with the same result."""
 _NAME_IN_JSON = r"(?:\\*\"|')(?:{names})(?:\\*\"|')\s*:\s*\\*\"((?:[^\"\\]|\\[^\"]|\\\\\")*)"
 
 
@@ -311,7 +313,7 @@ def _compiled(pattern: str, *, capture: bool = True) -> Any:
     options = re2.Options()
     options.log_errors = False
     options.never_capture = not capture
-    options.max_mem = _MEMORY
+    options.max_mem = _MEMORY_OF_ONE if capture else _MEMORY
     try:
         return re2.compile(pattern.encode(), options)
     except re2.error as error:
