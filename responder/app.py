@@ -151,7 +151,7 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         site = await _listen(api, settings, stack)
         metrics.store_up.set(1)
         url = f"http://{site[0]}:{site[1]}"
-        _log.info("serving", url=url, ceiling=settings.engine.ceiling.word)
+        _log.info("serving", url=url, autonomy_at_most=settings.engine.reach)
         if (point := crash_points.wanted()) is not None:
             _log.warning("this process will end itself without a warning", crash_point=point)
         yield Running(url, engine, store, files)

@@ -102,7 +102,7 @@ def _up(url: str, chosen: Settings, until_it_ends: ExitStack) -> None:
 
 def _tell(url: str, chosen: Settings) -> None:
     """What a newcomer needs: where it is, which token, how far it goes."""
-    click.echo(f"\nResponder is up at {url}, autonomy at most {chosen.engine.ceiling.word}.")
+    click.echo(f"\nResponder is up at {url}, autonomy at most {chosen.engine.reach}.")
     for name, source in chosen.sources.items():
         click.echo(f"  Alertmanager posts to  {url}/api/v1/webhooks/alertmanager/{name}")
         if (token := source.bearer()) is not None:

@@ -34,6 +34,12 @@ class MatchedCeiling(Frozen):
     match: Matchers
     level: AutonomyWord = Field(alias="is")
 
+    @property
+    def words(self) -> str:
+        """The level, and where it applies."""
+        where = ", ".join(str(matcher) for matcher in self.match)
+        return f"{self.level.word} where {where}" if where else f"{self.level.word} for every alert"
+
 
 class EngineSettings(Frozen):
     """How far the engine may go, and how fast it looks.
@@ -57,3 +63,12 @@ class EngineSettings(Frozen):
     intake_timeout: Duration = timedelta(seconds=10)
     stop_grace: Duration = timedelta(seconds=30)
     """How long running effects may finish after SIGTERM."""
+
+    @property
+    def reach(self) -> str:
+        """How far anything may go by these settings, in words: the ceiling, and where it is another."""
+        others = [entry for entry in self.ceilings if entry.level is not self.ceiling]
+        if not others:
+            return self.ceiling.word
+        most = max(self.ceiling, *(entry.level for entry in others))
+        return f"{most.word} ({self.ceiling.word}, except {', '.join(entry.words for entry in others)})"

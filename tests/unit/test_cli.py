@@ -222,6 +222,18 @@ def test_run_leaves_its_address_as_long_as_it_is_up(
     assert "with        responder incidents list" in capsys.readouterr().out
 
 
+def test_run_says_where_it_goes_further_than_its_ceiling(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The banner names the ceiling that lets it act, not only the general one."""
+    file = tmp_path / "responder.yaml"
+    file.write_text("engine: {ceilings: [{match: 'env=\"staging\"', is: auto}]}\n")
+    settings = load(file, {"RESPONDER_DATA_DIR": str(tmp_path)}).settings
+    with ExitStack() as until_it_ends:
+        _up("http://127.0.0.1:9195", settings, until_it_ends)
+    assert 'autonomy at most auto (shadow, except auto where env="staging").' in capsys.readouterr().out
+
+
 def test_halt_by_file_needs_no_server(tmp_path: Path) -> None:
     """The file holds who and why, as the halt tells it; settings that cannot be used can still name it."""
     file, settings = tmp_path / "halt", tmp_path / "responder.yaml"

@@ -57,6 +57,29 @@ def test_nothing_at_all_is_the_safe_default(tmp_path: Path) -> None:
     assert settings.store.database is None
 
 
+@pytest.mark.parametrize(
+    ("engine", "reach"),
+    [
+        ("{}", "shadow"),
+        ("{ceiling: auto}", "auto"),
+        (
+            "{ceilings: [{match: 'server=\"orders-db:5432\"', is: auto}]}",
+            'auto (shadow, except auto where server="orders-db:5432")',
+        ),
+        (
+            "{ceiling: approve, ceilings: [{match: 'env=\"prod\"', is: shadow}, {match: [], is: auto}]}",
+            'auto (approve, except shadow where env="prod", auto for every alert)',
+        ),
+        ("{ceilings: [{match: 'env=\"prod\"', is: shadow}]}", "shadow"),
+    ],
+)
+def test_how_far_it_goes_is_told_with_the_ceilings_that_raise_it(
+    tmp_path: Path, engine: str, reach: str
+) -> None:
+    """The most that any ceiling allows comes first; nobody reads "shadow" of a service that may act."""
+    assert load(written(tmp_path, f"engine: {engine}\n"), {}).settings.engine.reach == reach
+
+
 def test_a_full_file_is_read_and_relative_paths_start_at_the_file(tmp_path: Path) -> None:
     """Each block reaches its package's settings; `rules/` is the one beside the file."""
     settings = load(written(tmp_path, FULL), {}).settings
