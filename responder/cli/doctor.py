@@ -19,7 +19,7 @@ from responder.cli.findings import Finding, Health, failed, good, warned
 from responder.cli.local import API_TOKEN_FILE
 from responder.cli.routing import WATCHDOGS, has_watchdog_route, routing_findings
 from responder.cli.service import completed, with_rules
-from responder.cli.standing import halt_file, rule_files, standing
+from responder.cli.standing import HALT_FILE, halt_file, rule_files, standing
 from responder.clients.alertmanager import Alertmanager, AlertmanagerStatus
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
@@ -72,7 +72,7 @@ async def examine(chosen: Settings) -> list[Finding]:
     parts: list[tuple[str, Awaitable[list[Finding]]]] = [
         ("store", _store(chosen)),
         ("rule files", rule_files(chosen)),
-        ("halt", halt_file(chosen)),
+        (HALT_FILE, halt_file(chosen)),
         ("rules", standing(chosen)),
         ("inventory", _inventory(chosen)),
         ("listener", _listener(chosen)),

@@ -22,6 +22,8 @@ from responder.store.rulebooks import Rulebooks
 
 _PATIENCE = aiohttp.ClientTimeout(total=5)
 _NO_RULE = "Set `rules:`, mend what `responder rules check` names, then: responder rules reload"
+HALT_FILE = "halt file (these settings)"
+_SERVICE = "halt (service)"
 _FLAG = "When the reason for it is gone: responder resume"
 
 
@@ -42,11 +44,13 @@ async def halt_file(chosen: Settings) -> list[Finding]:
     """Whether the file of the settings halts. It needs no database, and so neither does this."""
     file = chosen.engine.halt_file
     if file is None:
-        return [good("halt", "no file halts: engine.halt_file is not set")]
+        return [good(HALT_FILE, "no file halts: engine.halt_file is not set")]
     reason = file_reason(file)
     if reason is None:
-        return [good("halt", f"no file halts: {file} is not there")]
-    return [warned("halt", f"no action starts, {reason}", "Remove the file when the reason for it is gone")]
+        return [good(HALT_FILE, f"no file halts: {file} is not there")]
+    return [
+        warned(HALT_FILE, f"no action starts, {reason}", "Remove the file when the reason for it is gone")
+    ]
 
 
 async def standing(chosen: Settings) -> list[Finding]:
@@ -76,8 +80,8 @@ def _rules(active: Rulebook | None) -> Finding:
 async def _flag(connection: Connection) -> Finding:
     reason = await ledger.halted(connection)
     if reason is None:
-        return good("halt", "no flag halts")
-    return warned("halt", f"no action starts, by the flag in the database: {reason}", _FLAG)
+        return good(_SERVICE, "no flag halts")
+    return warned(_SERVICE, f"no action starts, by the flag in the database: {reason}", _FLAG)
 
 
 async def _served(chosen: Settings) -> list[Finding]:
@@ -87,16 +91,14 @@ async def _served(chosen: Settings) -> list[Finding]:
     if parts is None:
         text = f"no service answers at {url}: which rules are active and whether the flag halts is not known"
         return [warned("service", text, "Start it with `responder run`, and ask again")]
-    mends = {"rules": _NO_RULE, "halt": f"{_FLAG}, or remove the file"}
+    mends = {"rules": ("rules", _NO_RULE), "halt": (_SERVICE, f"{_FLAG}, or remove the file")}
     unready = [failed("service", f"{p['name']}: {p['text']}", "See its log") for p in parts if not p["ready"]]
-    told = [part for part in parts if part["name"] in mends]
+    told = [(part, *mends[part["name"]]) for part in parts if part["name"] in mends]
     return [
         *unready,
         *(
-            warned(part["name"], part["text"], mends[part["name"]])
-            if part["warning"]
-            else good(part["name"], part["text"])
-            for part in told
+            warned(name, part["text"], mend) if part["warning"] else good(name, part["text"])
+            for part, name, mend in told
         ),
     ]
 

@@ -180,10 +180,13 @@ def warnings(told: dict[str, Any]) -> dict[str, str]:
     return {part["name"]: part["text"] for part in told["warnings"]}
 
 
+FILE, FLAG = "halt file (these settings)", "halt (service)"
+
+
 async def stood(settings: Settings) -> dict[str, str]:
     """What doctor says of rules and halts."""
     found = await examine(settings)
-    told = [one for one in found if one.part in {"rules", "rule files", "halt", "service"}]
+    told = [one for one in found if one.part in {"rules", "rule files", FILE, FLAG, "service"}]
     parts: dict[str, str] = {}
     for one in told:
         parts[one.part] = f"{parts.get(one.part, '')}{one.health.value}: {one.text}\n"
@@ -208,7 +211,8 @@ async def test_rules_and_halts_are_told_by_readiness_and_doctor(dsn: str, tmp_pa
         assert {"1 rule is active", "nothing halts"} <= {part["text"] for part in ready["parts"]}
         calm = await stood(settings)
         assert calm["rules"] == "ok: 1 rule is active\n"
-        assert calm["halt"] == f"ok: no file halts: {halt_file} is not there\nok: no flag halts\n"
+        assert calm[FILE] == f"ok: no file halts: {halt_file} is not there\n"
+        assert calm[FLAG] == "ok: no flag halts\n"
 
         (tmp_path / "rules.yaml").write_text("rules: [{nme: A}]\n")
         async with client.post("/api/v1/rules/reload") as response:
@@ -218,19 +222,19 @@ async def test_rules_and_halts_are_told_by_readiness_and_doctor(dsn: str, tmp_pa
         assert held["rules"].startswith("1 rule is active; the rule files have ")
         assert held["halt"] == "halted by the halt file: no action starts"
         away = settings_for("postgresql://u@127.0.0.1:1/d", tmp_path, engine={"halt_file": str(halt_file)})
-        assert "a secret reason" in (await stood(away))["halt"]
+        assert "a secret reason" in (await stood(away))[FILE]
         (tmp_path / "rules.yaml").write_text("rules: [{nme: A}]\n")
         found = await stood(settings)
         assert found["rule files"].startswith("fail: ")
-        by_file = f"warn: no action starts, by the file {halt_file}: ada: a secret reason\n"
-        assert found["halt"] == f"{by_file}ok: no flag halts\n"
+        assert found[FILE] == f"warn: no action starts, by the file {halt_file}: ada: a secret reason\n"
+        assert found[FLAG] == "ok: no flag halts\n"
 
         halt_file.unlink()
         async with client.post("/api/v1/halt", json={"actor": "ada", "reason": "storm"}) as response:
             assert response.status == 200
         held = warnings(await told(client, "/readyz"))
         assert held["halt"] == "halted by the flag in the database: no action starts"
-        by_flag = (await stood(settings))["halt"].splitlines()[-1]
+        by_flag = (await stood(settings))[FLAG]
         assert by_flag.startswith("warn: no action starts, by the flag in the database: ")
         assert "storm" in by_flag
 
@@ -242,11 +246,11 @@ async def test_doctor_asks_the_service_where_the_database_runs_only_with_it(dsn:
         (tmp_path / "api.url").write_text(running.url)
         up = await stood(settings_for(dsn, tmp_path, **bundled))
         assert up["rules"].startswith("warn: no rule is active")
-        assert up["halt"].endswith("ok: nothing halts\n")
+        assert up[FLAG] == "ok: nothing halts\n"
         assert up["rule files"] == "warn: the settings name none\n"
     down = await stood(settings_for(dsn, tmp_path, **bundled))
     assert down["service"].startswith(f"warn: no service answers at {running.url}")
-    assert (down.get("rules"), "flag" in down["halt"]) == (None, False)
+    assert (down.get("rules"), down.get(FLAG)) == (None, None)
 
 
 async def test_doctor_names_missing_rights_and_the_responders_own_ground(dsn: str, tmp_path: Path) -> None:
