@@ -53,6 +53,7 @@ from responder.store.startup import check_server
 from responder.store.timeline import TimelineKeys
 from responder.telemetry import Metrics, build_metrics, configure_logging
 from responder.web.api import Api, Part, ReviewFormat, WebhookSource
+from responder.web.refusals import Refusals
 from responder.web.server import runner
 
 _log = structlog.get_logger(__name__)
@@ -297,8 +298,11 @@ def _api(
     def review(dossier: Dossier, form: ReviewFormat) -> str:
         return write_review(dossier, form, settings.engine.terms.severities)
 
+    refusals = Refusals()
+
     async def ready() -> Sequence[Part]:
-        return await _readiness(stored, engine, files, pages=pager is not None)
+        parts = await _readiness(stored, engine, files, pages=pager is not None)
+        return [*parts, *_refused(refusals)]
 
     return Api(
         settings=settings.web,
@@ -323,6 +327,7 @@ def _api(
         describe_rule=describe,
         redaction=stored.redaction,
         unstored=Unstored(engine.rules, pager) if pager is not None else None,
+        refusals=refusals,
     )
 
 
@@ -341,6 +346,14 @@ async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles, *, pages
         _halts(by),
         _emergency(engine, pages=pages),
         *store,
+    ]
+
+
+def _refused(refusals: Refusals) -> Sequence[Part]:
+    """A source whose deliveries are refused delivers nothing, and nobody else would say so."""
+    return [
+        Part(name=f"source {one.source}", ready=True, text=one.text, warning=one.fresh)
+        for one in refusals.by_source()
     ]
 
 

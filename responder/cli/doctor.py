@@ -19,7 +19,7 @@ from responder.cli.findings import Finding, Health, failed, good, warned
 from responder.cli.local import API_TOKEN_FILE
 from responder.cli.routing import WATCHDOGS, has_watchdog_route, routing_findings
 from responder.cli.service import completed, with_rules
-from responder.cli.standing import HALT_FILE, halt_file, rule_files, standing
+from responder.cli.standing import HALT_FILE, halt_file, rule_files, service, standing
 from responder.clients.alertmanager import Alertmanager, AlertmanagerStatus
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
@@ -74,6 +74,7 @@ async def examine(chosen: Settings) -> list[Finding]:
         ("rule files", rule_files(chosen)),
         (HALT_FILE, halt_file(chosen)),
         ("rules", standing(chosen)),
+        ("service", service(chosen)),
         ("inventory", _inventory(chosen)),
         ("listener", _listener(chosen)),
         ("emergency", _emergency(chosen)),

@@ -1,6 +1,7 @@
 """What `responder doctor` finds out about what is active now: the rules, and what halts.
 
-A database of its own is read directly; the bundled one runs only with its service, so that is asked.
+A database of its own is read directly; the service is asked for what it alone knows, which is everything
+where the bundled database runs only with it.
 """
 
 import asyncio
@@ -24,6 +25,7 @@ _PATIENCE = aiohttp.ClientTimeout(total=5)
 _NO_RULE = "Set `rules:`, mend what `responder rules check` names, then: responder rules reload"
 HALT_FILE = "halt file (these settings)"
 _SERVICE = "halt (service)"
+_REFUSED = "Compare url, credentials and version in Alertmanager's webhook_configs; the log names the mend"
 _FLAG = "When the reason for it is gone: responder resume"
 
 
@@ -55,10 +57,8 @@ async def halt_file(chosen: Settings) -> list[Finding]:
 
 async def standing(chosen: Settings) -> list[Finding]:
     """Whether rules are active and how many; whether the flag halts."""
-    if chosen.database is None:
+    if chosen.database is None or chosen.embedded:
         return []
-    if chosen.embedded:
-        return await _served(chosen)
     connection = await connect(chosen.database.get_secret_value(), name="doctor")
     try:
         return await _stored(connection)
@@ -84,23 +84,36 @@ async def _flag(connection: Connection) -> Finding:
     return warned(_SERVICE, f"no action starts, by the flag in the database: {reason}", _FLAG)
 
 
-async def _served(chosen: Settings) -> list[Finding]:
-    """What the service with the bundled database says of itself at `/readyz`."""
+async def service(chosen: Settings) -> list[Finding]:
+    """What the service with these settings says of itself at `/readyz`.
+
+    What it refused it alone knows; so it is with everything where the bundled database runs only with it.
+    """
+    if chosen.database is None:
+        return []
     url = left(chosen.data_dir).url or f"http://{chosen.web.listen}"
     parts = await _parts(url)
     if parts is None:
-        text = f"no service answers at {url}: which rules are active and whether the flag halts is not known"
-        return [warned("service", text, "Start it with `responder run`, and ask again")]
-    mends = {"rules": ("rules", _NO_RULE), "halt": (_SERVICE, f"{_FLAG}, or remove the file")}
+        also = "which rules are active, whether the flag halts and " if chosen.embedded else ""
+        text = f"no service answers at {url}: {also}whether it refuses deliveries is not known"
+        start = "responder run" if chosen.embedded else "responder serve"
+        return [warned("service", text, f"Start it with `{start}`, and ask again")]
     unready = [failed("service", f"{p['name']}: {p['text']}", "See its log") for p in parts if not p["ready"]]
+    return [*unready, *(_told(parts) if chosen.embedded else ()), *_refusing(parts)]
+
+
+def _told(parts: list[dict[str, Any]]) -> list[Finding]:
+    mends = {"rules": ("rules", _NO_RULE), "halt": (_SERVICE, f"{_FLAG}, or remove the file")}
     told = [(part, *mends[part["name"]]) for part in parts if part["name"] in mends]
     return [
-        *unready,
-        *(
-            warned(name, part["text"], mend) if part["warning"] else good(name, part["text"])
-            for part, name, mend in told
-        ),
+        warned(name, part["text"], mend) if part["warning"] else good(name, part["text"])
+        for part, name, mend in told
     ]
+
+
+def _refusing(parts: list[dict[str, Any]]) -> list[Finding]:
+    refused = [part for part in parts if part["name"].startswith("source ") and part["warning"]]
+    return [warned(part["name"], part["text"], _REFUSED) for part in refused]
 
 
 async def _parts(url: str) -> list[dict[str, Any]] | None:

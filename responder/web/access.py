@@ -16,10 +16,27 @@ from pydantic import SecretStr
 
 from responder.web.answers import RequestError
 from responder.web.api import WebhookSource
+from responder.web.refusals import UNKNOWN_SOURCE, Refusals
 from responder.web.settings import WebSettings
 
 MACHINE_PREFIX = "/api/v1/webhooks/"
 PEOPLE_PREFIX = "/api/"
+
+
+def count_refusals(refusals: Refusals, sources: frozenset[str]) -> Middleware:
+    """Note every delivery that is refused for good; what may work later (503) is no refusal."""
+
+    @web.middleware
+    async def counted(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except RequestError as error:
+            if request.path.startswith(MACHINE_PREFIX):
+                name = request.match_info.get("source", "")
+                refusals.note(name if name in sources else UNKNOWN_SOURCE, error)
+            raise
+
+    return counted
 
 
 def check_host(settings: WebSettings) -> Middleware:

@@ -1,7 +1,7 @@
 """What the HTTP API needs of the rest of the program, as one frozen value that `app` fills."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
 from pydantic import SecretStr
@@ -14,6 +14,7 @@ from responder.model.rule import Rule
 from responder.ports import Desk, Dossier, Intake, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import Metrics
+from responder.web.refusals import Refusals
 from responder.web.settings import WebSettings
 
 ReviewFormat = Literal["md", "json", "html"]
@@ -83,3 +84,5 @@ class Api:
     """What answers go through, and what is kept of a body that cannot be decoded."""
     unstored: Callable[[Delivery], None] | None = None
     """What is done for a delivery while the database is away: it neither waits nor raises."""
+    refusals: Refusals = field(default_factory=Refusals)
+    """Which deliveries were refused, of this process."""

@@ -31,6 +31,7 @@ def build(api: Api) -> web.Application:
         middlewares=[
             redact_answers(api.redaction),
             errors_as_json,
+            access.count_refusals(api.refusals, frozenset(api.sources)),
             access.check_host(api.settings),
             access.check_origin,
             access.check_api_token(api.settings.api_token),

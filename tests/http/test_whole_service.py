@@ -19,6 +19,7 @@ from tests.support.databases import dump, execute, restore
 TOKEN = "the-token-of-source-default"
 HOOK = "/api/v1/webhooks/alertmanager/default"
 AUTH = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+WRONG = {**AUTH, "Authorization": "Bearer a-wrong-token"}
 RULES = """\
 rules:
   - name: Watched
@@ -237,6 +238,28 @@ async def test_rules_and_halts_are_told_by_readiness_and_doctor(dsn: str, tmp_pa
         by_flag = (await stood(settings))[FLAG]
         assert by_flag.startswith("warn: no action starts, by the flag in the database: ")
         assert "storm" in by_flag
+
+
+async def test_refused_deliveries_are_told_where_people_look(dsn: str, tmp_path: Path) -> None:
+    """Readiness and doctor name the source, how many, when and why the last: no secret, and still ready."""
+    settings = settings_for(dsn, tmp_path, data_dir=str(tmp_path), anchor=str(tmp_path / "anchor"))
+    async with app.running(settings) as running, aiohttp.ClientSession(running.url) as client:
+        (tmp_path / "api.url").write_text(running.url)
+        for headers, status in (({**AUTH, "Content-Type": "text/plain"}, 415), (WRONG, 401), (WRONG, 401)):
+            async with client.post(HOOK, data="{}", headers=headers) as response:
+                assert response.status == status
+        async with client.post(HOOK.replace("default", "defualt"), data="{}", headers=AUTH) as response:
+            assert response.status == 404
+        ready = await told(client, "/readyz")
+        assert ready["ready"] is True
+        refused = warnings(ready)
+        assert set(refused) == {"source default", "source (none of the settings)"}
+        assert refused["source default"].startswith("3 deliveries refused, the last at 20")
+        assert refused["source default"].endswith(" UTC: wrong credentials")
+        assert refused["source (none of the settings)"].endswith(": no such source")
+        found = {one.part: one.text for one in await examine(settings) if one.text in refused.values()}
+        assert found == refused
+        assert "a-wrong-token" not in json.dumps(ready)
 
 
 async def test_doctor_asks_the_service_where_the_database_runs_only_with_it(dsn: str, tmp_path: Path) -> None:
