@@ -49,11 +49,12 @@ def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> No
             one.rule,
             ", ".join(f"{key}={value}" for key, value in sorted(one.key.items())) or "-",
             output.ago(one.opened_at, now),
+            one.progress.in_auto or "-",
         )
         for one in found
     ]
     none = "There is no incident." if ended else "No incident is open or was recorded lately."
-    output.table(("ID", "", "STATE", "RULE", "GROUP", "OPENED"), rows, none)
+    output.table(("ID", "", "STATE", "RULE", "GROUP", "OPENED", "IN AUTO"), rows, none)
 
 
 @incidents.command()

@@ -101,7 +101,7 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
     """An alert fires again: a resolved incident goes on with its ladder, a recorded one starts anew."""
     fresh = case.incident.state is IncidentState.RECORDED
     progress = (
-        {"step": 0, "opened_at": now, "shadow": False, "evidence_started": False}
+        {"step": 0, "opened_at": now, "shadow": False, "evidence_started": False, "in_auto": None}
         if fresh
         else {"acknowledged_by": None, "acknowledged_at": None}
     )
@@ -209,7 +209,8 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
     if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
         return _suppressed(case, verdict, entry, terms, now)
     if judgement.shadow and nothing_done(case):
-        return recorded(case, now, _shadow_text(index, facts, verdict), terms, entry, shadow=True)
+        why, in_auto = _shadow_text(index, facts, verdict), _told_in_auto(case, verdict, terms)
+        return recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
     if judgement.shadow:
         reason = f"the last attempt did not help, and the next step may not act: {verdict.reason}"
         return escalated(case, now, reason, terms, entry)
@@ -293,6 +294,26 @@ def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
             return f"in shadow {what} would have been held: {verdict.reason}{found}"
         case Ruling.REFUSE:
             return f"in shadow {what} would have been refused: {verdict.reason}{found}"
+
+
+def _told_in_auto(case: Case, verdict: GuardVerdict, terms: Terms) -> str | None:
+    """What people would have heard of the same verdict in auto; nothing where the step may go."""
+    severity = case.incident.severity
+    match verdict.ruling:
+        case Ruling.GO:
+            return None
+        case Ruling.ASK:
+            return f"a person would have been asked at once ({severity})"
+        case Ruling.WAIT:
+            patience = format_duration(terms.severities[severity].response_time)
+            return f"a person would have been told within {patience} ({severity}) if nothing changed"
+        case Ruling.REFUSE:
+            return told_at_once(case)
+
+
+def told_at_once(case: Case) -> str:
+    """What auto does where nothing is left that it may do."""
+    return f"a person would have been told at once ({case.incident.severity})"
 
 
 def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, terms: Terms) -> Change:
@@ -616,17 +637,39 @@ def _left_behind(case: Case, why: str) -> Quarantine | None:
     return Quarantine(attempt_id=attempt.id, reason=reason)
 
 
-def recorded(
-    case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft, shadow: bool = False
-) -> Change:
-    """To `recorded`: evidence only, or shadow is done. Nobody is paged because nothing was done."""
-    update = {"hold": None, "shadow": shadow, "outcome": why, "covered_members": case.members.total}
+def recorded(case: Case, now: datetime, why: str, terms: Terms) -> Change:
+    """To `recorded`: evidence only. Nobody is paged because nothing was done."""
+    update = {
+        "hold": None,
+        "shadow": False,
+        "outcome": why,
+        "in_auto": None,
+        "covered_members": case.members.total,
+    }
     return Change(
         state=IncidentState.RECORDED,
         progress=case.incident.progress.model_copy(update=update),
         deadline=now + terms.recorded_for,
         due_at=now + terms.recorded_for,
-        entries=(*entries, moved(case, IncidentState.RECORDED, why)),
+        entries=(moved(case, IncidentState.RECORDED, why),),
+    )
+
+
+def recorded_in_shadow(
+    case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft, in_auto: str | None
+) -> Change:
+    """To `recorded`: shadow is done. Nobody is paged, so it says whether somebody would have been."""
+    told = f"{why}; in auto {in_auto}" if in_auto else why
+    change = recorded(case, now, told, terms)
+    update = {"shadow": True, "in_auto": in_auto}
+    moving = tuple(
+        entry.model_copy(update={"facts": {**entry.facts, "in_auto": in_auto}}) for entry in change.entries
+    )
+    return change.model_copy(
+        update={
+            "progress": change.progress.model_copy(update=update),
+            "entries": (*entries, *moving),
+        }
     )
 
 

@@ -116,7 +116,7 @@ def _ladder_over(case: Case, now: datetime, terms: Terms) -> Change:
         return changes.escalated(case, now, "the rule asks for a person", terms)
     if case.rule.changing:
         why = "in shadow every step would have been passed over; nothing was done"
-        return changes.recorded(case, now, why, terms, shadow=True)
+        return changes.recorded_in_shadow(case, now, why, terms, in_auto=changes.told_at_once(case))
     return changes.recorded(case, now, "evidence only: the rule has no step that changes anything", terms)
 
 

@@ -188,11 +188,20 @@ def _verdict(act: Act) -> str:
 
 def _who_was_told(facts: ReviewFacts) -> str:
     if not facts.escalations:
-        return "Nobody had to be told."
+        return _nobody_told(facts)
     first = facts.escalations[0]
     after = lasted(first.at - facts.taken_up_at)
     times = count(len(facts.escalations), "time")
     return plain(f"People were told {times}, first after {after}: {first.reason}.")
+
+
+def _nobody_told(facts: ReviewFacts) -> str:
+    """That nobody was told is no praise of a shadow: it pages nobody, whatever happens."""
+    if facts.in_auto is not None:
+        return plain(f"Nobody was told: it was in shadow; in auto {facts.in_auto}.")
+    if any(held.shadow for held in facts.held_back) and not facts.acts:
+        return "Nobody was told: it was in shadow; in auto a person would be told unless the ladder helped."
+    return "Nobody had to be told."
 
 
 def _duration(facts: ReviewFacts) -> str:

@@ -205,6 +205,8 @@ class ReviewFacts(Frozen):
     stages: tuple[Stage, ...]
     reopened: int
     acknowledged_by: str | None
+    in_auto: str | None
+    """What people would have heard in auto when shadow ended the ladder last; None for nothing."""
     response: Response
     timeline: tuple[Told, ...]
     timeline_length: int
@@ -277,6 +279,7 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
         stages=stages,
         reopened=_reopened(stages),
         acknowledged_by=incident.progress.acknowledged_by,
+        in_auto=_in_auto(entries),
         response=_response(
             incident.opened_at,
             terms[incident.severity].response_time,
@@ -291,6 +294,11 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
         timeline_length=incident.timeline_length,
         timeline_head=entries[-1].mac.hex() if entries else None,
     )
+
+
+def _in_auto(entries: Iterable[Entry]) -> str | None:
+    said = [entry.facts["in_auto"] for entry in entries if "in_auto" in entry.facts]
+    return _text(said[-1]) if said else None
 
 
 def _text(value: object) -> str | None:

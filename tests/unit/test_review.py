@@ -104,6 +104,21 @@ def test_what_was_held_back_is_told_with_its_reason_and_counted() -> None:
     assert topics(dossier) == [Topic.UNANSWERED, Topic.HELD_BACK]
 
 
+def test_a_shadow_that_woke_nobody_is_no_praise() -> None:
+    """Where a person would have been told in auto, the review says so instead of that nobody had to be."""
+    story = Story().opens().judges(1, "refuse", "floor", "6 were found, more than at_most 5", shadow=True)
+    said = "a person would have been told at once (P2)"
+    facts: dict[str, Any] = {"from": "open", "to": "recorded", "why": "in shadow", "in_auto": said}
+    story.tell(1, EntryKind.STATE, "Recorded: in shadow", **facts)
+    later = Story(severity=Severity.P2).opens()
+    for seconds, in_auto in ((1, said), (2, None)):
+        later.tell(seconds, EntryKind.STATE, "Recorded: in shadow", **{**facts, "in_auto": in_auto})
+    assert read(later.dossier(IncidentState.RECORDED)).in_auto is None
+    text = write_review(story.dossier(IncidentState.RECORDED, firing=1), "md")
+    assert f"Nobody was told: it was in shadow; in auto {said}." in text
+    assert "Nobody had to be told" not in text
+
+
 def test_shadow_is_told_as_what_would_have_been_done() -> None:
     """An incident in shadow says that nothing was changed, what would have been, and how to let it."""
     story = Story().opens().judges(1, "go", "autonomy", "shadow, no effect (the default)", shadow=True)
@@ -111,6 +126,10 @@ def test_shadow_is_told_as_what_would_have_been_done() -> None:
     dossier = story.dossier(IncidentState.RECORDED, firing=1)
     text = write_review(dossier, "md")
     assert "The responder was in shadow: it looked and judged, and changed nothing." in text
+    assert "Nobody had to be told" not in text
+    assert (
+        "Nobody was told: it was in shadow; in auto a person would be told unless the ladder helped." in text
+    )
     assert "would have acted (shadow)" in text
     assert topics(dossier) == [Topic.SHADOW]
     assert read(dossier).recovered_at is None

@@ -181,6 +181,40 @@ def drive(store: VirtualStore, autonomy: Autonomy | None = None) -> VirtualStore
     return store
 
 
+def test_a_shadow_that_had_nothing_left_to_do_says_that_auto_would_have_told_a_person() -> None:
+    """Nobody is paged, so the incident and its timeline say it in the same words."""
+    change = applied(move(IncidentState.OPEN, START, step=2, shadow=True))
+    assert change.progress.in_auto == "a person would have been told at once (P1)"
+    assert (change.progress.outcome or "").endswith("; in auto a person would have been told at once (P1)")
+    assert change.entries[-1].text.endswith("; in auto a person would have been told at once (P1)")
+    assert change.entries[-1].facts["in_auto"] == change.progress.in_auto
+    assert change.notices == ()
+
+
+SIX = {str(number) for number in range(6)}
+
+
+@pytest.mark.parametrize(
+    ("world", "in_auto"),
+    [
+        (World(), None),
+        (World(probe=None, present=SIX), "a person would have been told at once (P1)"),
+        (World(halted="by the test"), "a person would have been told within 1h (P1) if nothing changed"),
+    ],
+)
+def test_in_shadow_each_verdict_says_what_people_would_have_heard(world: World, in_auto: str | None) -> None:
+    """Refused: at once. Held: within the response time. A step that may go wakes nobody by itself."""
+    store = drive(VirtualStore(world, ladder(), incident(), members()))
+    assert (store.incident.state, store.incident.progress.in_auto) == (IncidentState.RECORDED, in_auto)
+    assert ("in auto" in (store.incident.progress.outcome or "")) == (in_auto is not None)
+
+
+def test_what_people_would_have_heard_is_forgotten_when_it_fires_again() -> None:
+    """A new ladder says its own."""
+    change = applied(move(IncidentState.RECORDED, START, covered_members=0, in_auto="told at once"))
+    assert (change.state, change.progress.in_auto) == (IncidentState.OPEN, None)
+
+
 def test_a_rule_that_nobody_promoted_runs_in_shadow_and_says_what_it_would_have_done() -> None:
     """Everything but the effect: no attempt, recorded, with the words for the review."""
     store = drive(VirtualStore(World(), ladder(), incident(), members()))
