@@ -425,6 +425,8 @@ class Dossier(Frozen):
     incident: Incident
     rule: dict[str, Any]
     """The pinned rule, as JSON."""
+    rule_as_of: datetime | None = None
+    """Since when that version was known, where the active rulebook has another or none; else None."""
     members: Members
     attempts: tuple[Attempt, ...]
     entries: tuple[Entry, ...]

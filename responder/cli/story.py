@@ -10,7 +10,7 @@ from responder.cli.output import ago, until
 from responder.model.incident import Incident, IncidentState
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
-from responder.review.words import clock, count, listed, pairs
+from responder.review.words import clock, count, listed, pairs, when
 
 _RULINGS = {"go": "in shadow", "ask": "a person must say so", "wait": "held", "refuse": "refused"}
 
@@ -29,6 +29,7 @@ def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]
     """The parts below the headline, each with its title; what is empty is left out."""
     facts = read(dossier)
     parts = {
+        "Rule": [_rule_then(dossier)],
         "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [_person(facts, dossier.incident, now)],
@@ -40,6 +41,12 @@ def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]
         "More": _more(facts),
     }
     yield from ((title, lines) for title, lines in parts.items() if any(lines))
+
+
+def _rule_then(dossier: Dossier) -> str:
+    if dossier.rule_as_of is None:
+        return ""
+    return f"judged by the rule as of {when(dossier.rule_as_of)}, not the active one"
 
 
 def _why(dossier: Dossier, now: datetime) -> str:

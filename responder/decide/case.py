@@ -62,9 +62,11 @@ class Case(Frozen):
 
     incident: Incident
     rule: Rule
-    """As pinned when the incident opened."""
+    """As pinned when the ladder began."""
     current: Rule | None
     """The rule of that name in the active rulebook; None when it is gone."""
+    current_hash: str | None = None
+    """The active rulebook; None where none was ever activated."""
     members: Members
     attempt: Attempt | None = None
     """The newest attempt of this incident."""
@@ -262,6 +264,8 @@ class Change(Frozen):
     deadline: datetime | None
     due_at: datetime | None
     severity: Severity | None = None
+    rulebook_hash: str | None = None
+    """The rulebook that the incident is pinned to from now on; None leaves it with its own."""
     entries: tuple[EntryDraft, ...] = ()
     end: AttemptEnd | None = None
     verdict: AttemptVerdict | None = None

@@ -98,14 +98,37 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
 
 
 def reopened(case: Case, now: datetime, terms: Terms) -> Change:
-    """An alert fires again: a resolved incident goes on with its ladder, a recorded one starts anew."""
+    """An alert fires again: a resolved incident goes on with its ladder, a recorded one starts anew.
+
+    Nothing of a recorded one is under way, so it starts anew with the rule as it is now.
+    """
     fresh = case.incident.state is IncidentState.RECORDED
     progress = (
         {"step": 0, "opened_at": now, "shadow": False, "evidence_started": False, "in_auto": None}
         if fresh
         else {"acknowledged_by": None, "acknowledged_at": None}
     )
-    return go_on(case, now, terms, "it fires again", verification=None, outcome=None, **progress)
+    again = _renewed(case) if fresh else None
+    told = _renewal(case) if again is not None else ()
+    change = go_on(case, now, terms, "it fires again", *told, verification=None, outcome=None, **progress)
+    return change.model_copy(update={"rulebook_hash": again})
+
+
+def _renewed(case: Case) -> str | None:
+    """The active rulebook, where it is another that makes the same incidents of this rule's alerts."""
+    current, pinned = case.current, case.incident.rulebook_hash
+    if current is None or case.current_hash == pinned or current.group_by != case.rule.group_by:
+        return None
+    return case.current_hash
+
+
+def _renewal(case: Case) -> tuple[EntryDraft, ...]:
+    """Told where what acts is another: a changed note, or another rule's change, is no news here."""
+    if case.current is None or case.current.acting_hash == case.rule.acting_hash:
+        return ()
+    facts = {"rulebook": case.current_hash, "before": case.incident.rulebook_hash}
+    text = f"judged by {case.rule.name} as it is now: a newer rulebook is active"
+    return (EntryDraft(kind=EntryKind.RULE, text=text, facts=facts),)
 
 
 def members_changed(case: Case, now: datetime) -> Change:

@@ -24,6 +24,7 @@ class EntryKind(StrEnum):
 
     ALERT = "alert"
     OPENED = "opened"
+    RULE = "rule"
     EVIDENCE = "evidence"
     JUDGED = "judged"
     INTENT = "intent"

@@ -105,6 +105,7 @@ async def load_case(connection: Connection, lease: Lease, rulebooks: Rulebooks) 
         incident=incident,
         rule=await pinned_rule(connection, incident, rulebooks),
         current=_rule(active, incident.rule),
+        current_hash=row["active_hash"],
         members=as_members(row),
         attempt=Attempt.model_validate(row["attempt"]) if row["attempt"] else None,
         holds=row["holds"],
@@ -114,7 +115,7 @@ async def load_case(connection: Connection, lease: Lease, rulebooks: Rulebooks) 
 
 
 async def pinned_rule(connection: Connection, incident: Incident, rulebooks: Rulebooks) -> Rule:
-    """The rule as it was when the incident opened."""
+    """The rule as it was when the incident's ladder began."""
     rule = _rule(await rulebooks.get(connection, incident.rulebook_hash), incident.rule)
     if rule is None:
         raise PermanentError(

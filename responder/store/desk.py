@@ -5,6 +5,7 @@ set or cleared the halt flag, released a target or promoted a rule stands in its
 """
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,8 @@ from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError
-from responder.model.incident import Command, Incident
+from responder.model.incident import Command, Incident, IncidentState
+from responder.model.rule import Rule
 from responder.model.timeline import broken_at
 from responder.ports import Dossier
 from responder.store import cases, episodes, ledger, owner, timeline
@@ -188,11 +190,20 @@ class PostgresDesk:
         return Dossier(
             incident=incident,
             rule=rule.model_dump(mode="json", by_alias=True),
+            rule_as_of=await self._as_of(connection, incident, rule),
             members=await cases.read_members(connection, incident.id),
             attempts=await ledger.attempts_of(connection, incident.id),
             entries=await timeline.entries_of(connection, incident.id),
             commands=tuple(Command.model_validate(dict(row)) for row in commands),
         )
+
+    async def _as_of(self, connection: Connection, incident: Incident, rule: Rule) -> datetime | None:
+        """Since when the pinned rule was known, where the active one acts differently or is gone."""
+        active = await self._rulebooks.active(connection)
+        now = None if active is None else active.rule(incident.rule)
+        if incident.state is IncidentState.CLOSED or (now and now.acting_hash == rule.acting_hash):
+            return None
+        return await self._rulebooks.known_since(connection, incident.rulebook_hash)
 
     async def _set_halt(self, actor: str, reason: str, *, halted: bool) -> None:
         async with transaction(self._lane) as connection:

@@ -42,7 +42,7 @@ _CHANGE = """
 UPDATE incidents
 SET state_since = CASE WHEN state = $2 THEN state_since ELSE $3 END,
     state = $2, progress = $4::text::jsonb, severity = coalesce($5, severity), deadline = $6, due_at = $7,
-    timeline_head = $8, timeline_length = $9
+    timeline_head = $8, timeline_length = $9, rulebook_hash = coalesce($10, rulebook_hash)
 WHERE id = $1
 """
 
@@ -155,6 +155,7 @@ class Owner:
             due_at,
             head.mac,
             head.length,
+            change.rulebook_hash,
         )
 
     async def _write_ledger(self, connection: Connection, change: Change, now: datetime) -> None:

@@ -60,6 +60,13 @@ class Rulebooks:
             del self._parsed[next(iter(self._parsed))]
         return found
 
+    async def known_since(self, connection: Connection, wanted: str) -> datetime | None:
+        """When the rulebook of that hash was stored first."""
+        found: datetime | None = await connection.fetchval(
+            "SELECT stored_at FROM rulebooks WHERE hash = $1", wanted
+        )
+        return found
+
     async def _read(self, connection: Connection, wanted: str) -> Rulebook:
         body = await connection.fetchval("SELECT body FROM rulebooks WHERE hash = $1", wanted)
         if body is None:

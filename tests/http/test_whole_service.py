@@ -333,6 +333,36 @@ async def test_what_fired_before_its_rule_is_taken_up_at_the_next_start(dsn: str
         await incident_in(client, "escalated")
 
 
+async def test_a_mended_rule_counts_for_what_fires_again_after_it_was_recorded(
+    dsn: str, tmp_path: Path
+) -> None:
+    """A rule that only records is mended to tell a person; the incident says which version judges it."""
+    async with service(dsn, tmp_path) as client:
+        (tmp_path / "rules.yaml").write_text(RULES.replace("escalate: true", "escalate: false"))
+        async with client.post("/api/v1/rules/reload") as response:
+            assert response.status == 200
+        first = firing(instance="a")
+        async with client.post(HOOK, json=payload(first), headers=AUTH) as response:
+            assert response.status == 200
+        incident = await incident_in(client, "recorded")
+        (tmp_path / "rules.yaml").write_text(RULES)
+        async with client.post("/api/v1/rules/reload") as response:
+            assert response.status == 200
+        path = f"/api/v1/incidents/{incident['id']}"
+        assert (await told(client, path))["rule_as_of"] is not None
+        over = {**first, "status": "resolved", "endsAt": "2026-11-24T01:05:00Z"}
+        again = {**first, "startsAt": "2026-11-24T01:06:00Z"}
+        for alert in (over, again):
+            async with client.post(HOOK, json=payload(alert), headers=AUTH) as response:
+                assert response.status == 200
+        await incident_in(client, "escalated")
+        dossier = await told(client, path)
+        assert dossier["rule_as_of"] is None
+        assert "judged by Watched as it is now: a newer rulebook is active" in {
+            entry["text"] for entry in dossier["entries"]
+        }
+
+
 async def test_a_restored_dump_is_halted_until_a_person_resumes_and_the_anchor_says_why(
     dsn: str, empty_dsn: str, tmp_path: Path
 ) -> None:

@@ -9,8 +9,9 @@ import pytest_asyncio
 from responder.model.attempt import Attempt
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, CommandKind, IncidentState
+from responder.model.rule import Rulebook
 from responder.store.cases import common_labels
-from tests.support.stored import RULE, Stored, alert, change, intent, stored
+from tests.support.stored import BOOK, RULE, Stored, alert, change, intent, stored
 
 
 @pytest_asyncio.fixture
@@ -105,3 +106,24 @@ def test_common_labels_are_those_that_all_share() -> None:
     """With the same value; of nothing there are none."""
     assert common_labels([]) == {}
     assert common_labels([{"a": "1", "b": "2"}, {"a": "1", "b": "3", "c": "4"}]) == {"a": "1"}
+
+
+async def test_a_dossier_says_since_when_a_rule_is_known_that_is_not_the_active_one(db: Stored) -> None:
+    """Another note is no other rule; a changed or removed one is, until the incident is closed."""
+    lease, case = await db.held()
+    told = []
+    for rules in (
+        (RULE.model_copy(update={"notes": "more"}),),
+        (RULE.model_copy(update={"escalate": True}),),
+        (),
+    ):
+        await db.store.activate(Rulebook(rules=rules), "a reload")
+        dossier = await db.store.incident(case.incident.id)
+        assert dossier is not None
+        told.append(dossier.rule_as_of)
+    since = await db.one("SELECT stored_at FROM rulebooks WHERE hash = $1", BOOK.hash)
+    assert told == [None, since, since]
+    await db.store.record(lease, case, change(case, IncidentState.CLOSED))
+    closed = await db.store.incident(case.incident.id)
+    assert closed is not None
+    assert closed.rule_as_of is None

@@ -423,3 +423,16 @@ async def test_an_incident_that_cannot_be_read_is_looked_at_later(db: Stored) ->
     with pytest.raises(DeposedError):
         await db.store.postpone(lease, timedelta(seconds=30))
     assert await db.store.lease(worker) is None
+
+
+async def test_a_change_may_pin_an_incident_to_another_rulebook(db: Stored) -> None:
+    """The owner moves the pin with the change; a change that names none leaves it, whatever is active."""
+    lease, case = await db.held()
+    newer = Rulebook(rules=(RULE.model_copy(update={"escalate": True}),))
+    await db.store.activate(newer, "a reload")
+    await db.store.record(lease, case, change(case))
+    pinned = await db.store.load(lease)
+    assert (pinned.rule, pinned.current, pinned.current_hash) == (RULE, newer.rules[0], newer.hash)
+    await db.store.record(lease, pinned, change(pinned, rulebook_hash=newer.hash))
+    moved = await db.store.load(lease)
+    assert (moved.incident.rulebook_hash, moved.rule) == (newer.hash, newer.rules[0])

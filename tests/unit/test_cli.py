@@ -80,6 +80,15 @@ def test_the_story_tells_what_was_done_and_what_it_led_to() -> None:
     )
 
 
+def test_the_story_says_that_an_older_version_of_the_rule_judges() -> None:
+    """Where the active rulebook has another: otherwise a mended rule looks as if it did not help."""
+    dossier = recovered().dossier(IncidentState.RESOLVED)
+    assert "Rule" not in dict(told_story(dossier, after(600)))
+    older = dossier.model_copy(update={"rule_as_of": after(0)})
+    told = "judged by the rule as of 2026-11-20 23:59:30 UTC, not the active one"
+    assert dict(told_story(older, after(600)))["Rule"] == [told]
+
+
 def test_lists_are_one_line_for_each_row_outside_of_a_terminal(served: Served) -> None:
     """Grep finds a whole row; nothing is cut."""
     told = responder("targets", "list", served=served)

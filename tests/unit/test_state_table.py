@@ -9,6 +9,7 @@ import pytest
 
 from responder.decide.case import (
     Apply,
+    Case,
     Change,
     Check,
     Move,
@@ -213,6 +214,40 @@ def test_what_people_would_have_heard_is_forgotten_when_it_fires_again() -> None
     """A new ladder says its own."""
     change = applied(move(IncidentState.RECORDED, START, covered_members=0, in_auto="told at once"))
     assert (change.state, change.progress.in_auto) == (IncidentState.OPEN, None)
+
+
+NEWER = "c" * 64
+
+
+def _case(store: VirtualStore) -> Case:
+    return asyncio.run(store.load(lease_of(store)))
+
+
+@pytest.mark.parametrize(
+    ("state", "mended", "taken", "told"),
+    [
+        (IncidentState.RECORDED, {"escalate": True}, NEWER, True),
+        (IncidentState.RECORDED, {"notes": "more"}, NEWER, False),
+        (IncidentState.RECORDED, {"escalate": True, "group_by": ("server",)}, None, False),
+        (IncidentState.RECORDED, None, None, False),
+        (IncidentState.RESOLVED, {"escalate": True}, None, False),
+    ],
+)
+def test_what_was_recorded_fires_again_under_the_rule_as_it_is_now(
+    state: IncidentState, mended: dict[str, Any] | None, taken: str | None, told: bool
+) -> None:
+    """A mended rule counts for it and is told; one that groups otherwise or is gone leaves it pinned.
+
+    A resolved one is live: it goes on with the steps that it began with.
+    """
+    given = incident(state, deadline=LATER, progress=Progress(**{**TOLD, "covered_members": 0}))
+    case = _case(VirtualStore(World(), ladder(), given, members()))
+    current = None if mended is None else case.rule.model_copy(update=mended)
+    case = case.model_copy(update={"current": current, "current_hash": NEWER})
+    change = applied(next_move(case, START, TERMS))
+    assert (change.state, change.rulebook_hash) == (IncidentState.OPEN, taken)
+    words = ["judged by Hit as it is now: a newer rulebook is active"] if told else []
+    assert [entry.text for entry in change.entries if entry.kind is EntryKind.RULE] == words
 
 
 def test_a_rule_that_nobody_promoted_runs_in_shadow_and_says_what_it_would_have_done() -> None:
