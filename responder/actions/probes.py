@@ -21,6 +21,8 @@ from responder.model.rule import Comparison, Probe, PromqlProbe, SqlProbe
 
 _TIMEOUT = timedelta(seconds=5)
 _TOLD = 3
+NO_ROW, NULL = "the answer has no row", "the answer is NULL"
+"""What may be otherwise the next time: nothing is wrong with the query."""
 
 
 class StandardProbes:
@@ -93,6 +95,25 @@ class StandardProbes:
         return _reading(asked, [Sample({}, value)], probe.expect, holds=probe.expect.holds(value))
 
 
+async def tried(
+    servers: PostgresServers,
+    connection: str,
+    sql: str,
+    timeout: timedelta,  # noqa: ASYNC109 - the server's limit, not only ours
+) -> tuple[float | None, str]:
+    """What a named query answers on one connection, or why no probe can use it there.
+
+    Raises:
+        TemporaryError: the server does not answer, or does not take the statement; says why.
+    """
+    columns = await servers.columns(connection, sql, timeout)
+    if not columns:
+        return None, "it is no query: it has no column"
+    if len(columns) > 1:
+        return None, f"the answer has {len(columns)} columns, not one"
+    return _only_number(await servers.fetch_read_only(connection, sql, timeout))
+
+
 def _title(probe: Probe) -> str:
     match probe:
         case PromqlProbe():
@@ -105,9 +126,9 @@ def _only_number(rows: Sequence[Mapping[str, Any]]) -> tuple[float | None, str]:
     """The one number of a query's answer, or why there is none."""
     match [list(row.values()) for row in rows]:
         case []:
-            return None, "the answer has no row"
+            return None, NO_ROW
         case [[None]]:
-            return None, "the answer is NULL"
+            return None, NULL
         case [[bool() as value]]:
             return None, f"the answer is {str(value).lower()}, not a number"
         case [[int() | float() | Decimal() as value]]:

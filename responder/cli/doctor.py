@@ -17,6 +17,7 @@ from responder.cli import output
 from responder.cli.common import ExitCode, config_option, ends_in_words, print_json, settings
 from responder.cli.findings import Finding, Health, failed, good, warned
 from responder.cli.local import API_TOKEN_FILE
+from responder.cli.queries import named_queries
 from responder.cli.routing import WATCHDOGS, has_watchdog_route, routing_findings
 from responder.cli.service import completed, with_rules
 from responder.cli.standing import HALT_FILE, halt_file, rule_files, service, standing
@@ -76,6 +77,7 @@ async def examine(chosen: Settings) -> list[Finding]:
         ("rules", standing(chosen)),
         ("service", service(chosen)),
         ("inventory", _inventory(chosen)),
+        ("queries", named_queries(chosen)),
         ("listener", _listener(chosen)),
         ("emergency", _emergency(chosen)),
         *((f"source {name}", _source(source, chosen)) for name, source in chosen.sources.items()),

@@ -91,6 +91,17 @@ class PostgresServers:
             raise TemporaryError(f"PostgreSQL {name!r}: the query gave more than {row_limit} rows")
         return [dict(row) for row in rows]
 
+    async def columns(
+        self,
+        name: str,
+        sql: str,
+        timeout: timedelta,  # noqa: ASYNC109 - the server's limit, not only ours
+    ) -> list[str]:
+        """The columns that one statement would answer with; it is not run. None for what is no query."""
+        async with self._server(name).transaction("READ ONLY", timeout) as connection:
+            prepared = await connection.prepare(sql)
+            return [attribute.name for attribute in prepared.get_attributes()]
+
     async def ground(self, name: str) -> tuple[str, ...]:
         """The system that the server is: the same for a primary and its standbys, and for all databases."""
         rows = await self.fetch_read_only(name, _GROUND, _CONNECT_TIMEOUT)

@@ -303,6 +303,61 @@ async def test_doctor_names_missing_rights_and_the_responders_own_ground(dsn: st
         )
 
 
+async def test_doctor_tries_every_named_query_on_every_connection(
+    dsn: str, empty_dsn: str, tmp_path: Path
+) -> None:
+    """One line for each: what no connection answers with one number fails, and nothing is changed.
+
+    A query that another connection answers is warned of; a connection that is away is told once.
+    """
+    await execute(empty_dsn, "CREATE TABLE only_here AS SELECT 7 AS n")
+    inventory = {
+        "postgres": [
+            {"name": "one", "dsn": dsn},
+            {"name": "two", "dsn": empty_dsn},
+            {"name": "away", "dsn": "postgresql://u:hunter22@127.0.0.1:1/d"},
+        ]
+    }
+    asked = {
+        "good": "select count(*) from pg_stat_activity where false",
+        "partly": "select n from only_here",
+        "missing": "select n from nowhere",
+        "rows": "select generate_series(1, 2)",
+        "columns": "select 1, 2 where false",
+        "text": "select 'x'::text",
+        "null": "select max(n) from only_here where false",
+        "nothing": "set work_mem = '4MB'",
+        "two": "select 1; select 2",
+        "changes": "with gone as (delete from only_here returning 1) select count(*) from gone",
+    }
+    queries = {name: {"sql": sql} for name, sql in asked.items()}
+    found = await examine(settings_for(dsn, tmp_path, inventory=inventory, queries=queries))
+    told = {(one.part, one.text.split(": ")[0]): one for one in found if one.part.startswith("query ")}
+    assert len(told) == 2 * len(asked)
+    lines = {where: f"{one.health.value}: {one.text}" for where, one in told.items()}
+    assert lines["query good", "on two"] == "ok: on two: 0"
+    assert lines["query partly", "on two"] == "ok: on two: 7"
+    assert lines["query partly", "on one"].startswith("warn: ")
+    assert lines["query null", "on two"].startswith("warn: on two: the answer is NULL, which is no data")
+    words = {
+        "missing": 'relation "nowhere" does not exist',
+        "rows": "the answer has 2 rows, not one",
+        "columns": "the answer has 2 columns, not one",
+        "text": "the answer is of type str, not a number",
+        "nothing": "it is no query: it has no column",
+        "two": "SQLSTATE 42601",
+        "changes": "SQLSTATE 25006",
+    }
+    for name, problem in words.items():
+        line = lines[f"query {name}", "on two"]
+        assert line.startswith("fail: ")
+        assert problem in line
+    assert [one.text for one in found if one.part == "queries"] == ["not tried on away"]
+    connection = await asyncpg.connect(empty_dsn)
+    assert await connection.fetchval("SELECT count(*) FROM only_here") == 1
+    await connection.close()
+
+
 async def test_what_fired_before_its_rule_is_taken_up_when_the_rule_comes(dsn: str, tmp_path: Path) -> None:
     """An alert that no rule took is listed; a rulebook that takes it, activated later, opens its incident.
 
