@@ -22,7 +22,7 @@ from responder.model.anchor import AnchorCheck, AnchorState
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError
-from responder.model.incident import Command, Incident, IncidentState, Members
+from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
 from responder.ports import Dossier, Store
@@ -80,7 +80,8 @@ class RememberingIntake:
 
 
 def incident(incident_id: UUID = INCIDENT, state: IncidentState = IncidentState.HELD) -> Incident:
-    """An incident that began five minutes ago."""
+    """An incident that began five minutes ago; where it has ended, shadow ended it."""
+    quiet = None if state.live else "a person would have been told at once (P1)"
     return Incident(
         id=incident_id,
         rule="RunawayQueries",
@@ -93,6 +94,7 @@ def incident(incident_id: UUID = INCIDENT, state: IncidentState = IncidentState.
         deadline=NOW + timedelta(hours=1),
         due_at=NOW,
         epoch=1,
+        progress=Progress(in_auto=quiet),
     )
 
 

@@ -105,6 +105,15 @@ def test_lists_are_one_line_for_each_row_outside_of_a_terminal(served: Served) -
         assert responder(*command, served=served).exit_code == 0
 
 
+def test_the_list_says_whom_auto_would_have_told(served: Served) -> None:
+    """The words of the incident, in the last column; a dash where nobody would have heard of it."""
+    told = responder("incidents", "list", "--all", served=served).output.splitlines()
+    [live] = [line for line in told if " held " in line]
+    [ended] = [line for line in told if " closed " in line]
+    assert live.split()[-1] == "-"
+    assert ended.endswith("a person would have been told at once (P1)")
+
+
 def test_commands_carry_who_and_why(served: Served) -> None:
     """The actor comes from the login or RESPONDER_ACTOR; a reason is required where one is owed."""
     for word, kind in (("take-over", "take_over"), ("hand-back", "hand_back"), ("close", "close")):
