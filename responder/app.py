@@ -38,7 +38,7 @@ from responder.rulebook.show import describe
 from responder.rulebook.surroundings import SourceFacts, Surroundings
 from responder.settings import Settings
 from responder.sources.alert_state import SourceStates
-from responder.sources.alertmanager import decoder
+from responder.sources.alertmanager import decoder, divider
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.store.anchor_file import AnchorFile
 from responder.store.anchoring import Anchoring, last_anchor
@@ -313,6 +313,7 @@ def _api(
             name: WebhookSource(
                 name=name,
                 decode=decoder(source, stored.redaction),
+                divide=divider(source, stored.redaction),
                 token=source.bearer(),
                 basic=source.basic(),
             )
@@ -429,7 +430,7 @@ def _first_address(serving: web.AppRunner) -> tuple[socket.AddressFamily, tuple[
 
 
 async def _house_keeping(stored: _Stored, settings: Settings, servers: PostgresServers) -> None:
-    """Every minute: the standing connections, the journal's partitions, the anchor where it is due.
+    """Every minute: standing connections, the journal's days, old dead letters, the anchor where it is due.
 
     A standing connection that was lost while idle must be replaced before its server has no slot left.
     """
@@ -448,6 +449,8 @@ async def _keep_journal(stored: _Stored, settings: Settings) -> None:
         if settings.journal_kept_for:
             for name in await drop_older(stored.dsn, now - settings.journal_kept_for):
                 _log.info("a day of the journal was dropped", partition=name)
+        if expired := await stored.store.expire_dead_letters(settings.dead_letters_kept_for):
+            _log.warning("dead letters that nobody looked at have expired", letters=expired)
     except ResponderError as error:
         _log.error("the journal's partitions could not be kept in order", error=str(error))
 

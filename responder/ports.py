@@ -14,7 +14,7 @@ from uuid import UUID
 from responder.decide.case import Case, Change, Finding, IntentLost, Notice, ProbeReading, SourceView
 from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
-from responder.model.alert import AlertKey, Delivery, Observation, Receipt, Rejected, SourcePosition
+from responder.model.alert import AlertKey, Delivery, Observation, Receipt, Rejected, Retried, SourcePosition
 from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, PastAttempt
 from responder.model.autonomy import Autonomy
@@ -32,11 +32,21 @@ S = TypeVar("S", bound=State)
 class Intake(Protocol):
     """The only way in."""
 
+    def admit(self) -> None:
+        """Whether a delivery would be admitted now; for whoever has not read it yet.
+
+        Raises:
+            OverloadedError: the queue is full, or the process is stopping.
+            StoreAwayError: the database is known to be away.
+        """
+        ...
+
     async def take(self, delivery: Delivery) -> Receipt:
         """Store a delivery and all that follows from it; returns after COMMIT.
 
         Raises:
-            OverloadedError: the queue is full; nothing was stored.
+            OverloadedError: the queue is full, and nothing was stored; or it was not stored in time, and
+                whether it will be is not known.
             StoreAwayError: the database is away; nothing was stored.
         """
         ...
@@ -234,7 +244,11 @@ class IntakeTransaction(Protocol):
         ...
 
     async def write_dead_letters(self, source: str, rejected: Sequence[Rejected]) -> None:
-        """Keep what could not be used, with its reason."""
+        """Keep what could not be used, with its reason; and that alerts of the source were missed."""
+        ...
+
+    async def take_back(self, retried: Retried) -> None:
+        """Remove dead letters that are stored as alerts now, and record who retried them."""
         ...
 
     async def open_or_join(self, wanted: Sequence[NewIncident]) -> Sequence[UUID]:
@@ -367,6 +381,19 @@ class Store(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """What could not be used, as it is kept."""
+
+    id: int
+    source: str
+    reason: str
+    payload: str
+    size: int
+    """Characters of the whole payload."""
+    received_at: datetime
+
+
 class Desk(Protocol):
     """What people see and do: the store's side of the HTTP API."""
 
@@ -410,8 +437,16 @@ class Desk(Protocol):
         """Record how far an acting part may go."""
         ...
 
-    async def dead_letters(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        """The newest dead letters: id, source, reason, payload, received_at."""
+    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
+        """The newest dead letters, each with no more than the head of its payload."""
+        ...
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        """One dead letter, whole."""
+        ...
+
+    async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
+        """Remove dead letters and record who did it and why; which of them were there."""
         ...
 
     async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:

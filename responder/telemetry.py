@@ -144,6 +144,8 @@ class Metrics:
     registry: CollectorRegistry
     alerts_received: Counter
     """`source`, `outcome`: stored, rejected or refused (a delivery that was answered with an error)."""
+    alerts_missed: Counter
+    """`source`. Deliveries from which alerts were left out; only the source can tell which."""
     intake_seconds: Histogram
     """From the first byte of a delivery to its answer."""
     intake_queue: Gauge
@@ -185,6 +187,12 @@ def build_metrics(version: str) -> Metrics:
             "responder_alerts_received_total",
             "Alerts in deliveries, by what became of them.",
             ["source", "outcome"],
+            registry=registry,
+        ),
+        alerts_missed=Counter(
+            "responder_alerts_missed_total",
+            "Deliveries that were too large, or from which the sender left alerts out.",
+            ["source"],
             registry=registry,
         ),
         intake_seconds=Histogram(

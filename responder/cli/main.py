@@ -21,7 +21,7 @@ RESPONDER_DATA_DIR, else `data_dir` of RESPONDER_CONFIG or ./responder.yaml.
 _COMMANDS = {
     "alerts": "operations",
     "config": "config",
-    "deadletters": "operations",
+    "deadletters": "dead_letters",
     "demo": "demo",
     "doctor": "doctor",
     "halt": "halting",

@@ -1,4 +1,4 @@
-"""Commands about the whole service: held targets, alerts that no rule took, dead letters."""
+"""Commands about the whole service: held targets, alerts that no rule took."""
 
 from typing import Any
 
@@ -68,27 +68,6 @@ def unmatched(limit: int, client: Client, as_json: bool) -> None:
     )
 
 
-@click.group()
-def deadletters() -> None:
-    """What could not be used."""
-
-
-@deadletters.command("list")
-@_limit
-@speaks
-def list_deadletters(limit: int, client: Client, as_json: bool) -> None:
-    """The newest dead letters, with the reason of each."""
-    told = client.get("dead-letters", limit=limit)
-    if as_json:
-        print_json(told)
-        return
-    rows = [
-        (_second(letter["received_at"]), letter["source"], letter["reason"], _head(letter["payload"]))
-        for letter in told["dead_letters"]
-    ]
-    output.table(("RECEIVED", "SOURCE", "REASON", "PAYLOAD"), rows, "There are no dead letters.")
-
-
 def _target_row(claim: dict[str, Any], since: str) -> tuple[str, ...]:
     word = "quarantined" if claim["quarantined"] else "held"
     return (claim["target"], word, since, claim["rule"], claim["incident_id"], claim["reason"] or "-")
@@ -103,11 +82,3 @@ def _alert_row(alert: dict[str, Any]) -> tuple[str, ...]:
 
 def _second(text: str) -> str:
     return f"{output.moment(text):%Y-%m-%d %H:%M:%S}"
-
-
-def _head(payload: Any) -> str:
-    text = str(payload)
-    return text if len(text) <= _HEAD else f"{text[:_HEAD]} ..."
-
-
-_HEAD = 80

@@ -25,6 +25,9 @@ from responder.model.incident import CommandKind, Hold, IncidentState, Progress,
 from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 
+_LONGEST_TOLD = 200
+"""Characters of a label's value in a text for people."""
+
 
 def stay(case: Case, due_at: datetime | None, *entries: EntryDraft, **progress: Any) -> Change:
     """The same state, looked at again at `due_at`; `progress` names what moves in it."""
@@ -77,7 +80,9 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
         "severity": incident.severity.value,
         "labels": incident.key,
     }
-    group = ", ".join(f"{name}={value}" for name, value in sorted(incident.key.items())) or "all alerts"
+    group = (
+        ", ".join(f"{name}={_short(value)}" for name, value in sorted(incident.key.items())) or "all alerts"
+    )
     text = f"{incident.severity} {case.rule.name} opened for {group}"
     if members.first_heard_at is not None and members.first_heard_at < incident.opened_at:
         heard = members.first_heard_at.astimezone(UTC)
@@ -95,6 +100,11 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
         due_at=now,
         entries=(EntryDraft(kind=EntryKind.OPENED, text=text, facts=facts), *_alerts(case)),
     )
+
+
+def _short(value: str) -> str:
+    """A label's value may have a megabyte; the facts have all of it."""
+    return value if len(value) <= _LONGEST_TOLD else f"{value[:_LONGEST_TOLD]}\u2026"
 
 
 def reopened(case: Case, now: datetime, terms: Terms) -> Change:

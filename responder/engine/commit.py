@@ -51,6 +51,8 @@ class Commit:
             for delivery in batch:
                 if delivery.rejected:
                     await transaction.write_dead_letters(delivery.source, delivery.rejected)
+                if delivery.retried is not None:
+                    await transaction.take_back(delivery.retried)
             wanted = self._wanted(folded.begun)
             opened = await transaction.open_or_join(wanted)
         for new in wanted:

@@ -54,19 +54,31 @@ class GroupCommit:
         self._closed = False
         self._away = False
 
-    async def take(self, delivery: Delivery) -> Receipt:
-        """See `ports.Intake.take`."""
+    def admit(self) -> None:
+        """See `ports.Intake.admit`."""
         if self._closed:
             raise OverloadedError("this process is stopping")
         if self._away:
             raise StoreAwayError("the database is away")
         if len(self._waiting) >= self._settings.queue_limit:
             raise OverloadedError(f"{len(self._waiting)} deliveries are waiting already")
+
+    async def take(self, delivery: Delivery) -> Receipt:
+        """See `ports.Intake.take`.
+
+        What is not written in time is given up: while it waits it is never written, and if it was being
+        written, the same delivery again changes nothing.
+        """
+        self.admit()
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, answer))
         self._metrics.intake_queue.set(len(self._waiting))
         self._something.set()
-        return await answer
+        try:
+            async with asyncio.timeout(self._settings.intake_timeout.total_seconds()):
+                return await answer
+        except TimeoutError:
+            raise StoreAwayError("the delivery was not stored in time") from None
 
     def close(self) -> None:
         """Admit nothing more; what waits is still written."""
@@ -90,6 +102,7 @@ class GroupCommit:
         """One batch of what waits. A fault of ours costs this batch, never the writer."""
         count = min(len(self._waiting), self._settings.batch_limit)
         batch = [self._waiting.popleft() for _ in range(count)]
+        batch = [waiting for waiting in batch if not waiting[1].done()]  # nobody waits for what was given up
         try:
             await self._write(batch)
         except Exception:  # noqa: BLE001 - logged; the writer must outlive it
@@ -99,6 +112,8 @@ class GroupCommit:
             self._metrics.intake_queue.set(len(self._waiting))
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
+        if not batch:
+            return
         deliveries = [delivery for delivery, _ in batch]
         answers: Sequence[Answer]
         try:

@@ -91,7 +91,7 @@ class Isolation:
 
 def _pieces(number: int, delivery: Delivery) -> list[_Piece]:
     """A delivery alert by alert. Its position moves with the last: it never runs ahead of what is stored."""
-    bare = replace(delivery, rejected=(), position=None, refold=())
+    bare = replace(delivery, rejected=(), position=None, refold=(), retried=None)
     parts = [replace(bare, alerts=(alert,)) for alert in delivery.alerts[:-1]]
     whole = replace(delivery, alerts=delivery.alerts[-1:])
     return [_Piece(number, part) for part in (*parts, whole)]

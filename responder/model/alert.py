@@ -89,10 +89,22 @@ class Observation:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A part of a delivery that could not be used: it goes to the dead letters with its reason."""
+    """A part of a delivery that could not be used: it goes to the dead letters with its reason.
+
+    `missed`: there were alerts that the payload does not hold; only the source can tell them.
+    """
 
     reason: str
     payload: str
+    missed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Retried:
+    """Dead letters that are taken in again: they are gone when, and only when, the delivery is stored."""
+
+    letters: tuple[int, ...]
+    actor: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +129,7 @@ class Delivery:
     rejected: tuple[Rejected, ...] = ()
     position: SourcePosition | None = None
     sent_at: datetime | None = None
+    retried: Retried | None = None
     refold: tuple[AlertKey, ...] = ()
     """Alerts whose contest is over: fold them again although nothing new was said."""
 

@@ -1,14 +1,15 @@
 """Decoding what Alertmanager posts (webhook payload version 4) and what others post in the same shape.
 
 One bad alert never costs the others: it becomes a `Rejected` with its reason. Only what is no payload at all
-raises. Nothing here opens a connection; the size of a body is bounded by whoever read it.
+raises. Nothing here opens a connection; the size of a body is bounded by whoever read it. A large body is
+divided: never more than one slice of it stands in memory as more than its bytes.
 
 This is where secrets stop: what leaves here is redacted, the alerts and the dead letters. Texts are redacted
 before they are shortened, because half a secret has no form any more.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import Any, Literal
 
@@ -22,18 +23,29 @@ from responder.model.errors import PermanentError
 from responder.model.redaction import SHIPPED, Redaction
 from responder.sources.identity import Identity, identify
 from responder.sources.settings import SourceSettings
+from responder.sources.slices import ELEMENT_AT_MOST, NotCutError, cut
 
-LABELS_AT_MOST = 500
-LABEL_NAME_AT_MOST = 1024
-LABEL_VALUE_AT_MOST = 16 * 1024
+LABELS_AT_MOST = 20_000
+LABELS_TOGETHER_AT_MOST = 8 * 1024 * 1024
 ANNOTATIONS_AT_MOST = 200
+ANNOTATION_NAME_AT_MOST = 1024
 ANNOTATION_AT_MOST = 32 * 1024
 GENERATOR_URL_AT_MOST = 8 * 1024
-PAYLOAD_AT_MOST = 64 * 1024
+PAYLOAD_AT_MOST = 4 * 1024 * 1024
 """Bounds in characters. Labels beyond theirs reject the alert, because a shortened label could lead an action
-to another target; texts for people are shortened."""
+to another target; texts for people are shortened. Real senders were seen with 10,000 labels, and with values
+of a megabyte: these are stored."""
+
+SLICE = 500
+"""Alerts that are decoded, and committed, together at most."""
+SLICE_BYTES = 1024 * 1024
+"""Bytes after which a slice is full with fewer alerts."""
+REJECTED_AT_MOST = 100
+"""Dead letters that one body, or one slice of it, makes at most: what is left goes into one together."""
 
 _NESTING_AT_MOST = 100
+_HEAD = 64 * 1024
+_LEFT_OUT = 1024
 _SHORTENED = " [shortened by the responder]"
 _log = structlog.get_logger(__name__)
 
@@ -82,6 +94,53 @@ def decoder(source: SourceSettings, redaction: Redaction) -> Callable[[bytes], D
     return of_this_source
 
 
+def divider(source: SourceSettings, redaction: Redaction) -> Callable[[bytearray], Iterator[Delivery]]:
+    """The divider of one source, for whoever reads large bodies."""
+
+    def of_this_source(body: bytearray) -> Iterator[Delivery]:
+        return divide(source, body, redaction)
+
+    return of_this_source
+
+
+def divide(source: SourceSettings, body: bytearray, redaction: Redaction = SHIPPED) -> Iterator[Delivery]:
+    """The delivery in a large body, slice by slice. The body is read as a whole before the first slice comes.
+
+    Raises:
+        NotAPayloadError: it is no JSON, or not of this shape; names the field. Then no slice has come.
+    """
+    try:
+        found = cut(body, SLICE, SLICE_BYTES)
+    except NotCutError as error:
+        raise NotAPayloadError(str(error), error.field) from None
+    payload = _envelope(_parsed(found.envelope))
+    for start, end in found.slices:
+        if end - start <= ELEMENT_AT_MOST:
+            _parsed(_as_body(body, start, end))
+    for start, end in found.slices:
+        yield _slice(source, body, start, end, redaction)
+    if payload.truncated > 0:
+        yield Delivery(source=source.name, alerts=(), rejected=(_left_out(payload.truncated, source),))
+
+
+def _as_body(body: bytearray, start: int, end: int) -> bytes:
+    return b"".join((b'{"alerts":[', memoryview(body)[start:end], b"]}"))
+
+
+def _slice(source: SourceSettings, body: bytearray, start: int, end: int, redaction: Redaction) -> Delivery:
+    if end - start <= ELEMENT_AT_MOST:
+        return decode(source, _as_body(body, start, end), redaction)
+    reason = f"an alert of {end - start} bytes, more than {ELEMENT_AT_MOST}"
+    head = redacted_head(bytes(body[start : start + _HEAD]), redaction)
+    return Delivery(source=source.name, alerts=(), rejected=(Rejected(reason, head, missed=True),))
+
+
+def redacted_head(head: bytes, redaction: Redaction, at_most: int = _HEAD) -> str:
+    """How something began that is too large to be read, less the end of it: a secret may be cut off there."""
+    text = redaction.document(head.decode("utf-8", "replace"))
+    return storable(text[: max(0, len(text) - _LEFT_OUT)][:at_most])
+
+
 def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) -> Delivery:
     """The delivery in a body, redacted.
 
@@ -95,7 +154,7 @@ def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) 
     for entry in payload.alerts:
         try:
             posted = _PostedAlert.model_validate(entry)
-            identity = _identity(posted, source.drop_labels, redaction)
+            identity = _identity(posted, source.drop_labels)
             alerts.append(_alert(posted, identity, redaction))
         except ValidationError as error:
             rejected.append(_rejected(_first(error, redaction), entry, redaction))
@@ -103,11 +162,22 @@ def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) 
             rejected.append(_rejected(str(error), entry, redaction))
         else:
             differing += _differs(posted, identity, source.drop_labels)
+    rejected = _bounded(rejected)
     if payload.truncated > 0:
-        rejected.append(_left_out(payload.truncated, source, len(payload.alerts)))
+        rejected.append(_left_out(payload.truncated, source))
     if differing:
         _log.warning("fingerprints differ from the sender's", source=source.name, alerts=differing)
     return Delivery(source=source.name, alerts=tuple(alerts), rejected=tuple(rejected))
+
+
+def _bounded(rejected: list[Rejected]) -> list[Rejected]:
+    """At most so many dead letters: the last one holds all that is left, as a list."""
+    alone, rest = rejected[: REJECTED_AT_MOST - 1], rejected[REJECTED_AT_MOST - 1 :]
+    if len(rest) <= 1:
+        return rejected
+    together = ",".join(part.payload for part in rest)
+    reason = f"{rest[0].reason}; and {len(rest) - 1} more alerts, each with a reason of its own"
+    return [*alone, Rejected(reason, _shortened(f"[{together}]", PAYLOAD_AT_MOST))]
 
 
 def _parsed(body: bytes) -> Any:
@@ -155,15 +225,14 @@ def _envelope(value: Any) -> _Payload:
         raise NotAPayloadError(f"{field}: {first['msg']}", field) from None
 
 
-def _identity(posted: _PostedAlert, drop_labels: frozenset[str], redaction: Redaction) -> Identity:
+def _identity(posted: _PostedAlert, drop_labels: frozenset[str]) -> Identity:
     if len(posted.labels) > LABELS_AT_MOST:
         raise ValueError(f"labels: {len(posted.labels)} of them, more than {LABELS_AT_MOST}")
-    for name, value in posted.labels.items():
-        if not name or len(name) > LABEL_NAME_AT_MOST:
-            raise ValueError(f"labels: a name has {len(name)} characters, not 1 to {LABEL_NAME_AT_MOST}")
-        if len(value) > LABEL_VALUE_AT_MOST:
-            size = f"{len(value)} characters, more than {LABEL_VALUE_AT_MOST}"
-            raise ValueError(f"labels.{told(redaction.text(name))}: {size}")
+    if "" in posted.labels:
+        raise ValueError("labels: a name is empty")
+    together = sum(map(len, posted.labels)) + sum(map(len, posted.labels.values()))
+    if together > LABELS_TOGETHER_AT_MOST:
+        raise ValueError(f"labels: {together} characters, more than {LABELS_TOGETHER_AT_MOST}")
     identity = identify(posted.labels, drop_labels)
     if not identity.labels:
         raise ValueError("labels: none is left, so nothing tells this alert from another")
@@ -181,7 +250,7 @@ def _alert(posted: _PostedAlert, identity: Identity, redaction: Redaction) -> Al
         fingerprint=identity.fingerprint,
         labels=labels,
         annotations={
-            _shortened(name, LABEL_NAME_AT_MOST): _shortened(value, ANNOTATION_AT_MOST)
+            _shortened(name, ANNOTATION_NAME_AT_MOST): _shortened(value, ANNOTATION_AT_MOST)
             for name, value in annotations.items()
         },
         standing=Standing.RESOLVED if resolved else Standing.FIRING,
@@ -221,10 +290,11 @@ def _differs(posted: _PostedAlert, identity: Identity, drop_labels: frozenset[st
     return bool(posted.fingerprint) and not dropped and posted.fingerprint != identity.fingerprint
 
 
-def _left_out(truncated: int, source: SourceSettings, present: int) -> Rejected:
+def _left_out(truncated: int, source: SourceSettings) -> Rejected:
     return Rejected(
         f"truncatedAlerts: the sender left out {truncated} alerts; set `max_alerts: 0` in its settings",
-        json.dumps({"source": source.name, "alerts": present, "truncatedAlerts": truncated}),
+        json.dumps({"source": source.name, "truncatedAlerts": truncated}),
+        missed=True,
     )
 
 

@@ -5,7 +5,7 @@ set or cleared the halt flag, released a target or promoted a rule stands in its
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -13,12 +13,13 @@ from responder.decide.case import Finding
 from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy
+from responder.model.duration import format_duration
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState
 from responder.model.rule import Rule
 from responder.model.timeline import broken_at
-from responder.ports import Dossier
-from responder.store import cases, episodes, ledger, owner, timeline
+from responder.ports import DeadLetter, Dossier
+from responder.store import cases, dead_letters, episodes, ledger, owner, timeline
 from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
@@ -57,9 +58,7 @@ INSERT INTO promotions (rule, acting_hash, level, actor, reason, promoted_at)
 VALUES ($1, $2, $3, $4, $5, service_time())
 """
 
-_DEAD_LETTERS = """
-SELECT id, source, reason, payload, received_at FROM dead_letters ORDER BY id DESC LIMIT $1
-"""
+_EXPIRED_AT_ONCE = 1000
 
 
 class PostgresDesk:
@@ -174,10 +173,35 @@ class PostgresDesk:
             who, why = storable_text(actor), storable_text(reason)
             await connection.execute(_PROMOTE, rule, acting_hash, level.word, who, why)
 
-    async def dead_letters(self, limit: int) -> Sequence[Mapping[str, Any]]:
+    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
         """See `ports.Desk.dead_letters`."""
         async with self._lane.connection() as connection:
-            return [dict(row) for row in await connection.fetch(_DEAD_LETTERS, limit)]
+            return await dead_letters.newest(connection, limit)
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        """See `ports.Desk.dead_letter`."""
+        async with self._lane.connection() as connection:
+            return await dead_letters.one(connection, number)
+
+    async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
+        """See `ports.Desk.drop_dead_letters`."""
+        async with transaction(self._lane) as connection:
+            return await dead_letters.remove(
+                connection,
+                "drop",
+                numbers,
+                storable_text(actor),
+                storable_text(reason),
+                await connection.fetchval("SELECT service_time()"),
+            )
+
+    async def expire_dead_letters(self, kept: timedelta) -> int:
+        """Remove letters that were kept for so long, a bounded number at a time; how many they were."""
+        async with transaction(self._lane) as connection:
+            now = await connection.fetchval("SELECT service_time()")
+            old = await dead_letters.expired(connection, now - kept, _EXPIRED_AT_ONCE)
+            why = f"kept for {format_duration(kept)}"
+            return len(await dead_letters.remove(connection, "expire", old, "responder", why, now))
 
     async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
         """See `ports.Desk.unmatched`."""

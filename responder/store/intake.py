@@ -16,10 +16,10 @@ from typing import Any
 from uuid import UUID
 
 from responder.decide.fold import AlertRecord
-from responder.model.alert import AlertKey, Observation, Rejected, SourcePosition
+from responder.model.alert import AlertKey, Observation, Rejected, Retried, SourcePosition
 from responder.model.errors import DeposedError, TemporaryError
 from responder.ports import NewIncident
-from responder.store import episodes
+from responder.store import dead_letters, episodes
 from responder.store.connection import Connection
 from responder.store.openings import IncidentKey, Opening, key_of, open_join_wake
 from responder.store.storable import storable_text
@@ -35,6 +35,11 @@ RETURNING 1
 _DEAD_LETTERS = """
 INSERT INTO dead_letters (source, reason, payload, received_at)
 SELECT $1, reason, payload, $2 FROM unnest($3::text[], $4::text[]) AS r (reason, payload)
+"""
+
+_GAP = """
+INSERT INTO source_gaps AS g (source, since, noticed_at, reason) VALUES ($1, $2, $2, $3)
+ON CONFLICT (source) DO UPDATE SET noticed_at = $2, reason = $3
 """
 
 
@@ -104,6 +109,13 @@ class PostgresIntake:
             [storable_text(part.reason) for part in rejected],
             [storable_text(part.payload) for part in rejected],
         )
+        missed = [part.reason for part in rejected if part.missed]
+        if missed:
+            await self._connection.execute(_GAP, source, self.now, storable_text(missed[-1]))
+
+    async def take_back(self, retried: Retried) -> None:
+        """See `ports.IntakeTransaction.take_back`."""
+        await dead_letters.remove(self._connection, "retry", retried.letters, retried.actor, "", self.now)
 
     async def open_or_join(self, wanted: Sequence[NewIncident]) -> Sequence[UUID]:
         """See `ports.IntakeTransaction.open_or_join`.

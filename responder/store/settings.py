@@ -49,6 +49,8 @@ class StoreSettings(Frozen):
     """For how many days the journal's partitions are made ahead."""
     journal_kept_for: Duration = timedelta(days=90)
     """After so long a day of the journal is dropped; 0 keeps everything."""
+    dead_letters_kept_for: Duration = Field(default=timedelta(days=90), ge=timedelta(days=1))
+    """How long dead letters are kept that nobody retried or dropped."""
     timeline_key: SecretStr | None = None
     timeline_key_file: Path | None = None
     timeline_key_id: str = Field(default="1", min_length=1, max_length=64)

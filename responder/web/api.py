@@ -1,6 +1,6 @@
 """What the HTTP API needs of the rest of the program, as one frozen value that `app` fills."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
 
@@ -39,12 +39,14 @@ class WebhookSource:
     """One source that may post deliveries, with what proves that it is the one.
 
     `decode` turns a body into a delivery; it raises `PermanentError` with a `field` attribute where the
-    body is no payload at all. `token` is a bearer token, `basic` a user and a password; where both are None
-    the source is open, which only a loopback listener may have.
+    body is no payload at all. `divide` does so slice by slice, and raises before the first slice comes. Both
+    may be called beside the event loop. `token` is a bearer token, `basic` a user and a password; where both
+    are None the source is open, which only a loopback listener may have.
     """
 
     name: str
     decode: Callable[[bytes], Delivery]
+    divide: Callable[[bytearray], Iterator[Delivery]]
     token: SecretStr | None = None
     basic: tuple[str, SecretStr] | None = None
 

@@ -24,35 +24,49 @@ HEAD = 8 * 1024
 """Bytes of the head of a body over its limit: more than is kept, so that no secret is cut in two."""
 _ENCODINGS = {"", "identity", "gzip"}
 _PIECE = 64 * 1024
+_PATIENCE = timedelta(seconds=30)
+SLOWEST = 1024 * 1024
+"""Bytes in a second that a body has to come with, once its first seconds are over."""
 _GZIP_WINDOW = zlib.MAX_WBITS | 16
 """zlib's way to say: with gzip's header and trailer."""
 
 
 class TooLargeError(Exception):
-    """A body over its limit; `head` is how it began."""
+    """A body over its limit: `size` as declared or as far as it was read, `head` is how it began."""
 
-    def __init__(self, limit: int, head: bytes) -> None:
+    def __init__(self, limit: int, size: int, head: bytes) -> None:
         super().__init__(f"the body is larger than {limit} bytes")
         self.limit = limit
+        self.size = size
         self.head = head
 
 
 class InFlight:
-    """Counts the bytes of all bodies that are being read, so that many clients together are limited too."""
+    """Room for bodies: so many bytes of small ones together, and one large one at a time.
 
-    def __init__(self, limit: int, delay: timedelta) -> None:
+    Args:
+        limit: bytes of all small bodies from their first byte to their answer.
+        large: from this size on a body is large.
+        delay: when whoever is refused may come again.
+    """
+
+    def __init__(self, limit: int, large: int, delay: timedelta) -> None:
         self._limit = limit
         self._delay = delay
         self._held = 0
+        self._large_taken = False
+        self.large = large
 
     @contextmanager
     def share(self) -> Iterator["Share"]:
-        """One request's part of the bytes, given back at the end of the block."""
+        """One request's part of the room, given back at the end of the block."""
         share = Share(self)
         try:
             yield share
         finally:
             self._held -= share.held
+            if share.large:
+                self._large_taken = False
 
     def take(self, amount: int) -> None:
         """Count more bytes. Raises OverloadedError where they would be too many."""
@@ -60,18 +74,35 @@ class InFlight:
             raise OverloadedError("too many bytes of deliveries are in flight", self._delay)
         self._held += amount
 
+    def take_large(self, held: int) -> None:
+        """Be the large one, and give back the small one's bytes. Raises OverloadedError where another is."""
+        if self._large_taken:
+            raise OverloadedError("another large delivery is being taken in", self._delay)
+        self._large_taken = True
+        self._held -= held
+
 
 class Share:
-    """The bytes that one request holds."""
+    """The part of the room that one request holds."""
 
     def __init__(self, flight: InFlight) -> None:
         self._flight = flight
         self.held = 0
+        self.large = False
+        """Whether it is the large one."""
 
-    def grow(self, amount: int) -> None:
-        """Hold more. Raises OverloadedError where all requests together would hold too many."""
-        self._flight.take(amount)
-        self.held += amount
+    def expect(self, size: int) -> None:
+        """So much will come: what cannot be taken is refused before it has come. Raises OverloadedError."""
+        if size >= self._flight.large and not self.large:
+            self._flight.take_large(self.held)
+            self.held, self.large = 0, True
+
+    def grow(self, size: int) -> None:
+        """So much has come by now. Raises OverloadedError where there is no room for it."""
+        self.expect(size)
+        if not self.large:
+            self._flight.take(size - self.held)
+            self.held = size
 
 
 def require_json(request: web.Request) -> None:
@@ -92,26 +123,49 @@ def require_json(request: web.Request) -> None:
         )
 
 
-async def read(request: web.Request, limit: int, share: Share | None = None) -> bytes:
+async def read(
+    request: web.Request, limit: int, patience: timedelta = _PATIENCE, share: Share | None = None
+) -> bytearray:
     """The body, unpacked. The limit counts unpacked bytes, so that a small gzip cannot become a large body.
+
+    It has `patience` to come, and as long again for every `patience` times `SLOWEST` bytes that have come: a
+    large body over a slow line is no attack, one that trickles is.
 
     Raises:
         TooLargeError: it is larger than `limit`.
+        TimeoutError: it did not come in time.
         OverloadedError: all bodies together are too large.
-        RequestError: 400 where it cannot be unpacked.
+        RequestError: 400 where it is broken on the way, or cannot be unpacked.
     """
-    body = bytearray()
-    packed = request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() == "gzip"
-    unpacking = Gunzip() if packed else Plain()
-    async for arrived in request.content.iter_any():
-        for piece in unpacking.pieces(arrived):
-            if share is not None:
-                share.grow(len(piece))
-            body += piece
-            if len(body) > limit:
-                raise TooLargeError(limit, bytes(body[:HEAD]))
+    declared = 0 if _is_packed(request) else request.content_length or 0
+    if share is not None and declared <= limit:
+        share.expect(declared)
+    loop = asyncio.get_running_loop()
+    began, arrived = loop.time(), 0
+    body, unpacking = bytearray(), Gunzip() if _is_packed(request) else Plain()
+    try:
+        async with asyncio.timeout(patience.total_seconds()) as clock:
+            async for part in request.content.iter_any():
+                arrived += len(part)
+                clock.reschedule(began + patience.total_seconds() + arrived / SLOWEST)
+                for piece in unpacking.pieces(part):
+                    body += piece
+                    _check_size(body, declared, limit)
+                    if share is not None:
+                        share.grow(len(body))
+    except web.RequestPayloadError as error:
+        raise RequestError(400, f"the body is broken: {error}", field="the body") from None
     unpacking.end()
-    return bytes(body)
+    return body
+
+
+def _is_packed(request: web.Request) -> bool:
+    return request.headers.get(hdrs.CONTENT_ENCODING, "").strip().lower() == "gzip"
+
+
+def _check_size(body: bytearray, declared: int, limit: int) -> None:
+    if max(len(body), declared if len(body) >= HEAD else 0) > limit:
+        raise TooLargeError(limit, max(len(body), declared), bytes(body[:HEAD]))
 
 
 class Plain:
@@ -162,8 +216,7 @@ async def read_as(request: web.Request, model: type[M], limit: int = PEOPLE_LIMI
     """
     require_json(request)
     try:
-        async with asyncio.timeout(30):
-            body = await read(request, limit)
+        body = await read(request, limit)
         return model.model_validate_json(body)
     except TimeoutError:
         raise RequestError(408, "the body did not arrive", field="the body") from None

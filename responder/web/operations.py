@@ -1,4 +1,4 @@
-"""The routes about the whole service: halt, anchor, held targets, dead letters, alerts that no rule took."""
+"""The routes about the whole service: halt, anchor, held targets, alerts that no rule took."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -28,7 +28,6 @@ class Operations:
             web.post("/api/v1/anchor/verify", self.verify_anchor),
             web.get("/api/v1/targets", self.targets),
             web.post("/api/v1/targets/release", self.release),
-            web.get("/api/v1/dead-letters", self.dead_letters),
             web.get("/api/v1/alerts/unmatched", self.unmatched),
         ]
 
@@ -73,10 +72,6 @@ class Operations:
                 mend="responder targets list shows what is",
             )
         return answer({"target": wanted.target, "released": True})
-
-    async def dead_letters(self, request: web.Request) -> web.Response:
-        """What could not be used, the newest first."""
-        return answer({"dead_letters": await self._api.desk.dead_letters(asked_limit(request))})
 
     async def unmatched(self, request: web.Request) -> web.Response:
         """Firing alerts that no rule took."""

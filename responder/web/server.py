@@ -5,6 +5,7 @@ from aiohttp import web
 from responder.web import access
 from responder.web.answers import errors_as_json
 from responder.web.api import Api
+from responder.web.dead_letters import DeadLetters
 from responder.web.health import Health
 from responder.web.incidents import Incidents
 from responder.web.operations import Operations
@@ -22,7 +23,13 @@ def runner(api: Api) -> web.AppRunner:
     Bodies are unpacked by `bodies`, under its limits, and not by the server. Who has connected is not told
     at each request: the metrics count them, and credentials can stand in an access log.
     """
-    return web.AppRunner(build(api), access_log=None, auto_decompress=False, shutdown_timeout=STOP_TIMEOUT)
+    return web.AppRunner(
+        build(api),
+        access_log=None,
+        auto_decompress=False,
+        shutdown_timeout=STOP_TIMEOUT,
+        keepalive_timeout=api.settings.idle_timeout.total_seconds(),
+    )
 
 
 def build(api: Api) -> web.Application:
@@ -37,6 +44,13 @@ def build(api: Api) -> web.Application:
             access.check_api_token(api.settings.api_token),
         ]
     )
-    for routes in (Webhooks(api), Incidents(api), Operations(api), Rules(api), Health(api)):
+    for routes in (
+        Webhooks(api),
+        Incidents(api),
+        Operations(api),
+        DeadLetters(api),
+        Rules(api),
+        Health(api),
+    ):
         app.add_routes(routes.routes())
     return app

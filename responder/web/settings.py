@@ -72,11 +72,13 @@ class WebSettings(Frozen):
     allowed_hosts: tuple[str, ...] = ()
     body_limit: int = Field(default=128 * 1024 * 1024, ge=1024)
     """Bytes of one delivery, after decompression."""
-    in_flight_limit: int = Field(default=256 * 1024 * 1024, ge=1024)
-    """Bytes of all deliveries that are being read or decoded; beyond it new ones get 503."""
+    in_flight_limit: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """Bytes of all small deliveries from their first byte to their answer; beyond it new ones get 503."""
     large_body: int = Field(default=1024 * 1024, ge=1024)
-    """From this size on a delivery is decoded beside the event loop, one at a time."""
+    """From this size on a delivery is large: taken in slice by slice, one at a time, others get 503."""
+    idle_timeout: Duration = Field(default=timedelta(seconds=30), gt=timedelta(0))
+    """How long a connection may stay without a whole request: idle, or while its headers come."""
     read_timeout: Duration = timedelta(seconds=10)
-    """How long a client may take to send its body."""
+    """How long a client may take to send its body; a second more for each MiB that has come."""
     retry_after: Duration = timedelta(seconds=1)
     """What a 503 says when to come again."""

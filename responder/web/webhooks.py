@@ -6,7 +6,7 @@ may work later is a 503, what never will is a 4xx, and one bad alert among good 
 
 import asyncio
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from time import monotonic
 from typing import Any
 
@@ -22,6 +22,9 @@ from responder.web.api import Api, WebhookSource
 
 SLICE = 500
 """Alerts that are committed together at most, so that a large delivery lets small ones overtake."""
+DECODED_BESIDE = 32 * 1024
+"""Bytes from which on a body is decoded beside the event loop: the worst of them takes seconds."""
+_REASONS_TOLD = 10
 
 _HEAD_KEPT = 1024
 """Characters of an over-large body that are kept, and as many again are left out where its head ends."""
@@ -34,33 +37,41 @@ class Webhooks:
 
     def __init__(self, api: Api) -> None:
         self._api = api
-        self._in_flight = bodies.InFlight(api.settings.in_flight_limit, api.settings.retry_after)
-        self._large = asyncio.Lock()
+        web_settings = api.settings
+        self._in_flight = bodies.InFlight(
+            web_settings.in_flight_limit, web_settings.large_body, web_settings.retry_after
+        )
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
         return [web.post("/api/v1/webhooks/alertmanager/{source}", self.receive)]
 
     async def receive(self, request: web.Request) -> web.Response:
-        """Take one delivery: who sent it, read, decode, store, answer."""
+        """Take one delivery: who sent it, is there room, read, decode, store, answer."""
         source = self._source(request)
         started = monotonic()
         refused = self._api.metrics.alerts_received.labels(source.name, "refused")
         try:
             access.check_source(request, source)
             bodies.require_json(request)
+            self._admit()
             with self._in_flight.share() as share:
                 body = await self._read(request, source, share)
-                delivery = await self._decode(source, body)
-                reached(Point.DELIVERY_DECODED)
-                receipt = await self._take(delivery)
+                told = await self._take(source, body, large=share.large)
         except (RequestError, TemporaryError):
             refused.inc()
             raise
         finally:
             self._api.metrics.intake_seconds.observe(monotonic() - started)
-        self._count(source, receipt)
-        return answer(_told(delivery, receipt))
+        return answer(told.as_json())
+
+    def _admit(self) -> None:
+        """Refuse before the body is read; not where a P0 in it would page while the database is away."""
+        try:
+            self._api.intake.admit()
+        except StoreAwayError:
+            if self._api.unstored is None:
+                raise
 
     def _source(self, request: web.Request) -> WebhookSource:
         name = request.match_info["source"]
@@ -71,13 +82,12 @@ class Webhooks:
             )
         return source
 
-    async def _read(self, request: web.Request, source: WebhookSource, share: bodies.Share) -> bytes:
-        limit = self._api.settings.body_limit
+    async def _read(self, request: web.Request, source: WebhookSource, share: bodies.Share) -> bytearray:
+        settings = self._api.settings
         try:
-            async with asyncio.timeout(self._api.settings.read_timeout.total_seconds()):
-                return await bodies.read(request, limit, share)
+            return await bodies.read(request, settings.body_limit, settings.read_timeout, share)
         except TimeoutError:
-            raise OverloadedError("the body did not arrive in time", self._api.settings.retry_after) from None
+            raise OverloadedError("the body did not arrive in time", settings.retry_after) from None
         except bodies.TooLargeError as error:
             await self._keep_head(source, error)
             raise RequestError(
@@ -86,50 +96,69 @@ class Webhooks:
 
     async def _keep_head(self, source: WebhookSource, error: bodies.TooLargeError) -> None:
         """An over-large delivery is not lost without a trace: its head goes to the dead letters."""
-        _LOG.error("a delivery was too large", source=source.name, limit=error.limit)
-        letter = Rejected(reason=str(error), payload=self._head(error.head))
-        await self._api.intake.take(Delivery(source=source.name, alerts=(), rejected=(letter,)))
+        reason = f"{error}: it had {error.size} or more"
+        letter = Rejected(reason, self._head(error.head), missed=True)
+        await self._store(source, Delivery(source=source.name, alerts=(), rejected=(letter,)), _Told())
 
     def _head(self, head: bytes) -> str:
         """How the body began, redacted, less the end of what was read: a secret may be cut off there."""
         text = self._api.redaction.document(head.decode("utf-8", "replace"))
         return text[: max(0, len(text) - _HEAD_KEPT)][:_HEAD_KEPT].replace("\x00", "\ufffd")
 
+    async def _take(self, source: WebhookSource, body: bytearray, *, large: bool) -> "_Told":
+        """Store all of a body, slice by slice, each its own commit.
+
+        Of what the database could not take, what has to page now does; then StoreAwayError is raised.
+        """
+        told, away = _Told(), None
+        parts = source.divide(body) if large else _slices(await self._decode(source, bytes(body)))
+        while (part := await self._next(parts, large=large)) is not None:
+            try:
+                if away is None:
+                    await self._store(source, part, told)
+            except StoreAwayError as error:
+                away = error
+            if away is not None:
+                self._not_stored(part, away)
+        if away is not None:
+            raise away
+        return told
+
+    async def _next(self, parts: Iterator[Delivery], *, large: bool) -> Delivery | None:
+        """The next slice. Of a large body it is decoded beside the loop, when the one before is stored."""
+        try:
+            return await asyncio.to_thread(next, parts, None) if large else next(parts, None)
+        except PermanentError as error:
+            raise _no_payload(error) from None
+
+    def _not_stored(self, part: Delivery, away: StoreAwayError) -> None:
+        if self._api.unstored is None:
+            raise away
+        self._api.unstored(part)
+
     async def _decode(self, source: WebhookSource, body: bytes) -> Delivery:
         try:
-            if len(body) < self._api.settings.large_body:
+            if len(body) < DECODED_BESIDE:
                 return source.decode(body)
-            return await self._decode_beside(source, body)
-        except PermanentError as error:
-            raise RequestError(400, str(error), field=getattr(error, "field", None) or "the body") from None
-
-    async def _decode_beside(self, source: WebhookSource, body: bytes) -> Delivery:
-        if self._large.locked():
-            raise OverloadedError("another large delivery is being decoded", self._api.settings.retry_after)
-        async with self._large:
             return await asyncio.to_thread(source.decode, body)
+        except PermanentError as error:
+            raise _no_payload(error) from None
 
-    async def _take(self, delivery: Delivery) -> Receipt:
-        parts = tuple(_slices(delivery))
-        receipts: list[Receipt] = []
-        try:
-            for part in parts:
-                receipts.append(await self._api.intake.take(part))  # noqa: PERF401 - what was taken is counted
-        except StoreAwayError:
-            for part in parts[len(receipts) :]:
-                if self._api.unstored is not None:
-                    self._api.unstored(part)
-            raise
-        return Receipt(
-            stored=sum(receipt.stored for receipt in receipts),
-            rejected=sum(receipt.rejected for receipt in receipts),
-            incidents=tuple(incident for receipt in receipts for incident in receipt.incidents),
-        )
-
-    def _count(self, source: WebhookSource, receipt: Receipt) -> None:
+    async def _store(self, source: WebhookSource, part: Delivery, told: "_Told") -> None:
+        reached(Point.DELIVERY_DECODED)
+        receipt = await self._api.intake.take(part)
+        told.add(part, receipt)
         received = self._api.metrics.alerts_received
         received.labels(source.name, "stored").inc(receipt.stored)
         received.labels(source.name, "rejected").inc(receipt.rejected)
+        for letter in part.rejected:
+            if letter.missed:
+                self._api.metrics.alerts_missed.labels(source.name).inc()
+                _LOG.error("alerts of a source were missed", source=source.name, reason=letter.reason)
+
+
+def _no_payload(error: PermanentError) -> RequestError:
+    return RequestError(400, str(error), field=getattr(error, "field", None) or "the body")
 
 
 def _slices(delivery: Delivery) -> Iterator[Delivery]:
@@ -141,10 +170,26 @@ def _slices(delivery: Delivery) -> Iterator[Delivery]:
         yield replace(delivery, alerts=part, rejected=() if start else delivery.rejected)
 
 
-def _told(delivery: Delivery, receipt: Receipt) -> Mapping[str, Any]:
+@dataclass(slots=True)
+class _Told:
     """What the sender reads: nobody acts on it, but it stands in Alertmanager's debug log."""
-    told: dict[str, Any] = {"stored": receipt.stored, "rejected": receipt.rejected}
-    if receipt.rejected:
-        told["error"] = f"{receipt.rejected} of the alerts were rejected; see the dead letters"
-        told["reasons"] = sorted({letter.reason for letter in delivery.rejected})[:10]
-    return told
+
+    stored: int = 0
+    rejected: int = 0
+    reasons: set[str] = field(default_factory=set)
+
+    def add(self, part: Delivery, receipt: Receipt) -> None:
+        """One more slice is stored."""
+        self.stored += receipt.stored
+        self.rejected += receipt.rejected
+        for letter in part.rejected:
+            if len(self.reasons) < _REASONS_TOLD:
+                self.reasons.add(letter.reason)
+
+    def as_json(self) -> Mapping[str, Any]:
+        """The answer's body."""
+        told: dict[str, Any] = {"stored": self.stored, "rejected": self.rejected}
+        if self.rejected:
+            told["error"] = f"{self.rejected} of the alerts were rejected; see the dead letters"
+            told["reasons"] = sorted(self.reasons)
+        return told

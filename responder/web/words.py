@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, StringConstraints
+from pydantic import AfterValidator, Field, StringConstraints
 
 from responder.model.autonomy import AutonomyWord
 from responder.model.base import Frozen
@@ -58,6 +58,26 @@ class AnchorLines(Frozen):
     """Lines of an anchor file, in their order."""
 
     lines: tuple[str, ...]
+
+
+LetterIds = Annotated[tuple[Annotated[int, Field(ge=1, lt=2**63)], ...], Field(min_length=1, max_length=1000)]
+"""Dead letters by their numbers."""
+
+
+class LetterRetry(Frozen):
+    """Dead letters to be taken in again. `old` also those of long ago: they count as heard of now."""
+
+    ids: LetterIds
+    actor: Name
+    old: bool = False
+
+
+class LetterDrop(Frozen):
+    """Dead letters to be removed for good."""
+
+    ids: LetterIds
+    actor: Name
+    reason: Sentence
 
 
 class RulePromotion(Frozen):

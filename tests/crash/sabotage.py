@@ -58,7 +58,7 @@ def _answer_before_commit() -> None:
         await answer.prepare(request)
         await answer.write_eof()
         source = self._source(request)
-        await self._take(await self._decode(source, body))
+        await self._take(source, bytearray(body), large=False)
         return answer
 
     Webhooks.receive = receive  # type: ignore[assignment, method-assign]

@@ -240,7 +240,7 @@ async def test_dead_letters_keep_what_nothing_else_can(db: Stored) -> None:
     async with db.store.intake() as taken:
         await taken.write_dead_letters("am", [Rejected("first", "x"), Rejected("NUL \x00", "\x00 \udc80")])
     newest, first = await db.store.dead_letters(10)
-    assert (newest["reason"], newest["payload"], first["payload"]) == ("NUL \\x00", "\\x00 \\udc80", "x")
+    assert (newest.reason, newest.payload, first.payload) == ("NUL \\x00", "\\x00 \\udc80", "x")
     assert len(await db.store.dead_letters(1)) == 1
 
 

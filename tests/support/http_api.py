@@ -7,9 +7,9 @@ really does is proved in tests/store and by the tests over HTTP that use the rea
 # ruff: noqa: D102 - the methods are those of the Protocols in ports.py, which say what they are
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 from uuid import UUID
@@ -25,7 +25,7 @@ from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
-from responder.ports import Dossier, Store
+from responder.ports import DeadLetter, Dossier, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import build_metrics
 from responder.web.api import Api, Part, ReviewFormat, WebhookSource
@@ -60,6 +60,18 @@ def decode(source: str) -> Any:
     return decoded
 
 
+def divide(source: str) -> Any:
+    """The same in slices of 500."""
+
+    def divided(body: bytearray) -> Iterator[Delivery]:
+        whole = decode(source)(bytes(body))
+        for start in range(0, len(whole.alerts), 500):
+            rejected = () if start else whole.rejected
+            yield replace(whole, alerts=whole.alerts[start : start + 500], rejected=rejected)
+
+    return divided
+
+
 def alert(labels: dict[str, str]) -> Alert:
     """A firing alert."""
     return Alert(fingerprint(labels), labels, {}, Standing.FIRING, NOW)
@@ -71,6 +83,10 @@ class RememberingIntake:
 
     taken: list[Delivery] = field(default_factory=list)
     problem: Exception | None = None
+
+    def admit(self) -> None:
+        if self.problem is not None:
+            raise self.problem
 
     async def take(self, delivery: Delivery) -> Receipt:
         if self.problem is not None:
@@ -98,6 +114,11 @@ def incident(incident_id: UUID = INCIDENT, state: IncidentState = IncidentState.
     )
 
 
+def letter(number: int = 1, payload: str = "{}", reason: str = "no labels") -> DeadLetter:
+    """A dead letter that came just now."""
+    return DeadLetter(number, "default", reason, payload, len(payload), NOW)
+
+
 @dataclass
 class RememberingDesk:
     """Two incidents, one quarantined target, and everything that people did."""
@@ -105,6 +126,7 @@ class RememberingDesk:
     commands: dict[UUID, Command] = field(default_factory=dict)
     acts: list[tuple[str, ...]] = field(default_factory=list)
     flag: str | None = None
+    letters: dict[int, DeadLetter] = field(default_factory=lambda: {1: letter()})
 
     async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
         known = [incident(), incident(OTHER, IncidentState.CLOSED)]
@@ -168,10 +190,16 @@ class RememberingDesk:
     async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
         self.acts.append(("promote", rule, acting_hash, level.word, actor, reason))
 
-    async def dead_letters(self, limit: int) -> Sequence[Mapping[str, Any]]:
-        return [{"id": 1, "source": "default", "reason": "no labels", "payload": "{}", "received_at": NOW}][
-            :limit
-        ]
+    async def dead_letters(self, limit: int) -> Sequence[DeadLetter]:
+        return [replace(letter, payload=letter.payload[:200]) for letter in self.letters.values()][:limit]
+
+    async def dead_letter(self, number: int) -> DeadLetter | None:
+        return self.letters.get(number)
+
+    async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
+        gone = [number for number in numbers if self.letters.pop(number, None) is not None]
+        self.acts.append(("drop", *map(str, gone), actor, reason))
+        return gone
 
     async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
         labels = {"alertname": "Nobody"}
@@ -258,7 +286,7 @@ async def listening(settings: WebSettings | None = None, **source: Any) -> Async
         intake=intake,
         desk=desk,
         store=cast("Store", SmallStore(desk)),
-        sources={"default": WebhookSource("default", decode("default"), **source)},
+        sources={"default": WebhookSource("default", decode("default"), divide("default"), **source)},
         metrics=build_metrics("0"),
         rules=rules,
         ready=lambda: _later(parts),

@@ -1,17 +1,25 @@
 """Claims about decoding Alertmanager's webhook payload: nothing crashes it, and nothing good is lost."""
 
 import json
+import re
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from responder.clients.wire import EARLIEST, LATEST, parse_time
 from responder.model.alert import Delivery, Standing, content_hash, fingerprint
 from responder.model.errors import PermanentError
-from responder.sources.alertmanager import ANNOTATION_AT_MOST, NotAPayloadError, decode
+from responder.sources.alertmanager import (
+    ANNOTATION_AT_MOST,
+    REJECTED_AT_MOST,
+    SLICE,
+    NotAPayloadError,
+    decode,
+    divide,
+)
 from responder.sources.settings import SourceSettings
 
 SOURCE = SourceSettings(name="main", drop_labels=frozenset({"prometheus_replica"}))
@@ -100,8 +108,8 @@ def test_a_firing_alert_has_no_end() -> None:
         (alert(labels={}), "labels"),
         (alert(labels={"prometheus_replica": "a"}), "labels"),
         (alert(labels={"": "x"}), "labels"),
-        (alert(labels={"x": "v" * 20_000}), "labels.x"),
-        (alert(labels={f"l{n}": "v" for n in range(10_000)}), "labels"),
+        (alert(labels={"x": "v" * 9_000_000}), "labels"),
+        (alert(labels={f"l{n}": "v" for n in range(20_001)}), "labels"),
         (alert(annotations={"summary": ["x"]}), "annotations.summary"),
         (alert(status="pending"), "status"),
         (alert(startsAt="yesterday"), "startsAt"),
@@ -168,11 +176,28 @@ def test_long_texts_are_shortened() -> None:
     assert len(found.annotations["log"]) == ANNOTATION_AT_MOST
 
 
+def test_labels_as_large_as_real_senders_write_them_are_kept() -> None:
+    """10,000 labels and a value of a megabyte are an alert like any other, whole."""
+    many = {f"l{n}": "v" for n in range(10_000)}
+    large = {"alertname": "A", "log": "v" * 1_048_576}
+    found = decoded(alert(labels=many), alert(labels=large)).alerts
+    assert [one.labels for one in found] == [many, large]
+
+
 def test_what_the_sender_left_out_is_told() -> None:
-    """`truncatedAlerts` becomes a rejected part beside the alerts that came."""
+    """`truncatedAlerts` becomes a rejected part beside the alerts that came; the source has to be asked."""
     delivery = decoded(alert(), truncatedAlerts=17)
     assert len(delivery.alerts) == 1
     assert "17 alerts" in delivery.rejected[0].reason
+    assert delivery.rejected[0].missed
+
+
+def test_a_flood_of_bad_alerts_makes_few_dead_letters() -> None:
+    """However many are bad, no more than a hundred letters: the last one has all the rest, and is JSON."""
+    delivery = decoded(*range(1000), alert())
+    assert len(delivery.alerts) == 1
+    assert len(delivery.rejected) == REJECTED_AT_MOST
+    assert json.loads(delivery.rejected[-1].payload) == list(range(REJECTED_AT_MOST - 1, 1000))
 
 
 @given(st.datetimes(timezones=st.timezones()).filter(lambda moment: moment.year > 1))
@@ -257,3 +282,80 @@ def test_no_bytes_crash_decoding(body: bytes) -> None:
         decode(SOURCE, body)
     except PermanentError as error:
         str(error).encode()
+
+
+def divided(body: bytes) -> list[Delivery]:
+    return list(divide(SOURCE, bytearray(body)))
+
+
+def test_a_divided_body_is_the_same_delivery_in_slices() -> None:
+    """1,201 alerts are three slices of at most 500, in order, and what was left out comes last."""
+    alerts = [alert(labels={"alertname": "A", "n": str(number)}) for number in range(1201)]
+    body = json.dumps({**PAYLOAD, "alerts": [*alerts, 7], "truncatedAlerts": 3}).encode()
+    slices = divided(body)
+    assert [len(part.alerts) for part in slices] == [SLICE, SLICE, 201, 0]
+    whole = decode(SOURCE, body)
+    assert tuple(found for part in slices for found in part.alerts) == whole.alerts
+    assert [letter for part in slices for letter in part.rejected] == list(whole.rejected)
+
+
+def test_a_slice_of_large_alerts_has_few_of_them() -> None:
+    """A slice is bounded by bytes too: alerts of a megabyte are taken in one by one."""
+    large = [alert(labels={"alertname": "A", "n": str(n), "log": "v" * 1_048_576}) for n in range(3)]
+    assert [len(part.alerts) for part in divided(json.dumps({"alerts": large}).encode())] == [1, 1, 1]
+
+
+@settings(max_examples=300)
+@given(
+    st.fixed_dictionaries({"alerts": st.lists(ALERTS | JSON, max_size=4)}, optional={"x": JSON, "y": JSON})
+    | JSON,
+    st.sampled_from([None, 2]),
+)
+def test_dividing_says_what_decoding_says(document: Any, indent: int | None) -> None:
+    """Any JSON is the same alerts and dead letters in slices as in one piece, or no payload to both."""
+    body = json.dumps(document, indent=indent).encode()
+    assume(not re.search(rb"NaN|Infinity", body))  # dividing does not read the fields that nobody uses
+    try:
+        whole = decode(SOURCE, body)
+    except PermanentError:
+        with pytest.raises(PermanentError):
+            divided(body)
+        return
+    slices = divided(body)
+    assert tuple(found for part in slices for found in part.alerts) == whole.alerts
+    assert tuple(letter for part in slices for letter in part.rejected) == whole.rejected
+
+
+GOOD = json.dumps({**PAYLOAD, "alerts": [alert()] * 3}).encode()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *(GOOD[:length] for length in range(0, len(GOOD), 7)),
+        GOOD + b"}",
+        GOOD + b"{}",
+        b"x" + GOOD,
+        b'{"alerts":[{}],"alerts":[{}]}',
+        b'{"alerts":[{},]}',
+        b'{"alerts":[{"a" "b"}]}',
+        b'{"alerts":[{]}}',
+        b'{"alerts":[' + b"[" * 150 + b"]" * 150 + b"]}",
+        b'{"alerts":[{"labels":"\xff"}]}',
+        b'{"alerts":[],"x":' + b"1" * 5000 + b"}",
+    ],
+)
+def test_what_is_no_payload_is_none_before_the_first_slice(body: bytes) -> None:
+    """Cut off anywhere, or with brackets that do not match: an error, and nothing was taken in."""
+    with pytest.raises(NotAPayloadError):
+        next(divide(SOURCE, bytearray(body)))
+
+
+def test_an_alert_that_is_too_large_to_read_costs_no_other() -> None:
+    """It is kept in part, and the source has to be asked; its neighbours are decoded."""
+    huge = alert(labels={"x": ["v" * 1000] * 20_000})
+    slices = divided(json.dumps({"alerts": [*[alert()] * SLICE, huge, alert()]}).encode())
+    assert sum(len(part.alerts) for part in slices) == SLICE + 1
+    (letter,) = [letter for part in slices for letter in part.rejected]
+    assert letter.missed
+    assert "bytes, more than" in letter.reason
