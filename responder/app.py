@@ -23,6 +23,7 @@ from responder.engine.emergency import Unstored, pages_p0
 from responder.engine.engine import Engine
 from responder.engine.loading import RuleFiles
 from responder.engine.rules import rules_in_words
+from responder.memory import give_back_freed_memory
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError, ResponderError
@@ -84,6 +85,7 @@ async def serve(
         PermanentError: the settings do not fit the world; says what to change.
     """
     configure_logging(settings.log, redaction=_redaction(settings))
+    give_back_freed_memory()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

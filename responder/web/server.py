@@ -1,6 +1,9 @@
 """Puts the routes and their checks together into one application."""
 
+import logging
+
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from responder.web import access
 from responder.web.answers import errors_as_json
@@ -29,7 +32,24 @@ def runner(api: Api) -> web.AppRunner:
         auto_decompress=False,
         shutdown_timeout=STOP_TIMEOUT,
         keepalive_timeout=api.settings.idle_timeout.total_seconds(),
+        logger=_server_log(),
     )
+
+
+class _ClientsMistakes(logging.Filter):
+    """Keeps out what a client did: whoever reaches the port could fill the log, and its headers are secret."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
+def _server_log() -> logging.Logger:
+    """The log of the server itself: what fails outside of every route."""
+    log = logging.getLogger("responder.web.connections")
+    if not log.filters:
+        log.addFilter(_ClientsMistakes())
+    return log
 
 
 def build(api: Api) -> web.Application:

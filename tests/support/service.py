@@ -54,7 +54,7 @@ class Responder(Part):
         super().__init__("responder", folder)
         self.url = f"http://127.0.0.1:{port}"
         self.file = folder / "responder.yaml"
-        self._settings = {**settings, "web": {"listen": f"127.0.0.1:{port}"}}
+        self._settings = {**settings, "web": {**settings.get("web", {}), "listen": f"127.0.0.1:{port}"}}
 
     def argv(self) -> Sequence[str]:
         """With a settings file whose rules are promoted by their hashes."""
