@@ -37,7 +37,7 @@ def runner(api: Api) -> web.AppRunner:
 
 
 class _ClientsMistakes(logging.Filter):
-    """Keeps out what a client did: whoever reaches the port could fill the log, and its headers are secret."""
+    """Keeps out what a client did: whoever reaches the port could fill the log, and headers have secrets."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         error = record.exc_info[1] if record.exc_info else None

@@ -1,4 +1,4 @@
-"""5,000 hostile requests against the real service: what it answers, what it keeps, what it holds in memory."""
+"""5,000 hostile requests against the real service: what it answers, what it keeps, what it holds."""
 
 import asyncio
 import json

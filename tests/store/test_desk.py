@@ -1,11 +1,14 @@
 """What people see and do through the store."""
 
+import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
+from responder.model.alert import Rejected
 from responder.model.attempt import Attempt
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, CommandKind, IncidentState
@@ -100,6 +103,34 @@ async def test_a_closed_incident_still_hears_commands(db: Stored) -> None:
     await db.store.give_command(given)
     _, case = await db.leased()
     assert case.command == given
+
+
+async def test_a_dropped_dead_letter_leaves_who_why_and_when(db: Stored) -> None:
+    """A list shows heads, one letter is whole; of those that are gone it is kept who did it."""
+    long = json.dumps({"labels": "x" * 1_000_000})
+    async with db.store.intake() as taken:
+        await taken.write_dead_letters("am", [Rejected(f"r{n}", long) for n in range(3)])
+    third, second, first = await db.store.dead_letters(10)
+    assert (first.reason, len(first.payload), first.size) == ("r0", 200, len(long))
+    whole = await db.store.dead_letter(first.id)
+    assert whole is not None
+    assert whole.payload == long
+    assert await db.store.drop_dead_letters([first.id, 999], "ada\x00", "a test") == [first.id]
+    assert await db.store.drop_dead_letters([first.id], "eve", "again") == []
+    assert await db.store.dead_letter(first.id) is None
+    assert await db.store.expire_dead_letters(timedelta(days=1)) == 0
+    await db.raw.execute(
+        "UPDATE dead_letters SET received_at = received_at - interval '2 days' WHERE id = $1", second.id
+    )
+    assert await db.store.expire_dead_letters(timedelta(days=1)) == 1
+    assert [letter.id for letter in await db.store.dead_letters(10)] == [third.id]
+    acts = await db.sql(
+        "SELECT letter, act, rejected_for, actor, reason, at <= service_time() FROM dead_letter_acts"
+    )
+    assert sorted(acts) == [
+        (first.id, "drop", "r0", "ada\\x00", "a test", True),
+        (second.id, "expire", "r1", "responder", "kept for 1d", True),
+    ]
 
 
 def test_common_labels_are_those_that_all_share() -> None:

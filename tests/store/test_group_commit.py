@@ -24,6 +24,7 @@ from responder.model.alert import (
     Delivery,
     Receipt,
     Rejected,
+    Retried,
     SourcePosition,
     Standing,
     fingerprint,
@@ -233,6 +234,51 @@ async def test_a_full_queue_is_refused_at_admission(dsn: str) -> None:
     one.intake.close()
     await running
     await connections.close()
+
+
+async def test_what_waits_too_long_is_refused_and_not_written_later(dsn: str) -> None:
+    """Not written within `intake_timeout`: come again; and the writer, when it goes on, leaves it out."""
+    connections = await Connections.open(dsn, StoreSettings())
+    one = Writer(dsn, connections)
+    one.intake._settings = EngineSettings(terms=TERMS, intake_timeout=timedelta(milliseconds=50))
+    with pytest.raises(OverloadedError, match="in time"):
+        await one.intake.take(delivery(alert()))
+    running = asyncio.create_task(one.intake.run())
+    one.intake._settings = EngineSettings(terms=TERMS)
+    assert (await one.intake.take(delivery(alert(pod="p-2")))).stored == 1
+    assert await one.ask("SELECT labels ->> 'pod' FROM journal") == [("p-2",)]
+    one.intake.close()
+    await running
+    await connections.close()
+
+
+async def test_a_retried_letter_is_gone_when_its_alert_is_stored(writer: Writer) -> None:
+    """In one transaction, with who did it; what is refused again is a new letter in place of the old one."""
+    rejected = (Rejected("no labels", "{}"), Rejected("no start", "{}"))
+    await writer.intake.take(delivery(rejected=rejected))
+    [(first,), (second,)] = await writer.ask("SELECT id FROM dead_letters ORDER BY id")
+    for number, one in ((first, alert()), (second, refused())):
+        retried = Retried((cast("int", number),), "ada")
+        await writer.intake.take(replace(delivery(one), retried=retried))
+    assert await writer.ask("SELECT count(*) FROM journal") == [(1,)]
+    [(left, reason)] = await writer.ask("SELECT id, reason FROM dead_letters")
+    assert left not in {first, second}
+    assert "PostgreSQL refuses" in str(reason)
+    acts = "SELECT letter, act, rejected_for, actor FROM dead_letter_acts ORDER BY letter"
+    assert await writer.ask(acts) == [
+        (first, "retry", "no labels", "ada"),
+        (second, "retry", "no start", "ada"),
+    ]
+
+
+async def test_that_alerts_were_missed_is_kept_for_whoever_asks_the_source(writer: Writer) -> None:
+    """One row for a source: since when, when last, why. Other dead letters do not count."""
+    gaps = "SELECT source, since < noticed_at, reason FROM source_gaps"
+    await writer.intake.take(delivery(rejected=(Rejected("no labels", "{}"),)))
+    assert await writer.ask(gaps) == []
+    for reason in ("the body is too large", "the sender left out 3 alerts"):
+        await writer.intake.take(delivery(rejected=(Rejected(reason, "{", missed=True),)))
+    assert await writer.ask(gaps) == [("am", True, "the sender left out 3 alerts")]
 
 
 async def test_with_the_database_away_nothing_is_acknowledged(dsn: str) -> None:

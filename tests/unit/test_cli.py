@@ -15,11 +15,12 @@ from responder.cli.routing import routing_findings
 from responder.cli.rules import checked
 from responder.cli.service import _up, completed
 from responder.cli.story import headline, told_story
+from responder.model.alert import Retried
 from responder.model.incident import IncidentState
 from responder.settings import load
 from responder.web.settings import WebSettings
 from tests.support.dossiers import after, recovered
-from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, listening
+from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, letter, listening
 
 
 @pytest.fixture(name="served")
@@ -384,3 +385,24 @@ def test_doctor_reads_how_alerts_get_here(route: str, receiver: str, words: str 
     """No end of alerts, cut groups, no route, nobody beside us: each is told; a good one is silent."""
     found = routed(route, receiver)
     assert found == [] if words is None else any(one.startswith(words) for one in found)
+
+
+def test_dead_letters_are_listed_shown_retried_and_dropped(served: Served) -> None:
+    """A list has the heads, `show` the payload without anything that moves a cursor; failures exit 1."""
+    fine = json.dumps({"alertname": "A", "log": "\x1b[2J" + "x" * 500})
+    served.desk.letters |= {2: letter(2, fine), 3: letter(3, "\x1b[2J no JSON")}
+    listed = responder("deadletters", "list", served=served)
+    assert listed.exit_code == 0
+    assert all(len(line) < 250 for line in listed.output.splitlines())
+    shown = [responder("deadletters", "show", number, served=served) for number in ("2", "3")]
+    assert [one.exit_code for one in shown] == [0, 0]
+    assert '  "alertname": "A",' in shown[0].output.splitlines()
+    assert not any("\x1b" in one.output for one in (listed, *shown))
+    assert responder("deadletters", "show", "99", served=served).exit_code == 3
+    retried = responder("deadletters", "retry", "2", "3", served=served)
+    assert retried.exit_code == 1
+    assert retried.output.splitlines()[0] == "2: stored"
+    assert served.intake.taken[0].retried == Retried((2,), "ada")
+    dropped = responder("deadletters", "drop", "3", "99", "--reason", "junk", served=served)
+    assert (dropped.exit_code, served.desk.acts) == (1, [("drop", "3", "ada", "junk")])
+    assert responder("deadletters", "drop", "1", served=served).exit_code == 2, "a reason is needed"
