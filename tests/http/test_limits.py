@@ -80,9 +80,10 @@ async def test_admission_is_decided_before_the_body_comes() -> None:
     """With the database known to be away nobody has to send 60 MB to hear it."""
     async with listening() as served, line(served) as (reader, writer):
         served.intake.problem = StoreAwayError("the database is away")
-        writer.write(f"{HEAD}Content-Length: 60000\r\n\r\n".encode())
+        writer.write(f"{HEAD}Connection: close\r\nContent-Length: 60000\r\n\r\n".encode())
         assert await status(reader) == 503
         writer.write(b" " * 60_000)
+        await reader.read()
 
 
 @pytest.mark.parametrize("sent", [b"zz\r\n", b"5\r\n{}\r\n0\r\n\r\n", b"-1\r\n{}"])
@@ -107,3 +108,23 @@ async def test_a_large_body_that_comes_slowly_is_waited_for() -> None:
         writer.write(large[-5:])
         assert await status(reader) == 200
         assert len(served.intake.taken) == 1
+
+
+async def test_what_is_no_http_is_answered_and_leaves_nothing_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A broken header is a 400: no traceback, which a stranger could repeat for ever, no header."""
+    async with listening() as served:
+        for broken in (
+            "Authorization: Bearer a-secret\x00\r\n",
+            "X: " + "a-secret" * 9000 + "\r\n",
+            "no\r\n",
+        ):
+            async with line(served) as (reader, writer):
+                writer.write(f"{HEAD}{broken}Content-Length: 2\r\n\r\n{{}}".encode())
+                assert await status(reader) == 400
+        async with line(served) as (_, writer):
+            writer.write(f"{HEAD}Content-Length: 200\r\n\r\n".encode() + BODY[:100])
+            await writer.drain()
+    assert [record for record in caplog.records if record.levelname in {"WARNING", "ERROR"}] == []
+    assert "a-secret" not in caplog.text
