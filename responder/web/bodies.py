@@ -128,8 +128,8 @@ async def read(
 ) -> bytearray:
     """The body, unpacked. The limit counts unpacked bytes, so that a small gzip cannot become a large body.
 
-    It has `patience` to come, and as long again for every `patience` times `SLOWEST` bytes that have come: a
-    large body over a slow line is no attack, one that trickles is.
+    It has `patience` to come, and a second more for each `SLOWEST` bytes that have come: a large body over a
+    slow line is no attack, one that trickles is.
 
     Raises:
         TooLargeError: it is larger than `limit`.
@@ -153,6 +153,7 @@ async def read(
                     _check_size(body, declared, limit)
                     if share is not None:
                         share.grow(len(body))
+                    await asyncio.sleep(0)  # a few packed bytes may be a thousand pieces: others come between
     except web.RequestPayloadError as error:
         raise RequestError(400, f"the body is broken: {error}", field="the body") from None
     unpacking.end()

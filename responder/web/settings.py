@@ -2,9 +2,9 @@
 
 import ipaddress
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema
+from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema, model_validator
 
 from responder.model.base import Frozen
 from responder.model.duration import Duration
@@ -82,3 +82,13 @@ class WebSettings(Frozen):
     """How long a client may take to send its body; a second more for each MiB that has come."""
     retry_after: Duration = timedelta(seconds=1)
     """What a 503 says when to come again."""
+
+    @model_validator(mode="after")
+    def _room_for_each(self) -> Self:
+        """A small body for which there is never room would be refused for ever."""
+        if self.in_flight_limit < self.large_body:
+            raise ValueError(
+                f"in_flight_limit ({self.in_flight_limit}) is less than large_body ({self.large_body}): "
+                "a delivery between the two could never be taken"
+            )
+        return self

@@ -62,6 +62,30 @@ async def test_a_second_large_body_is_refused_while_the_first_comes() -> None:
     assert [len(part.alerts) for part in served.intake.taken] == [1, 1, 1]
 
 
+async def test_small_bodies_together_are_refused_before_memory_is_full() -> None:
+    """The bytes of all that are being read are counted, and given back at the end of each request."""
+    settings = WebSettings(in_flight_limit=4096, large_body=4096)
+    json_type = {"Content-Type": "application/json"}
+    async with listening(settings) as served, aiohttp.ClientSession(served.url) as client:
+        async with line(served) as (reader, writer):
+            writer.write(f"{HEAD}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY[:-1])
+            seen = []
+            while 503 not in seen:
+                async with client.post(PATH, data=BODY, headers=json_type) as response:
+                    seen.append(response.status)
+            assert set(seen) <= {200, 503}
+            writer.write(BODY[-1:])
+            assert await status(reader) == 200
+        async with client.post(PATH, data=BODY, headers=json_type) as response:
+            assert response.status == 200
+
+
+async def test_a_limit_that_no_delivery_could_meet_is_refused() -> None:
+    """What is not large has to find room at least alone."""
+    with pytest.raises(ValueError, match="could never be taken"):
+        WebSettings(in_flight_limit=4096, large_body=8192)
+
+
 async def test_what_is_declared_too_large_is_refused_by_its_head() -> None:
     """413 after the first bytes: the dead letter has them and the size, and the source has to be asked."""
     async with listening(WebSettings(body_limit=5000)) as served, line(served) as (reader, writer):
