@@ -45,9 +45,9 @@ class Intake(Protocol):
         """Store a delivery and all that follows from it; returns after COMMIT.
 
         Raises:
-            OverloadedError: the queue is full, and nothing was stored; or it was not stored in time, and
-                whether it will be is not known.
-            StoreAwayError: the database is away; nothing was stored.
+            OverloadedError: the queue is full; nothing was stored.
+            StoreAwayError: the database is away, or did not store it in time; as far as is known, nothing
+                was stored.
         """
         ...
 

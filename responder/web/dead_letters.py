@@ -13,6 +13,7 @@ from aiohttp import web
 
 from responder.model.alert import Delivery, Retried
 from responder.model.errors import PermanentError
+from responder.model.redaction import is_redacted
 from responder.ports import DeadLetter
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
@@ -106,6 +107,10 @@ def _decoded(decode: Callable[[bytes], Delivery], letter: DeadLetter) -> Deliver
         return f"what was kept is no alert: {error}"
     if delivery.rejected or not delivery.alerts:
         return f"still: {delivery.rejected[0].reason}" if delivery.rejected else "it holds no alert"
+    if any(
+        is_redacted(text) for alert in delivery.alerts for text in (*alert.labels, *alert.labels.values())
+    ):
+        return "its labels were redacted, so nobody can tell which alert it is: the source has to send it"
     return delivery
 
 

@@ -88,10 +88,10 @@ async def test_a_limit_that_no_delivery_could_meet_is_refused() -> None:
 
 async def test_what_is_declared_too_large_is_refused_by_its_head() -> None:
     """413 after the first bytes: the dead letter has them and the size, and the source has to be asked."""
-    async with listening(WebSettings(body_limit=5000)) as served, line(served) as (reader, writer):
-        writer.write(f"{HEAD}Content-Length: 90000\r\n\r\n".encode() + BODY[:2000])
+    async with listening(WebSettings(body_limit=20_000)) as served, line(served) as (reader, writer):
+        writer.write(f"{HEAD}Content-Length: 90000\r\n\r\n".encode() + BODY + b" " * 9000)
         assert await status(reader) == 413
-        writer.write(b" " * 88_000)
+        writer.write(b" " * 81_000)
         [letter] = served.intake.taken[0].rejected
         assert letter.missed
         assert "90000" in letter.reason

@@ -180,6 +180,11 @@ async def test_dead_letters_are_retried_and_dropped(dsn: str, tmp_path: Path) ->
             act = {"ids": [soon], "actor": "ada", "old": True}
             async with client.post("/api/v1/dead-letters/retry", json=act) as response:
                 assert (await response.json())["letters"] == [{"id": soon, "stored": 1}]
+            hidden = firing(instance="[redacted:9f86d081884c7d65]")
+            await connection.execute(mended, json.dumps(hidden), seven)
+            async with client.post("/api/v1/dead-letters/retry", json={**act, "ids": [seven]}) as response:
+                [hidden] = (await response.json())["letters"]
+            assert "redacted" in hidden["why"]
             drop = {"ids": [seven, soon], "actor": "ada", "reason": "a number"}
             async with client.post("/api/v1/dead-letters/drop", json=drop) as response:
                 assert await response.json() == {"dropped": [seven], "unknown": [soon]}

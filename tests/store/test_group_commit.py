@@ -241,7 +241,7 @@ async def test_what_waits_too_long_is_refused_and_not_written_later(dsn: str) ->
     connections = await Connections.open(dsn, StoreSettings())
     one = Writer(dsn, connections)
     one.intake._settings = EngineSettings(terms=TERMS, intake_timeout=timedelta(milliseconds=50))
-    with pytest.raises(OverloadedError, match="in time"):
+    with pytest.raises(StoreAwayError, match="in time"):
         await one.intake.take(delivery(alert()))
     running = asyncio.create_task(one.intake.run())
     one.intake._settings = EngineSettings(terms=TERMS)
