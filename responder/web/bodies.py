@@ -154,6 +154,10 @@ async def read(
                     if share is not None:
                         share.grow(len(body))
                     await asyncio.sleep(0)  # a few packed bytes may be a thousand pieces: others come between
+    except TimeoutError:
+        if declared > limit:  # no later try of the same will be smaller
+            raise TooLargeError(limit, declared, bytes(body)) from None
+        raise
     except web.RequestPayloadError as error:
         raise RequestError(400, f"the body is broken: {error}", field="the body") from None
     unpacking.end()

@@ -100,6 +100,18 @@ async def test_what_is_declared_too_large_is_refused_by_its_head() -> None:
             assert 'responder_alerts_missed_total{source="default"} 1.0' in await response.text()
 
 
+async def test_what_is_declared_too_large_is_so_even_if_it_does_not_come() -> None:
+    """A body that could never be taken is no 503: the sender would bring it for ever."""
+    async with (
+        listening(WebSettings(body_limit=20_000, read_timeout=SHORT)) as served,
+        line(served) as (reader, writer),
+    ):
+        writer.write(f"{HEAD}Content-Length: 90000\r\n\r\n".encode() + BODY[:100])
+        assert await status(reader) == 413
+        assert len(served.intake.taken[0].rejected) == 1
+        writer.write(b" " * 89_900)
+
+
 async def test_admission_is_decided_before_the_body_comes() -> None:
     """With the database known to be away nobody has to send 60 MB to hear it."""
     async with listening() as served, line(served) as (reader, writer):
