@@ -1,11 +1,8 @@
 """The types of parameters that actions share, so that one word means one thing in every rule."""
 
-from datetime import timedelta
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, StringConstraints
-
-from responder.model.duration import Duration
 
 
 def _labelled(value: str | dict[str, str]) -> str | dict[str, str]:
@@ -47,9 +44,6 @@ LikePattern = Annotated[
     AfterValidator(_selective),
 ]
 """SQL's LIKE: `%` is any text, `_` any one character, the case does not matter."""
-
-PositiveDuration = Annotated[Duration, Field(gt=timedelta(0))]
-"""A duration that is longer than nothing."""
 
 AtMost = Annotated[
     int,

@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import Field, ValidationError
 
 from responder.actions.base import ChangingAction, ReadOnlyAction
-from responder.actions.parameters import AtMost, Connection, LikePattern, Name, PositiveDuration
+from responder.actions.parameters import AtMost, Connection, LikePattern, Name
 from responder.actions.postgres_sessions import (
     LOOK_TIMEOUT,
     Choice,
@@ -33,7 +33,7 @@ from responder.actions.postgres_sessions import (
 from responder.clients.postgres import NotStartedError
 from responder.model.attempt import Attempt, ElementOutcome, Outcome
 from responder.model.base import Frozen
-from responder.model.duration import format_duration
+from responder.model.duration import PositiveDuration, format_duration
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.rule import StepKind
 from responder.model.target import Element, State, Target

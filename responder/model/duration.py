@@ -4,7 +4,7 @@ import re
 from datetime import timedelta
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
+from pydantic import AfterValidator, BeforeValidator, PlainSerializer, WithJsonSchema
 
 _UNITS_MS = {
     "y": 365 * 86_400_000,
@@ -26,6 +26,8 @@ def parse_duration(text: str) -> timedelta:
     """
     if text == "0":
         return timedelta(0)
+    if text.isdecimal():
+        raise ValueError(_without_unit(text))
     found = _PATTERN.fullmatch(text)
     if not text or found is None:
         raise ValueError(f"{text!r} is no duration; write one like 30s, 10m, 1h30m or 7d")
@@ -52,7 +54,26 @@ def format_duration(value: timedelta) -> str:
 
 
 def _coerce(value: Any) -> Any:
-    return parse_duration(value) if isinstance(value, str) else value
+    match value:
+        case str():
+            return parse_duration(value)
+        case bool():
+            raise ValueError("a yes or no is no duration; write one like 30s, 10m, 1h30m or 7d")
+        case int() | float() if value:
+            raise ValueError(_without_unit(str(value)))
+        case _:
+            return value
+
+
+def _without_unit(number: str) -> str:
+    mend = f"{number}s or {number}m" if number.isdecimal() else "one like 30s, 10m, 1h30m or 7d"
+    return f"{number} has no unit; write {mend}"
+
+
+def _positive(value: timedelta) -> timedelta:
+    if value <= timedelta(0):
+        raise ValueError("must be more than 0s; write one like 30s or 10m")
+    return value
 
 
 Duration = Annotated[
@@ -63,4 +84,7 @@ Duration = Annotated[
         {"type": "string", "pattern": "^(0|([0-9]+(y|w|d|h|ms|m|s))+)$", "examples": ["30s", "1h30m"]}
     ),
 ]
-"""A pydantic field that reads and writes Prometheus durations."""
+"""A pydantic field that reads and writes Prometheus durations. A number needs its unit; only 0 has none."""
+
+PositiveDuration = Annotated[Duration, AfterValidator(_positive)]
+"""A duration that is longer than nothing."""

@@ -9,7 +9,7 @@ from yarl import URL
 
 from responder.clients.http import Access
 from responder.model.base import Frozen
-from responder.model.duration import Duration
+from responder.model.duration import PositiveDuration
 from responder.model.errors import PermanentError
 
 DEFAULT_SOURCE = "default"
@@ -60,10 +60,10 @@ class SourceSettings(Frozen):
     """Our receiver's name in Alertmanager: alerts routed elsewhere are not ours."""
     drop_labels: frozenset[str] = frozenset()
     """Labels that tell replicas of a Prometheus apart, not alerts, for example `prometheus_replica`."""
-    resend_period: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0))
+    resend_period: PositiveDuration = timedelta(minutes=1)
     """How long Prometheus may take to send a firing alert again (`--rules.alert.resend-delay`)."""
-    evaluation_interval: Duration = Field(default=timedelta(minutes=1), gt=timedelta(0))
-    group_interval: Duration = Field(default=timedelta(minutes=5), gt=timedelta(0))
+    evaluation_interval: PositiveDuration = timedelta(minutes=1)
+    group_interval: PositiveDuration = timedelta(minutes=5)
     """How late a resolve may come: `rules check` measures verify windows against the sum of these two."""
     endless: bool = False
     """Its alerts never end by themselves: `alert_resolved_within` is no proof for them."""

@@ -325,7 +325,7 @@ async def test_a_trickling_answer_ends_at_the_limit() -> None:
         ({"prometheus": ["http://p/?x=1"]}, "query"),
         ({"token": SECRET, "username": "u", "password": SECRET}, "not both"),
         ({"username": "u"}, "belong together"),
-        ({"resend_period": "0s"}, "greater than 0"),
+        ({"resend_period": "0s"}, "more than 0s"),
         ({"api": {"token": SECRET, "token_file": "/x"}}, "not both"),
         ({"tokenn": SECRET}, "Extra inputs"),
     ],

@@ -1,5 +1,6 @@
 """The settings: what is read, from where, what is refused with which words, and that no secret is shown."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -188,6 +189,19 @@ def test_a_secret_comes_from_a_file_beside_the_settings(tmp_path: Path) -> None:
 def test_each_mistake_has_a_place_a_field_and_a_mend(tmp_path: Path, text: str, expected: str) -> None:
     """file:line:column, the dotted key, what is wrong, what to do."""
     assert expected in problems(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("lease_time: 10\n", "lease_time: 10 has no unit. Write 10s or 10m."),
+        ("sources: {default: {group_interval: 0s}}\n", "must be more than 0s. Write one like 30s or 10m."),
+    ],
+)
+def test_a_duration_of_the_settings_needs_its_unit(tmp_path: Path, text: str, mistake: str) -> None:
+    """As everywhere: only 0 goes without, where it is allowed."""
+    assert mistake in problems(tmp_path, text)
+    assert load(written(tmp_path, "journal_kept_for: 0\n"), {}).settings.journal_kept_for == timedelta(0)
 
 
 def test_all_mistakes_are_told_in_one_run(tmp_path: Path) -> None:
