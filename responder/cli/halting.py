@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from responder.cli import output
-from responder.cli.client import Client
+from responder.cli.client import Client, ServerAwayError, ServerRefusedError
 from responder.cli.common import (
     ExitCode,
     actor_option,
@@ -20,6 +20,9 @@ from responder.cli.common import (
     url_option,
 )
 
+_NO_REASON = "no reason given"
+_LONGEST = 2000
+"""Characters of a reason that the server takes."""
 _WORDS = {"flag": "the flag in the database", "file": "a file"}
 
 
@@ -49,10 +52,17 @@ def halt(
     which is empty by default. It works while no server and no database answers, and exits 1 where the
     settings do not name the file. Remove the file to end it.
     """
+    why = _worded(reason)
     if file is not None:
-        _halt_by_file(file.absolute(), f"{actor}: {reason}", config_file, as_json=as_json)
+        _halt_by_file(file.absolute(), f"{actor}: {why}", config_file, as_json=as_json)
         return
-    _print_halt(Client(url, token).post("halt", {"actor": actor, "reason": reason}), as_json=as_json)
+    try:
+        told = Client(url, token).post("halt", {"actor": _worded(actor), "reason": why})
+    except ServerAwayError as error:
+        fail(_not_halted(str(error), config_file), ExitCode.AWAY)
+    except ServerRefusedError as error:
+        fail(_not_halted(str(error), config_file), ExitCode.REFUSED)
+    _print_halt(told, as_json=as_json)
 
 
 @click.command()
@@ -65,6 +75,33 @@ def resume(reason: str, actor: str, client: Client, as_json: bool) -> None:
     _print_halt(told, as_json=as_json)
     if told["halted"]:
         raise SystemExit(ExitCode.WRONG)
+
+
+def _worded(text: str) -> str:
+    """The text as the server takes it: a stop must not fail for how its reason is written."""
+    printable = "".join(char if char.isprintable() else " " for char in text)
+    return printable.strip()[:_LONGEST] or _NO_REASON
+
+
+def _not_halted(why: str, config_file: Path | None) -> str:
+    """For a tired person: that nothing stopped, why, and the way that needs no server."""
+    file, settings_file = _watched(config_file)
+    with_these = f" --config {config_file}" if config_file is not None else ""
+    where = f"in {settings_file}" if settings_file is not None else "here"
+    way = (
+        f"Without a server:  responder halt --file {file}{with_these}"
+        if file is not None
+        else f"No engine.halt_file is set {where}, so no file halts: stop the service itself (SIGTERM)."
+    )
+    return f"NOT HALTED: {why}\n{way}"
+
+
+def _watched(config_file: Path | None) -> tuple[Path | None, Path | None]:
+    """The halt file that the settings on disk name, however wrong the rest of them is; and their own file."""
+    from responder.settings import chosen_file, written  # noqa: PLC0415 - as in common: most commands need none
+
+    named = written(("engine", "halt_file"), config_file)
+    return Path(named).absolute() if named else None, chosen_file(config_file, os.environ)
 
 
 def _print_halt(told: dict[str, Any], *, as_json: bool) -> None:
@@ -82,17 +119,14 @@ def _print_halt(told: dict[str, Any], *, as_json: bool) -> None:
 def _halt_by_file(file: Path, reason: str, config_file: Path | None, *, as_json: bool) -> None:
     """Make the file, then say whether anything is known to look at it: the file alone halts nothing."""
     _make(file, reason)
-    from responder.settings import chosen_file, written  # noqa: PLC0415 - as in common: most commands need none
-
-    named = written(("engine", "halt_file"), config_file)
-    watched = Path(named).absolute() if named else None
+    watched, settings_file = _watched(config_file)
     holds = watched is not None and watched.resolve() == file.resolve()
     if as_json:
         by = [{"what": "file", "reason": reason}] if holds else []
         watches = str(watched) if watched else None
         print_json({"halted": holds, "by": by, "file": str(file), "settings_name": watches})
     if not holds:
-        fail(_halts_nothing(file, watched, chosen_file(config_file, os.environ)), ExitCode.WRONG)
+        fail(_halts_nothing(file, watched, settings_file), ExitCode.WRONG)
     if not as_json:
         output.say(f"Halted: {file} is there, and engine.halt_file of the settings names it.")
         output.say("What was started with these settings and sees this file starts no action from now on.")

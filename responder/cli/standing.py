@@ -48,6 +48,9 @@ async def halt_file(chosen: Settings) -> list[Finding]:
     if file is None:
         return [good(HALT_FILE, "no file halts: engine.halt_file is not set")]
     reason = file_reason(file)
+    if reason is None and not await asyncio.to_thread(file.parent.is_dir):
+        text = f"the folder of engine.halt_file is not there, so nobody can halt by {file}"
+        return [warned(HALT_FILE, text, f"mkdir -p {file.parent}")]
     if reason is None:
         return [good(HALT_FILE, f"no file halts: {file} is not there")]
     return [

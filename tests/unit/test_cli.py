@@ -11,9 +11,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 from responder.cli import main
+from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
 from responder.cli.rules import checked
 from responder.cli.service import _up, completed
+from responder.cli.standing import halt_file
 from responder.cli.story import headline, told_story
 from responder.model.alert import Retried
 from responder.model.incident import IncidentState
@@ -251,6 +253,46 @@ def test_run_says_where_it_goes_further_than_its_ceiling(
     with ExitStack() as until_it_ends:
         _up("http://127.0.0.1:9195", settings, until_it_ends)
     assert 'autonomy at most auto (shadow, except auto where env="staging").' in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "two\nlines", "x" * 5000])
+def test_a_halt_does_not_fail_for_its_reason(served: Served, reason: str) -> None:
+    """Whoever must stop everything now need not find words first."""
+    told = responder("halt", "--reason", reason, served=served)
+    assert (told.exit_code, served.desk.flag is not None) == (0, True)
+    assert "ada: no reason given" in told.output or reason.strip()
+
+
+@pytest.mark.parametrize(
+    ("written", "way"),
+    [
+        (
+            "engine: {halt_file: halt}\n",
+            "responder halt --file {folder}/halt --config {folder}/responder.yaml",
+        ),
+        ("engine: {}\n", "No engine.halt_file is set in {folder}/responder.yaml, so no file halts: stop"),
+    ],
+)
+def test_a_halt_that_failed_says_so_first_and_names_the_way_by_file(
+    tmp_path: Path, served: Served, written: str, way: str
+) -> None:
+    """With the server down, or refusing: not halted, and what to type instead."""
+    settings = tmp_path / "responder.yaml"
+    settings.write_text(written)
+    away = responder("halt", "--url", "http://127.0.0.1:1", "--config", str(settings))
+    refused = responder("halt", "--config", str(settings), served=served, token="wrong")
+    for told, code in ((away, 4), (refused, 3)):
+        assert told.exit_code == code
+        assert told.stderr.startswith("responder: NOT HALTED: ")
+        assert way.format(folder=tmp_path) in told.stderr
+
+
+def test_doctor_warns_where_nobody_could_make_the_halt_file(tmp_path: Path) -> None:
+    """A folder that is missing is found before the file is needed."""
+    settings = tmp_path / "responder.yaml"
+    settings.write_text("engine: {halt_file: gone/halt}\n")
+    [found] = asyncio.run(halt_file(load(settings, {}).settings))
+    assert (found.health, found.mend) == (Health.WARN, f"mkdir -p {tmp_path}/gone")
 
 
 def test_halt_by_file_needs_no_server(tmp_path: Path) -> None:
