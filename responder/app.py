@@ -38,6 +38,7 @@ from responder.review.write import write_review
 from responder.rulebook.show import describe
 from responder.rulebook.surroundings import SourceFacts, Surroundings
 from responder.settings import Settings
+from responder.settings.hashes import hashes
 from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder, divider
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
@@ -53,7 +54,7 @@ from responder.store.secret_file import made_once
 from responder.store.startup import check_server
 from responder.store.timeline import TimelineKeys
 from responder.telemetry import Metrics, build_metrics, configure_logging
-from responder.web.api import Api, Part, ReviewFormat, WebhookSource
+from responder.web.api import Api, Part, ReviewFormat, StartedWith, WebhookSource
 from responder.web.refusals import Refusals
 from responder.web.server import runner
 
@@ -326,6 +327,12 @@ def _api(
         ready=ready,
         review=review,
         halt_file=engine.halt.file_reason,
+        started_with=StartedWith(
+            settings=hashes(settings),
+            halt_file=settings.engine.halt_file,
+            promoted=frozenset(settings.engine.promoted),
+        ),
+        ceilings=engine.trust.possible,
         anchor=lambda: stored.anchoring.state,
         describe_rule=describe,
         redaction=stored.redaction,

@@ -5,15 +5,17 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 from yarl import URL
 
-from responder.cli.local import DEFAULT_URL, left
+from responder.cli.local import DEFAULT_URL, data_dir, left
 
-_TIMEOUT = aiohttp.ClientTimeout(total=30, connect=5)
+_PATIENCE_S = 30.0
+_CONNECT_S = 5.0
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
@@ -46,9 +48,21 @@ class Client:
     Every method raises ServerRefusedError or ServerAwayError with words for a person.
     """
 
-    def __init__(self, url: str | None, token: str | None) -> None:
-        self._url = (url or left().url or DEFAULT_URL).rstrip("/")
+    def __init__(
+        self,
+        url: str | None,
+        token: str | None,
+        config_file: Path | None = None,
+        *,
+        local_token: str | None = None,
+        patience_s: float = _PATIENCE_S,
+    ) -> None:
+        self.config_file = config_file
+        self._folder = data_dir(config_file)
+        self.url = (url or left(self._folder).url or DEFAULT_URL).rstrip("/")
         self._token = token
+        self._local_token = local_token
+        self._timeout = aiohttp.ClientTimeout(total=patience_s, connect=_CONNECT_S)
 
     def get(self, path: str, **params: str | int) -> Any:
         """The JSON at a path below the API."""
@@ -90,30 +104,33 @@ class Client:
         body: Mapping[str, Any] | None,
         headers: Mapping[str, str],
     ) -> Answer:
-        url = URL(f"{self._url}/api/v1/{path}", encoded=True)
+        url = URL(f"{self.url}/api/v1/{path}", encoded=True)
         try:
             async with (
-                aiohttp.ClientSession(timeout=_TIMEOUT, trust_env=False) as session,
+                aiohttp.ClientSession(timeout=self._timeout, trust_env=False) as session,
                 session.request(
                     method, url, params=params, json=body, headers=headers, allow_redirects=False
                 ) as response,
             ):
                 return Answer(response.status, await response.text(errors="replace"))
         except TimeoutError:
-            raise ServerAwayError(f"{self._url} does not answer in time") from None
+            raise ServerAwayError(f"{self.url} does not answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ServerAwayError(
-                f"{self._url} cannot be reached ({type(error).__name__}): is the server up? "
+                f"{self.url} cannot be reached ({type(error).__name__}): is the server up? "
                 "Say where it is with --url or RESPONDER_URL"
             ) from None
 
     def _known_token(self) -> str | None:
-        """The given token; on this machine also the one that `responder run` left. Never sent elsewhere."""
+        """The given token; on this machine also its settings' or the one that `responder run` left.
+
+        These are never sent elsewhere.
+        """
         if self._token is not None:
             return self._token
-        if URL(self._url).host not in _LOOPBACK:
+        if URL(self.url).host not in _LOOPBACK:
             return None
-        return left().token
+        return self._local_token or left(self._folder).token
 
     def _error(self, answer: Answer) -> Exception:
         told = _told(answer)

@@ -69,13 +69,16 @@ token_option = click.option(
 def speaks(command: Callable[..., None]) -> Callable[..., None]:
     """A decorator: gives the command a `client` and `as_json`, with the options that they need."""
 
+    @config_option
     @url_option
     @token_option
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
     @ends_in_words
     @functools.wraps(command)
-    def wrapped(*args: Any, url: str | None, token: str | None, **kwargs: Any) -> None:
-        command(*args, client=Client(url, token), **kwargs)
+    def wrapped(
+        *args: Any, config_file: Path | None, url: str | None, token: str | None, **kwargs: Any
+    ) -> None:
+        command(*args, client=Client(url, token, config_file), **kwargs)
 
     return wrapped
 

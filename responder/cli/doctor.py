@@ -14,13 +14,14 @@ import asyncpg
 import click
 
 from responder.cli import output
+from responder.cli.added import completed, with_rules
 from responder.cli.common import ExitCode, config_option, ends_in_words, print_json, settings
 from responder.cli.findings import Finding, Health, failed, good, warned
 from responder.cli.local import API_TOKEN_FILE
 from responder.cli.queries import named_queries
 from responder.cli.routing import WATCHDOGS, has_watchdog_route, routing_findings
-from responder.cli.service import completed, with_rules
 from responder.cli.standing import HALT_FILE, halt_file, rule_files, service, standing
+from responder.cli.started import client_of, other_settings
 from responder.clients.alertmanager import Alertmanager, AlertmanagerStatus
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
@@ -49,7 +50,8 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
 
     Changes nothing.
     """
-    findings = asyncio.run(examine(_as_it_runs(config_file)))
+    chosen = _as_it_runs(config_file)
+    findings = [*asyncio.run(examine(chosen)), *_started_with(chosen, config_file)]
     bad = any(finding.health is Health.FAIL for finding in findings)
     if as_json:
         print_json({"ok": not bad, "findings": [finding.model_dump(mode="json") for finding in findings]})
@@ -58,6 +60,12 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         output.table(("", "PART", "FOUND", "WHAT TO DO"), rows, "There is nothing to examine.")
     if bad:
         raise SystemExit(ExitCode.WRONG)
+
+
+def _started_with(chosen: Settings, config_file: Path | None) -> list[Finding]:
+    """Whether the service that runs has these settings; where none answers, others say so."""
+    told = other_settings(client_of(chosen, config_file))
+    return [] if told is None else [warned("settings", told, "Restart the service")]
 
 
 def _as_it_runs(config_file: Path | None) -> Settings:

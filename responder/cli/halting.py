@@ -23,6 +23,8 @@ from responder.cli.common import (
 _NO_REASON = "no reason given"
 _LONGEST = 2000
 """Characters of a reason that the server takes."""
+_PATIENCE_S = 3.0
+"""Seconds in which a service must say whether the file halts it."""
 _WORDS = {"flag": "the flag in the database", "file": "a file"}
 
 
@@ -49,15 +51,17 @@ def halt(
     """Stop every replica from starting anything. What runs already is not interrupted.
 
     With --file only the processes stop that see this file and were started with it as their engine.halt_file,
-    which is empty by default. It works while no server and no database answers, and exits 1 where the
-    settings do not name the file. Remove the file to end it.
+    which is empty by default. It works while no server and no database answers. A service that answers says
+    whether the file halts it; else the settings on disk must name it. Exits 1 where nothing is known to be
+    halted. Remove the file to end it.
     """
     why = _worded(reason)
     if file is not None:
-        _halt_by_file(file.absolute(), f"{actor}: {why}", config_file, as_json=as_json)
+        asked = Client(url, token, config_file, local_token=_own_token(config_file), patience_s=_PATIENCE_S)
+        _halt_by_file(file.absolute(), f"{actor}: {why}", asked, as_json=as_json)
         return
     try:
-        told = Client(url, token).post("halt", {"actor": _worded(actor), "reason": why})
+        told = Client(url, token, config_file).post("halt", {"actor": _worded(actor), "reason": why})
     except ServerAwayError as error:
         fail(_not_halted(str(error), config_file), ExitCode.AWAY)
     except ServerRefusedError as error:
@@ -116,22 +120,80 @@ def _print_halt(told: dict[str, Any], *, as_json: bool) -> None:
         output.say(f"- by {_WORDS.get(hold['what'], hold['what'])}: {hold['reason']}")
 
 
-def _halt_by_file(file: Path, reason: str, config_file: Path | None, *, as_json: bool) -> None:
-    """Make the file, then say whether anything is known to look at it: the file alone halts nothing."""
+def _halt_by_file(file: Path, reason: str, client: Client, *, as_json: bool) -> None:
+    """Make the file, then ask whoever knows whether it halts anything: the file alone does not.
+
+    A service that answers knows what it was started with; the settings on disk may have changed since.
+    """
     _make(file, reason)
-    watched, settings_file = _watched(config_file)
-    holds = watched is not None and watched.resolve() == file.resolve()
+    watched, settings_file = _watched(client.config_file)
+    by_settings = watched is not None and watched.resolve() == file.resolve()
+    told = _service(client)
+    holds = by_settings if told is None else _holds(told, file)
     if as_json:
         by = [{"what": "file", "reason": reason}] if holds else []
         watches = str(watched) if watched else None
-        print_json({"halted": holds, "by": by, "file": str(file), "settings_name": watches})
+        service = None if told is None else {"halt_file": told["halt_file"], "halted": holds}
+        print_json(
+            {"halted": holds, "by": by, "file": str(file), "settings_name": watches, "service": service}
+        )
+    if not holds and told is not None:
+        fail(_service_goes_on(client.url, told, file, by_settings=by_settings), ExitCode.WRONG)
     if not holds:
         fail(_halts_nothing(file, watched, settings_file), ExitCode.WRONG)
     if not as_json:
+        _tell_halt(file, client.url, asked=told is not None)
+
+
+def _tell_halt(file: Path, url: str, *, asked: bool) -> None:
+    if asked:
+        output.say(f"Halted: {file} is there, and the service at {url} says that it starts no action.")
+    else:
         output.say(f"Halted: {file} is there, and engine.halt_file of the settings names it.")
         output.say("What was started with these settings and sees this file starts no action from now on.")
-        output.say("Other replicas go on: `responder halt` without --file stops every one.")
-        output.say("Remove the file to end it.")
+        output.say(f"{url} does not say whether it was: a service that was started with others goes on.")
+    output.say("Other replicas go on: `responder halt` without --file stops every one.")
+    output.say("Remove the file to end it.")
+
+
+def _service(client: Client) -> dict[str, Any] | None:
+    """What the service was started with; None where it does not say."""
+    try:
+        told = client.get("service")
+    except (ServerAwayError, ServerRefusedError):
+        return None
+    return told if isinstance(told, dict) and {"halt_file", "halted_by_file"} <= told.keys() else None
+
+
+def _holds(told: dict[str, Any], file: Path) -> bool:
+    """Whether the service is halted by this file."""
+    looks_at = told["halt_file"]
+    same = looks_at is not None and Path(looks_at).resolve() == file.resolve()
+    return same and told["halted_by_file"] is not None
+
+
+def _service_goes_on(url: str, told: dict[str, Any], file: Path, *, by_settings: bool) -> str:
+    """For a tired person: that the service goes on, why, and what to type."""
+    looks_at = told["halt_file"]
+    if looks_at is None:
+        found = f"the service at {url} was started without engine.halt_file"
+    elif Path(looks_at).resolve() == file.resolve():
+        found = f"the service at {url} does not see it: is it on another machine?"
+    else:
+        found = f"the service at {url} was started with engine.halt_file {looks_at}"
+    lines = [f"NOT HALTED: {file} was made, but {found}.", "  every replica, now:         responder halt"]
+    if looks_at is not None and Path(looks_at) != file:
+        lines.append(f"  by the file it looks at:     responder halt --file {looks_at}")
+    if by_settings:
+        lines.append("The settings on disk name this file: a service that is started again looks at it.")
+    return "\n".join(lines)
+
+
+def _own_token(config_file: Path | None) -> str | None:
+    """The API token of the settings on disk, for whoever may read it."""
+    from responder.settings import written  # noqa: PLC0415 - as in common: most commands need none
+
+    return written(("web", "api_token"), config_file)
 
 
 def _make(file: Path, reason: str) -> None:

@@ -26,13 +26,14 @@ def left(folder: Path | None = None) -> Left:
     return Left(_line(folder / URL_FILE), _line(folder / API_TOKEN_FILE))
 
 
-def data_dir() -> Path:
+def data_dir(config_file: Path | None = None) -> Path:
     """Where the service of this machine keeps its state: said by the same variable and file as for itself."""
     named = os.environ.get("RESPONDER_DATA_DIR")
-    if named is None and (os.environ.get("RESPONDER_CONFIG") or Path("responder.yaml").exists()):
+    given = config_file or os.environ.get("RESPONDER_CONFIG") or Path("responder.yaml").exists()
+    if named is None and given:
         from responder.settings import written  # noqa: PLC0415 - it imports every package: only where needed
 
-        named = written(("data_dir",))
+        named = written(("data_dir",), config_file)
     return Path(named).expanduser().absolute() if named is not None else default_data_dir()
 
 

@@ -18,6 +18,8 @@ from responder.cli.common import (
     settings,
     speaks,
 )
+from responder.cli.started import client_of, warn_of_other_settings
+from responder.model.autonomy import Autonomy
 from responder.model.inventory import Inventory, PostgresConnection
 from responder.rulebook.load import Report
 from responder.rulebook.load import check as check_files
@@ -36,7 +38,9 @@ def rules() -> None:
 @ends_in_words
 def check(paths: tuple[Path, ...], config_file: Path | None, as_json: bool) -> None:
     """Check rule files and folders of them against the settings. Needs no server; exits 1 on a mistake."""
-    report = checked(paths, settings(config_file).settings)
+    chosen = settings(config_file).settings
+    report = checked(paths, chosen)
+    warn_of_other_settings(client_of(chosen, config_file))
     count = len(report.rulebook.rules) if report.rulebook is not None else 0
     if as_json:
         mistakes = [
@@ -56,6 +60,7 @@ def check(paths: tuple[Path, ...], config_file: Path | None, as_json: bool) -> N
 def list_rules(client: Client, as_json: bool) -> None:
     """The active rules, in the order in which they are tried."""
     told = client.get("rules")
+    warn_of_other_settings(client)
     if as_json:
         print_json(told)
         return
@@ -63,7 +68,7 @@ def list_rules(client: Client, as_json: bool) -> None:
         (
             rule["name"],
             rule["severity"],
-            _reach(rule),
+            reach(rule),
             ", ".join(rule["steps"]) or "evidence only",
             rule["position"],
         )
@@ -82,7 +87,7 @@ def show(name: str, client: Client, as_json: bool) -> None:
         print_json(told)
         return
     output.say(f"{told['name']} ({told['position']})")
-    output.say(f"autonomy: {_reach(told)}")
+    output.say(f"autonomy: {reach(told)}")
     output.say(f"acting hash: {told['acting_hash']}")
     rows = [(line["path"], line["value"], line["origin"]) for line in told["lines"]]
     output.table(("KEY", "VALUE", "FROM"), rows, "The rule says nothing.")
@@ -105,6 +110,7 @@ def promote(name: str, level: str, reason: str, actor: str, client: Client, as_j
     path = f"rules/{segment(name)}"
     body = {"level": level, "actor": actor, "reason": reason, "acting_hash": client.get(path)["acting_hash"]}
     told = client.post(f"{path}/promote", body)
+    warn_of_other_settings(client)
     if as_json:
         print_json(told)
         return
@@ -119,6 +125,7 @@ def promote(name: str, level: str, reason: str, actor: str, client: Client, as_j
 def reload(client: Client, as_json: bool) -> None:
     """Read the rule files of the settings again and activate them. With a mistake the old ones stay."""
     told = client.post("rules/reload", {}, may=(409,))
+    warn_of_other_settings(client)
     mistakes = told["mistakes"]
     if as_json:
         print_json(told)
@@ -157,9 +164,20 @@ def _sum(report: Report, count: int) -> str:
     return f"{number} mistake{'' if number == 1 else 's'}."
 
 
-def _reach(rule: dict[str, Any]) -> str:
+def reach(rule: dict[str, Any]) -> str:
     """The rule's word, and where it is held until somebody promotes it."""
     if not rule["changing"]:
         return f"{rule['autonomy']} (changes nothing)"
-    promoted = rule["promoted"]
-    return f"{rule['autonomy']} ({f'promoted to {promoted}' if promoted else 'not promoted: shadow'})"
+    if rule["promoted"]:
+        promoted = f"promoted to {rule['promoted']}"
+    else:
+        promoted = "promoted by the settings" if rule["promoted_by_settings"] else "not promoted: shadow"
+    return f"{rule['autonomy']} ({'; '.join([promoted, *_ceilings(rule)])})"
+
+
+def _ceilings(rule: dict[str, Any]) -> list[str]:
+    """What the settings allow at most, where that is less than everything."""
+    told = rule["ceilings"]
+    if all(one["level"] == Autonomy.AUTO.word for one in told):
+        return []
+    return [f"{one['origin']} is {one['level']}" for one in told]

@@ -2,22 +2,19 @@
 
 import asyncio
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
+from responder.cli.added import SOURCE_TOKEN_FILE, completed, with_rules
 from responder.cli.common import config_option, ends_in_words, settings
-from responder.cli.local import API_TOKEN_FILE, URL_FILE, data_dir
+from responder.cli.local import URL_FILE, data_dir
 from responder.cli.rules import checked
 from responder.review.words import count
 from responder.settings import Settings, load
 from responder.sources.settings import DEFAULT_SOURCE
-from responder.store.secret_file import made_once
-
-_SOURCE_TOKEN_FILE = "source-default.token"  # noqa: S105 - a file's name
-_RULES = Path("rules")
 
 
 @click.command()
@@ -43,13 +40,6 @@ def run(config_file: Path | None) -> None:
         _serve(chosen, lambda url: _up(url, chosen, until_it_ends), needs_rules=False)
 
 
-def with_rules(chosen: Settings) -> Settings:
-    """The settings, with ./rules where they name no rule files."""
-    if chosen.rules or not _RULES.is_dir():
-        return chosen
-    return chosen.model_copy(update={"rules": (_RULES.absolute(),)})
-
-
 def _tell_mistakes(chosen: Settings) -> None:
     """What keeps the rules from being used yet: they may name what the settings lack."""
     if mistakes := checked(chosen.rules, chosen).mistakes:
@@ -67,25 +57,6 @@ def _serve(chosen: Settings, ready: Callable[[str], None] | None = None, *, need
     from responder import app  # noqa: PLC0415 - it imports every client; the other commands need none
 
     asyncio.run(app.serve(chosen, ready, needs_rules=needs_rules))
-
-
-def completed(config_file: Path | None, environment: Mapping[str, str]) -> dict[str, str]:
-    """The variables with what is missing for a service on this machine.
-
-    A source is added only where the settings name none: beside others it would be one that nobody posts to,
-    and rules would be measured against it.
-    """
-    given = load(config_file, environment).settings
-    more: dict[str, str] = {}
-    if given.database is None:
-        more["RESPONDER_DATABASE"] = "embedded"
-    if not given.sources or DEFAULT_SOURCE in given.open_sources:
-        more["RESPONDER_SOURCES__DEFAULT__TOKEN"] = made_once(given.data_dir / _SOURCE_TOKEN_FILE)
-    if given.web.api_token is None:
-        more["RESPONDER_WEB__API_TOKEN"] = made_once(given.data_dir / API_TOKEN_FILE)
-    if "format" not in given.log.model_fields_set:
-        more["RESPONDER_LOG__FORMAT"] = "console"
-    return {**environment, **more}
 
 
 def _up(url: str, chosen: Settings, until_it_ends: ExitStack) -> None:
@@ -107,7 +78,7 @@ def _tell(url: str, chosen: Settings) -> None:
         click.echo(f"  Alertmanager posts to  {url}/api/v1/webhooks/alertmanager/{name}")
         if (token := source.bearer()) is not None:
             click.echo(f"  with the bearer token  {token.get_secret_value()}")
-        if name == DEFAULT_SOURCE and (file := chosen.data_dir / _SOURCE_TOKEN_FILE).exists():
+        if name == DEFAULT_SOURCE and (file := chosen.data_dir / SOURCE_TOKEN_FILE).exists():
             click.echo(f"  which stands in        {file}")
     elsewhere = "" if data_dir() == chosen.data_dir else f"RESPONDER_DATA_DIR={chosen.data_dir} "
     click.echo(f"  Look at it with        {elsewhere}responder incidents list")

@@ -58,7 +58,7 @@ class Engine:
         self.intake = GroupCommit(store, self.rules, settings, metrics, wake)
         self.ownership = Ownership(store, metrics, lease_time, heartbeat_every)
         self._evidence = Evidence(store, actions, settings.evidence_timeout.total_seconds())
-        trust = Trust(store, settings, source_ceilings)
+        self.trust = trust = Trust(store, settings, source_ceilings)
         perform = Perform(
             store=store,
             intake=self.intake,

@@ -7,7 +7,7 @@ from responder.decide.case import Case
 from responder.engine.settings import EngineSettings, MatchedCeiling
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.matcher import Matcher, all_match
-from responder.model.rule import Step
+from responder.model.rule import Rule, Step
 from responder.ports import Store
 
 
@@ -27,6 +27,10 @@ class Trust:
             *_of_rule(case, step),
             await self._of_promotion(case),
         )
+
+    def possible(self, rule: Rule) -> tuple[Ceiling, ...]:
+        """What the settings' ceiling may be for an incident of a rule, before its alerts are known."""
+        return tuple(self._for_some(bindable(rule, {})))
 
     def _of_settings(self, case: Case) -> Ceiling:
         """The least of what applies to each member; one that is not in the sample may be anything."""

@@ -13,6 +13,7 @@ from responder.model.base import Frozen
 from responder.model.duration import format_duration
 from responder.model.redaction import MASK
 from responder.settings.load import Loaded
+from responder.settings.model import Settings
 from responder.settings.tree import KeyPath, dotted
 from responder.telemetry import mask_text
 
@@ -30,9 +31,14 @@ class ShownSetting(Frozen):
 def shown(loaded: Loaded) -> tuple[ShownSetting, ...]:
     """Every setting, in the order of the models."""
     return tuple(
-        ShownSetting(key=dotted(path), value=_text(value), origin=loaded.given.origin(path) or DEFAULT)
-        for path, value in _walk(loaded.settings, ())
+        ShownSetting(key=dotted(path), value=text, origin=loaded.given.origin(path) or DEFAULT)
+        for path, text in values(loaded.settings)
     )
+
+
+def values(settings: Settings) -> Iterator[tuple[KeyPath, str]]:
+    """What applies, without where it came from."""
+    return ((path, _text(value)) for path, value in _walk(settings, ()))
 
 
 def _walk(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, Any]]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 from pydantic import SecretStr
 
 from responder.model.alert import Delivery
 from responder.model.anchor import AnchorState
+from responder.model.autonomy import Ceiling
 from responder.model.base import Frozen
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rule
@@ -51,6 +53,18 @@ class WebhookSource:
     basic: tuple[str, SecretStr] | None = None
 
 
+class StartedWith(Frozen):
+    """What this process took from its settings when it started; they may be others on disk by now.
+
+    `settings` has a hash for each of their blocks, without secrets; `promoted` are the hashes of acting parts
+    that they promote.
+    """
+
+    settings: dict[str, str]
+    halt_file: Path | None = None
+    promoted: frozenset[str] = frozenset()
+
+
 class RuleDesk(Protocol):
     """What people do with rulebooks."""
 
@@ -78,6 +92,9 @@ class Api:
     review: Callable[[Dossier, ReviewFormat], str]
     halt_file: Callable[[], str | None]
     """Why the local halt file halts, in words, or None."""
+    started_with: StartedWith
+    ceilings: Callable[[Rule], Sequence[Ceiling]]
+    """What the settings' ceilings may be for an incident of a rule, before its alerts are known."""
     anchor: Callable[[], AnchorState]
     """How the anchoring of the timelines stands in this process."""
     describe_rule: Callable[[Rule], Mapping[str, Any]]

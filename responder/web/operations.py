@@ -21,6 +21,7 @@ class Operations:
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
         return [
+            web.get("/api/v1/service", self.service),
             web.get("/api/v1/halt", self.show_halt),
             web.post("/api/v1/halt", self.halt),
             web.post("/api/v1/resume", self.resume),
@@ -30,6 +31,17 @@ class Operations:
             web.post("/api/v1/targets/release", self.release),
             web.get("/api/v1/alerts/unmatched", self.unmatched),
         ]
+
+    async def service(self, _request: web.Request) -> web.Response:
+        """What this process was started with, and whether its halt file halts it now."""
+        told = self._api.started_with
+        return answer(
+            {
+                "settings": told.settings,
+                "halt_file": told.halt_file,
+                "halted_by_file": self._api.halt_file(),
+            }
+        )
 
     async def show_halt(self, _request: web.Request) -> web.Response:
         """Whether anything halts, and what."""

@@ -82,12 +82,15 @@ class Rules:
 
     async def _line(self, rule: Rule) -> dict[str, Any]:
         promoted = await self._api.store.promotion(rule.name, rule.acting_hash)
+        by_settings = promoted is None and rule.acting_hash in self._api.started_with.promoted
         return {
             "name": rule.name,
             "match": [str(matcher) for matcher in rule.match],
             "severity": " / ".join(dict.fromkeys(case.severity.value for case in rule.severity)),
             "autonomy": rule.autonomy.word,
             "promoted": promoted.word if promoted is not None else None,
+            "promoted_by_settings": by_settings,
+            "ceilings": [{"level": one.level.word, "origin": one.origin} for one in self._api.ceilings(rule)],
             "changing": rule.changing,
             "steps": [step.action for step in rule.steps],
             "acting_hash": rule.acting_hash,

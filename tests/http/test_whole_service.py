@@ -16,6 +16,7 @@ from responder import app
 from responder.cli import main
 from responder.cli.doctor import examine
 from responder.settings import Settings, load
+from responder.settings.hashes import hashes
 from responder.store import partitions
 from tests.support.databases import dump, execute, restore
 
@@ -244,6 +245,10 @@ async def test_what_people_do_stands_in_the_database(dsn: str, tmp_path: Path) -
             assert response.status == 200
         [rule] = (await told(client, "/api/v1/rules"))["rules"]
         assert (rule["name"], rule["promoted"]) == ("Watched", "auto")
+        assert rule["ceilings"] == [{"level": "shadow", "origin": "the settings' ceiling"}]
+        started = await told(client, "/api/v1/service")
+        assert started["settings"] == hashes(settings_for(dsn, tmp_path))
+        assert (started["halt_file"], started["halted_by_file"]) == (None, None)
         shown = await told(client, "/api/v1/rules/Watched")
         assert {"path": "severity", "value": "P2", "origin": "the rule"} in shown["lines"]
 

@@ -17,10 +17,11 @@ from uuid import UUID
 from aiohttp import web
 from pydantic import SecretStr
 
+from responder.engine.halting import file_reason
 from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, fingerprint
 from responder.model.anchor import AnchorCheck, AnchorState
 from responder.model.attempt import Claim
-from responder.model.autonomy import Autonomy
+from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
@@ -28,7 +29,7 @@ from responder.model.severity import Severity
 from responder.ports import DeadLetter, Dossier, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import build_metrics
-from responder.web.api import Api, Part, ReviewFormat, WebhookSource
+from responder.web.api import Api, Part, ReviewFormat, StartedWith, WebhookSource
 from responder.web.server import runner
 from responder.web.settings import WebSettings
 
@@ -271,12 +272,17 @@ class Served:
     api: Api
 
 
+_STARTED = StartedWith(settings={})
+
+
 def _review(dossier: Dossier, form: ReviewFormat) -> str:
     return f"{form}: {dossier.incident.rule}"
 
 
 @asynccontextmanager
-async def listening(settings: WebSettings | None = None, **source: Any) -> AsyncIterator[Served]:
+async def listening(
+    settings: WebSettings | None = None, started: StartedWith = _STARTED, **source: Any
+) -> AsyncIterator[Served]:
     """The API on a real port of loopback, with one source called `default`."""
     intake, desk, rules = RememberingIntake(), RememberingDesk(), OneMistake()
     parts: list[Part] = [Part(name="store", ready=True)]
@@ -291,7 +297,9 @@ async def listening(settings: WebSettings | None = None, **source: Any) -> Async
         rules=rules,
         ready=lambda: _later(parts),
         review=_review,
-        halt_file=lambda: files[-1] if files else None,
+        halt_file=lambda: files[-1] if files else file_reason(started.halt_file),
+        started_with=started,
+        ceilings=lambda _: (Ceiling(level=Autonomy.SHADOW, origin="the settings' ceiling"),),
         anchor=AnchorState,
         describe_rule=lambda rule: rule.model_dump(mode="json", by_alias=True),
     )

@@ -4,22 +4,26 @@ import asyncio
 import json
 import threading
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
 
 from responder.cli import main
+from responder.cli.added import completed
 from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
-from responder.cli.rules import checked
-from responder.cli.service import _up, completed
+from responder.cli.rules import checked, reach
+from responder.cli.service import _up
 from responder.cli.standing import halt_file
 from responder.cli.story import headline, told_story
 from responder.model.alert import Retried
 from responder.model.incident import IncidentState
 from responder.settings import load
+from responder.settings.hashes import differing, hashes
+from responder.web.api import StartedWith
 from responder.web.settings import WebSettings
 from tests.support.dossiers import after, recovered
 from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, letter, listening
@@ -27,12 +31,19 @@ from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, letter, liste
 
 @pytest.fixture(name="served")
 def _served() -> Iterator[Served]:
-    """An API on loopback that asks for a token, in a thread of its own as the command blocks this one."""
+    """An API on loopback that asks for a token."""
+    with service_of(StartedWith(settings={})) as served:
+        yield served
+
+
+@contextmanager
+def service_of(with_: StartedWith) -> Iterator[Served]:
+    """The same, started with certain settings; in a thread of its own as the command blocks this one."""
     started: list[Served] = []
     up, stop, loop = threading.Event(), asyncio.Event(), asyncio.new_event_loop()
 
     async def serve() -> None:
-        async with listening(WebSettings(api_token=TOKEN)) as served:
+        async with listening(WebSettings(api_token=TOKEN), with_) as served:
             started.append(served)
             up.set()
             await stop.wait()
@@ -48,16 +59,19 @@ def _served() -> Iterator[Served]:
         loop.close()
 
 
+NOWHERE = "http://127.0.0.1:1"
+
+
 def responder(
     *arguments: str,
     served: Served | None = None,
     token: str | None = None,
-    variables: Mapping[str, str] | None = None,
+    variables: Mapping[str, str | None] | None = None,
 ) -> Result:
-    """One call of the program."""
+    """One call of the program, which finds no other service of this machine."""
     names = ("CONFIG", "DATA_DIR", "TOKEN", "URL")
     environment: dict[str, str | None] = {f"RESPONDER_{name}": None for name in names}
-    environment |= {"RESPONDER_ACTOR": "ada", **(variables or {})}
+    environment |= {"RESPONDER_ACTOR": "ada", "RESPONDER_URL": NOWHERE, **(variables or {})}
     if served is not None:
         given = TOKEN.get_secret_value() if token is None else token
         environment |= {"RESPONDER_URL": served.url, "RESPONDER_TOKEN": given}
@@ -217,12 +231,12 @@ def test_the_service_of_this_machine_is_found_in_its_data_directory(
     settings.write_text("data_dir: state\nno_such_setting: 1\n")
     if way == "settings here":
         monkeypatch.chdir(tmp_path)
-    variables = {
+    variables: dict[str, dict[str, str]] = {
         "variable": {"RESPONDER_DATA_DIR": str(state), "RESPONDER_CONFIG": "/nowhere"},
         "settings": {"RESPONDER_CONFIG": str(settings)},
         "settings here": {},
     }
-    told = responder("incidents", "list", variables=variables[way])
+    told = responder("incidents", "list", variables={"RESPONDER_URL": None, **variables[way]})
     assert (told.exit_code, told.stderr) == (0, "")
 
 
@@ -328,6 +342,77 @@ def test_halt_by_a_file_that_no_setting_names_says_that_nothing_is_halted(
         assert words.format(folder=tmp_path) in told.stderr
     told = responder("halt", "--file", "halt", "--json")
     assert (told.exit_code, json.loads(told.stdout)["halted"]) == (1, False)
+
+
+@pytest.mark.parametrize(
+    ("started_with", "code", "words"),
+    [
+        ("halt", 0, "says that it starts no action"),
+        (None, 1, "was started without engine.halt_file"),
+        ("other", 1, "was started with engine.halt_file {folder}/other"),
+    ],
+)
+def test_a_service_that_answers_says_whether_the_file_halts_it(
+    tmp_path: Path, started_with: str | None, code: int, words: str
+) -> None:
+    """The settings on disk may name the file since; what counts is what the process was started with."""
+    settings = tmp_path / "responder.yaml"
+    settings.write_text("engine: {halt_file: halt}\n")
+    looks_at = None if started_with is None else tmp_path / started_with
+    with service_of(StartedWith(settings={}, halt_file=looks_at)) as served:
+        arguments = ("halt", "--file", str(tmp_path / "halt"), "--config", str(settings))
+        told = responder(*arguments, served=served)
+        as_json = json.loads(responder(*arguments, "--json", served=served).stdout)
+    assert told.exit_code == code, told.output
+    assert words.format(folder=tmp_path) in told.output
+    assert told.stderr.startswith("responder: NOT HALTED: ") == bool(code)
+    assert as_json["halted"] is as_json["service"]["halted"] is (code == 0)
+
+
+def test_settings_that_changed_since_the_start_are_told(tmp_path: Path) -> None:
+    """Each command that leans on the settings says that the service has others, and which blocks of them."""
+    file = tmp_path / "responder.yaml"
+    file.write_text("engine: {ceiling: shadow}\nrules: [rules.yaml]\n")
+    (tmp_path / "rules.yaml").write_text("rules: []\n")
+    given = {"RESPONDER_DATA_DIR": str(tmp_path / "data")}
+    served_with = StartedWith(settings=hashes(load(file, completed(file, given)).settings))
+    promote = ("promote", "RunawayQueries", "--to", "auto", "--reason", "seen")
+    rules = (("list",), ("reload",), promote, ("check", str(tmp_path / "rules.yaml")))
+    commands = [("doctor",), *(("rules", *command) for command in rules)]
+    for ceiling, told_of in (("shadow", False), ("auto", True)):
+        file.write_text(f"engine: {{ceiling: {ceiling}}}\nrules: [rules.yaml]\n")
+        with service_of(served_with) as served:
+            says = f"the service at {served.url} was started with other settings than {file} (engine)"
+            for command in commands:
+                told = responder(*command, "--config", str(file), served=served, variables=given)
+                assert (says in told.output) is told_of, (command, told.output)
+
+
+def test_hashes_of_settings_hold_no_secret_and_nothing_of_who_reads_them(tmp_path: Path) -> None:
+    """Another token or login gives the same hashes; another value gives another one for its block alone."""
+    file = tmp_path / "responder.yaml"
+
+    def of(text: str) -> dict[str, str]:
+        file.write_text(text)
+        return hashes(load(file, {}).settings)
+
+    one = of("web: {api_token: 0123456789abcdef}\nlease_time: 10s\n")
+    assert of("web: {api_token: fedcba9876543210}\nlease_time: 10s\ndata_dir: elsewhere\n") == one
+    assert differing(of("web: {api_token: 0123456789abcdef}\nlease_time: 20s\n"), one) == ("lease_time",)
+
+
+def test_the_ceiling_of_the_settings_stands_beside_the_promotion() -> None:
+    """A promotion alone would look as if the rule acted."""
+    rule: dict[str, Any] = {
+        "autonomy": "auto",
+        "changing": True,
+        "promoted": "auto",
+        "promoted_by_settings": False,
+        "ceilings": [{"level": "shadow", "origin": "the settings' ceiling"}],
+    }
+    assert reach(rule) == "auto (promoted to auto; the settings' ceiling is shadow)"
+    rule |= {"promoted": None, "promoted_by_settings": True, "ceilings": [{"level": "auto", "origin": "-"}]}
+    assert reach(rule) == "auto (promoted by the settings)"
 
 
 def test_rules_are_checked_without_a_server(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.incident import MemberAlert, Members
 from responder.model.rule import Limits
 from responder.ports import Store
+from responder.rulebook.matchers import parse_matchers
 from tests.support.virtual import VirtualStore, World, incident, ladder, lease_of, member
 
 SETTINGS = EngineSettings.model_validate(
@@ -54,6 +55,17 @@ def least(case: Case) -> Ceiling:
 def test_the_strictest_member_decides(sample: list[MemberAlert], total: int, level: Autonomy) -> None:
     """A ceiling for one member is a ceiling for all; an unseen member may be what any ceiling is about."""
     assert least(a_case(sample, total)).level is level
+
+
+def test_what_a_rule_may_reach_is_told_before_its_alerts_are_known() -> None:
+    """Every ceiling that its matchers leave open, and the general one where none is certain."""
+    trust = Trust(
+        cast("Store", VirtualStore(World(), ladder(), incident(), Members(firing=1, total=1))), SETTINGS, {}
+    )
+    anywhere = trust.possible(ladder())
+    assert [one.level for one in anywhere] == [Autonomy.SHADOW, Autonomy.APPROVE, Autonomy.AUTO]
+    in_test = ladder().model_copy(update={"match": parse_matchers('env="test"')})
+    assert [one.level for one in trust.possible(in_test)] == [Autonomy.APPROVE]
 
 
 def test_a_newer_rule_may_tighten_what_is_under_way() -> None:
