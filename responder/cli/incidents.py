@@ -1,15 +1,15 @@
-"""Commands about incidents: list, show, review, verify, and what a person tells one."""
+"""Commands about incidents: list, show, review, verify, and what a person tells one (`person`)."""
 
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import click
 
 from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
+from responder.cli.person import give
 from responder.cli.story import headline, told_story
 from responder.model.incident import CommandKind, Incident, IncidentState
 from responder.ports import Dossier
@@ -126,7 +126,7 @@ def verify(incident_id: str | None, anchor_file: Path | None, client: Client, as
 @speaks
 def ack(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
     """You have seen it: people are not told again until something new happens."""
-    _command(client, incident_id, CommandKind.ACKNOWLEDGE, actor, reason, as_json=as_json)
+    give(client, incident_id, CommandKind.ACKNOWLEDGE, actor, reason, as_json=as_json)
 
 
 @incidents.command("take-over")
@@ -136,7 +136,7 @@ def ack(incident_id: str, reason: str, actor: str, client: Client, as_json: bool
 @speaks
 def take_over(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
     """You act, automation is off for it. `hand-back` ends that; after an hour you are reminded."""
-    _command(client, incident_id, CommandKind.TAKE_OVER, actor, reason, as_json=as_json)
+    give(client, incident_id, CommandKind.TAKE_OVER, actor, reason, as_json=as_json)
 
 
 @incidents.command("hand-back")
@@ -146,7 +146,7 @@ def take_over(incident_id: str, reason: str, actor: str, client: Client, as_json
 @speaks
 def hand_back(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
     """Automation goes on where it stood."""
-    _command(client, incident_id, CommandKind.HAND_BACK, actor, reason, as_json=as_json)
+    give(client, incident_id, CommandKind.HAND_BACK, actor, reason, as_json=as_json)
 
 
 @incidents.command()
@@ -156,21 +156,7 @@ def hand_back(incident_id: str, reason: str, actor: str, client: Client, as_json
 @speaks
 def close(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
     """It is over, or was none."""
-    _command(client, incident_id, CommandKind.CLOSE, actor, reason, as_json=as_json)
-
-
-def _command(
-    client: Client, incident_id: str, kind: CommandKind, actor: str, reason: str, *, as_json: bool
-) -> None:
-    body: dict[str, Any] = {"kind": kind.value, "actor": actor}
-    if reason:
-        body["reason"] = reason
-    told = client.post(f"incidents/{segment(incident_id)}/commands", body, str(uuid4()))
-    if as_json:
-        print_json(told)
-        return
-    word = kind.value.replace("_", " ")
-    output.say(f"Told: {word}. The incident's owner applies it at its next move.")
+    give(client, incident_id, CommandKind.CLOSE, actor, reason, as_json=as_json)
 
 
 def _checked_lines(client: Client, file: Path) -> list[dict[str, Any]]:

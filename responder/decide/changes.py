@@ -771,7 +771,7 @@ def obeyed(case: Case, now: datetime, terms: Terms) -> Change:
     entry = EntryDraft(
         kind=EntryKind.PERSON,
         text=f"{command.actor} {_SAYS[command.kind]}{said}",
-        facts={"command": command.kind.value, "reason": command.reason},
+        facts={"command": command.kind.value, "id": str(command.id), "reason": command.reason},
         actor=command.actor,
     )
     change = _obey(case, command.kind, entry, now, terms)
@@ -815,6 +815,6 @@ def _obey(case: Case, kind: CommandKind, entry: EntryDraft, now: datetime, terms
             return closed(case, f"closed by {entry.actor}", entry, quiet=False)
         case _:
             text = f"{entry.text}, which changes nothing: the incident is {state.value.replace('_', ' ')}"
-            return stay(
-                case, None if state is IncidentState.CLOSED else now, entry.model_copy(update={"text": text})
-            )
+            facts = {**entry.facts, "changed": False}
+            told = entry.model_copy(update={"text": text, "facts": facts})
+            return stay(case, None if state is IncidentState.CLOSED else now, told)

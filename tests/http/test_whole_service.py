@@ -122,6 +122,21 @@ async def test_one_alert_told_many_times_at_once_is_one_incident_that_a_person_c
         assert (await told(client, f"{path}/verify"))["holds"] is True
         async with client.get(f"{path}/review?format=html") as response:
             assert "false positive" in await response.text()
+        async with client.post(f"{path}/commands", json=body) as response:
+            second = (await response.json())["command"]
+        facts = await facts_of(client, path, second)
+        assert (facts["command"], facts["changed"]) == ("close", False)
+
+
+async def facts_of(client: aiohttp.ClientSession, path: str, command: str) -> dict[str, Any]:
+    """What the timeline says became of a command, once it does."""
+    async with asyncio.timeout(20):
+        while True:
+            entries = (await told(client, path))["entries"]
+            for facts in (one["facts"] for one in entries):
+                if facts.get("id") == command:
+                    return dict(facts)
+            await asyncio.sleep(0.1)
 
 
 HOSTILE: list[tuple[Any, int]] = [

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from typing import Any, Literal, cast
 from uuid import UUID
 
 from aiohttp import web
@@ -26,6 +26,7 @@ from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
+from responder.model.timeline import Entry, EntryKind
 from responder.ports import DeadLetter, Dossier, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import build_metrics
@@ -120,6 +121,23 @@ def letter(number: int = 1, payload: str = "{}", reason: str = "no labels") -> D
     return DeadLetter(number, "default", reason, payload, len(payload), NOW)
 
 
+def _entry(command: Command, *, changed: bool) -> Entry:
+    """What the owner tells of a command that it applied."""
+    text = f"{command.actor} {command.kind.value}" + ("" if changed else ", which changes nothing")
+    return Entry(
+        incident_id=command.incident_id,
+        number=1,
+        at=NOW,
+        kind=EntryKind.PERSON,
+        actor=command.actor,
+        text=text,
+        facts={"id": str(command.id), **({} if changed else {"changed": False})},
+        body_hash=b"",
+        mac=b"",
+        key_id="1",
+    )
+
+
 @dataclass
 class RememberingDesk:
     """Two incidents, one quarantined target, and everything that people did."""
@@ -128,6 +146,9 @@ class RememberingDesk:
     acts: list[tuple[str, ...]] = field(default_factory=list)
     flag: str | None = None
     letters: dict[int, DeadLetter] = field(default_factory=lambda: {1: letter()})
+    entries: list[Entry] = field(default_factory=list)
+    owner: Literal["applies", "finds nothing to change", "is busy"] = "applies"
+    """What becomes of a command."""
 
     async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
         known = [incident(), incident(OTHER, IncidentState.CLOSED)]
@@ -145,7 +166,7 @@ class RememberingDesk:
             rule=rule,
             members=members,
             attempts=(),
-            entries=(),
+            entries=tuple(one for one in self.entries if one.incident_id == incident_id),
             commands=commands,
         )
 
@@ -162,6 +183,8 @@ class RememberingDesk:
     async def give_command(self, command: Command) -> bool:
         new = command.id not in self.commands
         self.commands.setdefault(command.id, command)
+        if new and self.owner != "is busy":
+            self.entries.append(_entry(command, changed=self.owner == "applies"))
         return new
 
     async def halt(self, actor: str, reason: str) -> None:

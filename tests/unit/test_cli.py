@@ -6,12 +6,12 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from click.testing import CliRunner, Result
 
-from responder.cli import main
+from responder.cli import main, person
 from responder.cli.added import completed
 from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
@@ -140,6 +140,31 @@ def test_commands_carry_who_and_why(served: Served) -> None:
         command = list(served.desk.commands.values())[-1]
         assert (command.kind.value, command.actor, command.reason) == (kind, "ada", "mine")
     assert responder("incidents", "ack", str(INCIDENT), served=served).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("owner", "code", "first"),
+    [
+        ("applies", 0, "ada close."),
+        ("finds nothing to change", 3, "ada close, which changes nothing."),
+        ("is busy", 0, "Told, but not applied yet: close."),
+    ],
+)
+def test_a_command_says_what_became_of_it(
+    served: Served,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Literal["applies", "finds nothing to change", "is busy"],
+    code: int,
+    first: str,
+) -> None:
+    """The timeline's words, not only that it was told; and closing names what fires all the same."""
+    monkeypatch.setattr(person, "_PATIENCE_S", 0.0 if owner == "is busy" else 60.0)
+    served.desk.owner = owner
+    told = responder("incidents", "close", str(INCIDENT), "--reason", "mine", served=served)
+    assert (told.exit_code, told.stdout.splitlines()[0]) == (code, first)
+    assert "1 alert still fires" in told.stderr
+    told = responder("incidents", "close", str(INCIDENT), "--reason", "mine", "--json", served=served)
+    assert json.loads(told.stdout)["changed"] is {0: True, 3: False}[code] or owner == "is busy"
 
 
 def test_verify_compares_with_an_anchor_file(served: Served, tmp_path: Path) -> None:
