@@ -12,6 +12,7 @@ from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
 
+_NO_ANSWER = "approvals cannot be answered yet: take over or close it"
 _RULINGS = {"go": "in shadow", "ask": "a person must say so", "wait": "held", "refuse": "refused"}
 
 
@@ -54,9 +55,12 @@ def _why(dossier: Dossier, now: datetime) -> str:
     incident = dossier.incident
     progress = incident.progress
     match incident.state:
-        case IncidentState.HELD | IncidentState.AWAITING_APPROVAL if progress.hold is not None:
+        case IncidentState.HELD if progress.hold is not None:
             hold = progress.hold
             return f"{hold.reason}; people are told {until(hold.deadline, now)} if nothing changes"
+        case IncidentState.AWAITING_APPROVAL:
+            told = f"; people are told at {clock(incident.deadline)[:5]} UTC" if incident.deadline else ""
+            return f"{_last_change(dossier)}; {_NO_ANSWER}{told}"
         case IncidentState.VERIFYING if progress.verification is not None:
             verification = progress.verification
             reading = verification.last or "nothing was read yet"
@@ -101,7 +105,8 @@ def _act(act: Act) -> Iterator[str]:
 
 
 def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> str:
-    told = f"told {len(facts.escalations)} times" if facts.escalations else ""
+    times = len(facts.escalations)
+    told = f"told {'once' if times == 1 else f'{times} times'}" if times else ""
     by, at = incident.progress.acknowledged_by, incident.progress.acknowledged_at
     seen = f"acknowledged by {by}" + (f" {ago(at, now)}" if at is not None else "") if by else ""
     return ", ".join(part for part in (told, seen) if part)

@@ -21,11 +21,12 @@ from responder.cli.standing import halt_file
 from responder.cli.story import headline, told_story
 from responder.model.alert import Retried
 from responder.model.incident import IncidentState
+from responder.model.timeline import EntryKind
 from responder.settings import load
 from responder.settings.hashes import differing, hashes
 from responder.web.api import StartedWith
 from responder.web.settings import WebSettings
-from tests.support.dossiers import after, recovered
+from tests.support.dossiers import Story, after, recovered
 from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, letter, listening
 
 
@@ -104,6 +105,19 @@ def test_the_story_says_that_an_older_version_of_the_rule_judges() -> None:
     older = dossier.model_copy(update={"rule_as_of": after(0)})
     told = "judged by the rule as of 2026-11-20 23:59:30 UTC, not the active one"
     assert dict(told_story(older, after(600)))["Rule"] == [told]
+
+
+def test_who_must_approve_is_told_what_can_be_done() -> None:
+    """No approval can be given yet: what can, and until when, stands in the first line."""
+    story = Story().tell(0, EntryKind.OPENED, "opened")
+    story.tell(1, EntryKind.STATE, "now awaiting approval", why="the rule asks a person")
+    dossier = story.dossier(IncidentState.AWAITING_APPROVAL)
+    waiting = dossier.incident.model_copy(update={"deadline": after(600)})
+    first = headline(dossier.model_copy(update={"incident": waiting}), after(60))
+    assert first.endswith(
+        "the rule asks a person; approvals cannot be answered yet: take over or close it; "
+        "people are told at 00:09 UTC."
+    )
 
 
 def test_lists_are_one_line_for_each_row_outside_of_a_terminal(served: Served) -> None:
