@@ -284,7 +284,7 @@ def source_ceilings(settings: Settings) -> dict[str, Ceiling]:
 
 async def _load_rules(files: RuleFiles, store: PostgresStore, *, needs_rules: bool) -> None:
     """Broken rule files stop the first start; later the last good rulebook goes on."""
-    mistakes = await files.reload()
+    mistakes = await files.reload(log_each=needs_rules)
     if mistakes and needs_rules and await store.active_rulebook() is None:
         told = "\n".join(str(mistake) for mistake in mistakes)
         raise PermanentError(f"the rule files have mistakes, and no earlier rulebook is active:\n{told}")

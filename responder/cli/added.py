@@ -1,15 +1,24 @@
 """What `responder run` adds to the settings, so that a service is up on this machine without any."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from responder.cli.local import API_TOKEN_FILE
-from responder.settings import Settings, load
+from responder.settings import Loaded, Settings, load
 from responder.sources.settings import DEFAULT_SOURCE
 from responder.store.secret_file import made_once
 
 SOURCE_TOKEN_FILE = "source-default.token"  # noqa: S105 - a file's name
 _RULES = Path("rules")
+_ANY_SECRET = "in the place of a secret"  # noqa: S105 - it is never used as one
+
+
+def as_run(config_file: Path | None) -> Loaded:
+    """The settings as `run` makes them of those on disk, without a secret being made."""
+    whole = completed(config_file, os.environ, made=lambda _: _ANY_SECRET)
+    loaded = load(config_file, whole)
+    return Loaded(with_rules(loaded.settings), loaded.given)
 
 
 def with_rules(chosen: Settings) -> Settings:

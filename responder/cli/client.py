@@ -132,12 +132,24 @@ class Client:
             return None
         return self._local_token or left(self._folder).token
 
+    def _where_else(self) -> str:
+        """Where the token of this machine's service was looked for, and what to name so that it is found."""
+        if self._token is not None or URL(self.url).host not in _LOOPBACK:
+            return ""
+        if not self._folder.is_dir():
+            found = f"the data directory {self._folder} does not exist"
+        elif left(self._folder).token is None:
+            found = f"the data directory {self._folder} holds no token that you may read"
+        else:
+            found = f"the token in the data directory {self._folder} is another service's"
+        return f"; {found}:\nname the service's with RESPONDER_DATA_DIR, or its settings file with --config"
+
     def _error(self, answer: Answer) -> Exception:
         told = _told(answer)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return ServerAwayError(f"the server answered {answer.status}: {told}")
         if answer.status == HTTPStatus.UNAUTHORIZED:
-            return ServerRefusedError(f"{told}\nGive it with --token or RESPONDER_TOKEN.")
+            return ServerRefusedError(f"{told}\nGive it with --token or RESPONDER_TOKEN{self._where_else()}.")
         return ServerRefusedError(told)
 
 

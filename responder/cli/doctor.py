@@ -32,6 +32,7 @@ from responder.store.connection import connect
 from responder.store.startup import check_server, system_identifier
 
 _LIMIT = timedelta(seconds=5)
+_WIDTH = 100
 _RIGHTS = """
 SELECT current_user AS name, rolsuper AS super,
        pg_has_role(current_user, 'pg_signal_backend', 'USAGE') AS may_signal,
@@ -57,7 +58,7 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         print_json({"ok": not bad, "findings": [finding.model_dump(mode="json") for finding in findings]})
     else:
         rows = [(one.health.value, one.part, one.text, one.mend or "-") for one in findings]
-        output.table(("", "PART", "FOUND", "WHAT TO DO"), rows, "There is nothing to examine.")
+        output.table(("", "PART", "FOUND", "WHAT TO DO"), rows, "There is nothing to examine.", width=_WIDTH)
     if bad:
         raise SystemExit(ExitCode.WRONG)
 

@@ -27,21 +27,27 @@ _STYLES = {
 }
 
 
-def table(columns: Sequence[str], rows: Iterable[Sequence[str]], none: str) -> None:
+def table(
+    columns: Sequence[str], rows: Iterable[Sequence[str]], none: str, *, width: int | None = None
+) -> None:
     """Print rows under their columns, or a sentence that there are none.
 
-    On a terminal long cells fold; elsewhere each row is one line, so that grep finds it whole.
+    On a terminal long cells fold; elsewhere each row is one line, so that grep finds it whole. With a `width`
+    cells fold there in any case: for sentences that are read and not searched.
     """
     cells = [[plain(cell) for cell in row] for row in rows]
     if not cells:
         click.echo(none)
         return
     console = Console(highlight=False)
+    folds = console.is_terminal or width is not None
     if not console.is_terminal:
-        console = Console(highlight=False, width=_UNLIMITED)
+        console = Console(highlight=False, width=width or _UNLIMITED)
+    elif width is not None:
+        console = Console(highlight=False, width=min(width, console.width))
     shown = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
-        shown.add_column(column, overflow="fold", no_wrap=not console.is_terminal)
+        shown.add_column(column, overflow="fold", no_wrap=not folds)
     for row in cells:
         shown.add_row(*(Text(cell, style=_STYLES.get(cell, "")) for cell in row))
     with console.capture() as captured:

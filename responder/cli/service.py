@@ -42,15 +42,29 @@ def run(config_file: Path | None) -> None:
 
 def _tell_mistakes(chosen: Settings) -> None:
     """What keeps the rules from being used yet: they may name what the settings lack."""
-    if mistakes := checked(chosen.rules, chosen).mistakes:
-        named = ", ".join(map(str, chosen.rules))
-        number = count(len(mistakes), "mistake")
-        click.echo(f"{named} cannot be used yet: {number} against these settings, the first:")
-        click.echo(f"  {mistakes[0]}")
-        click.echo(
-            "The log names all of them. Alerts are kept meanwhile; mend the settings and start again, or"
-        )
-        click.echo("mend the rules and: responder rules reload")
+    mistakes = checked(chosen.rules, chosen).mistakes
+    if not mistakes:
+        return
+    named = " ".join(map(str, chosen.rules))
+    click.echo(f"The rules in {named} are not active yet; alerts are kept meanwhile.")
+    number = count(len(mistakes), "mistake")
+    if missing := _missing(chosen):
+        click.echo(f"  Missing:     {', '.join(missing)} ({number} against these settings)")
+        click.echo("  To do:       add it to the settings (README.md, step 2), and start again")
+    else:
+        click.echo(f"  Wrong:       {number}, the first: {mistakes[0]}")
+        click.echo("  To do:       mend the rules, then: responder rules reload")
+    click.echo(f"  In detail:   responder rules check {named}")
+
+
+def _missing(chosen: Settings) -> list[str]:
+    """What rules lean on and these settings do not have at all."""
+    parts = {
+        "no connection in the inventory": bool(chosen.inventory.postgres),
+        "no query": bool(chosen.queries),
+        "no source that can be asked": any(source.askable for source in chosen.sources.values()),
+    }
+    return [what for what, there in parts.items() if not there]
 
 
 def _serve(chosen: Settings, ready: Callable[[str], None] | None = None, *, needs_rules: bool = True) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from responder.cli.added import completed, with_rules
+from responder.cli.added import as_run
 from responder.cli.client import Client, ServerAwayError, ServerRefusedError
 from responder.cli.local import left
 from responder.model.errors import PermanentError
@@ -13,7 +13,6 @@ from responder.settings import Settings, chosen_file, load
 from responder.settings.hashes import differing, hashes
 
 _PATIENCE_S = 5.0
-_ANY_SECRET = "in the place of a secret"  # noqa: S105 - no hash looks at it
 
 
 def client_of(chosen: Settings, config_file: Path | None) -> Client:
@@ -51,8 +50,7 @@ def warn_of_other_settings(client: Client) -> None:
 
 def _as_started(config_file: Path | None) -> tuple[Settings, Settings]:
     """What `serve` makes of the settings on disk, and what `run` makes of them."""
-    whole = completed(config_file, os.environ, made=lambda _: _ANY_SECRET)
-    return load(config_file).settings, with_rules(load(config_file, whole).settings)
+    return load(config_file).settings, as_run(config_file).settings
 
 
 def _differing(ours: Settings, theirs: dict[str, str]) -> tuple[str, ...]:

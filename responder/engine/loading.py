@@ -34,14 +34,19 @@ class RuleFiles:
         self.refused = 0
         """How many mistakes the files had when they were read last: then what they say is not active."""
 
-    async def reload(self) -> Sequence[Mistake]:
-        """Read the files again and activate them; with mistakes nothing changes, and they come back."""
+    async def reload(self, *, log_each: bool = True) -> Sequence[Mistake]:
+        """Read the files again and activate them; with mistakes nothing changes, and they come back.
+
+        The log names each mistake, or only how many there are where they are told to a person anyway.
+        """
         report = self._read()
         self.refused = len(report.mistakes)
         if report.rulebook is None:
             self._metrics.rulebook_load_failures.inc()
-            for mistake in report.mistakes:
+            for mistake in report.mistakes if log_each else ():
                 _log.error("rule file refused", mistake=str(mistake))
+            if not log_each:
+                _log.warning("rule files refused", mistakes=self.refused)
             return report.mistakes
         origin = ", ".join(str(path) for path in self._paths) or "no files"
         await self._store.activate(report.rulebook, origin)

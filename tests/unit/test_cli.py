@@ -6,24 +6,32 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import pytest
 from click.testing import CliRunner, Result
+from structlog.testing import capture_logs
 
+from responder.actions.registry import Registry
+from responder.app import surroundings
 from responder.cli import main, person
 from responder.cli.added import completed
 from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
 from responder.cli.rules import checked, reach
-from responder.cli.service import _up
+from responder.cli.service import _tell_mistakes, _up
 from responder.cli.standing import halt_file
 from responder.cli.story import headline, told_story
+from responder.engine.loading import RuleFiles
+from responder.engine.rules import ActiveRules
 from responder.model.alert import Retried
 from responder.model.incident import IncidentState
+from responder.model.inventory import Inventory
 from responder.model.timeline import EntryKind
+from responder.ports import Store
 from responder.settings import load
 from responder.settings.hashes import differing, hashes
+from responder.telemetry import build_metrics
 from responder.web.api import StartedWith
 from responder.web.settings import WebSettings
 from tests.support.dossiers import Story, after, recovered
@@ -279,6 +287,67 @@ def test_the_service_of_this_machine_is_found_in_its_data_directory(
     assert (told.exit_code, told.stderr) == (0, "")
 
 
+@pytest.mark.parametrize(
+    ("left_there", "words"),
+    [(None, "does not exist"), ({}, "holds no token"), ({"api.token": "wrong"}, "is another service's")],
+)
+def test_a_missing_token_says_where_it_was_looked_for(
+    served: Served, tmp_path: Path, left_there: dict[str, str] | None, words: str
+) -> None:
+    """In a second terminal it is the data directory that is not named, more often than a token."""
+    folder = tmp_path / "state"
+    if left_there is not None:
+        folder.mkdir()
+        for name, text in left_there.items():
+            (folder / name).write_text(text)
+    given = {"RESPONDER_DATA_DIR": str(folder)}
+    told = responder("incidents", "list", "--url", served.url, variables=given)
+    assert told.exit_code == 3
+    for part in (f"the data directory {folder} {words}", "RESPONDER_DATA_DIR", "--config"):
+        assert part in told.stderr or part in told.stderr.replace("token in the data", "data")
+
+
+def test_run_sums_up_what_keeps_the_shipped_rules_from_being_used(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is missing and what to do, instead of each place where it is missed; the log counts them once."""
+    rules = Path(__file__).parents[2] / "rules"
+    file = tmp_path / "responder.yaml"
+    file.write_text(f"rules: [{rules}]\n")
+    chosen = load(file, {}).settings
+    _tell_mistakes(chosen)
+    told = capsys.readouterr().out
+    assert len(told.splitlines()) == 4
+    assert "no connection in the inventory, no query, no source that can be asked (12 mistakes" in told
+    assert f"responder rules check {rules}" in told
+    around = surroundings(chosen, Inventory(), Registry())
+    files = RuleFiles(
+        chosen.rules, around, cast("Store", None), cast("ActiveRules", None), build_metrics("0")
+    )
+    with capture_logs() as logged:
+        asyncio.run(files.reload(log_each=False))
+    assert [(one["event"], one["mistakes"]) for one in logged] == [("rule files refused", 12)]
+
+
+def test_config_show_tells_what_run_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rules, source, database and the form of the log; no secret, and no file is made."""
+    (tmp_path / "rules").mkdir()
+    monkeypatch.chdir(tmp_path)
+    told = responder("config", "show", variables={"RESPONDER_DATA_DIR": str(tmp_path / "data")}).output
+    added = told.partition("`responder run` adds")[2]
+    for line in (f"rules[0]: {tmp_path}/rules", "sources.default.token: ********", "log.format: console"):
+        assert line in added
+    assert not (tmp_path / "data").exists()
+
+
+def test_doctor_fits_a_terminal_of_100_columns(tmp_path: Path) -> None:
+    """Whatever it is written to."""
+    file = tmp_path / "responder.yaml"
+    file.write_text("sources: {default: {}}\n")
+    told = responder("doctor", "--config", str(file)).output
+    assert max(map(len, told.splitlines())) <= 100
+
+
 def test_run_leaves_its_address_as_long_as_it_is_up(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -417,7 +486,7 @@ def test_settings_that_changed_since_the_start_are_told(tmp_path: Path) -> None:
     served_with = StartedWith(settings=hashes(load(file, completed(file, given)).settings))
     promote = ("promote", "RunawayQueries", "--to", "auto", "--reason", "seen")
     rules = (("list",), ("reload",), promote, ("check", str(tmp_path / "rules.yaml")))
-    commands = [("doctor",), *(("rules", *command) for command in rules)]
+    commands = [("doctor", "--json"), *(("rules", *command) for command in rules)]
     for ceiling, told_of in (("shadow", False), ("auto", True)):
         file.write_text(f"engine: {{ceiling: {ceiling}}}\nrules: [rules.yaml]\n")
         with service_of(served_with) as served:
