@@ -92,6 +92,13 @@ class NamedQuery(_Settings):
     sql: Annotated[str, Field(min_length=1)]
     description: str = ""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_bare_text(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            raise ValueError("a text alone is no query; write {sql: select 1}")  # noqa: TRY004 - for pydantic
+        return value
+
 
 def _check(dsn: str, where: str) -> None:
     if _DSN.fullmatch(dsn) is None:

@@ -56,8 +56,15 @@ def ends_in_words(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+def _http(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not value.startswith(("http://", "https://")):
+        raise click.BadParameter(f"{value!r} is no address of HTTP; write http://{value}")
+    return value
+
+
 url_option = click.option(
     "--url",
+    callback=_http,
     envvar="RESPONDER_URL",
     help=f"The server; else that of `responder run` on this machine, else {DEFAULT_URL}.",
 )

@@ -9,6 +9,7 @@ from responder.cli.added import as_run
 from responder.cli.common import config_option, ends_in_words, print_json, settings
 from responder.settings import Loaded
 from responder.settings.shown import DEFAULT, shown
+from responder.store.settings import EMBEDDED
 
 
 @click.group()
@@ -42,7 +43,7 @@ def _added(loaded: Loaded, config_file: Path | None) -> list[str]:
     run = as_run(config_file)
     told = {(line.key, line.value) for line in shown(loaded)}
     return [
-        f"{line.key}: {line.value}"
+        f"{line.key}: {EMBEDDED if line.key == 'database' else line.value}"
         for line in shown(run)
         if (line.key, line.value) not in told and (line.origin != DEFAULT or line.key.startswith("rules"))
     ]

@@ -2,9 +2,9 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 from yarl import URL
 
 from responder.clients.http import Access
@@ -34,6 +34,14 @@ ApiUrl = Annotated[str, AfterValidator(_http_url)]
 """The address of an API, without credentials, query and fragment; a path prefix is allowed."""
 
 
+def _listed(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+ApiUrls = Annotated[tuple[ApiUrl, ...], BeforeValidator(_listed)]
+"""Several addresses; a single one may be written without a list."""
+
+
 class SourceSettings(Frozen):
     """One source: one Alertmanager cluster, never a single peer of it.
 
@@ -50,9 +58,9 @@ class SourceSettings(Frozen):
     password: SecretStr | None = None
     password_file: Path | None = None
     """Basic authentication of deliveries, instead of a token."""
-    alertmanager: tuple[ApiUrl, ...] = ()
+    alertmanager: ApiUrls = ()
     """Every peer of the cluster: an alert counts as gone only when all of them say so."""
-    prometheus: tuple[ApiUrl, ...] = ()
+    prometheus: ApiUrls = ()
     """Asked for alerts where no Alertmanager is given. Replicas of one another, every one of them."""
     api: Access = Access()
     """How the addresses above are asked."""

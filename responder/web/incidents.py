@@ -18,6 +18,8 @@ from responder.web.words import IncidentAct
 SEARCHED = 10_000
 """Among so many newest incidents a prefix of an id is looked up."""
 _SHORTEST = 4
+_WHOLE = 36
+_TEXT = re.compile(r"[0-9a-z-]{4,36}")
 _ID = re.compile(r"[0-9a-f-]{4,36}")
 _KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _CONTENT_TYPES: Mapping[str, str] = {"md": "text/markdown", "json": "application/json", "html": "text/html"}
@@ -91,6 +93,8 @@ class Incidents:
 
     async def _dossier(self, request: web.Request) -> Dossier:
         wanted = request.match_info["id"].lower()
+        if _TEXT.fullmatch(wanted) and not _ID.fullmatch(wanted):
+            raise _unknown(wanted)
         if not _ID.fullmatch(wanted):
             raise RequestError(
                 400, "this is no id of an incident", field="id", mend=f"give at least {_SHORTEST} digits"
@@ -128,9 +132,8 @@ def _only(found: Sequence[Incident], wanted: str) -> UUID:
 
 
 def _unknown(wanted: str) -> RequestError:
-    return RequestError(
-        404, f"there is no incident {wanted}", field="id", mend="responder incidents list --all shows them"
-    )
+    text = f"there is no incident {wanted}" if len(wanted) == _WHOLE else f"no id begins with {wanted}"
+    return RequestError(404, text, field="id", mend="responder incidents list --all shows them")
 
 
 def _review_format(request: web.Request) -> ReviewFormat:

@@ -242,7 +242,9 @@ def test_promote_is_bound_to_the_hash_that_was_shown(served: Served) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
-        (("incidents", "show", "ffff"), 3, "there is no incident ffff"),
+        (("incidents", "show", "ffff"), 3, "no id begins with ffff"),
+        (("incidents", "show", "zzzz"), 3, "no id begins with zzzz"),
+        (("incidents", "list", "--url", "localhost:9095"), 2, "write http://localhost:9095"),
         (("targets", "release", "postgres/other", "--reason", "x"), 3, "is not quarantined"),
         (("rules", "show", "Nobody/../x"), 3, "there is no rule"),
         (("rules", "promote", "RunawayQueries", "--to", "bold", "--reason", "x"), 2, "bold"),
@@ -335,7 +337,12 @@ def test_config_show_tells_what_run_adds(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.chdir(tmp_path)
     told = responder("config", "show", variables={"RESPONDER_DATA_DIR": str(tmp_path / "data")}).output
     added = told.partition("`responder run` adds")[2]
-    for line in (f"rules[0]: {tmp_path}/rules", "sources.default.token: ********", "log.format: console"):
+    for line in (
+        f"rules[0]: {tmp_path}/rules",
+        "sources.default.token: ********",
+        "log.format: console",
+        "database: embedded",
+    ):
         assert line in added
     assert not (tmp_path / "data").exists()
 

@@ -92,6 +92,14 @@ def test_a_full_file_is_read_and_relative_paths_start_at_the_file(tmp_path: Path
     assert settings.store.database is not None
 
 
+def test_a_single_address_needs_no_list(tmp_path: Path) -> None:
+    """One Alertmanager is written as one; what is wrong with it is told in its place."""
+    text = "sources: {{default: {{alertmanager: '{}'}}}}\n"
+    settings = load(written(tmp_path, text.format("http://am:9093")), {}).settings
+    assert settings.sources["default"].alertmanager == ("http://am:9093",)
+    assert "responder.yaml:1:21: " in problems(tmp_path, text.format("am:9093"))
+
+
 def test_variables_win_over_the_file(tmp_path: Path) -> None:
     """Nesting by two underscores, lists as JSON, a secret of digits stays a text."""
     settings = load(
@@ -176,6 +184,7 @@ def test_a_secret_comes_from_a_file_beside_the_settings(tmp_path: Path) -> None:
             "web.api_token: input should be a valid string. Quote it, if it is a text.",
         ),
         ("prometheus: {}\n", "responder.yaml:1:1: prometheus.url: it is missing. Write it."),
+        ("queries: {y: select 1}\n", "queries.y: a text alone is no query. Write {sql: select 1}."),
         ("- a\n", "responder.yaml:1:1: the settings are no mapping. Write `key: value` lines."),
         ("web: {listen: ':1'\n", "this is no YAML"),
         ("web: {}\nweb: {}\n", "responder.yaml:2:1: the key `web` stands here twice"),
