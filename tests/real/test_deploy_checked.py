@@ -1,11 +1,13 @@
 """What stands in deploy/, read by the programs that it is for."""
 
+import re
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
-from tests.support.parts import program
+from tests.support.parts import embedded_postgres, get_text, postgres_exporter, program
 
 pytestmark = pytest.mark.real
 
@@ -18,11 +20,22 @@ def accepted(*command: str) -> str:
     return done.stdout
 
 
-def test_prometheus_accepts_the_rules_and_they_fire_as_meant() -> None:
+@pytest.mark.parametrize("name", ["prometheus-rules", "postgres-alerts"])
+def test_prometheus_accepts_the_rules_and_they_fire_as_meant(name: str) -> None:
     """Promtool reads the rules, and their own tests pass."""
     promtool = program("promtool", "prometheus")
-    accepted(promtool, "check", "rules", "prometheus-rules.yml")
-    assert "SUCCESS" in accepted(promtool, "test", "rules", "prometheus-rules.test.yml")
+    accepted(promtool, "check", "rules", f"{name}.yml")
+    assert "SUCCESS" in accepted(promtool, "test", "rules", f"{name}.test.yml")
+
+
+async def test_the_exporter_exposes_what_the_alerts_about_postgres_ask_for() -> None:
+    """Each metric is there, with the label that leads to the server."""
+    rules = yaml.safe_load((DEPLOY / "postgres-alerts.yml").read_text())["groups"][0]["rules"]
+    asked = {name for rule in rules for name in re.findall(r"\bpg_\w+", rule["expr"])}
+    async with embedded_postgres() as server, postgres_exporter(server.dsn()) as exporter:
+        exposed = await get_text(f"http://{exporter.address}/metrics")
+        for name in asked:
+            assert re.search(rf'^{name}{{[^}}]*server="127.0.0.1:{server.port}"', exposed, re.MULTILINE), name
 
 
 @pytest.mark.parametrize(
