@@ -12,7 +12,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
-from responder.cli.local import DEFAULT_URL, data_dir, left
+from responder.cli.local import data_dir, left, local_token, local_url
 
 _PATIENCE_S = 30.0
 _CONNECT_S = 5.0
@@ -54,14 +54,12 @@ class Client:
         token: str | None,
         config_file: Path | None = None,
         *,
-        local_token: str | None = None,
         patience_s: float = _PATIENCE_S,
     ) -> None:
         self.config_file = config_file
         self._folder = data_dir(config_file)
-        self.url = (url or left(self._folder).url or DEFAULT_URL).rstrip("/")
+        self.url = (url or local_url(config_file, self._folder)).rstrip("/")
         self._token = token
-        self._local_token = local_token
         self._timeout = aiohttp.ClientTimeout(total=patience_s, connect=_CONNECT_S)
 
     def get(self, path: str, **params: str | int) -> Any:
@@ -118,7 +116,8 @@ class Client:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ServerAwayError(
                 f"{self.url} cannot be reached ({type(error).__name__}): is the server up? "
-                "Say where it is with --url or RESPONDER_URL"
+                "Say where it is with --url or RESPONDER_URL, or name its settings with --config, or its "
+                "data directory with RESPONDER_DATA_DIR"
             ) from None
 
     def _known_token(self) -> str | None:
@@ -130,7 +129,7 @@ class Client:
             return self._token
         if URL(self.url).host not in _LOOPBACK:
             return None
-        return self._local_token or left(self._folder).token
+        return local_token(self.config_file, self._folder)
 
     def _where_else(self) -> str:
         """Where the token of this machine's service was looked for, and what to name so that it is found."""

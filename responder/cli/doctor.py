@@ -52,7 +52,7 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
     Changes nothing.
     """
     chosen = _as_it_runs(config_file)
-    findings = [*asyncio.run(examine(chosen)), *_started_with(chosen, config_file)]
+    findings = [*asyncio.run(examine(chosen)), *_started_with(config_file)]
     bad = any(finding.health is Health.FAIL for finding in findings)
     if as_json:
         print_json({"ok": not bad, "findings": [finding.model_dump(mode="json") for finding in findings]})
@@ -63,9 +63,9 @@ def doctor(config_file: Path | None, as_json: bool) -> None:
         raise SystemExit(ExitCode.WRONG)
 
 
-def _started_with(chosen: Settings, config_file: Path | None) -> list[Finding]:
+def _started_with(config_file: Path | None) -> list[Finding]:
     """Whether the service that runs has these settings; where none answers, others say so."""
-    told = other_settings(client_of(chosen, config_file))
+    told = other_settings(client_of(config_file))
     return [] if told is None else [warned("settings", told, "Restart the service")]
 
 

@@ -57,7 +57,7 @@ def halt(
     """
     why = _worded(reason)
     if file is not None:
-        asked = Client(url, token, config_file, local_token=_own_token(config_file), patience_s=_PATIENCE_S)
+        asked = Client(url, token, config_file, patience_s=_PATIENCE_S)
         _halt_by_file(file.absolute(), f"{actor}: {why}", asked, as_json=as_json)
         return
     try:
@@ -75,7 +75,7 @@ def halt(
 @speaks
 def resume(reason: str, actor: str, client: Client, as_json: bool) -> None:
     """Clear the halt flag; names what still halts, and exits 1 then."""
-    told = client.post("resume", {"actor": actor, "reason": reason})
+    told = client.post("resume", {"actor": _worded(actor), "reason": _worded(reason)})
     _print_halt(told, as_json=as_json)
     if told["halted"]:
         raise SystemExit(ExitCode.WRONG)
@@ -181,19 +181,12 @@ def _service_goes_on(url: str, told: dict[str, Any], file: Path, *, by_settings:
         found = f"the service at {url} does not see it: is it on another machine?"
     else:
         found = f"the service at {url} was started with engine.halt_file {looks_at}"
-    lines = [f"NOT HALTED: {file} was made, but {found}.", "  every replica, now:         responder halt"]
+    lines = [f"NOT HALTED: {file} was made, but {found}.", "  every replica, now:          responder halt"]
     if looks_at is not None and Path(looks_at) != file:
         lines.append(f"  by the file it looks at:     responder halt --file {looks_at}")
     if by_settings:
         lines.append("The settings on disk name this file: a service that is started again looks at it.")
     return "\n".join(lines)
-
-
-def _own_token(config_file: Path | None) -> str | None:
-    """The API token of the settings on disk, for whoever may read it."""
-    from responder.settings import written  # noqa: PLC0415 - as in common: most commands need none
-
-    return written(("web", "api_token"), config_file)
 
 
 def _make(file: Path, reason: str) -> None:

@@ -15,7 +15,7 @@ Exit codes:
 
 RESPONDER_URL and RESPONDER_TOKEN say which server is asked and who asks. Without them
 it is the one of `responder run` on this machine, found in the data directory:
-RESPONDER_DATA_DIR, else `data_dir` of RESPONDER_CONFIG or ./responder.yaml.
+RESPONDER_DATA_DIR, else `data_dir` of --config, RESPONDER_CONFIG or ./responder.yaml.
 """
 
 _COMMANDS = {

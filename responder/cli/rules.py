@@ -40,7 +40,7 @@ def check(paths: tuple[Path, ...], config_file: Path | None, as_json: bool) -> N
     """Check rule files and folders of them against the settings. Needs no server; exits 1 on a mistake."""
     chosen = settings(config_file).settings
     report = checked(paths, chosen)
-    warn_of_other_settings(client_of(chosen, config_file))
+    warn_of_other_settings(client_of(config_file))
     count = len(report.rulebook.rules) if report.rulebook is not None else 0
     if as_json:
         mistakes = [

@@ -7,7 +7,6 @@ import click
 
 from responder.cli.added import as_run
 from responder.cli.client import Client, ServerAwayError, ServerRefusedError
-from responder.cli.local import left
 from responder.model.errors import PermanentError
 from responder.settings import Settings, chosen_file, load
 from responder.settings.hashes import differing, hashes
@@ -15,12 +14,11 @@ from responder.settings.hashes import differing, hashes
 _PATIENCE_S = 5.0
 
 
-def client_of(chosen: Settings, config_file: Path | None) -> Client:
-    """The service of these settings, as whoever may read them can ask it."""
-    url = os.environ.get("RESPONDER_URL") or left(chosen.data_dir).url or f"http://{chosen.web.listen}"
-    own = chosen.web.api_token.get_secret_value() if chosen.web.api_token is not None else None
-    token = os.environ.get("RESPONDER_TOKEN")
-    return Client(url, token, config_file, local_token=own, patience_s=_PATIENCE_S)
+def client_of(config_file: Path | None) -> Client:
+    """The service of these settings, for a command that can do without it."""
+    variables = os.environ
+    url, token = variables.get("RESPONDER_URL"), variables.get("RESPONDER_TOKEN")
+    return Client(url, token, config_file, patience_s=_PATIENCE_S)
 
 
 def other_settings(client: Client) -> str | None:

@@ -16,6 +16,7 @@ from responder.actions.registry import Registry
 from responder.app import surroundings
 from responder.cli import main, person
 from responder.cli.added import completed
+from responder.cli.client import Client
 from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
 from responder.cli.rules import checked, reach
@@ -307,6 +308,19 @@ def test_a_missing_token_says_where_it_was_looked_for(
     assert told.exit_code == 3
     for part in (f"the data directory {folder} {words}", "RESPONDER_DATA_DIR", "--config"):
         assert part in told.stderr or part in told.stderr.replace("token in the data", "data")
+
+
+def test_the_settings_of_a_service_lead_to_it(served: Served, tmp_path: Path) -> None:
+    """`--config` alone is enough: address and token stand there, and the token is sent nowhere else."""
+    file = tmp_path / "responder.yaml"
+    address, token = served.url.removeprefix("http://"), TOKEN.get_secret_value()
+    file.write_text(f"data_dir: state\nweb: {{listen: '{address}', api_token: {token}}}\n")
+    variables = {"RESPONDER_URL": None}
+    told = responder("incidents", "list", "--config", str(file), variables=variables)
+    assert (told.exit_code, told.stderr) == (0, "")
+    assert Client("http://elsewhere.example:9095", None, file)._known_token() is None
+    file.write_text(f"data_dir: state\nweb: {{listen: ':{address.rpartition(':')[2]}'}}\n")
+    assert Client(None, None, file).url == served.url
 
 
 def test_run_sums_up_what_keeps_the_shipped_rules_from_being_used(
