@@ -33,10 +33,10 @@ class AlertRecord:
     """What is known of one alert after its observations.
 
     `generation` is 0 until an episode is known. `ends_at` is None while it is open; it is for people,
-    `last_end` is what later starts are compared with. `newest_start` is the newest start heard of in the
-    open episode. `last_order` is the journal position of the last row folded. `seen_at` is when the newest
-    observation of it firing was received. `contested_at` is when the firing that waits for the source's word
-    was received.
+    `last_end` is what later starts are compared with. `newest_start` is the newest start heard of that the
+    source has not denied. `last_order` is the journal position of the last row folded. `seen_at` is when the
+    newest observation of it firing was received. `contested_at` is when the firing that waits for the
+    source's word was received.
     """
 
     key: AlertKey
@@ -84,7 +84,7 @@ def step(record: AlertRecord | None, row: Observation, window: timedelta) -> Ale
         case Standing.CONFIRMED:
             return _confirmed(record, alert, row.received_at)
         case Standing.ABSENT:
-            return replace(record, contested_at=None, contested_starts_at=None)
+            return _absent(record)
         case Standing.GONE:
             return _gone(record, alert.ends_at or row.received_at, row.received_at)
 
@@ -107,7 +107,7 @@ def _first(row: Observation) -> AlertRecord:
         generator_url=alert.generator_url,
         generation=0 if alert.standing in {Standing.ABSENT, Standing.GONE} else 1,
         starts_at=alert.starts_at,
-        newest_start=alert.starts_at,
+        newest_start=alert.starts_at if end is None else min(alert.starts_at, end),
         ends_at=end,
         last_end=end,
         last_end_received_at=row.received_at if ended else None,
@@ -132,7 +132,7 @@ def _fires(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
             told,
             generation=record.generation + 1,
             starts_at=alert.starts_at,
-            newest_start=alert.starts_at,
+            newest_start=max(record.newest_start, alert.starts_at),
             ends_at=None,
             seen_at=at,
             contested_at=None,
@@ -150,12 +150,9 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
         told_before = known and record.last_end is not None and record.starts_at < record.last_end
         if end < record.starts_at or told_before:
             return record
-        closed = replace(record, ends_at=end, last_end=end, last_end_received_at=at)
-        again = record.newest_start > record.starts_at and record.newest_start >= end
-        return replace(closed, contested_at=at, contested_starts_at=record.newest_start) if again else closed
-    if known:
+    elif known:
         return record
-    return replace(
+    ended = replace(
         record,
         generation=max(record.generation, 1),
         ends_at=end,
@@ -164,6 +161,16 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
         contested_at=None,
         contested_starts_at=None,
     )
+    if record.newest_start <= end:
+        return ended
+    return replace(ended, contested_at=record.contested_at or at, contested_starts_at=record.newest_start)
+
+
+def _absent(record: AlertRecord) -> AlertRecord:
+    """A contest is over, and what it was about never was."""
+    newest = record.newest_start if record.last_end is None else min(record.newest_start, record.last_end)
+    heard = record.newest_start if record.firing else newest
+    return replace(record, contested_at=None, contested_starts_at=None, newest_start=heard)
 
 
 def _gone(record: AlertRecord, asked_at: datetime, at: datetime) -> AlertRecord:
@@ -194,7 +201,6 @@ def _fire_again(record: AlertRecord, at: datetime) -> AlertRecord:
         record,
         generation=record.generation + 1,
         starts_at=record.contested_starts_at or record.starts_at,
-        newest_start=record.contested_starts_at or record.starts_at,
         ends_at=None,
         seen_at=at,
         contested_at=None,

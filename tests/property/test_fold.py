@@ -201,6 +201,13 @@ def test_a_start_that_was_heard_before_a_late_end_is_contested() -> None:
     assert not folded([*rows, row(Standing.RESOLVED, 4, 400, 500)]).firing
 
 
+def test_ends_that_come_late_one_after_the_other_leave_the_start_after_them_contested() -> None:
+    """Two late ends, both before the newest start: it fires after the window all the same."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.FIRING, 2, 601)]
+    ends = [row(Standing.RESOLVED, 3, 0, 5), row(Standing.RESOLVED, 4, 0, 9)]
+    assert folded([*rows, *ends]).firing
+
+
 def test_a_start_in_the_future_is_ended_by_the_sources_word() -> None:
     """A start that a wrong clock put far ahead: the real end ends it too, when the source says so."""
     rows = [row(Standing.FIRING, 1, 2400), row(Standing.FIRING, 2, 0), row(Standing.RESOLVED, 60, 0, 59)]
