@@ -46,9 +46,16 @@ ON CONFLICT (rule, key_hash) WHERE state <> 'closed' DO NOTHING
 RETURNING 1
 """
 
+_NEWS_WITHIN = timedelta(seconds=1)
+"""How soon an incident hears of its members once its ladder has begun.
+
+A storm brings news with every transaction; each of them told by itself would cost more than the storm.
+"""
+
 _WAKE = """
 UPDATE incidents i
-SET wakes = wakes + 1, due_at = least(due_at, $1), severity = least(i.severity, r.severity)
+SET wakes = wakes + 1, severity = least(i.severity, r.severity),
+    due_at = least(due_at, CASE WHEN i.state IN ('pending', 'open') THEN $1::timestamptz ELSE $4::timestamptz END)
 FROM unnest($2::uuid[], $3::text[]) AS r (id, severity)
 WHERE i.id = r.id AND i.state <> 'closed'
 """
@@ -130,4 +137,4 @@ async def _open(connection: Connection, missing: Sequence[Opening], now: datetim
 async def _wake(connection: Connection, woken: dict[UUID, Severity | None], now: datetime) -> None:
     if woken:
         severities = [severity.value if severity else None for severity in woken.values()]
-        await connection.execute(_WAKE, now, list(woken), severities)
+        await connection.execute(_WAKE, now, list(woken), severities, now + _NEWS_WITHIN)

@@ -1,0 +1,1 @@
+"""What the responder costs, always as a ratio against something measured in the same run."""
