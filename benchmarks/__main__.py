@@ -20,7 +20,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks import parts
-from benchmarks.measure import Calls, Storm, percentile, ratio, storm
+from benchmarks.measure import Calls, Storm, percentile, ratio, storm, warm
 from benchmarks.receiver import Receiver, receiver
 from tests.support.parts import folder
 
@@ -78,6 +78,8 @@ async def _run(rounds: int, samples: int, seconds: float, tick: Any) -> Figures:
         for number in range(rounds):
             await _latency(bench, figures, number, samples)
             tick()
+        for url in bench.urls.values():
+            await warm(bench.session, url)
         for number in range(rounds):
             await _throughput(bench, figures, number, seconds, tick)
         figures.resident_mib["after the storms"] = bench.idle.resident_mib()
@@ -123,7 +125,7 @@ async def _throughput(bench: Bench, figures: Figures, number: int, seconds: floa
         for who, url in bench.urls.items():
             if who == _EMPTY and alerts != SIZES[0]:
                 continue
-            found = await storm(url, f"r{number}-{alerts}", alerts, seconds)
+            found = await storm(url, number * len(SIZES) + SIZES.index(alerts) + 1, alerts, seconds)
             figures.storms.setdefault((who, alerts), []).append(found)
             await asyncio.sleep(1)
             tick()
@@ -135,9 +137,7 @@ def _rates(figures: Figures, who: str, alerts: int) -> list[float]:
 
 def _summary(figures: Figures) -> dict[str, Any]:
     told: dict[str, Any] = {
-        f"intake_ratio_{size}": round(
-            ratio(_rates(figures, _OURS, size), _rates(figures, _CEILING, size)), 3
-        )
+        f"intake_ratio_{size}": round(ratio(_rates(figures, _OURS, size), _rates(figures, _CEILING, size)), 3)
         for size in SIZES
     }
     for percent in (50, 99):

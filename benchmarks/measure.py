@@ -16,6 +16,7 @@ from responder.model.alert import fingerprint
 from tests.support.parts import program
 
 CONNECTIONS = 32
+POOL = 10_000
 _STARTS_AT = "2026-01-01T00:00:00Z"
 
 
@@ -28,11 +29,41 @@ class Storm:
     p99_ms: float
 
 
-async def storm(url: str, prefix: str, alerts: int, seconds: float) -> Storm:
-    """32 connections that POST the mix as fast as they are answered."""
+async def warm(session: aiohttp.ClientSession, url: str) -> None:
+    """The 10,000 alerts of the mix that fire already."""
+    for start in range(1, POOL + 1, POOL // 20):
+        alerts = [_pooled(number) for number in range(start, start + POOL // 20)]
+        await _post(session, url, {"version": "4", "status": "firing", "alerts": alerts})
+
+
+def _pooled(number: int) -> dict[str, Any]:
+    """As `mix.lua` writes it."""
+    labels = {"alertname": "Intake", "job": f"job-{number % 50}", "instance": f"pool-{number}"}
+    return {
+        "status": "firing",
+        "labels": {**labels, "severity": "warning", "cluster": "bench", "namespace": "default"},
+        "annotations": {
+            "summary": "a benchmark's alert",
+            "description": "one of very many, as long as most descriptions are",
+        },
+        "startsAt": _STARTS_AT,
+        "endsAt": "0001-01-01T00:00:00Z",
+        "generatorURL": "http://prometheus:9090/graph?g0.expr=up",
+    }
+
+
+async def _post(session: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> None:
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    async with session.post(url, json=body, headers=headers) as answer:
+        answer.raise_for_status()
+        await answer.read()
+
+
+async def storm(url: str, number: int, alerts: int, seconds: float) -> Storm:
+    """32 connections that POST the mix as fast as they are answered. No two storms have the same number."""
     wrk = await asyncio.create_subprocess_exec(
         *(program("wrk", "wrk"), "-t1", f"-c{CONNECTIONS}", f"-d{seconds:g}s", "--timeout", "10s"),
-        *("-s", str(HERE / "mix.lua"), url, "--", prefix, str(alerts), TOKEN),
+        *("-s", str(HERE / "mix.lua"), url, "--", str(number), str(alerts), TOKEN),
         stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await wrk.communicate()
@@ -82,10 +113,7 @@ class Calls:
 
     async def _send(self, alert: dict[str, Any]) -> None:
         body = {"version": "4", "status": alert["status"], "receiver": "responder", "alerts": [alert]}
-        headers = {"Authorization": f"Bearer {TOKEN}"}
-        async with self._session.post(self._url, json=body, headers=headers) as answer:
-            answer.raise_for_status()
-            await answer.read()
+        await _post(self._session, self._url, body)
 
 
 _PAUSE = 0.01

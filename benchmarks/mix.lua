@@ -1,11 +1,14 @@
--- The mix: half new fingerprints, half resends over 10,000, of which one in fifty is an end (1 % of all).
--- wrk ... -- PREFIX ALERTS TOKEN: a prefix that no run before had, how many alerts a POST has, the source's token.
+-- The mix: half new fingerprints, half resends over 10,000 that fire already, of which one in fifty is an end
+-- (1 % of all). What ends is among a tenth of the 10,000, and fires again with the next resend of it.
+-- wrk ... -- NUMBER ALERTS TOKEN: which storm it is, how many alerts a POST has, the source's token.
 
 local POOL = 10000
+local ENDING = POOL / 10
+local STORM = 86400
 local JOBS = 50
 local fresh = 0
 local generations = {}
-local prefix, alerts
+local storm, alerts
 
 local ALERT = '{"status":"%s","labels":{"alertname":"Intake","job":"job-%d","instance":"%s","severity":"warning",'
   .. '"cluster":"bench","namespace":"default"},"annotations":{"summary":"a benchmark\'s alert",'
@@ -23,22 +26,25 @@ end
 local function one()
   if math.random() < 0.5 then
     fresh = fresh + 1
-    return string.format(ALERT, "firing", fresh % JOBS, prefix .. "-" .. fresh, time(0), OPEN)
+    return string.format(ALERT, "firing", fresh % JOBS, "fresh-" .. storm .. "-" .. fresh, time(0), OPEN)
   end
-  local number = math.random(POOL)
-  local generation = generations[number] or 0
+  local ends = math.random() < 0.02
+  local number = math.random(ends and ENDING or POOL)
   local instance = "pool-" .. number
-  if math.random() < 0.02 then
-    generations[number] = generation + 1
-    return string.format(ALERT, "resolved", number % JOBS, prefix .. instance, time(generation * 60),
-      time(generation * 60 + 30))
+  local began = 0
+  if number <= ENDING then
+    began = storm * STORM + (generations[number] or 0) * 60
   end
-  return string.format(ALERT, "firing", number % JOBS, prefix .. instance, time(generation * 60), OPEN)
+  if ends then
+    generations[number] = (generations[number] or 0) + 1
+    return string.format(ALERT, "resolved", number % JOBS, instance, time(began), time(began + 30))
+  end
+  return string.format(ALERT, "firing", number % JOBS, instance, time(began), OPEN)
 end
 
 function init(args)
-  prefix, alerts = args[1], tonumber(args[2])
-  math.randomseed(7)
+  storm, alerts = tonumber(args[1]), tonumber(args[2])
+  math.randomseed(7 + storm)
   wrk.method = "POST"
   wrk.headers["Content-Type"] = "application/json"
   wrk.headers["Authorization"] = "Bearer " .. args[3]

@@ -22,7 +22,7 @@ from tests.support.parts import Part, PostgresServer, embedded_bin_folder, free_
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 SETTINGS = (HERE / "settings.yaml").read_text()
-TOKEN = "the-token-of-the-benchmarks-source"
+TOKEN = secrets.token_hex(16)
 
 
 class BenchPostgres(PostgresServer):
@@ -30,7 +30,14 @@ class BenchPostgres(PostgresServer):
 
     def argv(self) -> Sequence[str]:
         """Without the log of the tests' server."""
-        flags = ("-c", "log_line_prefix=%m [%p] %a ", "-c", "listen_addresses=127.0.0.1", "-c", f"unix_socket_directories={self.folder}")
+        flags = (
+            "-c",
+            "log_line_prefix=%m [%p] %a ",
+            "-c",
+            "listen_addresses=127.0.0.1",
+            "-c",
+            f"unix_socket_directories={self.folder}",
+        )
         return [str(self.bin_folder / "postgres"), "-D", str(self.data), "-p", str(self.port), *flags]
 
 

@@ -14,7 +14,16 @@ from uuid import UUID
 from responder.decide.case import Case, Change, Finding, IntentLost, Notice, ProbeReading, SourceView
 from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
-from responder.model.alert import AlertKey, Delivery, Observation, Receipt, Rejected, Retried, SourcePosition
+from responder.model.alert import (
+    AlertKey,
+    Delivery,
+    Heard,
+    Observation,
+    Receipt,
+    Rejected,
+    Retried,
+    SourcePosition,
+)
 from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, PastAttempt
 from responder.model.autonomy import Autonomy
@@ -214,6 +223,14 @@ class Unmatched:
     starts_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class UnmatchedPage:
+    """What was found among some open episodes, and the last that was looked at; None after the very last."""
+
+    found: Sequence[Unmatched]
+    last: AlertKey | None
+
+
 class IntakeTransaction(Protocol):
     """One transaction of the one writer. Call in this order; leaving the context commits."""
 
@@ -224,8 +241,16 @@ class IntakeTransaction(Protocol):
         """Move a stream's position. Raises DeposedError where the stored one is not the expected one."""
         ...
 
-    async def lock_alerts(self, keys: Sequence[AlertKey]) -> Mapping[AlertKey, AlertRecord]:
-        """The stored records of these alerts, locked in key order; unknown alerts are left out."""
+    due: int
+    """How many incidents this transaction left to a worker now; said when it is committed."""
+
+    async def lock_alerts(
+        self, keys: Sequence[AlertKey], heard: Mapping[AlertKey, Heard] | None = None
+    ) -> Mapping[AlertKey, AlertRecord]:
+        """The stored records of these alerts, locked in key order; unknown alerts are left out.
+
+        What is `heard` of them in this transaction saves reading what was said before in the same words.
+        """
         ...
 
     async def history(self, key: AlertKey) -> Sequence[Observation]:
@@ -233,7 +258,7 @@ class IntakeTransaction(Protocol):
         ...
 
     async def write_journal(self, rows: Sequence[Observation]) -> None:
-        """Append observations; a row that is there already changes nothing."""
+        """Append observations with what is written next; a row that is there already changes nothing."""
         ...
 
     async def write_alerts(self, records: Sequence[AlertRecord]) -> None:
@@ -274,16 +299,24 @@ class Store(Protocol):
         """Why nothing may start, where a clock jumped a short while ago or may have jumped."""
         ...
 
-    def intake(self) -> AbstractAsyncContextManager[IntakeTransaction]:
-        """The intake transaction; commits at the end of the block, rolls back on an exception."""
+    def intake(
+        self, keys: Sequence[AlertKey] = (), heard: Mapping[AlertKey, Heard] | None = None
+    ) -> AbstractAsyncContextManager[IntakeTransaction]:
+        """The intake transaction; commits at the end of the block, rolls back on an exception.
+
+        Alerts given here are locked as `lock_alerts` does, with the statement that asks the time.
+        """
         ...
 
     async def contested(self, limit: int) -> Sequence[AlertRecord]:
         """Alerts whose firing waits for the source's word, the oldest contest first."""
         ...
 
-    async def unmatched_open(self, limit: int, after: AlertKey | None = None) -> Sequence[Unmatched]:
-        """Open episodes that belong to no incident, in the order of their keys, those after `after`."""
+    async def unmatched_open(self, looked_at: int, after: AlertKey | None = None) -> UnmatchedPage:
+        """Of so many open episodes, in the order of their keys, those that belong to no incident.
+
+        Looked at are those after `after`: so a round costs the same, however many have an incident.
+        """
         ...
 
     # Ownership ---------------------------------------------------------------------------------------
@@ -322,11 +355,13 @@ class Store(Protocol):
         """The case as it stands now. Raises DeposedError."""
         ...
 
-    async def record(self, lease: Lease, case: Case, change: Change) -> bool:
+    async def record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
         """Write a change, its timeline entries and its ledger rows in one transaction.
 
-        `due_at` becomes now where `wakes` is no longer what the case says: nothing that happened while the
-        owner was thinking is slept over. False: `change.quiet` did not hold, nothing was written.
+        Nothing that happened while the owner was thinking is slept over: where `wakes` is no longer what the
+        case says, a command or a finding makes it due now, and news of members as soon as they always do.
+        With `ends` the lease is given up by the same transaction. False: `change.quiet` did not hold, nothing
+        was written.
 
         Raises:
             DeposedError: the lease is lost, nothing was written.

@@ -6,6 +6,7 @@ values mean is not decided here.
 
 import re
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 
 from responder.model.redaction import SHIPPED
 
@@ -23,11 +24,13 @@ _SHOWN = 60
 _TOLD = 500
 
 
+@lru_cache(maxsize=4096)
 def parse_time(text: str) -> datetime | None:
     """Read an RFC 3339 time into UTC, truncated to microseconds, and moved into the bounds.
 
     None stands for Go's zero time (year 1), which means "not set". Python's own reader is not used: it takes
-    more than RFC 3339, and rounding and truncation must not be mixed.
+    more than RFC 3339, and rounding and truncation must not be mixed. A group's alerts share most of their
+    times, and each resend has the same ones, so what was read is remembered; what is no time is not.
 
     Raises:
         ValueError: the text is no such time; says what it was.

@@ -60,6 +60,8 @@ class Finding(Frozen):
 class Case(Frozen):
     """Everything about one incident that a decision may look at: counts and a bounded sample."""
 
+    now: datetime
+    """Service time of the moment that all this was read at."""
     incident: Incident
     rule: Rule
     """As pinned when the ladder began."""

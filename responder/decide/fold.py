@@ -22,14 +22,13 @@ Source times are compared only with source times; age and contest use `received_
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from responder.model.alert import Alert, AlertKey, Observation, Standing
 
 
-@dataclass(frozen=True, slots=True)
-class AlertRecord:
+class AlertRecord(NamedTuple):
     """What is known of one alert after its observations.
 
     `generation` is 0 until an episode is known. `ends_at` is None while it is open; it is for people,
@@ -74,8 +73,11 @@ def step(record: AlertRecord | None, row: Observation, window: timedelta) -> Ale
         return _first(row)
     if row.order == record.last_order:
         return record
-    record = replace(settle_contest(record, window, row.received_at), last_order=row.order)
+    record = settle_contest(record, window, row.received_at)
     alert = row.alert
+    if _says_nothing_new(record, alert):
+        return record._replace(seen_at=row.received_at, last_order=row.order)
+    record = record._replace(last_order=row.order)
     match alert.standing:
         case Standing.FIRING:
             return _fires(record, alert, row.received_at)
@@ -94,6 +96,17 @@ def settle_contest(record: AlertRecord, window: timedelta, now: datetime) -> Ale
     if record.contested_at is None or now < record.contested_at + window:
         return record
     return _fire_again(record, record.contested_at)
+
+
+def _says_nothing_new(record: AlertRecord, alert: Alert) -> bool:
+    """Whether an open episode is only told of again: by far the most that a source sends."""
+    return (
+        record.firing
+        and alert.standing is Standing.FIRING
+        and record.starts_at <= alert.starts_at <= record.newest_start
+        and alert.annotations == record.annotations
+        and alert.generator_url in {"", record.generator_url}
+    )
 
 
 def _first(row: Observation) -> AlertRecord:
@@ -117,19 +130,17 @@ def _first(row: Observation) -> AlertRecord:
 
 
 def _fires(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
-    told = replace(
-        record, annotations=alert.annotations, generator_url=alert.generator_url or record.generator_url
+    told = record._replace(
+        annotations=alert.annotations, generator_url=alert.generator_url or record.generator_url
     )
     if record.firing:
-        return replace(
-            told,
+        return told._replace(
             starts_at=min(record.starts_at, alert.starts_at),
             newest_start=max(record.newest_start, alert.starts_at),
             seen_at=at,
         )
     if record.last_end is None or alert.starts_at >= record.last_end:
-        return replace(
-            told,
+        return told._replace(
             generation=record.generation + 1,
             starts_at=alert.starts_at,
             newest_start=max(record.newest_start, alert.starts_at),
@@ -152,8 +163,7 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
             return record
     elif known:
         return record
-    ended = replace(
-        record,
+    ended = record._replace(
         generation=max(record.generation, 1),
         ends_at=end,
         last_end=end,
@@ -163,21 +173,21 @@ def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
     )
     if record.newest_start <= end:
         return ended
-    return replace(ended, contested_at=record.contested_at or at, contested_starts_at=record.newest_start)
+    return ended._replace(contested_at=record.contested_at or at, contested_starts_at=record.newest_start)
 
 
 def _absent(record: AlertRecord) -> AlertRecord:
     """A contest is over, and what it was about never was."""
     newest = record.newest_start if record.last_end is None else min(record.newest_start, record.last_end)
     heard = record.newest_start if record.firing else newest
-    return replace(record, contested_at=None, contested_starts_at=None, newest_start=heard)
+    return record._replace(contested_at=None, contested_starts_at=None, newest_start=heard)
 
 
 def _gone(record: AlertRecord, asked_at: datetime, at: datetime) -> AlertRecord:
     if not record.firing or record.seen_at > asked_at:
         return record
     latest = max(record.newest_start, record.last_end or record.newest_start) + timedelta.resolution
-    return replace(record, ends_at=asked_at, last_end=latest, last_end_received_at=at)
+    return record._replace(ends_at=asked_at, last_end=latest, last_end_received_at=at)
 
 
 def _confirmed(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
@@ -189,16 +199,14 @@ def _confirmed(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
 
 
 def _contest(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
-    return replace(
-        record,
+    return record._replace(
         contested_at=record.contested_at or at,
         contested_starts_at=min(record.contested_starts_at or alert.starts_at, alert.starts_at),
     )
 
 
 def _fire_again(record: AlertRecord, at: datetime) -> AlertRecord:
-    return replace(
-        record,
+    return record._replace(
         generation=record.generation + 1,
         starts_at=record.contested_starts_at or record.starts_at,
         ends_at=None,

@@ -5,14 +5,17 @@ order in which they waited, a microsecond apart: what they say of one alert is f
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
 from datetime import datetime, timedelta
+from operator import itemgetter
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
 from responder.decide.match import incident_key
 from responder.engine.rules import ActiveRules
-from responder.model.alert import AlertKey, Delivery, Observation, Receipt, content_hash
-from responder.model.base import canonical_json
+from responder.engine.wake import Wake
+from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, heard
+from responder.model.rule import Rule
 from responder.ports import IntakeTransaction, NewIncident, Store
 from responder.telemetry import Metrics
 
@@ -25,28 +28,35 @@ class _Folded:
     begun: tuple[AlertRecord, ...]
 
 
+_Numbered = tuple[int, Heard]
+"""What is said of an alert, and by which delivery of its transaction."""
+
+
 class Commit:
     """Writes whole batches of deliveries, each batch in one transaction."""
 
-    def __init__(self, store: Store, rules: ActiveRules, contest_window: timedelta, metrics: Metrics) -> None:
+    def __init__(
+        self, store: Store, rules: ActiveRules, contest_window: timedelta, metrics: Metrics, wake: Wake
+    ) -> None:
         self._store = store
         self._rules = rules
         self._window = contest_window
         self._metrics = metrics
+        self._wake = wake
 
     async def __call__(self, batch: Sequence[Delivery]) -> list[Receipt]:
         """What became of each delivery, after COMMIT. Raises what the store raises; then nothing is kept."""
-        async with self._store.intake() as transaction:
-            for delivery in batch:
-                if delivery.position is not None:
-                    await transaction.advance(delivery.source, delivery.position)
-            rows = [
-                list(_observations(delivery, transaction.now + number * timedelta.resolution))
-                for number, delivery in enumerate(batch)
-            ]
-            refold = [key for delivery in batch for key in delivery.refold]
-            folded = await self._fold(transaction, [row for group in rows for row in group], refold)
-            await transaction.write_journal([row for group in rows for row in group])
+        said = [_said(delivery) for delivery in batch]
+        keys = _keys(said, batch)
+        once = {key: new[0][1] for key, new in keys.items() if len(new) == 1}
+        positions = [(delivery.source, delivery.position) for delivery in batch if delivery.position]
+        async with self._store.intake(*((tuple(keys), once) if not positions else ())) as transaction:
+            for source, position in positions:
+                await transaction.advance(source, position)
+            before = await transaction.lock_alerts(tuple(keys), once)
+            rows = {key: _observations(key, new, transaction.now) for key, new in keys.items()}
+            folded = await self._fold(transaction, before, rows, _refolded(batch))
+            await transaction.write_journal([row for group in rows.values() for row in group])
             await transaction.write_alerts(folded.records)
             for delivery in batch:
                 if delivery.rejected:
@@ -54,26 +64,26 @@ class Commit:
                 if delivery.retried is not None:
                     await transaction.take_back(delivery.retried)
             wanted = self._wanted(folded.begun)
-            opened = await transaction.open_or_join(wanted)
+            opened = tuple(await transaction.open_or_join(wanted))
+        self._wake.due(transaction.due)
         for new in wanted:
             self._metrics.incidents_opened.labels(rule=new.rule, severity=new.severity.value).inc()
         return [
-            Receipt(stored=len(group), rejected=len(delivery.rejected), incidents=tuple(opened))
-            for delivery, group in zip(batch, rows, strict=True)
+            Receipt(stored=len(group), rejected=len(delivery.rejected), incidents=opened)
+            for delivery, group in zip(batch, said, strict=True)
         ]
 
     async def _fold(
-        self, transaction: IntakeTransaction, rows: Sequence[Observation], refold: Sequence[AlertKey]
+        self,
+        transaction: IntakeTransaction,
+        before: Mapping[AlertKey, AlertRecord],
+        rows: Mapping[AlertKey, Sequence[Observation]],
+        refolded: AbstractSet[AlertKey],
     ) -> _Folded:
         """Fold the new rows of each alert into its locked record."""
-        by_key: dict[AlertKey, list[Observation]] = {key: [] for key in refold}
-        for row in rows:
-            by_key.setdefault(row.key, []).append(row)
-        before = await transaction.lock_alerts(tuple(by_key))
         records: list[AlertRecord] = []
         begun: list[AlertRecord] = []
-        refolded = set(refold)
-        for key, new in by_key.items():
+        for key, new in rows.items():
             old = before.get(key)
             record = await self._fold_one(transaction, old, new)
             if record is None:
@@ -99,34 +109,56 @@ class Commit:
 
     def _wanted(self, begun: Iterable[AlertRecord]) -> list[NewIncident]:
         """The incidents that new episodes open or join, one for each (rule, key)."""
-        groups: dict[tuple[str, str], list[AlertRecord]] = {}
-        wanted: dict[tuple[str, str], NewIncident] = {}
+        groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[AlertRecord]] = {}
+        rules: dict[str, Rule] = {}
         for record in begun:
             rule = self._rules.index.first(record.labels)
-            if rule is None:
-                continue
-            key = incident_key(rule, record.labels)
-            group = (rule.name, canonical_json(key))
-            groups.setdefault(group, []).append(record)
-            if group not in wanted:
-                wanted[group] = NewIncident(
-                    rule=rule.name,
-                    rulebook_hash=self._rules.hash,
-                    key=key,
-                    severity=rule.severity_of(record.labels),
-                    pending_for=rule.wait_for,
-                    members=(),
-                )
+            if rule is not None:
+                rules[rule.name] = rule
+                group = (rule.name, tuple(sorted(incident_key(rule, record.labels).items())))
+                groups.setdefault(group, []).append(record)
         return [
-            replace(wanted[group], members=tuple(record.key for record in groups[group]))
-            for group in sorted(wanted)
+            NewIncident(
+                rule=name,
+                rulebook_hash=self._rules.hash,
+                key=dict(key),
+                severity=rules[name].severity_of(records[0].labels),
+                pending_for=rules[name].wait_for,
+                members=tuple(record.key for record in records),
+            )
+            for (name, key), records in sorted(groups.items(), key=itemgetter(0))
         ]
 
 
-def _observations(delivery: Delivery, now: datetime) -> Iterable[Observation]:
-    seen: Mapping[tuple[str, bytes], Observation] = {
-        (alert.fingerprint, said): Observation(delivery.source, alert, now, said)
-        for alert in delivery.alerts
-        for said in (content_hash(alert),)
-    }
-    return seen.values()
+def _said(delivery: Delivery) -> Mapping[tuple[str, bytes], Heard]:
+    """What a delivery says, each thing once: by fingerprint and content hash."""
+    return {(one.alert.fingerprint, one.content_hash): one for one in map(heard, delivery.alerts)}
+
+
+def _keys(
+    said: Sequence[Mapping[tuple[str, bytes], Heard]], batch: Sequence[Delivery]
+) -> Mapping[AlertKey, Sequence[_Numbered]]:
+    """All that is said of each alert, and those that are to be folded again although nothing is."""
+    by_key: dict[AlertKey, list[_Numbered]] = {key: [] for delivery in batch for key in delivery.refold}
+    for number, (delivery, new) in enumerate(zip(batch, said, strict=True)):
+        for (fingerprint, _), one in new.items():
+            by_key.setdefault(AlertKey(delivery.source, fingerprint), []).append((number, one))
+    return by_key
+
+
+def _refolded(batch: Sequence[Delivery]) -> AbstractSet[AlertKey]:
+    return {key for delivery in batch for key in delivery.refold}
+
+
+def _observations(key: AlertKey, new: Iterable[_Numbered], now: datetime) -> Sequence[Observation]:
+    return [
+        Observation(
+            key.source,
+            one.alert,
+            now + number * timedelta.resolution,
+            one.content_hash,
+            one.labels,
+            one.annotations,
+        )
+        for number, one in new
+    ]

@@ -18,6 +18,7 @@ from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
+from responder.engine.wake import Wake
 from responder.engine.worker import Worker
 from responder.model.autonomy import Ceiling
 from responder.model.errors import ResponderError
@@ -49,7 +50,7 @@ class Engine:
         lease_time: timedelta,
         heartbeat_every: timedelta,
     ) -> None:
-        wake = asyncio.Event()
+        wake = Wake()
         terms = settings.terms
         self._settings = settings
         self._store = store

@@ -15,6 +15,7 @@ from responder.engine.commit import Commit
 from responder.engine.isolate import Answer, Isolation
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
+from responder.engine.wake import Wake
 from responder.model.alert import Delivery, Receipt
 from responder.model.errors import (
     OverloadedError,
@@ -42,13 +43,12 @@ class GroupCommit:
         rules: ActiveRules,
         settings: EngineSettings,
         metrics: Metrics,
-        wake: asyncio.Event,
+        wake: Wake,
     ) -> None:
         self._store = store
-        self._commit = Commit(store, rules, settings.terms.contest_window, metrics)
+        self._commit = Commit(store, rules, settings.terms.contest_window, metrics, wake)
         self._settings = settings
         self._metrics = metrics
-        self._wake_workers = wake
         self._waiting: deque[_Waiting] = deque()
         self._something = asyncio.Event()
         self._closed = False
@@ -128,7 +128,6 @@ class GroupCommit:
             _log.error("a batch cannot be written as a whole", error=kind, deliveries=len(batch))
             answers = await Isolation(self._in_time, deliveries).run(error)
         reached(Point.INTAKE_COMMITTED)
-        self._wake_workers.set()
         for (_, waits), answer in zip(batch, answers, strict=True):
             if isinstance(answer, Receipt):
                 _answer(waits, answer)

@@ -131,10 +131,10 @@ class Perform:
         end = await self._act(lease, place, attempt, latest)
         reached(Point.EFFECT_ENDED)
         self.metrics.attempts.labels(action=attempt.action, outcome=end.outcome.value).inc()
-        case, ended_at = await self.store.load(lease), await self.store.now()
+        case = await self.store.load(lease)
         if all(result.detail in _NOT_LET for result in end.results):
-            return changes.too_late(case, attempt, end, ended_at, self.terms)
-        return changes.ended(case, attempt, end, ended_at, self.terms)
+            return changes.too_late(case, attempt, end, case.now, self.terms)
+        return changes.ended(case, attempt, end, case.now, self.terms)
 
     async def _act(self, lease: Lease, place: Place, attempt: Attempt, latest: float) -> AttemptEnd:
         """The effects, one element after the other; after one that nobody can tell of, no more are tried."""

@@ -12,7 +12,7 @@ from responder.ports import Intake, Store, Unmatched
 
 
 class Rematch:
-    """One round after the other over all unmatched episodes, `page` of them at a time."""
+    """One round after the other over all open episodes, `page` of them at a time."""
 
     def __init__(self, store: Store, rules: ActiveRules, intake: Intake, page: int = 1000) -> None:
         self._store = store
@@ -30,9 +30,9 @@ class Rematch:
         if everything:
             self._after = None
         while True:
-            found = await self._store.unmatched_open(self._page, self._after)
-            await self._take(found)
-            self._after = found[-1].key if len(found) == self._page else None
+            page = await self._store.unmatched_open(self._page, self._after)
+            await self._take(page.found)
+            self._after = page.last
             if self._after is None or not everything:
                 break
         self._done_for = book

@@ -1,18 +1,19 @@
 """Workers: lease a due incident, decide, perform, record, and again until it has to wait."""
 
-import asyncio
 import random
 import time
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 import structlog
 
 from responder.crash_points import Point, reached
 from responder.decide import changes
 from responder.decide.case import Case, Change, Terms
-from responder.decide.next_move import next_move
+from responder.decide.run_on import run_on
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
+from responder.engine.wake import Wake
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
 from responder.ports import Lease, Notifier, Store
 from responder.telemetry import Metrics
@@ -22,6 +23,14 @@ _log = structlog.get_logger(__name__)
 _MOVES_AT_ONCE = 50
 """How many moves one lease may make before it is given up, so that no incident starves the others."""
 _UNREADABLE_AGAIN = timedelta(seconds=30)
+
+
+@dataclass(frozen=True, slots=True)
+class _Next:
+    """What follows a move: the case, where it is known without loading it; and whether it waits."""
+
+    case: Case | None
+    waits: bool = False
 
 
 class Worker:
@@ -35,7 +44,7 @@ class Worker:
         notifier: Notifier,
         metrics: Metrics,
         terms: Terms,
-        wake: asyncio.Event,
+        wake: Wake,
         poll_s: float,
     ) -> None:
         self._store = store
@@ -51,7 +60,7 @@ class Worker:
     def stop(self) -> None:
         """Take nothing new; what is being done is finished."""
         self._stopping = True
-        self._wake.set()
+        self._wake.everybody()
 
     async def run(self) -> None:
         """Work until stopped."""
@@ -64,7 +73,7 @@ class Worker:
                 _log.exception("a worker failed and goes on")
                 worked, self._ownership.unsure = False, True
             if not worked:
-                await self._rest()
+                await self._wake.rest(self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
 
     async def _once(self) -> bool:
         """Take one due incident as far as it goes now. False where none is due."""
@@ -74,13 +83,15 @@ class Worker:
         if lease is None:
             return False
         reached(Point.INCIDENT_LEASED)
+        ended = False
         try:
-            await self._work(lease)
+            ended = await self._work(lease)
         except DeposedError:
             _log.warning("deposed while working", incident=str(lease.incident_id))
         finally:
             self._ownership.leases.discard(lease)
-        await self._store.give_up(lease)
+        if not ended:
+            await self._store.give_up(lease)
         return True
 
     async def _leased(self) -> Lease | None:
@@ -99,17 +110,21 @@ class Worker:
             ownership.leases.add(lease)
         return lease
 
-    async def _work(self, lease: Lease) -> None:
+    async def _work(self, lease: Lease) -> bool:
+        """Move after move. True where the last record has ended the lease."""
+        case = await self._load(lease)
         for _ in range(_MOVES_AT_ONCE):
-            case = await self._load(lease)
             if case is None:
-                return
-            due = case.incident.due_at
-            if self._ownership.stopping or due is None or due > await self._store.now():
-                return
+                return False
+            if self._ownership.stopping or not _due(case.incident.due_at, case.now):
+                return False
             began = time.monotonic()
-            await self._move(lease, case)
+            following = await self._move(lease, case)
             self._metrics.move_seconds.observe(time.monotonic() - began)
+            if following.waits:
+                return True
+            case = following.case or await self._load(lease)
+        return False
 
     async def _load(self, lease: Lease) -> Case | None:
         """The case, or None where it cannot be read: then it is looked at again later, and told loudly."""
@@ -124,20 +139,29 @@ class Worker:
             await self._store.postpone(lease, _UNREADABLE_AGAIN)
             return None
 
-    async def _move(self, lease: Lease, case: Case) -> None:
-        now = await self._store.now()
+    async def _move(self, lease: Lease, case: Case) -> _Next:
+        """One move and its record; what follows."""
+        after: Case | None = None
         try:
-            change = await self._perform(lease, case, next_move(case, now, self._terms), now)
+            decided = run_on(case, self._terms)
+            change, after = decided.change, decided.case
+            if decided.move is not None:
+                change, after = await self._perform(lease, case, decided.move, case.now), None
         except (DeposedError, StoreAwayError):
             raise
         except Exception as error:  # noqa: BLE001 - logged and told in the timeline
             _log.exception("a move failed", incident=str(lease.incident_id))
             problem = str(error) if isinstance(error, ResponderError) else type(error).__name__
-            case, now = await self._store.load(lease), await self._store.now()
-            change = changes.failed(case, now, self._terms, problem)
-        if change is not None and await self._store.record(lease, case, change):
-            reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
-            await self._tell(case, change)
+            case, after = await self._store.load(lease), None
+            change = changes.failed(case, case.now, self._terms, problem)
+        if change is None:
+            return _Next(None)
+        waits = not _due(change.due_at, case.now)
+        if not await self._store.record(lease, case, change, ends=waits):
+            return _Next(None)
+        reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
+        await self._tell(case, change)
+        return _Next(after, waits=waits)
 
     async def _tell(self, case: Case, change: Change) -> None:
         if change.verdict is not None and change.verdict.verdict is not None:
@@ -147,11 +171,6 @@ class Worker:
                 self._metrics.escalations.labels(severity=case.incident.severity.value).inc()
             await self._notifier.tell(case.incident, notice)
 
-    async def _rest(self) -> None:
-        """Until something wakes this process, or for the polling interval with jitter."""
-        self._wake.clear()
-        try:
-            async with asyncio.timeout(self._poll_s * random.uniform(0.8, 1.2)):  # noqa: S311 - jitter
-                await self._wake.wait()
-        except TimeoutError:
-            return
+
+def _due(at: datetime | None, now: datetime) -> bool:
+    return at is not None and at <= now

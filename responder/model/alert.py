@@ -10,10 +10,10 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
-from responder.model.base import canonical_json
+from responder.model.base import canonical_json, json_of_texts
 
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
@@ -40,8 +40,7 @@ class Standing(StrEnum):
     """
 
 
-@dataclass(frozen=True, slots=True)
-class AlertKey:
+class AlertKey(NamedTuple):
     """The identity of an alert: which source, which label set."""
 
     source: str
@@ -64,6 +63,15 @@ class Alert:
     generator_url: str = ""
 
 
+class Heard(NamedTuple):
+    """What a delivery says of one alert, before it has its time. Its texts are canonical JSON."""
+
+    alert: Alert
+    content_hash: bytes
+    labels: str
+    annotations: str
+
+
 @dataclass(frozen=True, slots=True)
 class Observation:
     """One row of the journal: an alert, seen at `received_at` (service time).
@@ -75,6 +83,9 @@ class Observation:
     alert: Alert
     received_at: datetime
     content_hash: bytes
+    labels_json: str = ""
+    annotations_json: str = ""
+    """Its texts, where they were written already; else empty."""
 
     @property
     def key(self) -> AlertKey:
@@ -159,37 +170,49 @@ def rejected(alert: Alert, reason: str) -> Rejected:
 
 def content_hash(alert: Alert) -> bytes:
     """16 bytes of SHA-256 over everything an observation says, except when it was received."""
-    said: Any = [
+    return heard(alert).content_hash
+
+
+def heard(alert: Alert) -> Heard:
+    """What is said of an alert, with the hash of it."""
+    labels, annotations = json_of_texts(alert.labels), json_of_texts(alert.annotations)
+    said = (
         alert.fingerprint,
-        dict(alert.labels),
-        dict(alert.annotations),
         alert.standing.value,
         alert.starts_at.isoformat(),
-        alert.ends_at.isoformat() if alert.ends_at else None,
-        alert.generator_url,
-    ]
-    return sha256(canonical_json(said).encode()).digest()[:16]
+        alert.ends_at.isoformat() if alert.ends_at else "",
+        labels,
+        annotations,
+        alert.generator_url,  # the last, because it alone may have a line break
+    )
+    return Heard(alert, sha256("\n".join(said).encode()).digest()[:16], labels, annotations)
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
     """Prometheus's fingerprint of a label set: FNV-1a over the sorted pairs, each ended by 0xff.
 
-    From prometheus/common `model.LabelSet.Fingerprint`. Label sets share most of their pairs, so what a pair
-    does to a state is remembered: byte by byte it would cost more than all the rest of decoding.
+    From prometheus/common `model.LabelSet.Fingerprint`. A byte is mixed into the lowest byte of the state,
+    the rest is only multiplied: so what a pair does to a state depends on the state's lowest byte alone.
+    Label sets share most of their pairs, so that is remembered: byte by byte it would cost more than all the
+    rest of decoding.
     """
     state = _FNV_OFFSET
     for name in sorted(labels):
         value = labels[name]
         short = len(name) + len(value) <= _REMEMBERED_PAIR
-        state = _remembered(state, name, value) if short else _hashed(state, name, value)
+        lowest = state & 0xFF
+        hashed, factor = _remembered(lowest, name, value) if short else _hashed(lowest, name, value)
+        state = (hashed + (state - lowest) * factor) & _MASK
     return f"{state:016x}"
 
 
-def _hashed(state: int, name: str, value: str) -> int:
+def _hashed(state: int, name: str, value: str) -> tuple[int, int]:
+    """The state after a pair, and what the higher bytes of the state before it are multiplied by."""
     prime, mask = _FNV_PRIME, _MASK
-    for byte in b"%b\xff%b\xff" % (name.encode(), value.encode()):
+    pair = b"%b\xff%b\xff" % (name.encode(), value.encode())
+    for byte in pair:
         state = (state ^ byte) * prime & mask
-    return state
+    return state, pow(prime, len(pair), mask + 1)
 
 
 _remembered = lru_cache(maxsize=16_384)(_hashed)

@@ -9,16 +9,16 @@ before they are shortened, because half a secret has no form any more.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import pydantic_core
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from responder.clients.wire import EARLIEST, parse_time, storable, told
-from responder.model.alert import Alert, Delivery, Rejected, Standing
+from responder.model.alert import Alert, Delivery, Rejected, Standing, fingerprint
 from responder.model.errors import PermanentError
 from responder.model.redaction import SHIPPED, Redaction
 from responder.sources.identity import Identity, identify
@@ -85,6 +85,32 @@ class _PostedAlert(BaseModel):
     fingerprint: str | None = None
 
 
+_Text = Annotated[str, Field(min_length=1)]
+_AnnotationName = Annotated[str, Field(max_length=ANNOTATION_NAME_AT_MOST)]
+_Annotation = Annotated[str, Field(max_length=ANNOTATION_AT_MOST)]
+
+
+class _PlainAlert(_PostedAlert):
+    """One alert within all bounds, with nothing to shorten or to drop."""
+
+    labels: Annotated[dict[_Text, _Text], Field(min_length=1, max_length=LABELS_AT_MOST)]
+    annotations: Annotated[dict[_AnnotationName, _Annotation], Field(max_length=ANNOTATIONS_AT_MOST)] = {}
+    generator_url: str = Field(default="", alias="generatorURL", max_length=GENERATOR_URL_AT_MOST)
+
+
+class _PlainPayload(BaseModel):
+    """A delivery as nearly all are: read at one go, from the bytes to checked alerts."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    alerts: list[_PlainAlert]
+    truncated: Literal[0] = Field(default=0, alias="truncatedAlerts")
+
+
+_TO_MEND = (b"\\u0000", b"\\ud", b"\\uD", b"NaN", b"Infinity")
+"""What JSON cannot say, or PostgreSQL cannot keep: NUL, surrogates, numbers that are none."""
+
+
 def decoder(source: SourceSettings, redaction: Redaction) -> Callable[[bytes], Delivery]:
     """The decoder of one source, for whoever reads bodies."""
 
@@ -147,10 +173,56 @@ def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) 
     Raises:
         NotAPayloadError: it is no JSON, or not of this shape; names the field.
     """
+    plain = _plain(source, body, redaction)
+    return _mended_delivery(source, body, redaction) if plain is None else plain
+
+
+def _plain(source: SourceSettings, body: bytes, redaction: Redaction) -> Delivery | None:
+    """The delivery, where nothing in it has to be looked at twice; else None. The long way makes the same."""
+    if len(body) > LABELS_TOGETHER_AT_MOST or any(bad in body for bad in _TO_MEND):
+        return None
+    try:
+        posted = _PlainPayload.model_validate_json(body).alerts
+        identities = [_plain_identity(one.labels, source.drop_labels) for one in posted]
+        alerts = tuple(
+            _plain_alert(one, identity, redaction) for one, identity in zip(posted, identities, strict=True)
+        )
+    except ValueError:
+        return None
+    texts = (mapping for alert in alerts for mapping in (alert.labels, alert.annotations))
+    if redaction.suspects_any(texts, *(alert.generator_url for alert in alerts)):
+        return None
+    _tell_differing(source, zip(posted, identities, strict=True))
+    return Delivery(source=source.name, alerts=alerts)
+
+
+def _plain_identity(labels: dict[str, str], drop_labels: frozenset[str]) -> Identity:
+    if not drop_labels.isdisjoint(labels):
+        return identify(labels, drop_labels)
+    return Identity(fingerprint(labels), labels)
+
+
+def _plain_alert(posted: _PlainAlert, identity: Identity, redaction: Redaction) -> Alert:
+    if not identity.labels:
+        raise ValueError("labels: none is left")
+    resolved = posted.status == "resolved"
+    return Alert(
+        fingerprint=identity.fingerprint,
+        labels=identity.labels,
+        annotations=posted.annotations,
+        standing=Standing.RESOLVED if resolved else Standing.FIRING,
+        starts_at=_time(posted.starts_at, "startsAt", redaction) or EARLIEST,
+        ends_at=_time(posted.ends_at, "endsAt", redaction) if resolved else None,
+        generator_url=posted.generator_url,
+    )
+
+
+def _mended_delivery(source: SourceSettings, body: bytes, redaction: Redaction) -> Delivery:
+    """The delivery of a body that is not plain, alert by alert: one bad alert costs no other."""
     payload = _envelope(_parsed(body))
     alerts: list[Alert] = []
     rejected: list[Rejected] = []
-    differing = 0
+    usable: list[tuple[_PostedAlert, Identity]] = []
     for entry in payload.alerts:
         try:
             posted = _PostedAlert.model_validate(entry)
@@ -161,13 +233,18 @@ def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) 
         except ValueError as error:
             rejected.append(_rejected(str(error), entry, redaction))
         else:
-            differing += _differs(posted, identity, source.drop_labels)
+            usable.append((posted, identity))
     rejected = _bounded(rejected)
     if payload.truncated > 0:
         rejected.append(_left_out(payload.truncated, source))
+    _tell_differing(source, usable)
+    return Delivery(source=source.name, alerts=tuple(alerts), rejected=tuple(rejected))
+
+
+def _tell_differing(source: SourceSettings, usable: Iterable[tuple[_PostedAlert, Identity]]) -> None:
+    differing = sum(_differs(posted, identity, source.drop_labels) for posted, identity in usable)
     if differing:
         _log.warning("fingerprints differ from the sender's", source=source.name, alerts=differing)
-    return Delivery(source=source.name, alerts=tuple(alerts), rejected=tuple(rejected))
 
 
 def _bounded(rejected: list[Rejected]) -> list[Rejected]:
@@ -286,8 +363,9 @@ def _differs(posted: _PostedAlert, identity: Identity, drop_labels: frozenset[st
 
     Ours counts all the same: it is what its API's labels lead to.
     """
-    dropped = not drop_labels.isdisjoint(posted.labels)
-    return bool(posted.fingerprint) and not dropped and posted.fingerprint != identity.fingerprint
+    if not posted.fingerprint or posted.fingerprint == identity.fingerprint:
+        return False
+    return drop_labels.isdisjoint(posted.labels)
 
 
 def _left_out(truncated: int, source: SourceSettings) -> Rejected:

@@ -4,15 +4,14 @@ What is delivered and what an API answers both go through here: only so are they
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from responder.clients.wire import storable
 from responder.model.alert import fingerprint
 from responder.model.redaction import Redaction
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(NamedTuple):
     """An alert's fingerprint, over the labels as written, and these labels in a form that can be stored.
 
     They are not redacted yet.

@@ -10,12 +10,14 @@ from uuid import UUID
 
 import asyncpg
 
+from responder.clients.boottime import boottime
 from responder.decide.case import Case, Finding
 from responder.model.attempt import Attempt
 from responder.model.errors import DeposedError, PermanentError
 from responder.model.incident import SAMPLE, Command, Incident, MemberAlert, Members
 from responder.model.rule import Rule, Rulebook
 from responder.ports import Lease
+from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.rulebooks import Rulebooks
 
@@ -82,26 +84,30 @@ FROM findings f WHERE f.incident_id = i.id AND f.told_at IS NULL
 MEMBERS = f"({_COUNTS}) AS counts, ({_SAMPLE}) AS sample"
 
 _CASE = f"""
-SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt, coalesce(({_HOLDS}), false) AS holds,
-       ({_COMMAND}) AS command, ({_FINDINGS}) AS findings, (SELECT hash FROM active_rulebook) AS active_hash
-FROM incidents i
+SELECT wall_clock() AS wall, c.shift, c.taken_back, {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt,
+       coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command, ({_FINDINGS}) AS findings,
+       (SELECT hash FROM active_rulebook) AS active_hash
+FROM incidents i, service_clock c
 WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
 """
 
 
-async def load_case(connection: Connection, lease: Lease, rulebooks: Rulebooks) -> Case:
+async def load_case(connection: Connection, clock: ServiceClock, lease: Lease, rulebooks: Rulebooks) -> Case:
     """The case as it stands now.
 
     Raises:
         DeposedError: the lease is lost.
         PermanentError: the rule that the incident is pinned to is gone from the database.
     """
+    before = boottime()
     row = await connection.fetchrow(_CASE, lease.incident_id, lease.worker_id, lease.epoch)
     if row is None:
         raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
+    now, _ = clock.judge(row, before)
     incident = as_incident(row)
     active = await rulebooks.get(connection, row["active_hash"]) if row["active_hash"] else None
     return Case(
+        now=now,
         incident=incident,
         rule=await pinned_rule(connection, incident, rulebooks),
         current=_rule(active, incident.rule),

@@ -50,6 +50,13 @@ _WRONG_SETTINGS = (
 _CLIENT_GRACE = timedelta(seconds=2)
 """How much later than the server this side gives a statement up."""
 _LONGEST_IDLE_TRANSACTION = timedelta(seconds=30)
+_BY_KEY = """
+set plan_cache_mode = force_generic_plan;
+set enable_hashjoin = off;
+set enable_mergejoin = off;
+set enable_seqscan = off
+"""
+"""A plan made while a table was empty would scan it, and go on to do so when it holds a million rows."""
 
 
 @contextmanager
@@ -144,11 +151,18 @@ class Lane:
         self._wait = wait.total_seconds()
 
     @classmethod
-    async def open(cls, dsn: str, settings: StoreSettings, *, name: str, size: int) -> Self:
-        """Connect once, so that a wrong DSN shows now, and further connections as they are needed."""
+    async def open(
+        cls, dsn: str, settings: StoreSettings, *, name: str, size: int, by_key: bool = False
+    ) -> Self:
+        """Connect once, so that a wrong DSN shows now, and further connections as they are needed.
+
+        `by_key` is for lanes whose statements all find their rows by key: each is planned once, by index.
+        """
 
         async def prepare(connection: Session) -> None:
             await _set_up(connection, settings)
+            if by_key:
+                await connection.execute(_BY_KEY)
 
         with store_errors(), _settings_errors():
             pool = await asyncpg.create_pool(
@@ -248,7 +262,7 @@ class Connections:
         }
         try:
             for name, size in sizes.items():
-                opened.append(await Lane.open(dsn, settings, name=name, size=size))
+                opened.append(await Lane.open(dsn, settings, name=name, size=size, by_key=name == "intake"))
         except BaseException:
             for lane in opened:
                 await lane.close(timedelta(0))

@@ -10,17 +10,20 @@ closed, and an alert that fires in a closed incident would be lost.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
 from responder.decide.fold import AlertRecord
-from responder.model.alert import AlertKey, Observation, Rejected, Retried, SourcePosition
+from responder.model.alert import AlertKey, Heard, Observation, Rejected, Retried, SourcePosition
 from responder.model.errors import DeposedError, TemporaryError
 from responder.ports import NewIncident
 from responder.store import dead_letters, episodes
+from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
+from responder.store.episodes import Becomes, becomes
 from responder.store.openings import IncidentKey, Opening, key_of, open_join_wake
 from responder.store.storable import storable_text
 
@@ -46,14 +49,28 @@ ON CONFLICT (source) DO UPDATE SET noticed_at = $2, reason = $3
 class PostgresIntake:
     """See `ports.IntakeTransaction`. Made by `PostgresStore.intake`."""
 
-    def __init__(self, connection: Connection, now: datetime) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        clock: ServiceClock,
+        now: datetime,
+        keys: Iterable[AlertKey],
+        locked: Mapping[AlertKey, AlertRecord],
+    ) -> None:
         self.now = now
+        self.due = 0
         self._connection = connection
+        self._clock = clock
+        self._rows: list[Observation] = []
+        """What waits to be journaled: together with the alerts, or at the end."""
         self._records: dict[AlertKey, AlertRecord] = {}
         """What is stored now, of the alerts that this transaction has locked or inserted."""
-        self._known_before: Mapping[AlertKey, int] = {}
+        self._known_before: dict[AlertKey, int] = {}
         """The newest generation that others may have written, of alerts that were there before."""
         self._woken: dict[UUID, None] = {}
+        self._locked: set[AlertKey] = set()
+        """Those that were looked for, be they there or not."""
+        self._keep(keys, locked)
 
     async def advance(self, source: str, position: SourcePosition) -> None:
         """See `ports.IntakeTransaction.advance`. A stream that is not known yet starts anywhere."""
@@ -72,21 +89,24 @@ class PostgresIntake:
                 f"its position is not {position.expected_offset} any more"
             )
 
-    async def lock_alerts(self, keys: Sequence[AlertKey]) -> Mapping[AlertKey, AlertRecord]:
+    async def lock_alerts(
+        self, keys: Sequence[AlertKey], heard: Mapping[AlertKey, Heard] | None = None
+    ) -> Mapping[AlertKey, AlertRecord]:
         """See `ports.IntakeTransaction.lock_alerts`."""
-        locked = await episodes.lock_alerts(self._connection, keys) if keys else {}
-        self._records |= locked
-        self._known_before = {**self._known_before, **{k: r.generation for k, r in locked.items()}}
-        return locked
+        more = [key for key in keys if key not in self._locked]
+        if more:
+            _, locked = await episodes.begin(self._connection, self._clock, more, heard or {})
+            self._keep(more, locked)
+        return {key: self._records[key] for key in keys if key in self._records}
 
     async def history(self, key: AlertKey) -> Sequence[Observation]:
         """See `ports.IntakeTransaction.history`."""
+        await self._journal()
         return await episodes.history(self._connection, key)
 
     async def write_journal(self, rows: Sequence[Observation]) -> None:
-        """See `ports.IntakeTransaction.write_journal`."""
-        if rows:
-            await episodes.append_journal(self._connection, rows)
+        """See `ports.IntakeTransaction.write_journal`. They are sent together with the alerts."""
+        self._rows += rows
 
     async def write_alerts(self, records: Sequence[AlertRecord]) -> None:
         """See `ports.IntakeTransaction.write_alerts`.
@@ -95,9 +115,12 @@ class PostgresIntake:
             TemporaryError: another transaction stored one of the new alerts meanwhile.
         """
         stored = [_next_episode(self._records.get(record.key), record) for record in _in_order(records)]
-        changed = [record for record in stored if _episode_moved(self._records.get(record.key), record)]
-        await self._store([record for record in stored if record.key not in self._records], stored)
-        await self._update_members(changed)
+        rows = sorted(self._rows, key=lambda row: (row.source, row.alert.fingerprint, *row.order))
+        self._rows.clear()
+        plan = _planned(rows, stored, self._records)
+        await self._write(rows, plan)
+        if plan.moved:
+            await self._move(plan.moved)
         self._records |= {record.key: record for record in stored}
 
     async def write_dead_letters(self, source: str, rejected: Sequence[Rejected]) -> None:
@@ -129,36 +152,41 @@ class PostgresIntake:
         openings = await self._openings(wanted)
         if not openings and not self._woken:
             return ()
-        incidents = await open_join_wake(self._connection, openings, tuple(self._woken), self.now)
+        older = self._older(record for opening in openings for record in opening.joining)
+        before = await episodes.first_heard(self._connection, older) if older else {}
+        opened = await open_join_wake(self._connection, openings, tuple(self._woken), before, self.now)
         self._woken.clear()
-        joined = [(incidents[opening.key], record) for opening in openings for record in opening.joining]
-        if joined:
-            older = self._older(record for _, record in joined)
-            heard = await episodes.first_heard(self._connection, older) if older else {}
-            await episodes.insert_members(self._connection, joined, heard, self.now)
-        return tuple(incidents[key] for key in sorted(incidents))
+        self.due += opened.due
+        return tuple(opened.incidents[key] for key in sorted(opened.incidents))
 
     async def finish(self) -> None:
-        """Wake what is still to be woken; the last thing before COMMIT."""
+        """Write and wake what is still to be written and woken; the last thing before COMMIT."""
+        await self._journal()
         await self.open_or_join(())
 
-    async def _store(self, new: Sequence[AlertRecord], stored: Sequence[AlertRecord]) -> None:
-        known = [record for record in stored if record.key in self._records]
-        again = [r for r in known if episodes.only_told_again(self._records[r.key], r)]
-        moved = [r for r in known if not episodes.only_told_again(self._records[r.key], r)]
-        if again:
-            await episodes.touch_alerts(self._connection, again)
-        if moved:
-            await episodes.update_alerts(self._connection, moved)
-        if new and await episodes.insert_alerts(self._connection, new) < len(new):
+    async def _journal(self) -> None:
+        """Journal what came without alerts to write."""
+        if self._rows:
+            await self.write_alerts(())
+
+    def _keep(self, keys: Iterable[AlertKey], locked: Mapping[AlertKey, AlertRecord]) -> None:
+        self._locked.update(keys)
+        self._records |= locked
+        self._known_before |= {key: record.generation for key, record in locked.items()}
+
+    async def _write(self, rows: Sequence[Observation], plan: "_Plan") -> None:
+        new = plan.meanings.count(Becomes.BEGUN) + len(plan.new)
+        written = await episodes.store(self._connection, rows, plan.meanings) if rows else 0
+        if plan.new:
+            written += await episodes.insert_alerts(self._connection, plan.new)
+        if written < new:
             raise TemporaryError("another transaction stored the same new alert", timedelta(0))
 
-    async def _update_members(self, changed: Sequence[AlertRecord]) -> None:
+    async def _move(self, moved: Sequence[AlertRecord]) -> None:
         """Incidents hear of episodes that began or ended, not of a start that moved."""
-        if not changed:
-            return
-        news = {record.key for record in changed if _news(self._records[record.key], record)}
-        for key, incident_id in await episodes.update_members(self._connection, changed):
+        others = {record.key for record in moved if _episode(self._records[record.key]) != _episode(record)}
+        news = {record.key for record in moved if _news(self._records[record.key], record)}
+        for key, incident_id in await episodes.move(self._connection, moved, others):
             if key in news:
                 self._woken[incident_id] = None
 
@@ -188,8 +216,39 @@ class PostgresIntake:
         ]
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """How records are written: what the rows of the journal tell of them, and those written out."""
+
+    meanings: Sequence[Becomes | None]
+    new: Sequence[AlertRecord]
+    moved: Sequence[AlertRecord]
+
+
+def _planned(
+    rows: Sequence[Observation], stored: Sequence[AlertRecord], before: Mapping[AlertKey, AlertRecord]
+) -> _Plan:
+    last = {row.key: number for number, row in enumerate(rows)}
+    meanings: dict[int, Becomes] = {}
+    others: list[AlertRecord] = []
+    for record in stored:
+        number = last.get(record.key)
+        meaning = None if number is None else becomes(before.get(record.key), record, rows[number])
+        if number is not None and meaning is not None:
+            meanings[number] = meaning
+        else:
+            others.append(record)
+    moved = [record for record in others if record.key in before]
+    if len(moved) < len(others):  # all that are new in one statement: locks are taken in key order
+        meanings = {number: one for number, one in meanings.items() if one is Becomes.AGAIN}
+        others = [record for record in stored if record.key not in before]
+    else:
+        others = []
+    return _Plan([meanings.get(number) for number in range(len(rows))], others, moved)
+
+
 def _in_order(records: Iterable[AlertRecord]) -> list[AlertRecord]:
-    return sorted({r.key: r for r in records}.values(), key=lambda r: (r.key.source, r.key.fingerprint))
+    return sorted({record.key: record for record in records}.values(), key=attrgetter("key"))
 
 
 def _next_episode(before: AlertRecord | None, record: AlertRecord) -> AlertRecord:
@@ -197,15 +256,11 @@ def _next_episode(before: AlertRecord | None, record: AlertRecord) -> AlertRecor
     if before is None:
         return record
     least = before.generation + 1 if record.firing and not before.firing else before.generation
-    return record if record.generation >= least else replace(record, generation=least)
+    return record if record.generation >= least else record._replace(generation=least)
 
 
 def _episode(record: AlertRecord) -> tuple[Any, ...]:
     return (record.generation, record.starts_at, record.ends_at)
-
-
-def _episode_moved(before: AlertRecord | None, record: AlertRecord) -> bool:
-    return before is not None and _episode(before) != _episode(record)
 
 
 def _news(before: AlertRecord, record: AlertRecord) -> bool:

@@ -40,6 +40,15 @@ ON CONFLICT (target) DO NOTHING
 RETURNING 1
 """
 
+_INTEND_AND_CLAIM = f"""
+WITH attempt AS ({_INTEND}), claim AS (
+    INSERT INTO claims (target, attempt_id, incident_id, rule, since) VALUES ($7, $1, $2, $3, $10)
+    ON CONFLICT (target) DO NOTHING
+    RETURNING 1
+)
+SELECT attempt.*, EXISTS (SELECT FROM claim) AS claimed FROM attempt
+"""
+
 _END = """
 UPDATE attempts SET outcome = $2, results = $3::text::jsonb, state_after = $4::text::jsonb, ended_at = $5
 WHERE id = $1
@@ -74,7 +83,7 @@ async def write_intent(connection: Connection, intent: Intent, now: datetime) ->
     The caller's transaction must be rolled back after None.
     """
     row = await connection.fetchrow(
-        _INTEND,
+        _INTEND if intent.undo_of is not None else _INTEND_AND_CLAIM,
         intent.attempt_id,
         intent.incident_id,
         intent.rule,
@@ -93,14 +102,18 @@ async def write_intent(connection: Connection, intent: Intent, now: datetime) ->
     )
     if row is None:
         raise AssertionError("an insert with RETURNING and no conflict clause gives a row")
-    return Attempt.model_validate(dict(row)) if await _claimed(connection, intent, now) else None
+    written = dict(row)
+    claimed = written.pop("claimed", None)
+    if claimed is None:
+        claimed = await _taken_over(connection, intent, now)
+    return Attempt.model_validate(written) if claimed else None
 
 
-async def _claimed(connection: Connection, intent: Intent, now: datetime) -> bool:
-    if intent.undo_of is not None:
-        taken = await connection.fetchval(_TAKE_OVER, intent.undo_of, intent.attempt_id, now, intent.target)
-        if taken is not None:
-            return True
+async def _taken_over(connection: Connection, intent: Intent, now: datetime) -> bool:
+    """Claim the target for an undo: from the attempt that it takes back, where that still holds it."""
+    taken = await connection.fetchval(_TAKE_OVER, intent.undo_of, intent.attempt_id, now, intent.target)
+    if taken is not None:
+        return True
     new = (intent.target, intent.attempt_id, intent.incident_id, intent.rule, now)
     return await connection.fetchval(_CLAIM, *new) is not None
 

@@ -1,17 +1,19 @@
-"""Opening, joining and waking incidents: the only part of intake that touches the table `incidents`.
+"""Opening, joining and waking incidents: the only part of intake that touches `incidents` and adds members.
 
 A key is (rule, SHA-256 of the canonical group values). One incident of a key is not closed: a unique index
 says so. A `recorded` or `resolved` one counts among them: what fires again within its time joins it and makes
 it due, and `next_move` decides whether to reopen it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
+from typing import Any
 from uuid import UUID
 
 from responder.decide.fold import AlertRecord
+from responder.model.alert import AlertKey
 from responder.model.base import canonical_json
 from responder.model.errors import TemporaryError
 from responder.model.incident import IncidentState
@@ -26,38 +28,53 @@ IncidentKey = tuple[str, bytes]
 _LOCK = """
 SELECT i.id, i.rule, i.key_hash, i.state
 FROM incidents i
-WHERE i.id IN (
+WHERE i.id = ANY (ARRAY(
     SELECT w.id
     FROM incidents w JOIN unnest($1::text[], $2::bytea[]) AS k (rule, key_hash) USING (rule, key_hash)
     WHERE w.state <> 'closed'
     UNION ALL
-    SELECT unnest($3::uuid[]))
+    SELECT unnest($3::uuid[])))
 ORDER BY i.rule, i.key_hash, i.id
 FOR UPDATE OF i
 """
+"""An array and no join: of a row that changed while its lock was waited for PostgreSQL looks at the condition
+again, and with some plans of a join the row is lost then."""
 
-_OPEN = """
-INSERT INTO incidents (id, rule, key_hash, key, rulebook_hash, severity, state, opened_at, state_since,
-                       deadline, due_at)
-SELECT id, rule, key_hash, key::jsonb, rulebook_hash, severity, 'pending', $1, $1, due_at, due_at
-FROM unnest($2::uuid[], $3::text[], $4::bytea[], $5::text[], $6::text[], $7::text[], $8::timestamptz[])
-     AS r (id, rule, key_hash, key, rulebook_hash, severity, due_at)
-ON CONFLICT (rule, key_hash) WHERE state <> 'closed' DO NOTHING
-RETURNING 1
-"""
-
-_NEWS_WITHIN = timedelta(seconds=1)
+NEWS_WITHIN = timedelta(seconds=1)
 """How soon an incident hears of its members once its ladder has begun.
 
 A storm brings news with every transaction; each of them told by itself would cost more than the storm.
 """
 
-_WAKE = """
-UPDATE incidents i
-SET wakes = wakes + 1, severity = least(i.severity, r.severity),
-    due_at = least(due_at, CASE WHEN i.state IN ('pending', 'open') THEN $1::timestamptz ELSE $4::timestamptz END)
-FROM unnest($2::uuid[], $3::text[]) AS r (id, severity)
-WHERE i.id = r.id AND i.state <> 'closed'
+_OPEN_JOIN_WAKE = """
+WITH opened AS (
+    INSERT INTO incidents (id, rule, key_hash, key, rulebook_hash, severity, state, opened_at, state_since,
+                           deadline, due_at)
+    SELECT id, rule, key_hash, key::jsonb, rulebook_hash, severity, 'pending', $1, $1, due_at, due_at
+    FROM unnest($3::uuid[], $4::text[], $5::bytea[], $6::text[], $7::text[], $8::text[], $9::timestamptz[])
+         AS r (id, rule, key_hash, key, rulebook_hash, severity, due_at)
+    ON CONFLICT (rule, key_hash) WHERE state <> 'closed' DO NOTHING
+    RETURNING due_at
+),
+woken AS (
+    UPDATE incidents i
+    SET wakes = wakes + 1, severity = least(i.severity, r.severity),
+        due_at = least(due_at, CASE WHEN i.state IN ('pending', 'open') THEN $1::timestamptz ELSE $2 END)
+    FROM unnest($10::uuid[], $11::text[]) AS r (id, severity)
+    WHERE i.id = r.id AND i.state <> 'closed'
+    RETURNING due_at, i.owner
+),
+joined AS (
+    INSERT INTO members (source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at,
+                         joined_at)
+    SELECT source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at, $1
+    FROM unnest($12::text[], $13::text[], $14::int[], $15::uuid[], $16::timestamptz[], $17::timestamptz[],
+                $18::timestamptz[])
+         AS r (source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at)
+)
+SELECT (SELECT count(*) FROM opened) AS opened,
+       (SELECT count(*) FROM opened WHERE due_at <= $1)
+       + (SELECT count(*) FROM woken WHERE due_at <= $1 AND owner IS NULL) AS due
 """
 
 
@@ -81,22 +98,47 @@ def key_hash(key: object) -> bytes:
     return sha256(canonical_json(key).encode()).digest()
 
 
-async def open_join_wake(
-    connection: Connection, openings: Sequence[Opening], woken: Sequence[UUID], now: datetime
-) -> dict[IncidentKey, UUID]:
-    """Lock all incidents concerned in key order, open those that are missing, wake the others.
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The incidents that were opened or joined, and how many wait for a worker now."""
 
-    Severity only rises by joining: a worse alert makes the incident as bad as itself.
+    incidents: Mapping[IncidentKey, UUID]
+    due: int
+
+
+async def open_join_wake(
+    connection: Connection,
+    openings: Sequence[Opening],
+    woken: Sequence[UUID],
+    heard_before: Mapping[AlertKey, datetime],
+    now: datetime,
+) -> Opened:
+    """Lock all incidents concerned in key order, open those that are missing, wake the others, add members.
+
+    Severity only rises by joining: a worse alert makes the incident as bad as itself. `heard_before` has the
+    alerts that had no rule at first.
 
     Raises:
         TemporaryError: another transaction opened one of them meanwhile.
     """
     there = await _lock(connection, openings, woken)
-    missing = [opening for opening in openings if opening.key not in there]
-    opened = await _open(connection, missing, now)
+    missing = sorted((o for o in openings if o.key not in there), key=lambda opening: opening.key)
+    ids = {opening.key: there.get(opening.key) or uuid7(now) for opening in openings}
     joined = {there[opening.key]: opening.severity for opening in openings if opening.key in there}
-    await _wake(connection, dict.fromkeys(woken) | joined, now)
-    return {**{opening.key: there[opening.key] for opening in openings if opening.key in there}, **opened}
+    row = await connection.fetchrow(
+        _OPEN_JOIN_WAKE,
+        now,
+        now + NEWS_WITHIN,
+        *_opened(missing, ids, now),
+        *_woken(dict.fromkeys(woken) | joined),
+        *_joined(
+            ((ids[opening.key], record) for opening in openings for record in opening.joining), heard_before
+        ),
+    )
+    if row is None or row["opened"] < len(missing):
+        # Locking it now would be out of order: another transaction may hold it and wait for one of ours.
+        raise TemporaryError("another transaction opened the same incident", timedelta(0))
+    return Opened(ids, row["due"])
 
 
 async def _lock(
@@ -112,29 +154,34 @@ async def _lock(
     }
 
 
-async def _open(connection: Connection, missing: Sequence[Opening], now: datetime) -> dict[IncidentKey, UUID]:
-    if not missing:
-        return {}
-    ordered = sorted(missing, key=lambda opening: opening.key)
-    ids = {opening.key: uuid7(now) for opening in ordered}
-    rows = await connection.fetch(
-        _OPEN,
-        now,
-        list(ids.values()),
-        [opening.key[0] for opening in ordered],
-        [opening.key[1] for opening in ordered],
-        [canonical_json(dict(opening.wanted.key)) for opening in ordered],
-        [opening.wanted.rulebook_hash for opening in ordered],
-        [opening.severity.value for opening in ordered],
-        [now + opening.wanted.pending_for for opening in ordered],
+def _opened(
+    missing: Sequence[Opening], ids: Mapping[IncidentKey, UUID], now: datetime
+) -> tuple[list[Any], ...]:
+    return (
+        [ids[opening.key] for opening in missing],
+        [opening.key[0] for opening in missing],
+        [opening.key[1] for opening in missing],
+        [canonical_json(dict(opening.wanted.key)) for opening in missing],
+        [opening.wanted.rulebook_hash for opening in missing],
+        [opening.severity.value for opening in missing],
+        [now + opening.wanted.pending_for for opening in missing],
     )
-    if len(rows) < len(ordered):
-        # Locking it now would be out of order: another transaction may hold it and wait for one of ours.
-        raise TemporaryError("another transaction opened the same incident", timedelta(0))
-    return ids
 
 
-async def _wake(connection: Connection, woken: dict[UUID, Severity | None], now: datetime) -> None:
-    if woken:
-        severities = [severity.value if severity else None for severity in woken.values()]
-        await connection.execute(_WAKE, now, list(woken), severities, now + _NEWS_WITHIN)
+def _woken(severities: Mapping[UUID, Severity | None]) -> tuple[list[Any], ...]:
+    return list(severities), [severity.value if severity else None for severity in severities.values()]
+
+
+def _joined(
+    joined: Iterable[tuple[UUID, AlertRecord]], heard_before: Mapping[AlertKey, datetime]
+) -> tuple[list[Any], ...]:
+    members = list(joined)
+    return (
+        [record.key.source for _, record in members],
+        [record.key.fingerprint for _, record in members],
+        [record.generation for _, record in members],
+        [incident_id for incident_id, _ in members],
+        [record.starts_at for _, record in members],
+        [record.seen_at for _, record in members],
+        [heard_before.get(record.key) for _, record in members],
+    )

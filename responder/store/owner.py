@@ -21,6 +21,8 @@ from responder.ports import Lease
 from responder.store import ledger, timeline
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
+from responder.store.ledger import HALTED
+from responder.store.openings import NEWS_WITHIN
 from responder.store.storable import storable_json, storable_text
 from responder.store.timeline import Head, TimelineKeys
 from responder.store.transaction import transaction
@@ -31,18 +33,25 @@ WHERE id = $1 AND owner = $2 AND epoch = $3
 FOR UPDATE
 """
 
-_UNDER_LOCK = """
+_UNDER_LOCK = f"""
 SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
        (SELECT heartbeat_at FROM workers WHERE id = $2) AS heartbeat_at,
-       EXISTS (SELECT FROM members WHERE incident_id = $1 AND firing) AS firing
+       EXISTS (SELECT FROM members WHERE incident_id = $1 AND firing) AS firing,
+       EXISTS (SELECT FROM commands
+               WHERE incident_id = $1 AND applied_at IS NULL AND id IS DISTINCT FROM $3) AS commanded,
+       EXISTS (SELECT FROM findings
+               WHERE incident_id = $1 AND told_at IS NULL AND id <> ALL ($4::uuid[])) AS found,
+       EXISTS (SELECT FROM halt) AS flagged, ({HALTED}) AS why
 FROM service_clock
 """
 
-_CHANGE = """
+_CHANGE = f"""
+WITH told AS ({timeline.APPEND})
 UPDATE incidents
-SET state_since = CASE WHEN state = $2 THEN state_since ELSE $3 END,
-    state = $2, progress = $4::text::jsonb, severity = coalesce($5, severity), deadline = $6, due_at = $7,
-    timeline_head = $8, timeline_length = $9, rulebook_hash = coalesce($10, rulebook_hash)
+SET state_since = CASE WHEN state = $11 THEN state_since ELSE $2 END,
+    state = $11, progress = $12::text::jsonb, severity = coalesce($13, severity), deadline = $14,
+    due_at = $15, timeline_head = $16, timeline_length = $17, owner = CASE WHEN $18 THEN NULL ELSE owner END,
+    rulebook_hash = coalesce($19, rulebook_hash)
 WHERE id = $1
 """
 
@@ -64,10 +73,12 @@ class _Locked:
     wakes: int
     firing: bool
     unsteady: Unsteady | None
+    commanded: bool
+    """Whether a person's word waits that the change does not apply."""
+    found: bool
+    """Whether evidence waits that the change does not tell."""
+    halted: str | None
     head: Head
-
-
-_COMMANDED = "SELECT EXISTS (SELECT FROM commands WHERE incident_id = $1 AND applied_at IS NULL)"
 
 
 class _NothingWrittenError(Exception):
@@ -83,15 +94,15 @@ class Owner:
         self._keys = keys
         self._clock = clock
 
-    async def record(self, lease: Lease, case: Case, change: Change) -> bool:
+    async def record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
         """See `ports.Store.record`."""
         async with transaction(self._lane) as connection:
-            locked = await self._lock(connection, lease)
+            locked = await self._lock(connection, lease, change)
             if change.quiet and locked.firing:
                 return False
-            due_at = change.due_at if locked.wakes == case.incident.wakes else locked.now
+            due_at = change.due_at if locked.wakes == case.incident.wakes else _woken(locked, change)
             await self._write_ledger(connection, change, locked.now)
-            await self._write_change(connection, locked, change, due_at)
+            await self._write_change(connection, locked, change, due_at, ends=ends)
         return True
 
     async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
@@ -107,54 +118,71 @@ class Owner:
     async def _commit_intent(
         self, connection: Connection, lease: Lease, intent: Intent, change: Change
     ) -> Attempt | IntentLost:
-        locked = await self._lock(connection, lease)
-        if await ledger.halted(connection) is not None:
+        locked = await self._lock(connection, lease, change)
+        if locked.halted is not None:
             return IntentLost.HALTED
         if locked.unsteady is not None:
             return IntentLost.CLOCK
         if not locked.firing and intent.undo_of is None:
             return IntentLost.NOT_FIRING
-        if await connection.fetchval(_COMMANDED, lease.incident_id):
+        if locked.commanded:
             return IntentLost.COMMANDED
         attempt = await ledger.write_intent(connection, intent, locked.now)
         if attempt is None:
             raise _NothingWrittenError
-        await self._write_change(connection, locked, change, change.due_at)
+        await self._write_change(connection, locked, change, change.due_at, ends=False)
         reached(Point.INTENT_WRITTEN)
         return attempt
 
-    async def _lock(self, connection: Connection, lease: Lease) -> _Locked:
+    async def _lock(self, connection: Connection, lease: Lease, change: Change) -> _Locked:
         """Lock first, look then: whoever held the lock may have changed what is looked at."""
         row = await connection.fetchrow(_LOCK, lease.incident_id, lease.worker_id, lease.epoch)
         if row is None:
             raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
         before = boottime()
-        seen = _there(await connection.fetchrow(_UNDER_LOCK, lease.incident_id, lease.worker_id))
+        ours = (lease.incident_id, lease.worker_id)
+        seen = _there(
+            await connection.fetchrow(_UNDER_LOCK, *ours, change.command, list(change.told_findings))
+        )
         now, _ = self._clock.judge(seen, before)
         if seen["heartbeat_at"] is None or seen["heartbeat_at"] <= now - self._lease_time:
             raise DeposedError(f"worker {lease.worker_id} missed its heartbeat")
         unsteady = self._clock.unsteady_by(seen, before)
         head = Head(row["timeline_head"], row["timeline_length"])
-        return _Locked(row["id"], now, row["wakes"], seen["firing"], unsteady, head)
+        return _Locked(
+            id=row["id"],
+            now=now,
+            wakes=row["wakes"],
+            firing=seen["firing"],
+            unsteady=unsteady,
+            commanded=seen["commanded"],
+            found=seen["found"],
+            halted=ledger.why_halted(seen if seen["flagged"] else None),
+            head=head,
+        )
 
     async def _write_change(
-        self, connection: Connection, locked: _Locked, change: Change, due_at: datetime | None
+        self,
+        connection: Connection,
+        locked: _Locked,
+        change: Change,
+        due_at: datetime | None,
+        *,
+        ends: bool,
     ) -> None:
-        """The new state and its timeline entries."""
-        head = await timeline.append(
-            connection, locked.id, locked.head, change.entries, locked.now, self._keys
-        )
+        """The new state and its timeline entries, in one statement."""
+        head, entries = timeline.chained(locked.id, locked.head, change.entries, locked.now, self._keys)
         await connection.execute(
             _CHANGE,
-            locked.id,
+            *timeline.appended(locked.id, locked.now, self._keys, entries),
             change.state.value,
-            locked.now,
             storable_json(change.progress.model_dump(mode="json")),
             change.severity,
             change.deadline,
             due_at,
             head.mac,
             head.length,
+            ends,
             change.rulebook_hash,
         )
 
@@ -171,6 +199,14 @@ class Owner:
         if change.told_findings:
             told = list(change.told_findings)
             await connection.execute("UPDATE findings SET told_at = $2 WHERE id = ANY($1)", told, now)
+
+
+def _woken(locked: _Locked, change: Change) -> datetime:
+    """When it is due again, although something happened while its owner was thinking."""
+    if locked.commanded or locked.found:
+        return locked.now
+    news = locked.now + NEWS_WITHIN
+    return news if change.due_at is None else min(change.due_at, news)
 
 
 async def lock_incident(connection: Connection, incident_id: UUID, clock: ServiceClock) -> datetime | None:

@@ -3,7 +3,7 @@
 No SQL belongs here.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -12,14 +12,14 @@ from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost
 from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
-from responder.model.alert import AlertKey
+from responder.model.alert import AlertKey, Heard
 from responder.model.attempt import Attempt, Claim, Intent, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rulebook
-from responder.ports import Lease, Unmatched
+from responder.ports import Lease, UnmatchedPage
 from responder.store import cases, episodes, ledger
 from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
@@ -81,7 +81,9 @@ class PostgresStore(PostgresDesk):
     # Intake --------------------------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def intake(self) -> AsyncIterator[PostgresIntake]:
+    async def intake(
+        self, keys: Sequence[AlertKey] = (), heard: Mapping[AlertKey, Heard] | None = None
+    ) -> AsyncIterator[PostgresIntake]:
         """See `ports.Store.intake`.
 
         Raises:
@@ -93,8 +95,8 @@ class PostgresStore(PostgresDesk):
         now: datetime | None = None
         try:
             async with transaction(self._connections.intake) as connection:
-                now = await self._clock.now(connection)
-                taken = PostgresIntake(connection, now)
+                now, locked = await episodes.begin(connection, self._clock, keys, heard or {})
+                taken = PostgresIntake(connection, self._clock, now, keys, locked)
                 yield taken
                 await taken.finish()
                 reached(Point.INTAKE_WRITTEN)
@@ -109,11 +111,10 @@ class PostgresStore(PostgresDesk):
         async with self._connections.workers.connection() as connection:
             return await episodes.contested(connection, limit)
 
-    async def unmatched_open(self, limit: int, after: AlertKey | None = None) -> Sequence[Unmatched]:
+    async def unmatched_open(self, looked_at: int, after: AlertKey | None = None) -> UnmatchedPage:
         """See `ports.Store.unmatched_open`."""
         async with self._connections.workers.connection() as connection:
-            rows = await episodes.unmatched(connection, limit, after)
-        return [Unmatched(AlertKey(r["source"], r["fingerprint"]), r["labels"], r["starts_at"]) for r in rows]
+            return await episodes.unmatched_page(connection, looked_at, after)
 
     # Ownership -----------------------------------------------------------------------------------------
 
@@ -150,11 +151,11 @@ class PostgresStore(PostgresDesk):
     async def load(self, lease: Lease) -> Case:
         """See `ports.Store.load`."""
         async with self._connections.workers.connection() as connection:
-            return await cases.load_case(connection, lease, self._rulebooks)
+            return await cases.load_case(connection, self._clock, lease, self._rulebooks)
 
-    async def record(self, lease: Lease, case: Case, change: Change) -> bool:
+    async def record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
         """See `ports.Store.record`."""
-        return await self._owner.record(lease, case, self._redaction.value(change))
+        return await self._owner.record(lease, case, self._redaction.value(change), ends=ends)
 
     async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
         """See `ports.Store.commit_intent`."""

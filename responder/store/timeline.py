@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -15,7 +16,7 @@ from responder.model.timeline import Entry, EntryDraft, EntryKind, body_hash, li
 from responder.store.connection import Connection
 from responder.store.storable import storable, storable_json, storable_text
 
-_APPEND = """
+APPEND = """
 INSERT INTO timeline (incident_id, number, at, kind, actor, text, facts, body_hash, mac, key_id)
 SELECT $1, number, $2, kind, actor, text, facts::json, body_hash, mac, $3
 FROM unnest($4::int[], $5::text[], $6::text[], $7::text[], $8::text[], $9::bytea[], $10::bytea[])
@@ -44,23 +45,22 @@ class Head:
     length: int
 
 
-async def append(
-    connection: Connection,
-    incident_id: UUID,
-    head: Head,
-    drafts: Sequence[EntryDraft],
-    now: datetime,
-    keys: TimelineKeys,
-) -> Head:
-    """Chain the drafts to the head and write them; the new head."""
-    if not drafts:
-        return head
+def chained(
+    incident_id: UUID, head: Head, drafts: Sequence[EntryDraft], now: datetime, keys: TimelineKeys
+) -> tuple[Head, list[Entry]]:
+    """The drafts as entries, chained to the head; and the new head."""
     entries: list[Entry] = []
     for draft in drafts:
         head, entry = _chained(incident_id, head, draft, now, keys)
         entries.append(entry)
-    await connection.execute(
-        _APPEND,
+    return head, entries
+
+
+def appended(
+    incident_id: UUID, now: datetime, keys: TimelineKeys, entries: Sequence[Entry]
+) -> tuple[Any, ...]:
+    """The values that `APPEND` is given."""
+    return (
         incident_id,
         now,
         keys.current,
@@ -72,7 +72,6 @@ async def append(
         [entry.body_hash for entry in entries],
         [entry.mac for entry in entries],
     )
-    return head
 
 
 async def entries_of(connection: Connection, incident_id: UUID) -> tuple[Entry, ...]:

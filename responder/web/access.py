@@ -8,6 +8,7 @@ import binascii
 import hmac
 import ipaddress
 from base64 import b64decode
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
@@ -21,6 +22,8 @@ from responder.web.settings import WebSettings
 
 MACHINE_PREFIX = "/api/v1/webhooks/"
 PEOPLE_PREFIX = "/api/"
+_HOST_AT_MOST = 512
+"""Characters of a Host that are looked at: no name is longer, and what was looked at is remembered."""
 
 
 def count_refusals(refusals: Refusals, sources: frozenset[str]) -> Middleware:
@@ -43,10 +46,16 @@ def check_host(settings: WebSettings) -> Middleware:
     """Refuse a Host that is neither an address nor a name that the operator allowed."""
     names = {"localhost", settings.listen.host.lower(), *(name.lower() for name in settings.allowed_hosts)}
 
+    @lru_cache(maxsize=256)
+    def known(header: str) -> bool:
+        host = _host_name(header)
+        return host is not None and (host in names or _is_address(host))
+
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
-        host = _host_name(request.headers.get(hdrs.HOST, ""))
-        if host is None or not (host in names or _is_address(host)):
+        header = request.headers.get(hdrs.HOST, "")
+        if not known(header[:_HOST_AT_MOST]):
+            host = _host_name(header)
             raise RequestError(
                 421,
                 f"this listener is not known as {host!r}",

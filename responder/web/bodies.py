@@ -140,6 +140,8 @@ async def read(
     declared = 0 if _is_packed(request) else request.content_length or 0
     if share is not None and declared <= limit:
         share.expect(declared)
+    if request.content.is_eof() and not _is_packed(request):
+        return _arrived(request.content.read_nowait(), declared, limit, share)
     loop = asyncio.get_running_loop()
     began, arrived = loop.time(), 0
     body, unpacking = bytearray(), Gunzip() if _is_packed(request) else Plain()
@@ -171,6 +173,15 @@ def _is_packed(request: web.Request) -> bool:
 def _check_size(body: bytearray, declared: int, limit: int) -> None:
     if max(len(body), declared if len(body) >= HEAD else 0) > limit:
         raise TooLargeError(limit, max(len(body), declared), bytes(body[:HEAD]))
+
+
+def _arrived(part: bytes, declared: int, limit: int, share: Share | None) -> bytearray:
+    """A body that came together with its head, as all but large ones do."""
+    body = bytearray(part)
+    _check_size(body, declared, limit)
+    if share is not None:
+        share.grow(len(body))
+    return body
 
 
 class Plain:

@@ -8,10 +8,11 @@ import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from time import monotonic
-from typing import Any
+from typing import Any, Self
 
 import structlog
 from aiohttp import web
+from prometheus_client import Counter
 
 from responder.crash_points import Point, reached
 from responder.model.alert import Delivery, Receipt, Rejected
@@ -41,6 +42,7 @@ class Webhooks:
         self._in_flight = bodies.InFlight(
             web_settings.in_flight_limit, web_settings.large_body, web_settings.retry_after
         )
+        self._counted = {name: _Counted.of(api, name) for name in api.sources}
 
     def routes(self) -> list[web.RouteDef]:
         """The routes."""
@@ -50,7 +52,7 @@ class Webhooks:
         """Take one delivery: who sent it, is there room, read, decode, store, answer."""
         source = self._source(request)
         started = monotonic()
-        refused = self._api.metrics.alerts_received.labels(source.name, "refused")
+        counted = self._counted[source.name]
         try:
             access.check_source(request, source)
             bodies.require_json(request)
@@ -59,7 +61,7 @@ class Webhooks:
                 body = await self._read(request, source, share)
                 told = await self._take(source, body, large=share.large)
         except (RequestError, TemporaryError):
-            refused.inc()
+            counted.refused.inc()
             raise
         finally:
             self._api.metrics.intake_seconds.observe(monotonic() - started)
@@ -148,9 +150,9 @@ class Webhooks:
         reached(Point.DELIVERY_DECODED)
         receipt = await self._api.intake.take(part)
         told.add(part, receipt)
-        received = self._api.metrics.alerts_received
-        received.labels(source.name, "stored").inc(receipt.stored)
-        received.labels(source.name, "rejected").inc(receipt.rejected)
+        counted = self._counted[source.name]
+        counted.stored.inc(receipt.stored)
+        counted.rejected.inc(receipt.rejected)
         for letter in part.rejected:
             if letter.missed:
                 self._api.metrics.alerts_missed.labels(source.name).inc()
@@ -159,6 +161,20 @@ class Webhooks:
 
 def _no_payload(error: PermanentError) -> RequestError:
     return RequestError(400, str(error), field=getattr(error, "field", None) or "the body")
+
+
+@dataclass(frozen=True, slots=True)
+class _Counted:
+    """One source's alerts by what became of them: found once, not at each request."""
+
+    stored: Counter
+    rejected: Counter
+    refused: Counter
+
+    @classmethod
+    def of(cls, api: Api, source: str) -> Self:
+        received = api.metrics.alerts_received
+        return cls(*(received.labels(source, outcome) for outcome in ("stored", "rejected", "refused")))
 
 
 def _slices(delivery: Delivery) -> Iterator[Delivery]:

@@ -51,7 +51,8 @@ async def rewrite(db: Stored, incident_id: UUID, *texts: str) -> None:
         await db.raw.execute(UNLOCK)
         await db.raw.execute("DELETE FROM timeline WHERE incident_id = $1", incident_id)
         now, drafts = await db.store.now(), [told(text) for text in texts]
-        head = await timeline.append(db.raw, incident_id, Head(GENESIS, 0), drafts, now, KEYS)
+        head, entries = timeline.chained(incident_id, Head(GENESIS, 0), drafts, now, KEYS)
+        await db.raw.execute(timeline.APPEND, *timeline.appended(incident_id, now, KEYS, entries))
         moved = "UPDATE incidents SET timeline_head = $2, timeline_length = $3 WHERE id = $1"
         await db.raw.execute(moved, incident_id, head.mac, head.length)
     assert await db.store.chain_break(incident_id) is None

@@ -19,6 +19,7 @@ from responder.engine.intake import GroupCommit
 from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
+from responder.engine.wake import Wake
 from responder.model.alert import (
     Alert,
     Delivery,
@@ -75,7 +76,7 @@ class Writer:
         self.store = PostgresStore(connections, timedelta(seconds=15), TimelineKeys("1", {"1": b"k" * 16}))
         self.rules = ActiveRules(self.store)
         engine = EngineSettings(terms=TERMS, **settings)
-        self.intake = GroupCommit(self.store, self.rules, engine, build_metrics("test"), asyncio.Event())
+        self.intake = GroupCommit(self.store, self.rules, engine, build_metrics("test"), Wake())
 
     async def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Rows as another connection sees them: what is committed."""

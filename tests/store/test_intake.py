@@ -11,7 +11,15 @@ import pytest
 import pytest_asyncio
 
 from responder.decide.fold import fold
-from responder.model.alert import AlertKey, Observation, Rejected, SourcePosition, Standing, content_hash
+from responder.model.alert import (
+    AlertKey,
+    Observation,
+    Rejected,
+    SourcePosition,
+    Standing,
+    content_hash,
+    heard,
+)
 from responder.model.errors import DeposedError, PermanentError, TemporaryError
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
@@ -20,6 +28,7 @@ from tests.support.stored import MINUTE, T0, Stored, alert, change, ended, store
 
 HOUR = timedelta(hours=1)
 ENDS = "SELECT generation, ends_at FROM members ORDER BY 1"
+SOON = "SELECT due_at - service_time() BETWEEN '0.2 s' AND '1 s' FROM incidents"
 FACTS = "SELECT id, state, wakes, due_at, deadline, severity FROM incidents ORDER BY id"
 
 
@@ -120,15 +129,16 @@ async def test_an_unchanged_resend_wakes_nobody(db: Stored) -> None:
 
 
 async def test_an_end_and_a_new_member_wake(db: Stored) -> None:
-    """What ends or joins makes the incident due now and counts in `wakes`."""
+    """What ends or joins counts in `wakes`, and makes the incident due soon: not at once for each of many."""
     await db.observe(alert())
     await move(db, IncidentState.ESCALATED)
     await db.observe(alert("b"))
     assert await wakes(db) == [1]
+    await db.raw.execute("UPDATE incidents SET due_at = service_time()")
     await move(db, IncidentState.ESCALATED)
     await db.observe(ended())
     assert await wakes(db) == [2]
-    assert await db.one("SELECT due_at <= service_time() FROM incidents")
+    assert await db.one(SOON)
     assert await db.one("SELECT count(*) FROM members WHERE ends_at IS NULL") == 1
 
 
@@ -136,13 +146,51 @@ async def test_an_end_and_a_new_member_wake(db: Stored) -> None:
 async def test_a_later_episode_joins_a_resolved_or_recorded_incident(
     db: Stored, state: IncidentState
 ) -> None:
-    """What fires again within its time is a new member of the same incident, which becomes due."""
+    """What fires again within its time is a new member of the same incident, which becomes due soon."""
     (opened,) = await db.observe(alert())
     await db.observe(ended())
     await move(db, state)
     assert await db.observe(alert(start=10)) == [opened]
     assert await db.sql("SELECT generation FROM members ORDER BY 1") == [(1,), (2,)]
+    assert await db.one(SOON)
+
+
+@pytest.mark.parametrize("state", [IncidentState.PENDING, IncidentState.OPEN])
+async def test_before_its_ladder_begins_an_incident_hears_of_news_at_once(
+    db: Stored, state: IncidentState
+) -> None:
+    """A new member of an incident that has not been decided yet makes it due now."""
+    await db.observe(alert())
+    await move(db, state)
+    await db.observe(alert("b"))
     assert await db.one("SELECT due_at <= service_time() FROM incidents")
+
+
+async def test_each_transaction_says_how_much_work_it_leaves(db: Stored) -> None:
+    """Incidents due now, that nobody works on, are counted: so many workers are woken."""
+    async with db.store.intake() as taken:
+        await take(taken, [alert("a", server="1"), alert("b", server="2")])
+    assert taken.due == 2
+    async with db.store.intake() as taken:
+        await take(taken, [alert("c", server="1"), alert("a", server="1")])
+    assert taken.due == 1
+    await move(db, IncidentState.ESCALATED)
+    await move(db, IncidentState.ESCALATED)
+    async with db.store.intake() as taken:
+        await take(taken, [alert("d", server="1"), alert("e", server="2")])
+    assert taken.due == 0
+
+
+async def test_what_is_heard_again_is_folded_as_if_it_had_been_read(db: Stored) -> None:
+    """Texts that are not read, because just these were said last, are what is stored; others are read."""
+    said = alert("a"), replace(alert("b"), annotations={"summary": "another"}), ended("c")
+    await db.observe(alert("a"), alert("b"), alert("c"))
+    await db.observe(ended("c"))
+    again = {AlertKey("am", one.fingerprint): heard(one) for one in said}
+    async with db.store.intake(tuple(again), again) as taken:
+        given = await taken.lock_alerts(tuple(again))
+    async with db.store.intake() as taken:
+        assert given == await taken.lock_alerts(tuple(again))
 
 
 async def test_a_closed_incident_keeps_its_episodes_and_takes_no_new_ones(db: Stored) -> None:
@@ -173,7 +221,7 @@ async def test_an_ended_episode_never_opens_again(db: Stored) -> None:
     await move(db, IncidentState.CLOSED, due_at=None, deadline=None)
     async with db.store.intake() as taken:
         key = AlertKey("am", alert().fingerprint)
-        record = replace((await taken.lock_alerts([key]))[key], ends_at=None, last_end=None)
+        record = (await taken.lock_alerts([key]))[key]._replace(ends_at=None, last_end=None)
         await taken.write_alerts([record])
         (opened,) = await taken.open_or_join([wants(record)])
     assert opened != closed
@@ -217,7 +265,7 @@ async def test_an_end_alone_wakes_without_open_or_join(db: Stored) -> None:
     async with db.store.intake() as taken:
         key = AlertKey("am", alert().fingerprint)
         record = (await taken.lock_alerts([key]))[key]
-        await taken.write_alerts([replace(record, ends_at=T0, last_end=T0)])
+        await taken.write_alerts([record._replace(ends_at=T0, last_end=T0)])
     assert await wakes(db) == [1]
 
 
@@ -341,21 +389,51 @@ async def test_open_episodes_without_an_incident_are_listed_until_one_takes_them
         await taken.write_journal(rows)
         await taken.write_alerts([r for row in rows if (r := fold([row], MINUTE, taken.now))])
     await db.observe(alert("c"))
-    (found,) = await db.store.unmatched_open(10)
+    (found,) = (await db.store.unmatched_open(10)).found
     key, labels, starts_at = found.key, found.labels, found.starts_at
     assert (key.fingerprint, labels["pod"], starts_at) == (alert("a").fingerprint, "a", T0)
     assert [dict(row)["labels"]["pod"] for row in await db.store.unmatched(10)] == ["a"]
     async with db.store.intake() as taken:
         record = (await taken.lock_alerts([key]))[key]
         await taken.open_or_join([wants(record)])
-    assert await db.store.unmatched_open(10) == []
+    assert (await db.store.unmatched_open(10)).found == []
+
+
+async def test_a_page_of_open_episodes_costs_the_same_whatever_is_found(db: Stored) -> None:
+    """So many are looked at and no more; the last of them is told, until the end."""
+    await db.observe(*(alert(str(number)) for number in range(5)))
+    await db.raw.execute("DELETE FROM members WHERE fingerprint = (SELECT max(fingerprint) FROM members)")
+    first = await db.store.unmatched_open(3)
+    assert (first.found, first.last is None) == ([], False)
+    second = await db.store.unmatched_open(3, first.last)
+    assert (len(second.found), second.last) == (1, None)
+
+
+@pytest.mark.parametrize("wait", ["alerts", "incidents"])
+async def test_what_changes_while_its_lock_is_waited_for_is_found_all_the_same(db: Stored, wait: str) -> None:
+    """A row that another transaction changed meanwhile is neither lost nor read as it was."""
+    alerts = [alert(str(number), server=str(number)) for number in range(20)]
+    opened = await db.observe(*alerts)
+    async with db.raw.transaction():
+        changed = {"alerts": "generation = 7", "incidents": "wakes = 7"}[wait]
+        one = f"SELECT ctid FROM {wait} OFFSET 7 LIMIT 1"
+        await db.raw.execute(f"UPDATE {wait} SET {changed} WHERE ctid = ({one})")
+        ends = [ended(str(number), server=str(number)) for number in range(20)]
+        late = asyncio.create_task(db.observe(*(ends if wait == "incidents" else alerts)))
+        await db.somebody_waits()
+    await late
+    assert len(opened) == 20
+    if wait == "incidents":
+        assert sorted(await wakes(db)) == [1] * 19 + [8]
+    else:
+        assert await db.one("SELECT count(*) FROM alerts WHERE generation = 7") == 1
 
 
 async def test_what_does_not_fire_opens_nothing(db: Stored) -> None:
     """Neither an end nor an absence opens an incident, though one is wanted; nor is it unmatched."""
     assert await db.observe(alert(standing=Standing.ABSENT), ended("b")) == []
     assert await db.one("SELECT count(*) FROM incidents") == 0
-    assert await db.store.unmatched_open(10) == []
+    assert (await db.store.unmatched_open(10)).found == []
 
 
 async def test_another_process_opening_the_same_incident_is_not_waited_for_out_of_order(db: Stored) -> None:

@@ -24,7 +24,7 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.clock import Unsteady
-from responder.decide.next_move import next_move
+from responder.decide.run_on import run_on
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
 from responder.engine.halting import Halt
@@ -210,6 +210,7 @@ class VirtualStore:
         del lease
         newest = max(self.attempts.values(), key=lambda a: a.intended_at, default=None)
         return Case(
+            now=self.world.now,
             incident=self.incident,
             rule=self.rule,
             current=self.rule,
@@ -481,9 +482,11 @@ async def drive(store: VirtualStore, **parts: Any) -> None:
         due = case.incident.due_at
         if due is None or due > store.world.now:
             return
-        move = next_move(case, store.world.now, terms)
         try:
-            change = await perform(lease, case, move, store.world.now)
+            decided = run_on(case, terms)
+            change = decided.change
+            if decided.move is not None:
+                change = await perform(lease, case, decided.move, store.world.now)
         except Died:
             return
         except RuntimeError as error:
