@@ -106,7 +106,9 @@ class _Asked:
     async def answers(self, alerts: Mapping[str, Mapping[str, str]], *, fresh: bool) -> Mapping[str, Answer]:
         """The fate of each fingerprint."""
         looks = await self._looks(self._question(alerts), fresh=fresh)
-        return {fingerprint: _fate(looks, fingerprint, labels) for fingerprint, labels in alerts.items()}
+        return {
+            fingerprint: await _fate(looks, fingerprint, labels) for fingerprint, labels in alerts.items()
+        }
 
     async def close(self) -> None:
         await asyncio.gather(*(peer.close() for peer in self._peers))
@@ -143,14 +145,15 @@ class _Asked:
         return self._shelves.setdefault(question, _Shelf())
 
 
-def _fate(looks: tuple[Look, ...], fingerprint: str, labels: Mapping[str, str]) -> Answer:
+async def _fate(looks: tuple[Look, ...], fingerprint: str, labels: Mapping[str, str]) -> Answer:
     statements = [said for look in looks if (said := look.says(fingerprint, labels)) is not None]
     if statements:
         said = strongest(statements)
         if said.word is Word.SUPPRESSED:
             return Answer(Fate.SUPPRESSED, ", ".join(said.suppressed_by))
         return Answer(Fate.FIRING)
-    doubts = [look.doubt for look in looks if look.doubt is not None]
+    told = await asyncio.gather(*(look.doubt() for look in looks))
+    doubts = [doubt for doubt in told if doubt is not None]
     return Answer(Fate.UNKNOWN, "; ".join(doubts)) if doubts else Answer(Fate.ABSENT)
 
 

@@ -4,7 +4,7 @@ How the words of several peers become one answer is decided in `alert_state`.
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -44,9 +44,11 @@ class Statement:
 class Look(Protocol):
     """What one peer knew at one moment."""
 
-    @property
-    def doubt(self) -> str | None:
-        """Why its not knowing an alert proves nothing, in words, or None where it does."""
+    async def doubt(self) -> str | None:
+        """Why its not knowing an alert proves nothing, in words, or None where it does.
+
+        Asked only where an absence has to be told from ignorance: most looks find what they look for.
+        """
         ...
 
     @property
@@ -78,8 +80,12 @@ class Peer(Protocol):
 class NoAnswer:
     """A peer that gave no usable answer."""
 
-    doubt: str
+    why: str
     answered: bool = False
+
+    async def doubt(self) -> str:
+        """Why there was no answer."""
+        return self.why
 
     def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
         """Nothing."""
@@ -87,18 +93,30 @@ class NoAnswer:
         return None
 
 
-@dataclass(frozen=True, slots=True)
 class AlertmanagerLook:
-    """What one Alertmanager knew, by our fingerprints."""
+    """What one Alertmanager knew, by our fingerprints.
 
-    known: Mapping[str, Statement]
-    doubt: str | None
-    answered: bool = True
+    Whether its list is complete is asked after the list, and once: whoever restarted before it was given is
+    still young then.
+    """
+
+    answered = True
+
+    def __init__(self, known: Mapping[str, Statement], ask: Callable[[], Awaitable[str | None]]) -> None:
+        self._known = known
+        self._ask = ask
+        self._asked: asyncio.Future[str | None] | None = None
+
+    async def doubt(self) -> str | None:
+        """Whether it is up for long enough, and has our receiver."""
+        if self._asked is None:
+            self._asked = asyncio.ensure_future(self._ask())
+        return await asyncio.shield(self._asked)
 
     def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
         """Its word, found by fingerprint alone."""
         del labels
-        return self.known.get(fingerprint)
+        return self._known.get(fingerprint)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +124,13 @@ class PrometheusLook:
     """The label sets that one Prometheus evaluates as firing, redacted as those of alerts are."""
 
     firing: tuple[frozenset[tuple[str, str]], ...]
-    doubt: str | None
+    too_young: str | None
     redaction: Redaction
     answered: bool = True
+
+    async def doubt(self) -> str | None:
+        """Whether it is up for long enough."""
+        return self.too_young
 
     def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
         """Firing where all labels of a firing alert are the alert's too: external labels come on top.
@@ -151,18 +173,24 @@ class AlertmanagerPeer:
         await self._client.close()
 
     async def _look(self, alertname: str | None) -> Look:
-        receiver = self._source.receiver
-        alerts, status, receivers = await asyncio.gather(
-            self._client.alerts(receiver, alertname),
-            self._client.status(),
-            self._client.receivers(),
-        )
-        doubt = _too_young(self._client.name, status.up_for, self._source)
-        if receiver is not None and receiver not in receivers:
-            doubt = f"{self._client.name} has no receiver named {receiver!r}"
+        alerts = await self._client.alerts(self._source.receiver, alertname)
         many = len(alerts) > _MANY
         known = await asyncio.to_thread(self._known, alerts) if many else self._known(alerts)
-        return AlertmanagerLook(known, doubt)
+        return AlertmanagerLook(known, self._doubt)
+
+    async def _doubt(self) -> str | None:
+        """Why what is missing in its list may be there all the same. Never raises."""
+        receiver = self._source.receiver
+        try:
+            async with asyncio.timeout(_ONE_LOOK.total_seconds()):
+                status, receivers = await asyncio.gather(self._client.status(), self._client.receivers())
+        except TimeoutError:
+            return f"{self._client.name} did not answer within {format_duration(_ONE_LOOK)}"
+        except (TemporaryError, PermanentError) as error:
+            return str(error)
+        if receiver is not None and receiver not in receivers:
+            return f"{self._client.name} has no receiver named {receiver!r}"
+        return _too_young(self._client.name, status.up_for, self._source)
 
     def _known(self, alerts: tuple[KnownAlert, ...]) -> Mapping[str, Statement]:
         known: dict[str, Statement] = {}
