@@ -98,9 +98,9 @@ class Gather:
         return Seen(step, facts, look.place, look.elements)
 
     async def source(self, case: Case, *, fresh: bool) -> SourceView:
-        """What the source's API says, with our time of asking."""
+        """What the source's API says. It was asked after the case was read, and counts as no younger."""
         view = await self._alert_state.ask(case.members.sample, fresh=fresh)
-        return view.model_copy(update={"asked_at": await self._store.now()}) if view.configured else view
+        return view.model_copy(update={"asked_at": case.now}) if view.configured else view
 
     async def all_gone(self, members: Sequence[MemberAlert]) -> bool:
         """Whether the source, asked freshly, knows none of these any more. A silence of its API is a no."""
@@ -147,7 +147,12 @@ class Gather:
     ) -> Facts:
         key = look.target.key if look.target else None
         state = look.place.state if look.place else None
-        history, claim = await self._ledger(case, key, now) if step.kind.changing else ((), None)
+        (history, claim), halted, unsteady, own_ground = await asyncio.gather(
+            self._ledger(case, key if step.kind.changing else None, now),
+            self._halt.reason(),
+            self._store.unsteady(),
+            self._store.ground(),
+        )
         if claim is not None and claim.attempt_id == undo_of:
             claim = None
         return Facts(
@@ -157,10 +162,10 @@ class Gather:
             action=step.action,
             target=key,
             out_of_scope=look.out_of_scope,
-            halted=await self._halt.reason(),
-            unsteady=await self._store.unsteady(),
+            halted=halted,
+            unsteady=unsteady,
             ceilings=ceilings,
-            own_ground=await self._store.ground(),
+            own_ground=own_ground,
             ground=state.ground if state else (),
             opted_out=state.opted_out if state else None,
             look_problem=look.problem,
@@ -181,8 +186,9 @@ class Gather:
         if target is None:
             return (), None
         since = now - max(case.limits.per, case.limits.cooldown)
-        history = await self._store.past_attempts(case.rule.name, target, since, case.incident)
-        return history, await self._store.claim(target)
+        return await asyncio.gather(
+            self._store.past_attempts(case.rule.name, target, since, case.incident), self._store.claim(target)
+        )
 
 
 def labels_of(case: Case) -> Mapping[str, str]:
