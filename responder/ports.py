@@ -231,6 +231,15 @@ class UnmatchedPage:
     last: AlertKey | None
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What one statement of intake led to: incidents concerned and opened, how many wait for a worker."""
+
+    incidents: tuple[UUID, ...]
+    opened: tuple[NewIncident, ...]
+    due: int
+
+
 class IntakeTransaction(Protocol):
     """One transaction of the one writer. Call in this order; leaving the context commits."""
 
@@ -305,6 +314,17 @@ class Store(Protocol):
         """The intake transaction; commits at the end of the block, rolls back on an exception.
 
         Alerts given here are locked as `lock_alerts` does, with the statement that asks the time.
+        """
+        ...
+
+    async def hear(
+        self, said: Mapping[AlertKey, tuple[int, Heard]], wanted: Mapping[AlertKey, NewIncident]
+    ) -> Taken | None:
+        """Store alerts of one source that all fire, and all that follows, in one statement.
+
+        Only where each of them is new, or fires already and was told of in the same words before; otherwise
+        None, and nothing is stored. The numbers say in which order they were received. `wanted` has the
+        incidents that those with a rule open or join where they are new.
         """
         ...
 

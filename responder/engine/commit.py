@@ -9,14 +9,16 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from operator import itemgetter
+from typing import Any
+from uuid import UUID
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
 from responder.decide.match import incident_key
 from responder.engine.rules import ActiveRules
 from responder.engine.wake import Wake
-from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, heard
+from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
 from responder.model.rule import Rule
-from responder.ports import IntakeTransaction, NewIncident, Store
+from responder.ports import IntakeTransaction, NewIncident, Store, Taken
 from responder.telemetry import Metrics
 
 
@@ -28,6 +30,8 @@ class _Folded:
     begun: tuple[AlertRecord, ...]
 
 
+_AT_ONCE_AT_MOST = 100
+"""Alerts of one transaction up to which its round trips cost more than its work."""
 _Numbered = tuple[int, Heard]
 """What is said of an alert, and by which delivery of its transaction."""
 
@@ -48,6 +52,10 @@ class Commit:
         """What became of each delivery, after COMMIT. Raises what the store raises; then nothing is kept."""
         said = [_said(delivery) for delivery in batch]
         keys = _keys(said, batch)
+        taken = await self._at_once(keys) if _fires_only(batch, keys) else None
+        if taken is not None:
+            self._opened(taken.opened, taken.due)
+            return _receipts(batch, said, taken.incidents)
         once = {key: new[0][1] for key, new in keys.items() if len(new) == 1}
         positions = [(delivery.source, delivery.position) for delivery in batch if delivery.position]
         async with self._store.intake(*((tuple(keys), once) if not positions else ())) as transaction:
@@ -65,13 +73,32 @@ class Commit:
                     await transaction.take_back(delivery.retried)
             wanted = self._wanted(folded.begun)
             opened = tuple(await transaction.open_or_join(wanted))
-        self._wake.due(transaction.due)
-        for new in wanted:
+        self._opened(wanted, transaction.due)
+        return _receipts(batch, said, opened)
+
+    async def _at_once(self, keys: Mapping[AlertKey, Sequence[_Numbered]]) -> Taken | None:
+        """In one statement, where nothing has to be folded: each alert is new, or told again as it was."""
+        said = {key: new[0] for key, new in keys.items()}
+        wanted = ((key, self._incident_of(one.alert.labels)) for key, (_, one) in said.items())
+        return await self._store.hear(said, {key: new for key, new in wanted if new is not None})
+
+    def _incident_of(self, labels: Mapping[str, str]) -> NewIncident | None:
+        rule = self._rules.index.first(labels)
+        if rule is None:
+            return None
+        return NewIncident(
+            rule=rule.name,
+            rulebook_hash=self._rules.hash,
+            key=incident_key(rule, labels),
+            severity=rule.severity_of(labels),
+            pending_for=rule.wait_for,
+            members=(),
+        )
+
+    def _opened(self, opened: Iterable[NewIncident], due: int) -> None:
+        self._wake.due(due)
+        for new in opened:
             self._metrics.incidents_opened.labels(rule=new.rule, severity=new.severity.value).inc()
-        return [
-            Receipt(stored=len(group), rejected=len(delivery.rejected), incidents=opened)
-            for delivery, group in zip(batch, said, strict=True)
-        ]
 
     async def _fold(
         self,
@@ -144,6 +171,24 @@ def _keys(
         for (fingerprint, _), one in new.items():
             by_key.setdefault(AlertKey(delivery.source, fingerprint), []).append((number, one))
     return by_key
+
+
+def _fires_only(batch: Sequence[Delivery], keys: Mapping[AlertKey, Sequence[_Numbered]]) -> bool:
+    """Whether these are a few alerts of one source that fire, each said once, and nothing else."""
+    if not 0 < len(keys) <= _AT_ONCE_AT_MOST or len({delivery.source for delivery in batch}) > 1:
+        return False
+    if any(delivery.position or delivery.rejected or delivery.refold for delivery in batch):
+        return False
+    return all(len(new) == 1 and new[0][1].alert.standing is Standing.FIRING for new in keys.values())
+
+
+def _receipts(
+    batch: Sequence[Delivery], said: Sequence[Mapping[Any, Heard]], incidents: tuple[UUID, ...]
+) -> list[Receipt]:
+    return [
+        Receipt(stored=len(group), rejected=len(delivery.rejected), incidents=incidents)
+        for delivery, group in zip(batch, said, strict=True)
+    ]
 
 
 def _refolded(batch: Sequence[Delivery]) -> AbstractSet[AlertKey]:

@@ -82,6 +82,14 @@ class ServiceClock:
             self._watched = heard(self._watched, reading)
         return believed(self._watched, reading), jump
 
+    def expected(self) -> datetime | None:
+        """Service time by this process's own clock alone; None where it knows none or is in doubt of it."""
+        if self._watched is None or self._watched.doubts:
+            return None
+        steady = self._watched.steady
+        ago = timedelta(seconds=boottime() - (steady.before + steady.after) / 2)
+        return steady.wall + steady.shift + ago
+
     async def watch(self, worker_id: UUID) -> ClockJump | None:
         """One reading, told to the others; what became of a jump, once it is known whose it was."""
         async with self._lane.connection() as connection:

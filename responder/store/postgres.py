@@ -19,12 +19,13 @@ from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rulebook
-from responder.ports import Lease, UnmatchedPage
+from responder.ports import Lease, NewIncident, Taken, UnmatchedPage
 from responder.store import cases, episodes, ledger
 from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connections
 from responder.store.desk import PostgresDesk
+from responder.store.hearing import hear
 from responder.store.intake import PostgresIntake
 from responder.store.leases import Leases
 from responder.store.owner import Owner, lock_incident, write_finding
@@ -32,7 +33,7 @@ from responder.store.partitions import is_missing_partition, make_partition
 from responder.store.rulebooks import Rulebooks
 from responder.store.startup import system_identifier
 from responder.store.timeline import TimelineKeys
-from responder.store.transaction import transaction
+from responder.store.transaction import refusals, transaction
 
 
 class PostgresStore(PostgresDesk):
@@ -92,18 +93,34 @@ class PostgresStore(PostgresDesk):
             PermanentError: PostgreSQL refuses the data of one of the deliveries: nothing was stored.
             StoreAwayError: PostgreSQL does not answer.
         """
-        now: datetime | None = None
+        async with self._partitioned(), transaction(self._connections.intake) as connection:
+            now, locked = await episodes.begin(connection, self._clock, keys, heard or {})
+            taken = PostgresIntake(connection, self._clock, now, keys, locked)
+            yield taken
+            await taken.finish()
+            reached(Point.INTAKE_WRITTEN)
+
+    async def hear(
+        self, said: Mapping[AlertKey, tuple[int, Heard]], wanted: Mapping[AlertKey, NewIncident]
+    ) -> Taken | None:
+        """See `ports.Store.hear`. Raises what `intake` raises. Nothing is heard while the clocks are in doubt."""
+        expected = self._clock.expected()
+        if expected is None:
+            return None
+        async with self._partitioned():
+            with refusals():
+                async with self._connections.intake.connection() as connection:
+                    return await hear(connection, said, wanted, expected)
+
+    @asynccontextmanager
+    async def _partitioned(self) -> AsyncIterator[None]:
+        """Makes the journal's partition for today where it is missing."""
         try:
-            async with transaction(self._connections.intake) as connection:
-                now, locked = await episodes.begin(connection, self._clock, keys, heard or {})
-                taken = PostgresIntake(connection, self._clock, now, keys, locked)
-                yield taken
-                await taken.finish()
-                reached(Point.INTAKE_WRITTEN)
+            yield
         except PermanentError as error:
-            if now is None or error.__cause__ is None or not is_missing_partition(error.__cause__):
+            if error.__cause__ is None or not is_missing_partition(error.__cause__):
                 raise
-            await make_partition(self._connections.intake, now)
+            await make_partition(self._connections.intake, await self.now())
             raise TemporaryError("the journal had no partition for today", timedelta(0)) from error
 
     async def contested(self, limit: int) -> Sequence[AlertRecord]:
