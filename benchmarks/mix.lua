@@ -1,5 +1,6 @@
 -- The mix: half new fingerprints, half resends over 10,000 that fire already, of which one in fifty is an end
--- (1 % of all). What ends is among a tenth of the 10,000, and fires again with the next resend of it.
+-- (1 % of all). What ends is among a tenth of the 10,000; as many of the resends are of what has ended, and fires
+-- again. All other resends say what was said before, as those of an Alertmanager do.
 -- wrk ... -- NUMBER ALERTS TOKEN: which storm it is, how many alerts a POST has, the source's token.
 
 local POOL = 10000
@@ -7,7 +8,7 @@ local ENDING = POOL / 10
 local STORM = 86400
 local JOBS = 50
 local fresh = 0
-local generations = {}
+local generations, ended = {}, {}
 local storm, alerts
 
 local ALERT = '{"status":"%s","labels":{"alertname":"Intake","job":"job-%d","instance":"%s","severity":"warning",'
@@ -28,18 +29,22 @@ local function one()
     fresh = fresh + 1
     return string.format(ALERT, "firing", fresh % JOBS, "fresh-" .. storm .. "-" .. fresh, time(0), OPEN)
   end
-  local ends = math.random() < 0.02
-  local number = math.random(ends and ENDING or POOL)
-  local instance = "pool-" .. number
-  local began = 0
-  if number <= ENDING then
-    began = storm * STORM + (generations[number] or 0) * 60
+  local kind = math.random()
+  if kind < 0.02 then
+    local number = math.random(ENDING)
+    local generation = generations[number] or 0
+    generations[number] = generation + 1
+    ended[#ended + 1] = number
+    local began = storm * STORM + generation * 60
+    return string.format(ALERT, "resolved", number % JOBS, "pool-" .. number, time(began), time(began + 30))
   end
-  if ends then
-    generations[number] = (generations[number] or 0) + 1
-    return string.format(ALERT, "resolved", number % JOBS, instance, time(began), time(began + 30))
+  if kind < 0.04 and #ended > 0 then
+    local number = table.remove(ended)
+    local began = storm * STORM + generations[number] * 60
+    return string.format(ALERT, "firing", number % JOBS, "pool-" .. number, time(began), OPEN)
   end
-  return string.format(ALERT, "firing", number % JOBS, instance, time(began), OPEN)
+  local number = math.random(ENDING + 1, POOL)
+  return string.format(ALERT, "firing", number % JOBS, "pool-" .. number, time(0), OPEN)
 end
 
 function init(args)

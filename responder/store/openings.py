@@ -40,7 +40,7 @@ FOR UPDATE OF i
 """An array and no join: of a row that changed while its lock was waited for PostgreSQL looks at the condition
 again, and with some plans of a join the row is lost then."""
 
-NEWS_WITHIN = timedelta(seconds=1)
+NEWS_WITHIN = timedelta(seconds=2)
 """How soon an incident hears of its members once its ladder has begun.
 
 A storm brings news with every transaction; each of them told by itself would cost more than the storm.
