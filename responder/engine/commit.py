@@ -4,6 +4,7 @@ All or nothing. Lock order: alerts, then incidents. Deliveries of one transactio
 order in which they waited, a microsecond apart: what they say of one alert is folded in that order.
 """
 
+import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
@@ -65,13 +66,14 @@ class Commit:
             rows = {key: _observations(key, new, transaction.now) for key, new in keys.items()}
             folded = await self._fold(transaction, before, rows, _refolded(batch))
             await transaction.write_journal([row for group in rows.values() for row in group])
-            await transaction.write_alerts(folded.records)
+            _, wanted = await asyncio.gather(
+                transaction.write_alerts(folded.records), self._wanted(folded.begun)
+            )
             for delivery in batch:
                 if delivery.rejected:
                     await transaction.write_dead_letters(delivery.source, delivery.rejected)
                 if delivery.retried is not None:
                     await transaction.take_back(delivery.retried)
-            wanted = self._wanted(folded.begun)
             opened = tuple(await transaction.open_or_join(wanted))
         self._opened(wanted, transaction.due)
         return _receipts(batch, said, opened)
@@ -134,8 +136,12 @@ class Commit:
             record = step(record, row, window)
         return record if record is None else settle_contest(record, window, now)
 
-    def _wanted(self, begun: Iterable[AlertRecord]) -> list[NewIncident]:
-        """The incidents that new episodes open or join, one for each (rule, key)."""
+    async def _wanted(self, begun: Iterable[AlertRecord]) -> list[NewIncident]:
+        """The incidents that new episodes open or join, one for each (rule, key).
+
+        Found while PostgreSQL writes the alerts.
+        """
+        await asyncio.sleep(0)
         groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[AlertRecord]] = {}
         rules: dict[str, Rule] = {}
         for record in begun:

@@ -16,7 +16,7 @@ from responder.engine.isolate import Answer, Isolation
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.wake import Wake
-from responder.model.alert import Delivery, Receipt
+from responder.model.alert import Delivery, Receipt, heard
 from responder.model.errors import (
     OverloadedError,
     ResponderError,
@@ -70,6 +70,8 @@ class GroupCommit:
         written, the same delivery again changes nothing.
         """
         self.admit()
+        for alert in delivery.alerts:
+            heard(alert)  # here, while the transaction before is under way, and not in its own
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, answer))
         self._metrics.intake_queue.set(len(self._waiting))

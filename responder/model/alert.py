@@ -5,12 +5,12 @@ truncated once to microseconds when decoded) and ours (`received_at`, service ti
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from responder.model.base import canonical_json, json_of_texts
@@ -61,6 +61,8 @@ class Alert:
     starts_at: datetime
     ends_at: datetime | None = None
     generator_url: str = ""
+    content: tuple[bytes, str, str] | None = field(default=None, init=False, repr=False, compare=False)
+    """What `heard` made of it, kept: it is made outside of the transaction that needs it."""
 
 
 class Heard(NamedTuple):
@@ -174,7 +176,13 @@ def content_hash(alert: Alert) -> bytes:
 
 
 def heard(alert: Alert) -> Heard:
-    """What is said of an alert, with the hash of it."""
+    """What is said of an alert, with the hash of it. Made once."""
+    if alert.content is None:
+        object.__setattr__(alert, "content", _content(alert))
+    return Heard(alert, *cast("tuple[bytes, str, str]", alert.content))
+
+
+def _content(alert: Alert) -> tuple[bytes, str, str]:
     labels, annotations = json_of_texts(alert.labels), json_of_texts(alert.annotations)
     said = (
         alert.fingerprint,
@@ -185,7 +193,7 @@ def heard(alert: Alert) -> Heard:
         annotations,
         alert.generator_url,  # the last, because it alone may have a line break
     )
-    return Heard(alert, sha256("\n".join(said).encode()).digest()[:16], labels, annotations)
+    return sha256("\n".join(said).encode()).digest()[:16], labels, annotations
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:
