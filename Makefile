@@ -13,9 +13,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # The Debian packages of the real parts.
 PARTS := prometheus prometheus-alertmanager prometheus-postgres-exporter postgresql pgbouncer
+bench: PARTS := wrk
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help install demo run test test-real crash lint parts constraints clean
+.PHONY: help install demo run test test-real crash bench lint parts constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -50,6 +51,9 @@ test-real: install parts ## the tests against Debian's Prometheus, Alertmanager,
 
 crash: install ## kill the service at every point between delivery and outcome, 20 times each (TIMES=...)
 	$(BIN)/python -m tests.crash --times $(or $(TIMES),20)
+
+bench: install parts ## intake and the way to an action's start, as ratios to this machine's ceiling (needs wrk)
+	$(BIN)/python -m benchmarks
 
 lint: install ## ruff, formatting, mypy, the import layers
 	$(BIN)/ruff check .

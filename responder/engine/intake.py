@@ -7,6 +7,7 @@ batch that cannot be written as a whole, in `isolate`.
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 
 import structlog
 
@@ -70,8 +71,9 @@ class GroupCommit:
         written, the same delivery again changes nothing.
         """
         self.admit()
-        for alert in delivery.alerts:
-            heard(alert)  # here, while the transaction before is under way, and not in its own
+        with suppress(Exception):  # what cannot be made here fails in its transaction, and is isolated there
+            for alert in delivery.alerts:
+                heard(alert)  # while the transaction before is under way: less to do in its own
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
         self._waiting.append((delivery, answer))
         self._metrics.intake_queue.set(len(self._waiting))

@@ -1,6 +1,7 @@
 """Intake on a real PostgreSQL: an answer means COMMIT, and whatever order things come in, one incident."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from responder.decide.case import Terms
+from responder.decide.fold import fold
 from responder.engine.commit import Commit
 from responder.engine.contests import Contests
 from responder.engine.intake import GroupCommit
@@ -22,6 +24,7 @@ from responder.engine.settings import EngineSettings
 from responder.engine.wake import Wake
 from responder.model.alert import (
     Alert,
+    AlertKey,
     Delivery,
     Receipt,
     Rejected,
@@ -29,6 +32,7 @@ from responder.model.alert import (
     SourcePosition,
     Standing,
     fingerprint,
+    heard,
 )
 from responder.model.errors import OverloadedError, StoreAwayError
 from responder.model.matcher import Matcher, MatchOp
@@ -125,6 +129,70 @@ async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(write
         posts += [alert(at=str(number)), alert(Standing.RESOLVED, ends=9, at=str(number)), again]
     await asyncio.gather(*(writer.intake.take(delivery(post)) for post in posts))
     assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(12,)]
+
+
+async def test_what_is_taken_at_once_is_the_fold_of_the_journal(writer: Writer) -> None:
+    """New, told again, changed, ended, firing again, in any company: what is stored is the fold of all."""
+    chance = random.Random(7)  # noqa: S311 - the same walk each time
+    for round_ in range(40):
+        posts = []
+        for pod in chance.sample(range(6), chance.randint(1, 3)):
+            say = chance.choice(["again", "again", "again", "changed", "ended", "later"])
+            one = alert(pod=f"p-{pod}")
+            match say:
+                case "changed":
+                    one = replace(one, annotations={"summary": str(round_)})
+                case "ended":
+                    one = alert(Standing.RESOLVED, ends=round_, pod=f"p-{pod}")
+                case "later":
+                    one = replace(one, starts_at=START + timedelta(seconds=round_))
+                case _:
+                    pass
+            posts.append(delivery(one))
+        await asyncio.gather(*(writer.intake.take(post) for post in posts))
+    async with writer.store.intake() as taken:
+        keys = [AlertKey("am", alert(pod=f"p-{pod}").fingerprint) for pod in range(6)]
+        for key, record in (await taken.lock_alerts(keys)).items():
+            folded = fold(await taken.history(key), TERMS.contest_window, taken.now)
+            assert folded is not None
+            assert record._replace(generation=0) == folded._replace(generation=0)
+    firing = "SELECT count(*) FROM alerts WHERE ends_at IS NULL"
+    assert await writer.ask(firing) == await writer.ask("SELECT count(*) FROM members WHERE firing")
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        replace(alert(), annotations={"summary": "another"}),
+        replace(alert(), starts_at=START - timedelta(seconds=1)),
+        alert(Standing.RESOLVED, ends=1),
+    ],
+)
+async def test_what_says_more_than_before_is_not_taken_at_once(writer: Writer, told: Alert) -> None:
+    """A changed text or start, or an end: the one statement stores nothing, and the alert is folded."""
+    await writer.intake.take(delivery(alert()))
+    said = {AlertKey("am", ALERT): (0, heard(told))}
+    before = await writer.ask("SELECT * FROM alerts")
+    assert await writer.store.hear(said, {}) is None
+    assert (await writer.ask("SELECT * FROM alerts"), await writer.ask("SELECT count(*) FROM journal")) == (
+        before,
+        [(1,)],
+    )
+
+
+async def test_two_processes_hear_of_the_same_new_alerts(writer: Writer) -> None:
+    """Both deliveries are stored, once each; one incident, and each alert in it once."""
+    other = GroupCommit(
+        writer.store, writer.rules, EngineSettings(terms=TERMS), build_metrics("test"), Wake()
+    )
+    running = asyncio.create_task(other.run())
+    for start in range(20):
+        posts = [delivery(*(alert(at=f"{start}-{n}") for n in range(3))) for _ in range(2)]
+        await asyncio.gather(writer.intake.take(posts[0]), other.take(posts[1]))
+    other.close()
+    await running
+    assert await writer.ask("SELECT count(*) FROM journal") == [(120,)]
+    assert await writer.ask("SELECT count(*), count(DISTINCT incident_id) FROM members") == [(60, 1)]
 
 
 async def test_what_cannot_be_used_is_kept_with_its_reason(writer: Writer) -> None:

@@ -28,7 +28,7 @@ from tests.support.stored import MINUTE, T0, Stored, alert, change, ended, store
 
 HOUR = timedelta(hours=1)
 ENDS = "SELECT generation, ends_at FROM members ORDER BY 1"
-SOON = "SELECT due_at - service_time() BETWEEN '0.2 s' AND '1 s' FROM incidents"
+SOON = "SELECT due_at - service_time() BETWEEN '0.2 s' AND '2 s' FROM incidents"
 FACTS = "SELECT id, state, wakes, due_at, deadline, severity FROM incidents ORDER BY id"
 
 

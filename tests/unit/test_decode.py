@@ -17,6 +17,8 @@ from responder.sources.alertmanager import (
     REJECTED_AT_MOST,
     SLICE,
     NotAPayloadError,
+    _mended_delivery,
+    _plain,
     decode,
     divide,
 )
@@ -272,6 +274,52 @@ def test_no_json_crashes_decoding(document: Any) -> None:
     for part in delivery.rejected:
         assert "\x00" not in part.reason + part.payload
         (part.reason + part.payload).encode()
+
+
+PLAIN_TEXT = st.text(max_size=8) | st.sampled_from(
+    ["alertname", "replica", "a&b", "\u00e9", "\U0001f600", ""]
+)
+PLAIN = st.fixed_dictionaries(
+    {
+        "status": st.sampled_from(["firing", "resolved", "pending"]),
+        "labels": st.dictionaries(PLAIN_TEXT, PLAIN_TEXT, max_size=3),
+        "startsAt": st.sampled_from(["2026-11-23T22:01:02.1Z", "0001-01-01T00:00:00Z", "yesterday"]),
+    },
+    optional={
+        "annotations": st.dictionaries(PLAIN_TEXT, PLAIN_TEXT, max_size=2) | st.none(),
+        "endsAt": st.sampled_from(["2026-11-23T23:01:02+01:00", "0001-01-01T00:00:00Z", ""]) | st.none(),
+        "generatorURL": PLAIN_TEXT | st.none(),
+        "fingerprint": PLAIN_TEXT,
+        "other": JSON,
+    },
+)
+
+
+@settings(max_examples=300)
+@given(st.lists(PLAIN, max_size=3), st.booleans(), st.sampled_from([0, 2]))
+@example(alerts=[alert(labels={"alertname": "A" * 16384})], ascii_only=True, truncated=0)
+@example(alerts=[alert(generatorURL="u" * 8193)], ascii_only=False, truncated=0)
+def test_a_plain_delivery_is_decoded_as_the_long_way_does(
+    alerts: Any, ascii_only: bool, truncated: int
+) -> None:
+    """What is read at one go is what alert by alert would have given, or is left to that."""
+    body = json.dumps({"alerts": alerts, "truncatedAlerts": truncated}, ensure_ascii=ascii_only).encode()
+    short = _plain(SOURCE, body)
+    assert short is None or short == _mended_delivery(SOURCE, body)
+
+
+@pytest.mark.parametrize("more", ['"x": NaN', '"alerts": []', '"truncatedAlerts": 1', '"alerts": 3'])
+def test_a_key_given_twice_means_what_it_always_meant(more: str) -> None:
+    """The last one counts, and what is no JSON is none."""
+    given_alert = json.dumps(alert())
+    for body in (f'{{"alerts": [{given_alert}], {more}}}', f'{{{more}, "alerts": [{given_alert}]}}'):
+        try:
+            long = _mended_delivery(SOURCE, body.encode())
+        except NotAPayloadError:
+            with pytest.raises(NotAPayloadError):
+                decode(SOURCE, body.encode())
+        else:
+            assert decode(SOURCE, body.encode()) == long
 
 
 @settings(max_examples=300)
