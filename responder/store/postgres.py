@@ -103,7 +103,7 @@ class PostgresStore(PostgresDesk):
     async def hear(
         self, said: Mapping[AlertKey, tuple[int, Heard]], wanted: Mapping[AlertKey, NewIncident]
     ) -> Taken | None:
-        """See `ports.Store.hear`. Raises what `intake` raises. Nothing is heard while the clocks are in doubt."""
+        """See `ports.Store.hear`. Raises what `intake` raises. None while the clocks are in doubt."""
         expected = self._clock.expected()
         if expected is None:
             return None
