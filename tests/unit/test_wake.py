@@ -1,0 +1,43 @@
+"""Waking workers: as many as there is work for, and none of the work unheard."""
+
+import asyncio
+
+from responder.engine.wake import Wake
+
+
+async def rests(wake: Wake, seconds: float = 5) -> "asyncio.Task[None]":
+    """A worker that rests."""
+    task = asyncio.create_task(wake.rest(seconds))
+    await asyncio.sleep(0)
+    return task
+
+
+async def test_as_many_are_woken_as_there_is_work_for() -> None:
+    """Two of three workers are woken for two incidents; the third rests on."""
+    wake = Wake()
+    workers = [await rests(wake) for _ in range(3)]
+    wake.due(2)
+    done, resting = await asyncio.wait(workers, timeout=0.1)
+    assert (len(done), len(resting)) == (2, 1)
+    wake.everybody()
+    await asyncio.gather(*resting)
+
+
+async def test_what_became_due_while_nobody_rested_is_not_missed() -> None:
+    """A worker that was looking just then looks again before it rests; the next one rests."""
+    wake = Wake()
+    wake.due(1)
+    async with asyncio.timeout(1):
+        await wake.rest(60)
+    worker = await rests(wake, 0.05)
+    assert not worker.done()
+    await worker
+
+
+async def test_who_is_not_woken_looks_by_itself() -> None:
+    """After its interval a worker rests no more, and is none that could be woken."""
+    wake = Wake()
+    await wake.rest(0.01)
+    wake.due(1)
+    async with asyncio.timeout(1):
+        await wake.rest(60)
