@@ -116,7 +116,7 @@ class Calls:
         await _post(self._session, self._url, body)
 
 
-_PAUSE = 0.01
+_PAUSE = 0.1
 _ACTIVE = {"state": "active", "silencedBy": [], "inhibitedBy": []}
 
 
