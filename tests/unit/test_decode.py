@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from responder.clients.wire import EARLIEST, LATEST, parse_time
 from responder.model.alert import Delivery, Standing, content_hash, fingerprint
 from responder.model.errors import PermanentError
+from responder.model.redaction import SHIPPED
 from responder.sources.alertmanager import (
     ANNOTATION_AT_MOST,
     REJECTED_AT_MOST,
@@ -277,7 +278,7 @@ def test_no_json_crashes_decoding(document: Any) -> None:
 
 
 PLAIN_TEXT = st.text(max_size=8) | st.sampled_from(
-    ["alertname", "replica", "a&b", "\u00e9", "\U0001f600", ""]
+    ["alertname", "replica", "a&b", "password=hunter2hunter2", "\u00e9", "\U0001f600", ""]
 )
 PLAIN = st.fixed_dictionaries(
     {
@@ -304,8 +305,8 @@ def test_a_plain_delivery_is_decoded_as_the_long_way_does(
 ) -> None:
     """What is read at one go is what alert by alert would have given, or is left to that."""
     body = json.dumps({"alerts": alerts, "truncatedAlerts": truncated}, ensure_ascii=ascii_only).encode()
-    short = _plain(SOURCE, body)
-    assert short is None or short == _mended_delivery(SOURCE, body)
+    short = _plain(SOURCE, body, SHIPPED)
+    assert short is None or short == _mended_delivery(SOURCE, body, SHIPPED)
 
 
 @pytest.mark.parametrize("more", ['"x": NaN', '"alerts": []', '"truncatedAlerts": 1', '"alerts": 3'])
@@ -314,7 +315,7 @@ def test_a_key_given_twice_means_what_it_always_meant(more: str) -> None:
     given_alert = json.dumps(alert())
     for body in (f'{{"alerts": [{given_alert}], {more}}}', f'{{{more}, "alerts": [{given_alert}]}}'):
         try:
-            long = _mended_delivery(SOURCE, body.encode())
+            long = _mended_delivery(SOURCE, body.encode(), SHIPPED)
         except NotAPayloadError:
             with pytest.raises(NotAPayloadError):
                 decode(SOURCE, body.encode())
