@@ -183,7 +183,7 @@ def _fires_only(batch: Sequence[Delivery], keys: Mapping[AlertKey, Sequence[_Num
     """Whether these are a few alerts of one source that fire, each said once, and nothing else."""
     if not 0 < len(keys) <= _AT_ONCE_AT_MOST or len({delivery.source for delivery in batch}) > 1:
         return False
-    if any(delivery.position or delivery.rejected or delivery.refold for delivery in batch):
+    if any(one.position or one.rejected or one.refold or one.retried for one in batch):
         return False
     return all(len(new) == 1 and new[0][1].alert.standing is Standing.FIRING for new in keys.values())
 
