@@ -1,4 +1,4 @@
-"""Intake in one statement: what fires and is new, or is told again in the same words; see migration 0006.
+"""Intake in one statement: what fires and is new, or is told again in the same words; see migration 0007.
 
 Each transaction of several statements costs a round trip for each of them, during which everything waits that
 came meanwhile. Nearly all deliveries need only this one.
