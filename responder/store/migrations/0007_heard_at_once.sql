@@ -28,8 +28,9 @@ BEGIN
         SELECT a.fingerprint,
                a.last_hash = r.hash AND a.ends_at IS NULL AND a.generation > 0
                AND a.last_received_at > coalesce(a.last_end_received_at, '-infinity')
+               AND r.starts_at BETWEEN a.starts_at AND a.newest_start
                AND a.last_received_at < service_time() AS same
-        FROM alerts a JOIN unnest(fingerprints, hashes) AS r (fingerprint, hash)
+        FROM alerts a JOIN unnest(fingerprints, hashes, starts) AS r (fingerprint, hash, starts_at)
              ON a.source = of_source AND a.fingerprint = r.fingerprint
         ORDER BY a.fingerprint
         FOR UPDATE OF a
