@@ -119,7 +119,7 @@ class Commit:
                 continue
             if record != old:
                 records.append(record)
-            if record.firing and (old is None or old.generation != record.generation or key in refolded):
+            if record.firing and (_may_begin(old, record) or key in refolded):
                 begun.append(record)
         return _Folded(tuple(records), tuple(begun))
 
@@ -213,3 +213,8 @@ def _observations(key: AlertKey, new: Iterable[_Numbered], now: datetime) -> Seq
         )
         for number, one in new
     ]
+
+
+def _may_begin(old: AlertRecord | None, record: AlertRecord) -> bool:
+    """Whether an episode begins, or one starts anew whose incident a person may have closed meanwhile."""
+    return old is None or old.generation != record.generation or old.newest_start != record.newest_start

@@ -130,6 +130,12 @@ WHERE r.other AND m.source = r.source AND m.fingerprint = r.fingerprint
 RETURNING m.source, m.fingerprint, m.incident_id
 """
 
+_CLOSED_AMONG = """
+SELECT m.source, m.fingerprint
+FROM members m JOIN unnest($1::text[], $2::text[], $3::int[]) AS k (source, fingerprint, generation)
+     USING (source, fingerprint, generation) JOIN incidents i ON i.id = m.incident_id AND i.state = 'closed'
+"""
+
 _MEMBERS_AMONG = """
 SELECT m.source, m.fingerprint
 FROM members m JOIN unnest($1::text[], $2::text[], $3::int[]) AS k (source, fingerprint, generation)
@@ -288,6 +294,16 @@ async def members_among(connection: Connection, records: Sequence[AlertRecord]) 
     """Those whose current episode belongs to an incident already, be it open or closed."""
     rows = await connection.fetch(
         _MEMBERS_AMONG,
+        *_names(records),
+        [record.generation for record in records],
+    )
+    return {_key(row) for row in rows}
+
+
+async def closed_among(connection: Connection, records: Sequence[AlertRecord]) -> set[AlertKey]:
+    """Those whose current episode belongs to a closed incident."""
+    rows = await connection.fetch(
+        _CLOSED_AMONG,
         *_names(records),
         [record.generation for record in records],
     )

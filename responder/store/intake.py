@@ -115,6 +115,7 @@ class PostgresIntake:
             TemporaryError: another transaction stored one of the new alerts meanwhile.
         """
         stored = [_next_episode(self._records.get(record.key), record) for record in _in_order(records)]
+        stored = await self._anew(stored)
         rows = sorted(self._rows, key=lambda row: (row.source, row.alert.fingerprint, *row.order))
         self._rows.clear()
         plan = _planned(rows, stored, self._records)
@@ -163,6 +164,15 @@ class PostgresIntake:
         """Write and wake what is still to be written and woken; the last thing before COMMIT."""
         await self._journal()
         await self.open_or_join(())
+
+    async def _anew(self, stored: Sequence[AlertRecord]) -> list[AlertRecord]:
+        """What starts anew after a person closed its incident is another episode, though no end was heard.
+
+        It belongs to the closed incident otherwise, and an alert that fires in one is lost to everybody.
+        """
+        later = [record for record in stored if _starts_later(self._records.get(record.key), record)]
+        closed = await episodes.closed_among(self._connection, later) if later else set()
+        return [_since_newest(record) if record.key in closed else record for record in stored]
 
     async def _journal(self) -> None:
         """Journal what came without alerts to write."""
@@ -245,6 +255,15 @@ def _planned(
     else:
         others = []
     return _Plan([meanings.get(number) for number in range(len(rows))], others, moved)
+
+
+def _starts_later(before: AlertRecord | None, record: AlertRecord) -> bool:
+    same = before is not None and before.firing and before.generation == record.generation
+    return same and record.firing and before is not None and record.newest_start > before.newest_start
+
+
+def _since_newest(record: AlertRecord) -> AlertRecord:
+    return record._replace(generation=record.generation + 1, starts_at=record.newest_start)
 
 
 def _in_order(records: Iterable[AlertRecord]) -> list[AlertRecord]:

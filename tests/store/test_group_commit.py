@@ -510,3 +510,25 @@ async def test_what_a_later_rulebook_takes_keeps_when_it_was_first_heard_of(writ
     await Contests(writer.store, writer.intake, cast("AlertState", _Says({}))).round()
     hit = "SELECT generation, heard_at FROM members JOIN incidents ON id = incident_id WHERE rule = 'Hit'"
     assert await writer.ask(f"{hit} ORDER BY 1") == [(1, None), (2, None)]
+
+
+async def test_what_starts_anew_after_its_incident_was_closed_opens_another(writer: Writer) -> None:
+    """Closed by a person while it fired, its end never heard: resends open nothing, a new start does."""
+    await writer.intake.take(delivery(alert()))
+    await writer.ask("UPDATE incidents SET state = 'closed', due_at = NULL RETURNING id")
+    await writer.intake.take(delivery(alert()))
+    assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
+    later = replace(alert(), starts_at=START + timedelta(minutes=5))
+    await writer.intake.take(delivery(later))
+    states = "SELECT state, count(*) FROM incidents JOIN members ON incident_id = id GROUP BY 1 ORDER BY 1"
+    assert await writer.ask(states) == [("closed", 1), ("pending", 1)]
+    await writer.intake.take(delivery(later))
+    assert await writer.ask(states) == [("closed", 1), ("pending", 1)]
+
+
+async def test_a_later_start_while_its_incident_is_live_is_the_same_episode(writer: Writer) -> None:
+    """Peers tell slightly different starts of one episode: one incident, one member."""
+    await writer.intake.take(delivery(alert()))
+    await writer.intake.take(delivery(replace(alert(), starts_at=START + timedelta(seconds=3))))
+    assert await writer.ask("SELECT count(*) FROM members") == [(1,)]
+    assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
