@@ -44,7 +44,7 @@ run: install ## keep a service up in shadow, with a database of its own; prints 
 	$(BIN)/responder run
 
 test: lint ## lint, types, and every test that needs no installed servers
-	$(BIN)/pytest
+	$(BIN)/pytest -n 4
 
 test-real: install parts ## the tests against Debian's Prometheus, Alertmanager, exporter and PostgreSQL
 	$(BIN)/pytest -m real
