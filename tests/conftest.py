@@ -3,11 +3,16 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from responder.store.migrate import migrate
 from tests.support.databases import database_on, execute, fresh_database, running_server, wait_for
 
 _TEMPLATE = "migrated"
+
+# How long an example takes is this machine's load, and no claim of a test.
+settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

@@ -124,7 +124,7 @@ def run(events: list[str | int], *, undo: Undo = Undo.NEVER) -> VirtualStore:
     return store
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EVENTS, st.sampled_from(list(Undo)))
 def test_no_effect_is_ever_repeated(events: list[str | int], undo: Undo) -> None:
     """However it dies and restarts, each (attempt, element) has at most one effect, and an intent first."""
@@ -135,7 +135,7 @@ def test_no_effect_is_ever_repeated(events: list[str | int], undo: Undo) -> None
         assert element in {e.key for e in store.attempts[attempt].elements}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EVENTS)
 def test_a_new_attempt_starts_only_when_the_last_one_is_settled(events: list[str | int]) -> None:
     """No attempt begins while an earlier one has no outcome, or an unknown one."""
@@ -145,7 +145,7 @@ def test_a_new_attempt_starts_only_when_the_last_one_is_settled(events: list[str
         assert earlier.outcome in {Outcome.DONE, Outcome.NOT_DONE}
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EVENTS)
 def test_an_unknown_outcome_keeps_its_target(events: list[str | int]) -> None:
     """Where nobody knows whether it happened, the claim is a quarantine and stays one."""
@@ -155,7 +155,7 @@ def test_an_unknown_outcome_keeps_its_target(events: list[str | int]) -> None:
         assert store.claim_.quarantined
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(EVENTS, st.sampled_from(list(Undo)))
 def test_no_claim_is_left_that_nobody_can_release(events: list[str | int], undo: Undo) -> None:
     """What holds a target runs, is verified or is to be taken back; everything else is a quarantine."""
@@ -169,7 +169,7 @@ def test_no_claim_is_left_that_nobody_can_release(events: list[str | int], undo:
     assert owed or (state is IncidentState.VERIFYING and verified)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(EVENTS, st.sampled_from(list(Undo)))
 def test_no_state_is_for_ever(events: list[str | int], undo: Undo) -> None:
     """Every state but closed has a deadline and is looked at by then; waiting never outlives it."""
@@ -185,7 +185,7 @@ def test_no_state_is_for_ever(events: list[str | int], undo: Undo) -> None:
         assert move.until is not None
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EVENTS)
 def test_left_alone_it_comes_to_an_end_or_keeps_telling(events: list[str | int]) -> None:
     """When all faults stop and the alert ends, the incident is closed in the end; nothing remains held."""
@@ -203,7 +203,7 @@ def test_left_alone_it_comes_to_an_end_or_keeps_telling(events: list[str | int])
     assert store.claim_ is None or store.claim_.quarantined
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(EVENTS)
 def test_nothing_starts_under_halt(events: list[str | int]) -> None:
     """While halted no effect happens, whatever else does."""

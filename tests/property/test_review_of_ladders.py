@@ -120,7 +120,7 @@ async def drive(store: TellingStore, *, undoable: bool) -> None:
             return
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(
     EVENTS, st.sampled_from(list(Undo)), st.sampled_from([Autonomy.SHADOW, Autonomy.APPROVE, Autonomy.AUTO])
 )

@@ -91,7 +91,7 @@ async def test_a_command_counts_once_and_wakes(db: Stored) -> None:
 async def test_a_closed_incident_still_hears_commands(db: Stored) -> None:
     """It becomes due, so that its owner can answer."""
     lease, case = await db.held()
-    await db.store.record(lease, case, change(case, IncidentState.CLOSED, due_at=None, deadline=None))
+    await db.store.record(lease, case, change(case, IncidentState.CLOSED, due_at=None))
     await db.store.give_up(lease)
     given = Command(
         id=uuid4(),

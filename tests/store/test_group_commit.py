@@ -216,7 +216,7 @@ def refused(number: int = 0) -> Alert:
     )
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(st.lists(st.booleans(), min_size=1, max_size=20), min_size=1, max_size=6))
 async def test_what_postgresql_refuses_is_a_dead_letter_and_costs_no_neighbour(
     writer: Writer, posts: list[list[bool]]

@@ -196,7 +196,7 @@ async def test_what_is_heard_again_is_folded_as_if_it_had_been_read(db: Stored) 
 async def test_a_closed_incident_keeps_its_episodes_and_takes_no_new_ones(db: Stored) -> None:
     """A resend of an episode that a person closed opens nothing; the next episode opens a new incident."""
     (closed,) = await db.observe(alert())
-    await move(db, IncidentState.CLOSED, due_at=None, deadline=None)
+    await move(db, IncidentState.CLOSED, due_at=None)
     before = await db.sql(FACTS)
     assert await db.observe(alert()) == []
     assert await db.observe(ended()) == []
@@ -218,7 +218,7 @@ async def test_an_ended_episode_never_opens_again(db: Stored) -> None:
     """Where the fold takes an end back, it is stored as the next episode, in an incident that lives."""
     (closed,) = await db.observe(alert())
     await db.observe(ended())
-    await move(db, IncidentState.CLOSED, due_at=None, deadline=None)
+    await move(db, IncidentState.CLOSED, due_at=None)
     async with db.store.intake() as taken:
         key = AlertKey("am", alert().fingerprint)
         record = (await taken.lock_alerts([key]))[key]._replace(ends_at=None, last_end=None)

@@ -1,0 +1,84 @@
+"""What a result means for an incident: each function turns a Case and what came back into a Change.
+
+Every state that is entered here gets its deadline here. Verification is in `verify`.
+"""
+
+from responder.decide.changes.attempts import (
+    ended,
+    intended,
+    not_yet_good,
+    nothing_to_do,
+    overall,
+    settled,
+    too_late,
+    undo_over,
+    undo_owed,
+    verifying,
+)
+from responder.decide.changes.base import go_on, moved, stay
+from responder.decide.changes.endings import (
+    closed,
+    escalated,
+    failed,
+    recorded,
+    recorded_in_shadow,
+    reminded,
+    resolved,
+)
+from responder.decide.changes.judging import (
+    NAMED,
+    judged,
+    judged_entry,
+    nothing_done,
+    rechecked,
+    told_at_once,
+    unsuppressed,
+)
+from responder.decide.changes.members import (
+    evidence_read,
+    evidence_started,
+    findings_told,
+    members_changed,
+    opened,
+    reopened,
+    severity_changed,
+)
+from responder.decide.changes.people import obeyed
+
+__all__ = [
+    "NAMED",
+    "closed",
+    "ended",
+    "escalated",
+    "evidence_read",
+    "evidence_started",
+    "failed",
+    "findings_told",
+    "go_on",
+    "intended",
+    "judged",
+    "judged_entry",
+    "members_changed",
+    "moved",
+    "not_yet_good",
+    "nothing_done",
+    "nothing_to_do",
+    "obeyed",
+    "opened",
+    "overall",
+    "rechecked",
+    "recorded",
+    "recorded_in_shadow",
+    "reminded",
+    "reopened",
+    "resolved",
+    "settled",
+    "severity_changed",
+    "stay",
+    "told_at_once",
+    "too_late",
+    "undo_over",
+    "undo_owed",
+    "unsuppressed",
+    "verifying",
+]

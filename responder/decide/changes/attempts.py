@@ -1,0 +1,228 @@
+"""From the intent to the verdict: what became of an effect, what is believed of it, what is taken back."""
+
+from datetime import datetime, timedelta
+
+from responder.decide.case import (
+    AttemptEnd,
+    AttemptVerdict,
+    Case,
+    Change,
+    Quarantine,
+    Terms,
+)
+from responder.decide.changes.base import go_on, moved, stay
+from responder.decide.changes.endings import escalated
+from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
+from responder.model.base import canonical_json
+from responder.model.duration import format_duration
+from responder.model.guard import GuardVerdict
+from responder.model.incident import IncidentState, Verification
+from responder.model.timeline import EntryDraft, EntryKind
+
+
+def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """Written with the intent: the step is used, the effect may start."""
+    deadline = now + timedelta(seconds=intent.timeout_s) + terms.effect_grace
+    titles = [element.title for element in intent.elements]
+    facts = {
+        "attempt": str(intent.attempt_id),
+        "step": intent.step,
+        "action": intent.action,
+        "target": intent.target,
+        "elements": titles,
+    }
+    text = f"about to run {intent.action} on {intent.target}: {', '.join(titles)}"
+    step = case.incident.progress.step if intent.undo_of else intent.step + 1
+    return Change(
+        state=IncidentState.REMEDIATING,
+        progress=case.incident.progress.model_copy(update={"hold": None, "step": step, "shadow": False}),
+        deadline=deadline,
+        due_at=deadline,
+        entries=(entry, EntryDraft(kind=EntryKind.INTENT, text=text, facts=facts)),
+    )
+
+
+def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """The look found no element: no attempt, on to verification."""
+    change = verifying(case, now, terms, None, f"step {index + 1} found nothing to do", entry)
+    return change.model_copy(update={"progress": change.progress.model_copy(update={"step": index + 1})})
+
+
+def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+    """An attempt has an outcome: verify what happened, quarantine what nobody knows."""
+    entry = _effect(attempt, end)
+    if attempt.undo_of is not None and end.outcome is Outcome.DONE:
+        return _taken_back(case, attempt, end, entry, now, terms)
+    if attempt.undo_of is not None and end.outcome is Outcome.NOT_DONE:
+        return _undo_failed(case, attempt, end, now, terms)
+    match end.outcome:
+        case Outcome.DONE:
+            change = verifying(case, now, terms, attempt, f"{attempt.action} ran; is it better?", entry)
+            return change.model_copy(update={"end": end})
+        case Outcome.NOT_DONE:
+            why = f"{attempt.action} found nothing left to do; is it better?"
+            change = verifying(case, now, terms, None, why, entry)
+            verdict = AttemptVerdict(attempt_id=attempt.id)
+            return change.model_copy(update={"end": end, "verdict": verdict})
+        case Outcome.UNKNOWN | Outcome.STARTED:
+            return _quarantined(case, attempt, end, entry, now, terms)
+
+
+def _taken_back(
+    case: Case, attempt: Attempt, end: AttemptEnd, entry: EntryDraft, now: datetime, terms: Terms
+) -> Change:
+    change = undo_over(case, attempt, now, terms, f"{attempt.action} took the last attempt back", entry)
+    return change.model_copy(update={"end": end})
+
+
+def too_late(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+    """The effect was not let start in time: nothing ran."""
+    return _not_started(case, attempt, end, now, terms, "the effect was not started in time; nothing ran")
+
+
+def _not_started(
+    case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms, why: str
+) -> Change:
+    """Nothing ran, and the step is taken again, but not for ever: what never starts is told to a person."""
+    if attempt.undo_of is not None:
+        return _undo_failed(case, attempt, end, now, terms)
+    effect, missed = _effect(attempt, end), case.incident.progress.missed_starts + 1
+    if missed >= terms.missed_starts:
+        reason = f"{attempt.action} on {attempt.target} could not be started, {missed} times in a row: {why}"
+        change = escalated(case, now, reason, terms, effect)
+    else:
+        change = go_on(case, now, terms, why, effect, step=attempt.step, missed_starts=missed)
+    verdict = AttemptVerdict(attempt_id=attempt.id)
+    return change.model_copy(update={"end": end, "verdict": verdict, "quarantine": None})
+
+
+def settled(
+    case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms, limit: timedelta
+) -> Change:
+    """An intent without outcome was found after a crash, and the target was asked whether it happened.
+
+    "No", and be it for one of many elements, is believed only where the effect is fenced, and only when it
+    can no longer start or run: a call begins before `start_before`, reaches the target within the step's
+    timeout, and runs there for `limit` at the most. Until then the incident waits. A proven "no" for all
+    gives the step back.
+    """
+    over = attempt.start_before + timedelta(seconds=attempt.timeout_s) + limit
+    certain = end.outcome is Outcome.DONE and all(each.outcome is Outcome.DONE for each in end.results)
+    if not certain and now < over:
+        return stay(case, over)
+    if not certain and not attempt.fenced:
+        end = _doubted(end)
+    if end.outcome is Outcome.NOT_DONE:
+        why = "the attempt that was cut off is proven not to have happened"
+        return _not_started(case, attempt, end, now, terms, why)
+    return ended(case, attempt, end, now, terms)
+
+
+def _doubted(end: AttemptEnd) -> AttemptEnd:
+    """What nothing fences may still happen after a "no": nobody knows."""
+    results = tuple(
+        each.model_copy(update={"outcome": Outcome.UNKNOWN}) if each.outcome is Outcome.NOT_DONE else each
+        for each in end.results
+    )
+    return end.model_copy(update={"outcome": Outcome.UNKNOWN, "results": results})
+
+
+def overall(results: tuple[ElementOutcome, ...]) -> Outcome:
+    """One outcome for all elements: unknown weighs most, then done, then not done."""
+    outcomes = {result.outcome for result in results}
+    if outcomes & {Outcome.UNKNOWN, Outcome.STARTED}:
+        return Outcome.UNKNOWN
+    return Outcome.DONE if Outcome.DONE in outcomes else Outcome.NOT_DONE
+
+
+def verifying(
+    case: Case, now: datetime, terms: Terms, attempt: Attempt | None, why: str, *entries: EntryDraft
+) -> Change:
+    """To `verifying`, with the deadline that the rule gives."""
+    verify = case.rule.verify
+    window = terms.verify_deadline
+    if verify is not None and verify.alert_resolved_within is not None:
+        window = verify.alert_resolved_within + verify.stable_for
+    deadline = now + window
+    running = Verification(started_at=now, deadline=deadline, attempt_id=attempt.id if attempt else None)
+    text = f"{why} (until recovered, {format_duration(window)} at most)"
+    return Change(
+        state=IncidentState.VERIFYING,
+        progress=case.incident.progress.model_copy(
+            update={"hold": None, "verification": running, "missed_starts": 0}
+        ),
+        deadline=deadline,
+        due_at=now,
+        entries=(*entries, moved(case, IncidentState.VERIFYING, text)),
+    )
+
+
+def not_yet_good(case: Case, now: datetime, terms: Terms) -> Change:
+    """The time that it has been good for counts anew."""
+    running = case.incident.progress.verification
+    again = None if running is None else running.model_copy(update={"good_since": None})
+    return stay(case, now + terms.verify_every, verification=again)
+
+
+def _effect(attempt: Attempt, end: AttemptEnd) -> EntryDraft:
+    titles = {element.key: element.title for element in attempt.elements}
+    results = [
+        {
+            "element": result.element,
+            "title": titles.get(result.element, result.element),
+            "outcome": result.outcome.value,
+            "detail": result.detail,
+        }
+        for result in end.results
+    ]
+    told = "; ".join(
+        f"{r['title']}: {r['outcome'].replace('_', ' ')}" + (f" ({r['detail']})" if r["detail"] else "")
+        for r in results
+    )
+    facts = {
+        "attempt": str(attempt.id),
+        "action": attempt.action,
+        "outcome": end.outcome.value,
+        "results": results,
+    }
+    if end.state_after is not None:
+        facts["state_after"] = canonical_json(end.state_after)
+    return EntryDraft(
+        kind=EntryKind.EFFECT,
+        text=f"{attempt.action}: {end.outcome.value.replace('_', ' ')}. {told}",
+        facts=facts,
+    )
+
+
+def _quarantined(
+    case: Case, attempt: Attempt, end: AttemptEnd, entry: EntryDraft, now: datetime, terms: Terms
+) -> Change:
+    reason = f"nobody can say whether {attempt.action} on {attempt.target} happened"
+    change = escalated(case, now, f"{reason}; the target is quarantined", terms, entry)
+    unknown = end.model_copy(update={"outcome": Outcome.UNKNOWN})
+    quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
+    return change.model_copy(update={"end": unknown, "quarantine": quarantine})
+
+
+def undo_over(
+    case: Case, attempt: Attempt, now: datetime, terms: Terms, why: str, *entries: EntryDraft
+) -> Change:
+    """What an attempt changed is taken back, or needs no taking back: its claim ends, the ladder goes on."""
+    change = go_on(case, now, terms, why, *entries, take_back=None)
+    return change.model_copy(update={"verdict": AttemptVerdict(attempt_id=attempt.id)})
+
+
+def undo_owed(
+    case: Case, attempt: Attempt, verdict: GuardVerdict, entry: EntryDraft, now: datetime, terms: Terms
+) -> Change:
+    """An undo that a guard does not let go becomes an escalation; the claim becomes a quarantine."""
+    reason = f"the undo of {attempt.action} on {attempt.target} is owed: {verdict.reason}"
+    change = escalated(case, now, reason, terms, entry)
+    return change.model_copy(update={"quarantine": Quarantine(attempt_id=attempt.id, reason=reason)})
+
+
+def _undo_failed(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
+    reason = f"the undo by {attempt.action} on {attempt.target} did not happen"
+    change = escalated(case, now, reason, terms, _effect(attempt, end))
+    quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
+    return change.model_copy(update={"end": end, "quarantine": quarantine})

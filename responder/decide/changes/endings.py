@@ -1,0 +1,155 @@
+"""How a ladder ends: a person is told, it is recorded, resolved or closed."""
+
+from datetime import datetime
+
+from responder.decide.case import (
+    Case,
+    Change,
+    Notice,
+    Quarantine,
+    Terms,
+)
+from responder.decide.changes.base import moved, stay
+from responder.model.incident import IncidentState
+from responder.model.timeline import EntryDraft, EntryKind
+
+
+def failed(case: Case, now: datetime, terms: Terms, problem: str) -> Change:
+    """A move that could not be made: try again a little later, and escalate at the state's deadline."""
+    entry = EntryDraft(kind=EntryKind.ERROR, text=f"a move failed: {problem}", facts={"problem": problem})
+    incident = case.incident
+    if incident.deadline is not None and now >= incident.deadline:
+        return escalated(case, now, f"it cannot go on: {problem}", terms, entry)
+    return stay(case, now + terms.hold_every, entry)
+
+
+def escalated(
+    case: Case, now: datetime, reason: str, terms: Terms, *entries: EntryDraft, again: bool = False
+) -> Change:
+    """Tell a person, one level up each time, until the alert ends or a person takes over.
+
+    A target that is still held becomes a quarantine: nobody works on it any more, so a person must be able to
+    release it.
+    """
+    progress, severity = case.incident.progress, case.incident.severity
+    acknowledged = again and progress.acknowledged_by is not None
+    level = progress.escalations if acknowledged else progress.escalations + 1
+    facts = {"level": level, "reason": reason, "severity": severity.value}
+    text = f"{'Reminder' if acknowledged else 'Escalated'} (level {level}): {reason}"
+    told = EntryDraft(kind=EntryKind.ESCALATION, text=text, facts=facts)
+    deadline = now + terms.severities[severity].update_interval
+    return Change(
+        state=IncidentState.ESCALATED,
+        progress=progress.model_copy(
+            update={
+                "hold": None,
+                "verification": None,
+                "take_back": None,
+                "escalations": level,
+                "escalation_reason": reason,
+                "covered_members": case.members.total,
+            }
+        ),
+        deadline=deadline,
+        due_at=deadline,
+        entries=(*entries, told),
+        notices=(Notice(level=level, text=f"{severity} {case.rule.name}: {reason}"),),
+        quarantine=_left_behind(case, reason),
+    )
+
+
+def _left_behind(case: Case, why: str) -> Quarantine | None:
+    attempt = case.attempt
+    if attempt is None or not case.holds:
+        return None
+    reason = f"{attempt.action} has no verdict: {why}"
+    return Quarantine(attempt_id=attempt.id, reason=reason)
+
+
+def recorded(case: Case, now: datetime, why: str, terms: Terms) -> Change:
+    """To `recorded`: evidence only. Nobody is paged because nothing was done."""
+    update = {
+        "hold": None,
+        "shadow": False,
+        "outcome": why,
+        "in_auto": None,
+        "covered_members": case.members.total,
+    }
+    return Change(
+        state=IncidentState.RECORDED,
+        progress=case.incident.progress.model_copy(update=update),
+        deadline=now + terms.recorded_for,
+        due_at=now + terms.recorded_for,
+        entries=(moved(case, IncidentState.RECORDED, why),),
+    )
+
+
+def recorded_in_shadow(
+    case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft, in_auto: str | None
+) -> Change:
+    """To `recorded`: shadow is done. Nobody is paged, so it says whether somebody would have been."""
+    told = f"{why}; in auto {in_auto}" if in_auto else why
+    change = recorded(case, now, told, terms)
+    update = {"shadow": True, "in_auto": in_auto}
+    moving = tuple(
+        entry.model_copy(update={"facts": {**entry.facts, "in_auto": in_auto}}) for entry in change.entries
+    )
+    return change.model_copy(
+        update={
+            "progress": change.progress.model_copy(update=update),
+            "entries": (*entries, *moving),
+        }
+    )
+
+
+def resolved(case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft) -> Change:
+    """To `resolved`; people who were told of the incident are told of its end."""
+    progress = case.incident.progress
+    told = progress.escalations > 0
+    notice = Notice(level=0, text=f"{case.incident.severity} {case.rule.name} resolved: {why}")
+    update = {
+        "hold": None,
+        "verification": None,
+        "outcome": why,
+        "covered_members": case.members.total,
+    }
+    return Change(
+        state=IncidentState.RESOLVED,
+        progress=progress.model_copy(update=update),
+        deadline=now + terms.reopen_within,
+        due_at=now + terms.reopen_within,
+        entries=(*entries, moved(case, IncidentState.RESOLVED, why)),
+        notices=(notice,) if told else (),
+        quiet=True,
+    )
+
+
+def closed(case: Case, why: str, *entries: EntryDraft, quiet: bool = True) -> Change:
+    """To `closed`: the review is final."""
+    progress = case.incident.progress
+    return Change(
+        state=IncidentState.CLOSED,
+        progress=progress.model_copy(
+            update={"hold": None, "verification": None, "outcome": progress.outcome or why}
+        ),
+        deadline=None,
+        due_at=None,
+        entries=(*entries, moved(case, IncidentState.CLOSED, why)),
+        quiet=quiet,
+    )
+
+
+def reminded(case: Case, now: datetime, terms: Terms) -> Change:
+    """A person took over long ago: remind them, one level up each time."""
+    level = case.incident.progress.escalations + 1
+    who = case.incident.progress.taken_over_by or "nobody"
+    reason = f"taken over by {who}, and the alert still fires"
+    entry = EntryDraft(
+        kind=EntryKind.ESCALATION,
+        text=f"Reminder (level {level}): {reason}",
+        facts={"level": level, "reason": reason, "severity": case.incident.severity.value},
+    )
+    deadline = now + terms.taken_over_deadline
+    change = stay(case, deadline, entry, escalations=level)
+    notice = Notice(level=level, text=f"{case.incident.severity} {case.rule.name}: {reason}")
+    return change.model_copy(update={"deadline": deadline, "notices": (notice,)})

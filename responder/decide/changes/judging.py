@@ -1,0 +1,198 @@
+"""What the verdicts on a step mean when they do not let it start with an effect."""
+
+from datetime import datetime
+
+from responder.decide.case import (
+    Case,
+    Change,
+    Facts,
+    Notice,
+    SourceView,
+    Terms,
+)
+from responder.decide.changes.base import go_on, moved, stay
+from responder.decide.changes.endings import escalated, recorded_in_shadow
+from responder.model.duration import format_duration
+from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
+from responder.model.incident import Hold, IncidentState
+from responder.model.timeline import EntryDraft, EntryKind
+
+
+def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Terms) -> Change:
+    """What the verdicts mean when they do not let the step start with an effect."""
+    now, verdict = facts.now, judgement.strictest
+    if facts.firing == 0:
+        return go_on(case, now, terms, "no alert of it fires any more")
+    entry = judged_entry(case, index, facts, judgement)
+    if verdict.ruling is Ruling.REFUSE and verdict.refuses is Refuses.TARGET:
+        skip = f"step {index + 1} ({facts.action}) is passed over: {verdict.reason}"
+        return go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
+    if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
+        return _suppressed(case, verdict, entry, terms, now)
+    if judgement.shadow and nothing_done(case):
+        why, in_auto = _shadow_text(index, facts, verdict), _told_in_auto(case, verdict, terms)
+        return recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
+    if judgement.shadow:
+        reason = f"the last attempt did not help, and the next step may not act: {verdict.reason}"
+        return escalated(case, now, reason, terms, entry)
+    match verdict.ruling:
+        case Ruling.REFUSE:
+            return escalated(case, now, verdict.reason, terms, entry)
+        case Ruling.WAIT:
+            return _held(case, facts, verdict, entry, terms)
+        case Ruling.ASK:
+            return _asked(case, verdict, entry, terms, now)
+        case Ruling.GO:
+            raise ValueError("a go with effect becomes an intent, not a change")
+
+
+def nothing_done(case: Case) -> bool:
+    """Whether this ladder had no effect yet and nobody was told: only then may it end without a person."""
+    attempt, opened_at = case.attempt, case.incident.progress.opened_at
+    attempted = attempt is not None and (opened_at is None or attempt.intended_at >= opened_at)
+    return not attempted and case.incident.progress.escalations == 0
+
+
+def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> EntryDraft:
+    """All verdicts of one judgement, told once."""
+    verdict = judgement.strictest
+    word = {
+        Ruling.GO: "may go",
+        Ruling.ASK: "asks a person",
+        Ruling.WAIT: "waits",
+        Ruling.REFUSE: "is refused",
+    }
+    shadow = " in shadow" if judgement.shadow else ""
+    what = f"{facts.action} on {facts.target or 'no target'}"
+    return EntryDraft(
+        kind=EntryKind.JUDGED,
+        text=f"{what} {word[verdict.ruling]}{shadow}: {_why(verdict)}",
+        facts={
+            "step": index,
+            "action": facts.action,
+            "target": facts.target,
+            "ruling": verdict.ruling.name.lower(),
+            "decided_by": verdict.guard.value,
+            "reason": verdict.reason,
+            "shadow": judgement.shadow,
+            "verdicts": [
+                {"guard": v.guard.value, "ruling": v.ruling.name.lower(), "reason": v.reason}
+                for v in judgement.verdicts
+            ],
+            "elements": list(facts.elements[:NAMED]),
+            "element_count": len(facts.elements),
+            "state": case.incident.state.value,
+        },
+    )
+
+
+NAMED = 20
+"""How many elements of one step are named: enough to see whether it means the right ones."""
+
+
+def _named(elements: tuple[str, ...]) -> str:
+    """The number of elements first, so that a reader who cuts the line still has it; then their titles."""
+    number = f"{len(elements)} element{'' if len(elements) == 1 else 's'}"
+    more = f"; and {len(elements) - NAMED} more" if len(elements) > NAMED else ""
+    return f"{number}: {'; '.join(elements[:NAMED])}{more}" if elements else number
+
+
+def _why(verdict: GuardVerdict) -> str:
+    if verdict.ruling is Ruling.GO and not verdict.shadow:
+        return "every guard lets it go"
+    return verdict.reason
+
+
+def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
+    what = f"step {index + 1} ({facts.action} on {facts.target or 'no target'})"
+    found = f"; it found {_named(facts.elements)}" if facts.elements else ""
+    match verdict.ruling:
+        case Ruling.GO:
+            return f"in shadow nothing was done; {what} would have started on {_named(facts.elements)}"
+        case Ruling.ASK:
+            return f"in shadow {what} would have asked a person: {verdict.reason}{found}"
+        case Ruling.WAIT:
+            return f"in shadow {what} would have been held: {verdict.reason}{found}"
+        case Ruling.REFUSE:
+            return f"in shadow {what} would have been refused: {verdict.reason}{found}"
+
+
+def _told_in_auto(case: Case, verdict: GuardVerdict, terms: Terms) -> str | None:
+    """What people would have heard of the same verdict in auto; nothing where the step may go."""
+    severity = case.incident.severity
+    match verdict.ruling:
+        case Ruling.GO:
+            return None
+        case Ruling.ASK:
+            return f"a person would have been asked at once ({severity})"
+        case Ruling.WAIT:
+            patience = format_duration(terms.severities[severity].response_time)
+            return f"a person would have been told within {patience} ({severity}) if nothing changed"
+        case Ruling.REFUSE:
+            return told_at_once(case)
+
+
+def told_at_once(case: Case) -> str:
+    """What auto does where nothing is left that it may do."""
+    return f"a person would have been told at once ({case.incident.severity})"
+
+
+def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, terms: Terms) -> Change:
+    now, before = facts.now, case.incident.progress.hold
+    deadline = before.deadline if before else now + terms.severities[case.incident.severity].response_time
+    until = min(verdict.until or now + terms.hold_every, deadline)
+    hold = Hold(
+        guard=verdict.guard.value,
+        reason=verdict.reason,
+        until=until,
+        since=before.since if before else now,
+        deadline=deadline,
+        holder=verdict.holder,
+    )
+    known = before is not None and (before.guard, before.holder) == (hold.guard, hold.holder)
+    return Change(
+        state=IncidentState.HELD,
+        progress=case.incident.progress.model_copy(update={"hold": hold}),
+        deadline=deadline,
+        due_at=until,
+        entries=() if known else (entry, moved(case, IncidentState.HELD, verdict.reason)),
+    )
+
+
+def _suppressed(case: Case, verdict: GuardVerdict, entry: EntryDraft, terms: Terms, now: datetime) -> Change:
+    # What held it before stays known: its time goes on when the suppression is over.
+    return Change(
+        state=IncidentState.SUPPRESSED,
+        progress=case.incident.progress,
+        deadline=now + terms.suppressed_deadline,
+        due_at=now + terms.suppressed_every,
+        entries=(entry, moved(case, IncidentState.SUPPRESSED, verdict.reason)),
+    )
+
+
+def _asked(case: Case, verdict: GuardVerdict, entry: EntryDraft, terms: Terms, now: datetime) -> Change:
+    deadline = now + terms.severities[case.incident.severity].response_time
+    return Change(
+        state=IncidentState.AWAITING_APPROVAL,
+        progress=case.incident.progress.model_copy(update={"hold": None}),
+        deadline=deadline,
+        due_at=deadline,
+        entries=(entry, moved(case, IncidentState.AWAITING_APPROVAL, verdict.reason)),
+        notices=(Notice(level=0, text=f"{case.rule.name} needs a person: {verdict.reason}"),),
+    )
+
+
+def rechecked(case: Case, view: SourceView, now: datetime, terms: Terms) -> Change:
+    """The source was asked whether the alerts are still suppressed; no answer changes nothing."""
+    if view.problem is not None or (view.suppressed and not view.firing):
+        return stay(case, now + terms.suppressed_every)
+    return unsuppressed(case, now, terms, "no longer silenced or inhibited")
+
+
+def unsuppressed(case: Case, now: datetime, terms: Terms, why: str) -> Change:
+    """Judged anew. A hold from before goes on where it stood: the time suppressed does not count."""
+    hold = case.incident.progress.hold
+    if hold is not None:
+        later = hold.deadline + (now - case.incident.state_since)
+        hold = hold.model_copy(update={"deadline": later})
+    return go_on(case, now, terms, why, hold=hold)

@@ -1,0 +1,172 @@
+"""Opening an incident, the news of its members, and the evidence that is gathered beside its ladder."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from responder.decide.case import (
+    Case,
+    Change,
+    Terms,
+)
+from responder.decide.changes.base import go_on, stay
+from responder.model.incident import Hold, IncidentState, Progress
+from responder.model.severity import Severity
+from responder.model.timeline import EntryDraft, EntryKind
+
+_LONGEST_TOLD = 200
+"""Characters of a label's value in a text for people."""
+
+
+def opened(case: Case, now: datetime, terms: Terms) -> Change:
+    """From `pending` to `open`: the ladder begins."""
+    incident, members = case.incident, case.members
+    facts: dict[str, Any] = {
+        "rule": case.rule.name,
+        "severity": incident.severity.value,
+        "labels": incident.key,
+    }
+    group = (
+        ", ".join(f"{name}={_short(value)}" for name, value in sorted(incident.key.items())) or "all alerts"
+    )
+    text = f"{incident.severity} {case.rule.name} opened for {group}"
+    if members.first_heard_at is not None and members.first_heard_at < incident.opened_at:
+        heard = members.first_heard_at.astimezone(UTC)
+        facts["heard_at"] = heard.isoformat()
+        text += f"; no rule took it when it was heard of at {heard:%Y-%m-%d %H:%M:%S} UTC, a new rulebook did"
+    return Change(
+        state=IncidentState.OPEN,
+        progress=Progress(
+            opened_at=now,
+            told_severity=incident.severity,
+            told_members=members.total,
+            told_firing=members.firing,
+        ),
+        deadline=now + terms.open_deadline,
+        due_at=now,
+        entries=(EntryDraft(kind=EntryKind.OPENED, text=text, facts=facts), *_alerts(case)),
+    )
+
+
+def _short(value: str) -> str:
+    """A label's value may have a megabyte; the facts have all of it."""
+    return value if len(value) <= _LONGEST_TOLD else f"{value[:_LONGEST_TOLD]}\u2026"
+
+
+def reopened(case: Case, now: datetime, terms: Terms) -> Change:
+    """An alert fires again: a resolved incident goes on with its ladder, a recorded one starts anew.
+
+    Nothing of a recorded one is under way, so it starts anew with the rule as it is now.
+    """
+    fresh = case.incident.state is IncidentState.RECORDED
+    progress = (
+        {"step": 0, "opened_at": now, "shadow": False, "evidence_started": False, "in_auto": None}
+        if fresh
+        else {"acknowledged_by": None, "acknowledged_at": None}
+    )
+    again = _renewed(case) if fresh else None
+    told = _renewal(case) if again is not None else ()
+    change = go_on(case, now, terms, "it fires again", *told, verification=None, outcome=None, **progress)
+    return change.model_copy(update={"rulebook_hash": again})
+
+
+def _renewed(case: Case) -> str | None:
+    """The active rulebook, where it is another that makes the same incidents of this rule's alerts."""
+    current, pinned = case.current, case.incident.rulebook_hash
+    if current is None or case.current_hash == pinned or current.group_by != case.rule.group_by:
+        return None
+    return case.current_hash
+
+
+def _renewal(case: Case) -> tuple[EntryDraft, ...]:
+    """Told where what acts is another: a changed note, or another rule's change, is no news here."""
+    if case.current is None or case.current.acting_hash == case.rule.acting_hash:
+        return ()
+    facts = {"rulebook": case.current_hash, "before": case.incident.rulebook_hash}
+    text = f"judged by {case.rule.name} as it is now: a newer rulebook is active"
+    return (EntryDraft(kind=EntryKind.RULE, text=text, facts=facts),)
+
+
+def members_changed(case: Case, now: datetime) -> Change:
+    """Tell that alerts joined or ended."""
+    members = case.members
+    return stay(case, now, *_alerts(case), told_members=members.total, told_firing=members.firing)
+
+
+def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
+    """Tell that a worse alert joined: what waits for a person waits no longer than it allows now."""
+    incident, progress = case.incident, case.incident.progress
+    before, severity = progress.told_severity or incident.severity, incident.severity
+    entry = EntryDraft(
+        kind=EntryKind.ALERT,
+        text=f"it is {severity} now, no longer {before}: a worse alert joined",
+        facts={"from": before.value, "to": severity.value},
+    )
+    change = stay(case, now, entry, told_severity=severity, hold=_hastened(progress.hold, severity, terms))
+    patience = _patience(incident.state, severity, terms)
+    if incident.deadline is None or patience is None:
+        return change
+    deadline = min(incident.deadline, max(now, incident.state_since + patience))
+    return change.model_copy(update={"deadline": deadline})
+
+
+def _patience(state: IncidentState, severity: Severity, terms: Terms) -> timedelta | None:
+    """How long a state may last by the severity's terms; None where they do not say."""
+    match state:
+        case IncidentState.HELD | IncidentState.AWAITING_APPROVAL:
+            return terms.severities[severity].response_time
+        case IncidentState.ESCALATED:
+            return terms.severities[severity].update_interval
+        case _:
+            return None
+
+
+def _hastened(hold: Hold | None, severity: Severity, terms: Terms) -> Hold | None:
+    if hold is None:
+        return None
+    deadline = min(hold.deadline, hold.since + terms.severities[severity].response_time)
+    return hold.model_copy(update={"deadline": deadline, "until": min(hold.until, deadline)})
+
+
+def _alerts(case: Case) -> tuple[EntryDraft, ...]:
+    members, told = case.members, case.incident.progress
+    joined = members.total - told.told_members
+    starts = members.first_starts_at
+    facts = {
+        "joined": joined,
+        "firing": members.firing,
+        "total": members.total,
+        "first_starts_at": starts.isoformat() if starts else None,
+    }
+    if joined > 0:
+        text = (
+            f"{joined} alert{'' if joined == 1 else 's'} joined; {members.firing} of {members.total} firing"
+        )
+    elif members.firing == 0:
+        text = f"no alert fires any more ({members.total} in all)"
+    else:
+        text = f"{members.firing} of {members.total} alerts firing"
+    return (EntryDraft(kind=EntryKind.ALERT, text=text, facts=facts),)
+
+
+def evidence_started(case: Case, now: datetime) -> Change:
+    """The evidence steps run beside the ladder from now on."""
+    return stay(case, now, evidence_started=True)
+
+
+def findings_told(case: Case, now: datetime) -> Change:
+    """Put gathered evidence into the timeline."""
+    entries = tuple(
+        EntryDraft(
+            kind=EntryKind.EVIDENCE,
+            text=f"{finding.action}: {finding.summary}",
+            facts={"action": finding.action, "summary": finding.summary, **finding.facts},
+        )
+        for finding in case.findings
+    )
+    change = stay(case, None if case.incident.state is IncidentState.CLOSED else now, *entries)
+    return change.model_copy(update={"told_findings": tuple(finding.id for finding in case.findings)})
+
+
+def evidence_read(case: Case, index: int, entry: EntryDraft, now: datetime) -> Change:
+    """A read-only step of the ladder ran: on to the next."""
+    return stay(case, now, entry, step=index + 1)
