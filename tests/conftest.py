@@ -1,5 +1,6 @@
 """Fixtures that several folders of tests share: PostgreSQL databases on one real server for the whole run."""
 
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -10,8 +11,11 @@ from tests.support.databases import database_on, execute, fresh_database, runnin
 
 _TEMPLATE = "migrated"
 
-# How long an example takes is this machine's load, and no claim of a test.
-settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+# How long an example takes is this machine's load, and no claim of a test. Who judges a change (CI is set) tries
+# the same examples each time, so that the verdict is about the change; everybody else tries new ones.
+settings.register_profile(
+    "suite", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("suite")
 
 

@@ -304,7 +304,8 @@ def test_a_plain_delivery_is_decoded_as_the_long_way_does(
     alerts: Any, ascii_only: bool, truncated: int
 ) -> None:
     """What is read at one go is what alert by alert would have given, or is left to that."""
-    body = json.dumps({"alerts": alerts, "truncatedAlerts": truncated}, ensure_ascii=ascii_only).encode()
+    written = json.dumps({"alerts": alerts, "truncatedAlerts": truncated}, ensure_ascii=ascii_only)
+    body = written.encode("utf-8", "surrogatepass")
     short = _plain(SOURCE, body, SHIPPED)
     assert short is None or short == _mended_delivery(SOURCE, body, SHIPPED)
 
