@@ -11,8 +11,8 @@ from tests.support.databases import database_on, execute, fresh_database, runnin
 
 _TEMPLATE = "migrated"
 
-# How long an example takes is this machine's load, and no claim of a test. Who judges a change (CI is set) tries
-# the same examples each time, so that the verdict is about the change; everybody else tries new ones.
+# How long an example takes is this machine's load, and no claim of a test. Who judges a change (CI is set)
+# tries the same examples each time, so that the verdict is about the change; everybody else tries new ones.
 settings.register_profile(
     "suite", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
 )

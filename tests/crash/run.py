@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import count
 from time import monotonic
 
 from responder.crash_points import Point
-from tests.crash.check import TOLD, violations
+from tests.crash.check import TOLD, Acknowledged, violations
 from tests.crash.ledger import Kept, kept
 from tests.crash.stage import Ground, Stage, stage
 from tests.support.parts import get_json, until
@@ -67,7 +68,10 @@ async def run(on: Ground, death: str, sabotage: str | None = None) -> Result:
 @asynccontextmanager
 async def _telling(scene: Stage) -> AsyncIterator["asyncio.Future[list[None]]"]:
     """The first deliveries, which end when all are heard, and murmurs as long as the block lasts."""
-    first = asyncio.gather(*(scene.sender.deliver(*alerts) for alerts in scene.initial))
+    ends = (Acknowledged({"alertname": "Ended", "number": str(n)}, None) for n in count())
+    first = asyncio.gather(
+        *(scene.sender.deliver(*alerts, ended=end) for alerts, end in zip(scene.initial, ends, strict=False))
+    )
     murmurs = asyncio.create_task(scene.sender.murmur())
     try:
         yield first

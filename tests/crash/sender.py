@@ -28,9 +28,14 @@ class Sender:
     """Answers for which Alertmanager would not come again."""
     _started: datetime = field(default_factory=lambda: datetime.now(UTC))
 
-    async def deliver(self, *alerts: Acknowledged) -> None:
-        """One delivery, as often as it takes."""
-        body = json.dumps(self._payload([alert.labels for alert in alerts])).encode()
+    async def deliver(self, *alerts: Acknowledged, ended: Acknowledged | None = None) -> None:
+        """One delivery, as often as it takes. With an alert that ended it is taken in the long way."""
+        told = [self._alert(alert.labels) for alert in alerts]
+        if ended is not None:
+            end = {"status": "resolved", "endsAt": self._started.isoformat()}
+            told.append({**self._alert(ended.labels), **end})
+            alerts = (*alerts, ended)
+        body = json.dumps(_payload(told)).encode()
         while not await self._acknowledged(body):  # noqa: ASYNC110 - nothing here knows when it is back
             await asyncio.sleep(_AGAIN_AFTER_S)
         self.acknowledged.extend(alerts)
@@ -54,27 +59,28 @@ class Sender:
                 return answer.status // 100 == 2
         return False
 
-    def _payload(self, alerts: Sequence[Mapping[str, str]]) -> Mapping[str, object]:
+    def _alert(self, labels: Mapping[str, str]) -> Mapping[str, object]:
         return {
-            "version": "4",
-            "groupKey": "{}:{}",
             "status": "firing",
-            "receiver": "responder",
-            "groupLabels": {},
-            "commonLabels": {},
-            "commonAnnotations": {},
-            "externalURL": "http://127.0.0.1:9093",
-            "truncatedAlerts": 0,
-            "alerts": [
-                {
-                    "status": "firing",
-                    "labels": dict(labels),
-                    "annotations": {"summary": "told by the crash test"},
-                    "startsAt": self._started.isoformat(),
-                    "endsAt": "0001-01-01T00:00:00Z",
-                    "generatorURL": "",
-                    "fingerprint": fingerprint(labels),
-                }
-                for labels in alerts
-            ],
+            "labels": dict(labels),
+            "annotations": {"summary": "told by the crash test"},
+            "startsAt": self._started.isoformat(),
+            "endsAt": "0001-01-01T00:00:00Z",
+            "generatorURL": "",
+            "fingerprint": fingerprint(labels),
         }
+
+
+def _payload(alerts: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+    return {
+        "version": "4",
+        "groupKey": "{}:{}",
+        "status": "firing",
+        "receiver": "responder",
+        "groupLabels": {},
+        "commonLabels": {},
+        "commonAnnotations": {},
+        "externalURL": "http://127.0.0.1:9093",
+        "truncatedAlerts": 0,
+        "alerts": alerts,
+    }
