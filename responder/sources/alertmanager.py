@@ -107,6 +107,10 @@ class _PlainPayload(BaseModel):
     truncated: Literal[0] = Field(default=0, alias="truncatedAlerts")
 
 
+_PLAIN_AT_MOST = 16 * 1024
+"""Bytes of a body that is read at one go. What is larger is rare, and with one mistake for each of its thousands of
+alerts it would leave the memory full of holes."""
+
 _TO_MEND = (b"\\u0000", b"\\ud", b"\\uD", b"NaN", b"Infinity")
 """What JSON cannot say, or PostgreSQL cannot keep: NUL, surrogates, numbers that are none."""
 
@@ -179,7 +183,7 @@ def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) 
 
 def _plain(source: SourceSettings, body: bytes, redaction: Redaction) -> Delivery | None:
     """The delivery, where nothing in it has to be looked at twice; else None. The long way makes the same."""
-    if len(body) > LABELS_TOGETHER_AT_MOST or any(bad in body for bad in _TO_MEND):
+    if len(body) > _PLAIN_AT_MOST or any(bad in body for bad in _TO_MEND):
         return None
     try:
         posted = _PlainPayload.model_validate_json(body).alerts
