@@ -108,8 +108,8 @@ class _PlainPayload(BaseModel):
 
 
 _PLAIN_AT_MOST = 16 * 1024
-"""Bytes of a body that is read at one go. What is larger is rare, and with one mistake for each of its thousands of
-alerts it would leave the memory full of holes."""
+"""Bytes of a body that is read at one go. What is larger is rare; with a mistake for each of its thousands
+of alerts it would leave the memory full of holes."""
 
 _TO_MEND = (b"\\u0000", b"\\ud", b"\\uD", b"NaN", b"Infinity")
 """What JSON cannot say, or PostgreSQL cannot keep: NUL, surrogates, numbers that are none."""
