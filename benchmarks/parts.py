@@ -143,10 +143,8 @@ async def database(server: BenchPostgres, name: str) -> str:
     connection = await asyncpg.connect(server.dsn())
     try:
         await connection.execute(f"CREATE DATABASE {name}")
-        version = await connection.fetchval("SHOW server_version")
     finally:
         await connection.close()
-    del version
     return server.dsn(name)
 
 

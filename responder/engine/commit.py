@@ -7,9 +7,8 @@ order in which they waited, a microsecond apart: what they say of one alert is f
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +17,6 @@ from responder.decide.match import incident_key
 from responder.engine.rules import ActiveRules
 from responder.engine.wake import Wake
 from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
-from responder.model.rule import Rule
 from responder.ports import IntakeTransaction, NewIncident, Store, Taken
 from responder.telemetry import Metrics
 
@@ -142,25 +140,19 @@ class Commit:
         Found while PostgreSQL writes the alerts.
         """
         await asyncio.sleep(0)
-        groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[AlertRecord]] = {}
-        rules: dict[str, Rule] = {}
+        groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[NewIncident, AlertKey]]] = {}
         for record in begun:
-            rule = self._rules.index.first(record.labels)
-            if rule is not None:
-                rules[rule.name] = rule
-                group = (rule.name, tuple(sorted(incident_key(rule, record.labels).items())))
-                groups.setdefault(group, []).append(record)
-        return [
-            NewIncident(
-                rule=name,
-                rulebook_hash=self._rules.hash,
-                key=dict(key),
-                severity=rules[name].severity_of(records[0].labels),
-                pending_for=rules[name].wait_for,
-                members=tuple(record.key for record in records),
-            )
-            for (name, key), records in sorted(groups.items(), key=itemgetter(0))
-        ]
+            new = self._incident_of(record.labels)
+            if new is not None:
+                group = (new.rule, tuple(sorted(new.key.items())))
+                groups.setdefault(group, []).append((new, record.key))
+        return [_together(groups[group]) for group in sorted(groups)]
+
+
+def _together(joining: Sequence[tuple[NewIncident, AlertKey]]) -> NewIncident:
+    """One incident of what its alerts want each for itself: as bad as the worst of them."""
+    worst = min((new for new, _ in joining), key=lambda new: new.severity)
+    return replace(worst, members=tuple(key for _, key in joining))
 
 
 def _said(delivery: Delivery) -> Mapping[tuple[str, bytes], Heard]:

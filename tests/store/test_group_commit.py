@@ -36,7 +36,8 @@ from responder.model.alert import (
 )
 from responder.model.errors import OverloadedError, StoreAwayError
 from responder.model.matcher import Matcher, MatchOp
-from responder.model.rule import Rulebook
+from responder.model.rule import Rulebook, SeverityCase
+from responder.model.severity import Severity
 from responder.ports import AlertState
 from responder.store.connection import Connections
 from responder.store.postgres import PostgresStore
@@ -532,3 +533,18 @@ async def test_a_later_start_while_its_incident_is_live_is_the_same_episode(writ
     await writer.intake.take(delivery(replace(alert(), starts_at=START + timedelta(seconds=3))))
     assert await writer.ask("SELECT count(*) FROM members") == [(1,)]
     assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
+
+
+@pytest.mark.parametrize("long_way", [False, True])
+async def test_alerts_that_come_together_open_an_incident_as_bad_as_the_worst(
+    writer: Writer, long_way: bool
+) -> None:
+    """A mild alert first and a bad one after it, in one delivery: the incident is the bad one's."""
+    bad = Matcher(name="tier", op=MatchOp.EQUAL, value="1")
+    cases = (SeverityCase(when=(bad,), severity=Severity.P0), SeverityCase(severity=Severity.P3))
+    rule = RULE.model_copy(update={"severity": cases})
+    await writer.store.activate(Rulebook(rules=(rule,)), "test")
+    await writer.rules.follow()
+    ended = (alert(Standing.RESOLVED, ends=9, alertname="Other"),) if long_way else ()
+    await writer.intake.take(delivery(alert(tier="2"), alert(tier="1"), alert(tier="3"), *ended))
+    assert await writer.ask("SELECT severity FROM incidents") == [("P0",)]
