@@ -4,11 +4,12 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
+from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
@@ -27,7 +28,7 @@ from responder.engine.rules import rules_in_words
 from responder.memory import give_back_freed_memory
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Autonomy, Ceiling
-from responder.model.errors import PermanentError, ResponderError
+from responder.model.errors import PermanentError, ResponderError, TemporaryError
 from responder.model.inventory import Inventory
 from responder.model.redaction import Redaction
 from responder.notify.emergency import EmergencyWebhook, Pacing
@@ -61,6 +62,9 @@ from responder.web.server import runner
 
 _log = structlog.get_logger(__name__)
 
+T = TypeVar("T")
+
+_SOON = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _ENOUGH_DAYS = 2
 
@@ -92,7 +96,12 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with running(settings, needs_rules=needs_rules) as responder:
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until it is up, the files are read anyway
+    async with AsyncExitStack() as stack:
+        entered = stack.enter_async_context(running(settings, needs_rules=needs_rules))
+        responder = await _unless(stop, entered)
+        if responder is None:
+            return
         _rest_the_collector()
         if ready is not None:
             ready(responder.url)
@@ -103,6 +112,18 @@ async def serve(
         await stop.wait()
         responder.engine.ownership.stop()
         _log.info("stopping")
+
+
+async def _unless(stop: asyncio.Event, start: Coroutine[None, None, T]) -> T | None:
+    """What a start comes to; None where it is told to stop first: then what it had begun is ended."""
+    starting, told = asyncio.create_task(start), asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait({starting, told}, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        told.cancel()
+        if not starting.done():
+            await _cancel(starting)
+    return None if starting.cancelled() else starting.result()
 
 
 def _rest_the_collector() -> None:
@@ -140,7 +161,12 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
 
 @asynccontextmanager
 async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncIterator[Running]:
-    """A whole responder: started when entered, stopped in order when left."""
+    """A whole responder: started when entered, stopped in order when left.
+
+    It listens before it has reached its database, and for as long as that is away does what can be done
+    without: deliveries are answered with 503, and a P0 among them pages. At the stop it listens no more
+    before anything else ends.
+    """
     async with AsyncExitStack() as stack:
         stored = await _store(settings, stack)
         store, redaction = stored.store, stored.redaction
@@ -149,20 +175,29 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         servers = PostgresServers(inventory)
         stack.push_async_callback(servers.close)
         engine = await _engine(settings, store, inventory, servers, metrics, redaction, stack)
-        registry = Registry()
-        files = RuleFiles(
-            settings.rules, surroundings(settings, inventory, registry), store, engine.rules, metrics
-        )
-        await _load_rules(files, store, needs_rules=needs_rules)
-        await servers.warm()
+        around = surroundings(settings, inventory, Registry())
+        files = RuleFiles(settings.rules, around, store, engine.rules, metrics)
         pager = _pager(settings.emergency, metrics, stack)
-        await engine.start()
-        stack.push_async_callback(engine.stop)
-        keeping = _house_keeping(stored, settings, servers)
-        stack.push_async_callback(_cancel, asyncio.create_task(keeping))
-        api = _api(settings, stored, engine, files, metrics, pager)
-        site = await _listen(api, settings, stack)
+        begun = await stack.enter_async_context(AsyncExitStack())
+        site = await _listen(_api(settings, stored, engine, files, metrics, pager), settings, stack)
+
+        def without_store() -> None:
+            if not engine.intake.away:
+                files.stand_in()
+                engine.store_away()
+
+        async def begin() -> None:
+            await _reach(stored, settings)
+            await _load_rules(files, store, needs_rules=needs_rules)
+            await servers.warm()
+            await engine.start()
+
+        await _in_the_end(begin, settings.engine.intake_timeout, without_store)
         metrics.store_up.set(1)
+        begun.push_async_callback(stored.anchoring.anchor)
+        begun.push_async_callback(engine.stop)
+        keeping = asyncio.create_task(_house_keeping(stored, settings, servers))
+        begun.push_async_callback(_cancel, keeping)
         url = f"http://{site[0]}:{site[1]}"
         _log.info("serving", url=url, autonomy_at_most=settings.engine.reach)
         if (point := crash_points.wanted()) is not None:
@@ -177,8 +212,29 @@ class _Stored:
     dsn: str
     connections: Connections
     store: PostgresStore
+    file: AnchorFile | None
     anchoring: Anchoring
     redaction: Redaction
+
+
+async def _in_the_end(
+    begin: Callable[[], Awaitable[None]], patience: timedelta, away: Callable[[], None]
+) -> None:
+    """Begin; where something is in the way that may pass, again and again.
+
+    `away` is called when that has happened, or takes longer than an alert should wait.
+    """
+    late = asyncio.get_running_loop().call_later(patience.total_seconds(), away)
+    try:
+        while True:
+            try:
+                return await begin()
+            except TemporaryError as error:
+                _log.error("the service cannot begin yet: no alert is stored", why=str(error))
+                away()
+                await asyncio.sleep(_SOON.total_seconds())
+    finally:
+        late.cancel()
 
 
 def _pager(settings: EmergencySettings, metrics: Metrics, stack: AsyncExitStack) -> EmergencyWebhook | None:
@@ -198,22 +254,29 @@ def _redaction(settings: Settings, key: bytes = b"") -> Redaction:
 
 
 async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
-    """The database: checked, migrated, halted where it may have forgotten something, its partitions ahead."""
+    """The store, of a database that is not reached yet."""
     dsn, key = await _database(settings, stack)
     redaction = _redaction(settings, key)
-    await check_server(dsn)
-    await migrate(dsn)
-    file = AnchorFile(settings.anchor) if settings.anchor is not None else None
-    for reason in await halt_if_forgotten(dsn, await last_anchor(file)):
-        _log.error("halted until a person resumes: the store may have forgotten what was done", why=reason)
-    connections = await Connections.open(dsn, settings.store)
+    connections = Connections.to(dsn, settings.store)
     stack.push_async_callback(connections.close)
     store = PostgresStore(connections, settings.lease_time, _timeline_keys(settings, key), redaction)
-    await make_ahead(connections.workers, await store.now(), settings.partitions_ahead)
+    file = AnchorFile(settings.anchor) if settings.anchor is not None else None
     anchoring = Anchoring(store.anchors, file, settings.anchor_every)
-    await anchoring.anchor()
-    stack.push_async_callback(anchoring.anchor)
-    return _Stored(dsn, connections, store, anchoring, redaction)
+    return _Stored(dsn, connections, store, file, anchoring, redaction)
+
+
+async def _reach(stored: _Stored, settings: Settings) -> None:
+    """The database: checked, migrated, halted where it may have forgotten something, its partitions ahead.
+
+    Only what has gone through all that is let to the lanes.
+    """
+    await check_server(stored.dsn)
+    await migrate(stored.dsn)
+    for reason in await halt_if_forgotten(stored.dsn, await last_anchor(stored.file)):
+        _log.error("halted until a person resumes: the store may have forgotten what was done", why=reason)
+    await stored.connections.reach()
+    await make_ahead(stored.connections.workers, await stored.store.now(), settings.partitions_ahead)
+    await stored.anchoring.anchor()
 
 
 def _timeline_keys(settings: Settings, key: bytes) -> TimelineKeys:
@@ -473,6 +536,6 @@ async def _keep_journal(stored: _Stored, settings: Settings) -> None:
         _log.error("the journal's partitions could not be kept in order", error=str(error))
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

@@ -21,7 +21,7 @@ from responder.sources.settings import DEFAULT_SOURCE
 @config_option
 @ends_in_words
 def serve(config_file: Path | None) -> None:
-    """Serve until SIGTERM. Without a database it refuses to start."""
+    """Serve until SIGTERM. Without a database in the settings it refuses to start."""
     _serve(settings(config_file).settings)
 
 

@@ -31,7 +31,7 @@ _SOON = timedelta(seconds=1)
 
 
 class Engine:
-    """Everything of one process that decides and acts.
+    """Everything of one process that decides and acts. Before its start intake refuses what comes.
 
     `lease_time` and `heartbeat_every` are the store's: they say when others take over.
     """
@@ -57,6 +57,7 @@ class Engine:
         self.rules = ActiveRules(store)
         self.halt = Halt(store, settings.halt_file)
         self.intake = GroupCommit(store, self.rules, settings, metrics, wake)
+        self.intake.starting = True
         self.ownership = Ownership(store, metrics, lease_time, heartbeat_every)
         self._evidence = Evidence(store, actions, settings.evidence_timeout.total_seconds())
         self.trust = trust = Trust(store, settings, source_ceilings)
@@ -82,10 +83,15 @@ class Engine:
         self._contests = Contests(store, self.intake, alert_state)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    def store_away(self) -> None:
+        """Nothing can be stored before the start: from now on deliveries are refused for that reason."""
+        self.intake.away = True
+
     async def start(self) -> None:
-        """Become a worker and start every loop."""
+        """Become a worker and start every loop. What the store raises has started none."""
         await self.rules.follow()
         await self.ownership.begin()
+        self.intake.away = self.intake.starting = False
         self._begin("heartbeat", self.ownership.run())
         self._begin("clock", _every(_SOON, "clock", self._clock.round))
         self._begin("writer", self.intake.run())

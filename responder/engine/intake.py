@@ -53,14 +53,19 @@ class GroupCommit:
         self._waiting: deque[_Waiting] = deque()
         self._something = asyncio.Event()
         self._closed = False
-        self._away = False
+        self.away = False
+        """Whether all is refused because nothing can be stored."""
+        self.starting = False
+        """Whether all is refused because nothing can be stored yet, and will be soon."""
 
     def admit(self) -> None:
         """See `ports.Intake.admit`."""
         if self._closed:
             raise OverloadedError("this process is stopping")
-        if self._away:
+        if self.away:
             raise StoreAwayError("the database is away")
+        if self.starting:
+            raise OverloadedError("this process is starting")
         if len(self._waiting) >= self._settings.queue_limit:
             raise OverloadedError(f"{len(self._waiting)} deliveries are waiting already")
 
@@ -155,7 +160,7 @@ class GroupCommit:
 
     async def _wait_for_store(self) -> None:
         """Refuse at admission until the database answers again."""
-        self._away = True
+        self.away = True
         self._metrics.store_up.set(0)
         _fail(self._waiting, StoreAwayError("the database is away"))
         self._waiting.clear()
@@ -165,7 +170,7 @@ class GroupCommit:
                 break
             except Exception:  # noqa: BLE001 - whatever it is, it has no answer: asked again until it has
                 await asyncio.sleep(self._settings.poll_every.total_seconds())
-        self._away = False
+        self.away = False
         self._metrics.store_up.set(1)
 
 

@@ -53,6 +53,13 @@ class RuleFiles:
         await self._active.follow()
         return ()
 
+    def stand_in(self) -> None:
+        """Match by the files as they are until the database can be asked; with mistakes by nothing."""
+        report = self._read()
+        self.refused = len(report.mistakes)
+        if report.rulebook is not None:
+            self._active.stand_in(report.rulebook)
+
     async def check(self, files: Mapping[str, str]) -> Sequence[Mistake]:
         """Check texts of rule files; nothing is activated."""
         return check_texts(sorted(files.items()), self._surroundings).mistakes

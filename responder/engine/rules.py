@@ -26,13 +26,17 @@ class ActiveRules:
         self.hash = self.rulebook.hash
         self.index = RuleIndex(self.rulebook)
 
+    def stand_in(self, rulebook: Rulebook) -> None:
+        """What to match by until `follow` has met the database."""
+        self.rulebook, self.hash, self.index = rulebook, rulebook.hash, RuleIndex(rulebook)
+
     async def follow(self) -> bool:
         """Take over the active rulebook where it changed. True when it did."""
-        if await self._store.active_hash() in {None, self.hash}:
+        if await self._store.active_hash() == self.hash:
             return False
-        active = await self._store.active_rulebook()
-        if active is None:
+        active = await self._store.active_rulebook() or Rulebook(rules=())
+        if active.hash == self.hash:
             return False
-        self.rulebook, self.hash, self.index = active, active.hash, RuleIndex(active)
+        self.stand_in(active)
         _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))
         return True

@@ -146,38 +146,50 @@ class Lane:
     advisory locks only. asyncpg itself rolls back what was left open.
     """
 
-    def __init__(self, pool: Pool, wait: timedelta) -> None:
-        self._pool = pool
-        self._wait = wait.total_seconds()
+    def __init__(
+        self, dsn: str, settings: StoreSettings, *, name: str, size: int, by_key: bool = False
+    ) -> None:
+        self._dsn = dsn
+        self._settings = settings
+        self._name = name
+        self._size = size
+        self._by_key = by_key
+        self._wait = settings.connect_timeout.total_seconds()
+        self._pool: Pool | None = None
 
     @classmethod
     async def open(
         cls, dsn: str, settings: StoreSettings, *, name: str, size: int, by_key: bool = False
     ) -> Self:
-        """Connect once, so that a wrong DSN shows now, and further connections as they are needed.
+        """A lane that has reached its database.
 
         `by_key` is for lanes whose statements all find their rows by key: each is planned once, by index.
         """
+        lane = cls(dsn, settings, name=name, size=size, by_key=by_key)
+        await lane.reach()
+        return lane
 
-        async def prepare(connection: Session) -> None:
-            await _set_up(connection, settings)
-            if by_key:
-                await connection.execute(_BY_KEY)
+    async def reach(self) -> None:
+        """Connect once, so that a wrong DSN shows now, and further connections as they are needed.
 
+        Before, whoever asks for a connection is told that the database is away.
+        """
+        if self._pool is not None:
+            return
+        settings = self._settings
         with store_errors(), _settings_errors():
-            pool = await asyncpg.create_pool(
-                dsn,
+            self._pool = await asyncpg.create_pool(
+                self._dsn,
                 min_size=1,
-                max_size=size,
+                max_size=self._size,
                 timeout=settings.connect_timeout.total_seconds(),
                 command_timeout=(settings.statement_timeout + _CLIENT_GRACE).total_seconds(),
                 max_inactive_connection_lifetime=0,
                 max_queries=1_000_000,
-                server_settings={"application_name": f"responder {name}"},
-                init=prepare,
+                server_settings={"application_name": f"responder {self._name}"},
+                init=self._prepare,
                 reset=_nothing_to_reset,
             )
-        return cls(pool, settings.connect_timeout)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
@@ -187,13 +199,16 @@ class Lane:
             StoreAwayError: PostgreSQL does not answer, or did not in time. What was being done
                 may have happened.
         """
+        pool = self._pool
+        if pool is None:
+            raise StoreAwayError("PostgreSQL is away: it was not reached since the start")
         with store_errors():
-            connection = await self._pool.acquire(timeout=self._wait)
+            connection = await pool.acquire(timeout=self._wait)
         try:
             with store_errors(connection):
                 yield connection
         finally:
-            await self._give_back(connection)
+            await _give_back(pool, connection)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -207,17 +222,25 @@ class Lane:
 
     async def close(self, timeout: timedelta) -> None:  # noqa: ASYNC109 - what is not done by then is cut off
         """Close all connections, waiting for what still runs; cut off what takes longer."""
+        if self._pool is None:
+            return
         try:
             async with asyncio.timeout(timeout.total_seconds()):
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()
 
-    async def _give_back(self, connection: Loan) -> None:
-        # A connection that cannot be given back is dropped by the pool, which makes a new one when asked:
-        # the error that led here is the one to tell.
-        with suppress(*_AWAY, asyncpg.InterfaceError, asyncpg.InternalClientError):
-            await self._pool.release(connection)
+    async def _prepare(self, connection: Session) -> None:
+        await _set_up(connection, self._settings)
+        if self._by_key:
+            await connection.execute(_BY_KEY)
+
+
+async def _give_back(pool: Pool, connection: Loan) -> None:
+    # A connection that cannot be given back is dropped by the pool, which makes a new one when asked:
+    # the error that led here is the one to tell.
+    with suppress(*_AWAY, asyncpg.InterfaceError, asyncpg.InternalClientError):
+        await pool.release(connection)
 
 
 async def _set_up(connection: Session, settings: StoreSettings) -> None:
@@ -246,28 +269,40 @@ class Connections:
     """A single connection that nothing else uses."""
 
     @classmethod
-    async def open(cls, dsn: str, settings: StoreSettings) -> Self:
-        """Open every lane, or none.
-
-        Raises:
-            StoreAwayError: PostgreSQL does not answer.
-            PermanentError: it refuses the DSN.
-        """
-        opened: list[Lane] = []
+    def to(cls, dsn: str, settings: StoreSettings) -> Self:
+        """Lanes to a database that is not reached yet."""
         sizes = {
             "intake": settings.intake_connections,
             "workers": settings.worker_connections,
             "web": settings.web_connections,
             "heartbeat": 1,
         }
+        lanes = {
+            name: Lane(dsn, settings, name=name, size=size, by_key=name == "intake")
+            for name, size in sizes.items()
+        }
+        return cls(**lanes)
+
+    @classmethod
+    async def open(cls, dsn: str, settings: StoreSettings) -> Self:
+        """Lanes that have reached their database, all or none.
+
+        Raises:
+            StoreAwayError: PostgreSQL does not answer.
+            PermanentError: it refuses the DSN.
+        """
+        connections = cls.to(dsn, settings)
         try:
-            for name, size in sizes.items():
-                opened.append(await Lane.open(dsn, settings, name=name, size=size, by_key=name == "intake"))
+            await connections.reach()
         except BaseException:
-            for lane in opened:
-                await lane.close(timedelta(0))
+            await connections.close(timedelta(0))
             raise
-        return cls(*opened)
+        return connections
+
+    async def reach(self) -> None:
+        """Let every lane connect that has not yet. Raises as `open` does; then it may be tried again."""
+        for lane in (self.intake, self.workers, self.web, self.heartbeat):
+            await lane.reach()
 
     async def close(self, grace: timedelta = timedelta(seconds=5)) -> None:
         """Close every lane; statements still running get `grace`. The heartbeat ends last."""
