@@ -45,7 +45,7 @@ from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder, divider
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.store.anchor_file import AnchorFile
-from responder.store.anchoring import Anchoring, last_anchor
+from responder.store.anchoring import Anchoring
 from responder.store.connection import Connections
 from responder.store.embedded import EmbeddedServer
 from responder.store.identity import halt_if_forgotten
@@ -212,7 +212,6 @@ class _Stored:
     dsn: str
     connections: Connections
     store: PostgresStore
-    file: AnchorFile | None
     anchoring: Anchoring
     redaction: Redaction
 
@@ -262,7 +261,7 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
     store = PostgresStore(connections, settings.lease_time, _timeline_keys(settings, key), redaction)
     file = AnchorFile(settings.anchor) if settings.anchor is not None else None
     anchoring = Anchoring(store.anchors, file, settings.anchor_every)
-    return _Stored(dsn, connections, store, file, anchoring, redaction)
+    return _Stored(dsn, connections, store, anchoring, redaction)
 
 
 async def _reach(stored: _Stored, settings: Settings) -> None:
@@ -272,7 +271,7 @@ async def _reach(stored: _Stored, settings: Settings) -> None:
     """
     await check_server(stored.dsn)
     await migrate(stored.dsn)
-    for reason in await halt_if_forgotten(stored.dsn, await last_anchor(stored.file)):
+    for reason in await halt_if_forgotten(stored.dsn, await stored.anchoring.newest()):
         _log.error("halted until a person resumes: the store may have forgotten what was done", why=reason)
     await stored.connections.reach()
     await make_ahead(stored.connections.workers, await stored.store.now(), settings.partitions_ahead)

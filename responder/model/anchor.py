@@ -46,7 +46,7 @@ class Anchor(Frozen):
     `key_id`.
     """
 
-    number: int = Field(ge=1)
+    number: int = Field(ge=1, lt=2**62)
     at: datetime
     system: str
     wal_timeline: int

@@ -1,12 +1,13 @@
 """The anchor file: lines are appended, nothing in it is ever changed here. Its calls block: use a thread."""
 
 import os
+from functools import partial
 from pathlib import Path
 
 from responder.model.anchor import Anchor, read_anchor
 from responder.model.errors import TemporaryError
 
-_TAIL = 64 * 1024
+_LONGEST = 64 * 1024
 """Bytes; a line has a few hundred."""
 
 
@@ -16,26 +17,28 @@ class AnchorFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def last(self) -> Anchor | None:
-        """The last line that is one: a power cut may have torn what follows. None where there is none yet.
+    def newest(self) -> Anchor | None:
+        """The line with the largest number. None where there is none yet.
+
+        Not the last one: processes that anchor at once may write theirs in any order, and who may only append
+        must not be able to hide what was written before. What a power cut has torn is no line.
 
         Raises:
             TemporaryError: the file cannot be read, or something else stands in it.
         """
         try:
             with self.path.open("rb") as file:
-                size = file.seek(0, os.SEEK_END)
-                file.seek(max(0, size - _TAIL))
-                tail = file.read()
+                lines = [line for line in iter(partial(file.readline, _LONGEST), b"") if line.strip()]
         except FileNotFoundError:
             return None
         except OSError as error:
             raise TemporaryError(f"the anchor file {self.path} cannot be read: {error.strerror}") from None
-        found = [read_anchor(line) for line in tail.decode(errors="replace").splitlines()]
-        anchors = [anchor for anchor in found if anchor is not None]
-        if tail.strip() and not anchors:
+        found = (read_anchor(line.decode(errors="replace")) for line in lines)
+        anchors = (anchor for anchor in found if anchor is not None)
+        newest = max(anchors, key=lambda anchor: anchor.number, default=None)
+        if lines and newest is None:
             raise TemporaryError(f"no line of {self.path} is an anchor: is it another file?")
-        return anchors[-1] if anchors else None
+        return newest
 
     def append(self, line: str) -> None:
         """Append one line, on the disk when this returns. After a torn one it begins a line of its own.

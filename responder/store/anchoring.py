@@ -4,7 +4,12 @@ What goes wrong with it is told by `/readyz` and in the log, and holds back noth
 """
 
 import asyncio
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
 from datetime import timedelta
+from functools import partial
+from typing import Any, TypeVar
 
 import structlog
 
@@ -13,6 +18,8 @@ from responder.model.anchor import Anchor, AnchorState
 from responder.model.errors import ResponderError, TemporaryError
 from responder.store.anchor_file import AnchorFile
 from responder.store.anchors import Anchors
+
+T = TypeVar("T")
 
 _log = structlog.get_logger(__name__)
 
@@ -29,6 +36,7 @@ class Anchoring:
         self._anchors = anchors
         self._file = file
         self._every = every
+        self._last_use: asyncio.Future[Any] | None = None
         self._due = float("-inf")
         self._last: Anchor | None = None
         self._problem: str | None = None
@@ -59,24 +67,42 @@ class Anchoring:
         self._due = boottime() + pause.total_seconds()
 
     async def _written(self) -> Anchor:
-        before = None if self._file is None else await asyncio.to_thread(self._file.last)
+        before = None if self._file is None else await self._beside(self._file.newest)
         anchor = await self._anchors.take(after=0 if before is None else before.number)
         _log.info("anchor", line=anchor.line)
         if self._file is not None:
-            await asyncio.to_thread(self._file.append, anchor.line)
+            await self._beside(partial(self._file.append, anchor.line))
         return anchor
 
+    async def newest(self) -> Anchor | None:
+        """The newest line, for the look at the start; what cannot be read is told, and is none."""
+        if self._file is None:
+            return None
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                return await self._beside(self._file.newest)
+        except (TemporaryError, TimeoutError) as error:
+            _log.error("the store cannot be compared with its anchor file", error=_told(error))
+            return None
 
-async def last_anchor(file: AnchorFile | None) -> Anchor | None:
-    """The last line of the file, for the look at the start; what cannot be read is told, and is none."""
-    if file is None:
-        return None
+    async def _beside(self, call: Callable[[], T]) -> T:
+        """Use the file in a thread of its own, which may hang: others share no thread with it.
+
+        There is at most one, and the end of the process does not wait for it.
+        """
+        while self._last_use is not None and not self._last_use.done():
+            await asyncio.wait({self._last_use})
+        done: Future[T] = Future()
+        self._last_use = use = asyncio.wrap_future(done)
+        threading.Thread(target=_run, args=(call, done), name="anchor file", daemon=True).start()
+        return await asyncio.shield(use)
+
+
+def _run(call: Callable[[], T], done: "Future[T]") -> None:
     try:
-        async with asyncio.timeout(_PATIENCE_S):
-            return await asyncio.to_thread(file.last)
-    except (TemporaryError, TimeoutError) as error:
-        _log.error("the store cannot be compared with its anchor file", error=_told(error))
-        return None
+        done.set_result(call())
+    except BaseException as error:  # noqa: BLE001 - it belongs to whoever waits
+        done.set_exception(error)
 
 
 def _told(error: Exception) -> str:

@@ -1,6 +1,9 @@
 """The global anchor on a real PostgreSQL: what a line proves, and what each loss looks like."""
 
 import asyncio
+import json
+import os
+import threading
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -154,7 +157,7 @@ async def test_lines_are_appended_hourly_and_a_torn_one_costs_nothing(db: Stored
         await hourly.round()
     lines = file.path.read_text().splitlines()
     assert [check.number for check in await checked(db, *lines)] == [1, 2, 3, None, 4]
-    last = file.last()
+    last = file.newest()
     assert last is not None
     assert hourly.state.last == last.at
     assert file.path.stat().st_mode & 0o077 == 0
@@ -175,9 +178,46 @@ async def test_a_file_that_cannot_be_written_is_told_and_holds_back_nothing(
     assert anchoring.state.problem is None
 
 
+async def test_whoever_may_only_append_cannot_hide_the_newest_line(db: Stored, tmp_path: Path) -> None:
+    """Old lines again, torn ones and numbers beyond all bounds: what counts is the largest number."""
+    file, lines = AnchorFile(tmp_path / "anchor"), [await line(db) for _ in range(3)]
+    beyond = Anchor.model_validate_json(lines[0]).model_dump(mode="json") | {"number": 10**30}
+    for one in (*lines, json.dumps(beyond), *lines[:2] * 300):
+        file.append(one)
+    newest = file.newest()
+    assert newest is not None
+    assert newest.line == lines[2]
+
+
+async def test_a_file_that_hangs_takes_no_threads_from_others(
+    db: Stored, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is tried: large deliveries are decoded in the threads that all share."""
+    monkeypatch.setattr("responder.store.anchoring._PATIENCE_S", 0.01)
+    path = tmp_path / "anchor"
+    os.mkfifo(path)  # whoever opens it waits until somebody writes
+    anchoring = Anchoring(db.store.anchors, AnchorFile(path), timedelta(0))
+    before = threading.active_count()
+    try:
+        assert await anchoring.newest() is None
+        for _ in range(40):
+            await anchoring.anchor()
+        assert anchoring.state.problem is not None
+        assert threading.active_count() == before + 1
+        assert await asyncio.wait_for(asyncio.to_thread(int), 30) == 0
+    finally:
+        await asyncio.to_thread(_let_go, path)
+
+
+def _let_go(path: Path) -> None:
+    """End the reader of a pipe, as its file system would by answering."""
+    with path.open("wb"):
+        pass
+
+
 def test_another_file_is_not_taken_for_an_anchor_file(tmp_path: Path) -> None:
     """Nothing is compared with lines that nobody of us wrote."""
     (tmp_path / "passwd").write_text("root:x:0:0:root:/root:/bin/sh\n")
     with pytest.raises(TemporaryError, match="is it another file"):
-        AnchorFile(tmp_path / "passwd").last()
-    assert AnchorFile(tmp_path / "none").last() is None
+        AnchorFile(tmp_path / "passwd").newest()
+    assert AnchorFile(tmp_path / "none").newest() is None
