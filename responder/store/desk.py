@@ -192,13 +192,13 @@ class PostgresDesk:
                 numbers,
                 storable_text(actor),
                 storable_text(reason),
-                await connection.fetchval("SELECT service_time()"),
+                await self._clock.now(connection),
             )
 
     async def expire_dead_letters(self, kept: timedelta) -> int:
         """Remove letters that were kept for so long, a bounded number at a time; how many they were."""
         async with transaction(self._lane) as connection:
-            now = await connection.fetchval("SELECT service_time()")
+            now = await self._clock.now(connection)
             old = await dead_letters.expired(connection, now - kept, _EXPIRED_AT_ONCE)
             why = f"kept for {format_duration(kept)}"
             return len(await dead_letters.remove(connection, "expire", old, "responder", why, now))

@@ -12,16 +12,21 @@ import pytest
 import pytest_asyncio
 
 from responder.clients.boottime import boottime
-from responder.decide.case import Change, IntentLost
+from responder.decide import changes
+from responder.decide.case import AttemptEnd, Change, IntentLost, Settle, Terms, Wait
 from responder.decide.clock import ClockJump, ClockRuling
-from responder.model.attempt import Attempt, Intent
+from responder.decide.guards import cooldown
+from responder.decide.next_move import next_move
+from responder.model.alert import Rejected
+from responder.model.attempt import Attempt, Intent, Outcome
 from responder.model.errors import TemporaryError
 from responder.model.incident import Command, CommandKind, IncidentState
 from responder.ports import Lease
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.postgres import PostgresStore
-from tests.support.stored import KEYS, LEASE_TIME, Stored, alert, change, intent, stored
+from tests.support.stored import KEYS, LEASE_TIME, RULE, Stored, alert, change, intent, stored
+from tests.unit.test_guards import facts
 
 FAKE = """
 CREATE TABLE set_by (amount interval NOT NULL);
@@ -32,6 +37,7 @@ CREATE OR REPLACE FUNCTION wall_clock() RETURNS timestamptz LANGUAGE sql VOLATIL
 HOURS = timedelta(hours=3)
 JUMPS = pytest.mark.parametrize("jump", [HOURS, -HOURS], ids=["ahead", "back"])
 TOLERANCE = timedelta(seconds=3)
+TERMS = Terms()
 
 
 @pytest_asyncio.fixture
@@ -276,3 +282,63 @@ async def test_a_jump_within_a_heartbeat_leaves_it_unwritten(
             await db.store.heartbeat(worker)
     assert await db.one("SELECT heartbeat_at FROM workers") == before
     assert await db.store.heartbeat(worker)
+
+
+WAITING = (IncidentState.AWAITING_APPROVAL, IncidentState.ESCALATED, IncidentState.TAKEN_OVER)
+
+
+@JUMPS
+async def test_no_decision_is_another_one_by_a_jump(db: Stored, jump: timedelta) -> None:
+    """What waits for a deadline waits for the same one: an approval, an update, a person's hour, a cooldown.
+
+    An attempt that was cut off may still begin: the target's "no" is not believed before its time.
+    """
+    waiting = [await _waits(db, state) for state in WAITING]
+    await db.observe(alert(server="acts"))
+    lease, case = await db.leased()
+    attempt = await db.store.commit_intent(lease, intent(case), change(case, IncidentState.REMEDIATING))
+    assert isinstance(attempt, Attempt)
+    await steady(db, lease.worker_id)
+
+    async def decided() -> list[object]:
+        cases = [await db.store.load(one) for one in (*waiting, lease)]
+        moves = [next_move(each, each.now, TERMS) for each in cases]
+        now = cases[-1]
+        since = now.now - RULE.limits.cooldown
+        history = await db.store.past_attempts(now.rule.name, attempt.target, since, now.incident)
+        none = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.NOT_DONE, results=())
+        settled = changes.settled(now, attempt, none, now.now, TERMS, timedelta(hours=1))
+        again = facts(now=now.now, history=history, limits=RULE.limits)
+        return [*moves, settled.end, settled.due_at, cooldown(again, TERMS).until]
+
+    before = await decided()
+    await set_clock(db, jump)
+    assert await decided() == before
+    assert await watched(db, lease.worker_id) is not None
+    assert await decided() == before
+    assert {type(move) for move in before[:3]} == {Wait}
+    assert (type(before[3]), before[4]) == (Settle, None)
+
+
+async def _waits(db: Stored, state: IncidentState) -> Lease:
+    """An incident that waits for its deadline in this state."""
+    await db.observe(alert(server=state.value))
+    lease, case = await db.leased()
+    told = {"told_members": 1, "told_firing": 1, "covered_members": 1}
+    progress = case.incident.progress.model_copy(update=told)
+    await db.store.record(lease, case, change(case, state, progress=progress))
+    return lease
+
+
+@JUMPS
+async def test_no_dead_letter_expires_by_a_jump(db: Stored, jump: timedelta) -> None:
+    """Neither while it is in doubt nor afterwards, with what jumps many times as far as letters are kept."""
+    worker = await db.worker()
+    await steady(db, worker)
+    async with db.store.intake() as taken:
+        await taken.write_dead_letters("am", [Rejected("no labels", "{}")])
+    await set_clock(db, jump)
+    assert await db.store.expire_dead_letters(timedelta(hours=1)) == 0
+    assert await watched(db, worker) is not None
+    assert await db.store.expire_dead_letters(timedelta(hours=1)) == 0
+    assert await db.store.expire_dead_letters(timedelta(0)) == 1
