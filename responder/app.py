@@ -24,6 +24,7 @@ from responder.clients.webhook import Webhook
 from responder.engine.emergency import Unstored, pages_p0
 from responder.engine.engine import Engine
 from responder.engine.loading import RuleFiles
+from responder.engine.rounds import every
 from responder.engine.rules import rules_in_words
 from responder.memory import give_back_freed_memory
 from responder.model.anchor import AnchorState
@@ -514,11 +515,16 @@ async def _house_keeping(stored: _Stored, settings: Settings, servers: PostgresS
 
     A standing connection that was lost while idle must be replaced before its server has no slot left.
     """
-    while True:
-        await asyncio.sleep(_MINUTE.total_seconds())
-        await servers.warm()
-        await _keep_journal(stored, settings)
-        await stored.anchoring.round()
+
+    async def once() -> None:
+        try:
+            await _keep_journal(stored, settings)
+            await servers.warm()
+        finally:
+            await stored.anchoring.round()
+
+    await asyncio.sleep(_MINUTE.total_seconds())
+    await every(_MINUTE, "house keeping", once)
 
 
 async def _keep_journal(stored: _Stored, settings: Settings) -> None:

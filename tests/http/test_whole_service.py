@@ -5,11 +5,13 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import asyncpg
+import pytest
 from click.testing import CliRunner
 
 from responder import app
@@ -19,6 +21,7 @@ from responder.settings import Settings, load
 from responder.settings.hashes import hashes
 from responder.store import partitions
 from tests.support.databases import dump, execute, restore
+from tests.support.parts import until
 
 TOKEN = "the-token-of-source-default"
 HOOK = "/api/v1/webhooks/alertmanager/default"
@@ -583,3 +586,25 @@ async def test_readiness_warns_when_the_journal_has_few_days_left(dsn: str, tmp_
         ready = await told(client, "/readyz")
         assert ready["ready"] is True
         assert warnings(ready)["journal"] == "partitions for 1 days ahead"
+
+
+async def test_a_failure_that_nobody_foresaw_does_not_end_the_house_keeping(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days of the journal are made and the timelines anchored afterwards as before."""
+    turns: list[int] = []
+
+    async def fails_at_first(_dsn: str, _before: datetime) -> tuple[str, ...]:
+        turns.append(len(turns))
+        if turns == [0]:
+            raise RuntimeError("a fault of ours")
+        return ()
+
+    monkeypatch.setattr("responder.app._MINUTE", timedelta(milliseconds=10))
+    monkeypatch.setattr("responder.app.drop_older", fails_at_first)
+    async with service(dsn, tmp_path):
+
+        async def went_on() -> bool:
+            return len(turns) > 1
+
+        await until(went_on, "another turn", within=60)
