@@ -26,6 +26,7 @@ class Trust:
             *self._of_sources(case),
             *_of_rule(case, step),
             await self._of_promotion(case),
+            *await self._of_promotion_now(case),
         )
 
     def possible(self, rule: Rule) -> tuple[Ceiling, ...]:
@@ -66,6 +67,20 @@ class Trust:
             origin = f"nobody has promoted this version of {case.rule.name}"
             return Ceiling(level=Autonomy.SHADOW, origin=origin)
         return Ceiling(level=level, origin=f"{case.rule.name} is promoted to {level.word}")
+
+    async def _of_promotion_now(self, case: Case) -> tuple[Ceiling, ...]:
+        """A person's word on the rule as it is now, where the incident goes by an older version of it.
+
+        Whoever demotes a rule means all that it does. A new version of which nobody has said anything yet
+        takes nothing from what was promoted.
+        """
+        current = case.current
+        if current is None or current.acting_hash == case.rule.acting_hash:
+            return ()
+        level = await self._store.promotion(current.name, current.acting_hash)
+        if level is None:
+            return ()
+        return (Ceiling(level=level, origin=f"{current.name} as it is now is promoted to {level.word}"),)
 
 
 def _decided(entry: MatchedCeiling, known: Mapping[str, str]) -> tuple[Matcher, ...]:

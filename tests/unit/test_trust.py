@@ -90,3 +90,22 @@ def test_a_persons_word_stands_above_the_settings() -> None:
     assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.AUTO
     store.promoted = Autonomy.OBSERVE
     assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.OBSERVE
+
+
+def test_who_demotes_a_rule_as_it_is_now_demotes_what_goes_by_an_older_version_of_it() -> None:
+    """A person names the rule, not a version; a version of which nobody has said anything changes nothing."""
+    pinned = ladder()
+    once = Limits(attempts=1, per=timedelta(hours=1), cooldown=timedelta(0))
+    newer = pinned.model_copy(update={"limits": once})
+    case = a_case([member()], current=newer)
+    levels: dict[str, Autonomy | None] = {pinned.acting_hash: Autonomy.AUTO}
+
+    class Promotions(VirtualStore):
+        async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
+            del rule
+            return levels.get(acting_hash)
+
+    trust = Trust(cast("Store", Promotions(World(), pinned, incident(), case.members)), SETTINGS, {})
+    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.AUTO
+    levels[newer.acting_hash] = Autonomy.OBSERVE
+    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.OBSERVE
