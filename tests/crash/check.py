@@ -39,6 +39,7 @@ def violations(acknowledged: Sequence[Acknowledged], seen: Seen, kept: Kept) -> 
         *_without_intent(seen.executed, kept),
         *_out_of_time(seen.executed, kept),
         *_nobody_asked_for(seen),
+        *_at_once(kept.attempts),
         *_told_wrongly(seen, kept),
         *_held_for_ever(kept),
         *_not_at_rest(kept),
@@ -93,6 +94,18 @@ def _out_of_time(executed: Iterable[Executed], kept: Kept) -> Iterator[str]:
             yield f"attempt {one.attempt} ran at {one.at}, later than {latest}"
 
 
+def _at_once(attempts: Sequence[Ledgered]) -> Iterator[str]:
+    """On each target one attempt at a time: the next one is committed when the verdict of the last is."""
+    last: dict[str, Ledgered] = {}
+    for attempt in attempts:
+        before = last.get(attempt.target)
+        last[attempt.target] = attempt
+        if before is None or attempt.committed_at is None:
+            continue
+        if before.over_at is None or attempt.committed_at < before.over_at:
+            yield f"attempt {attempt.id} began while {before.id} held {attempt.target}"
+
+
 def _nobody_asked_for(seen: Seen) -> Iterator[str]:
     """Each session that was ended was ended by the statement of one attempt."""
     for ended in seen.ended:
@@ -114,6 +127,8 @@ def _told_wrongly(seen: Seen, kept: Kept) -> Iterator[str]:
 
 
 def _denied(attempt: Ledgered, ended: frozenset[tuple[int, object]]) -> Iterator[str]:
+    if attempt.outcome != "started" and (silent := attempt.sessions - attempt.outcomes.keys()):
+        yield f"attempt {attempt.id} is {attempt.outcome}, and says nothing of {sorted(silent)}"
     for session, outcome in attempt.outcomes.items():
         if outcome == "not_done" and session in ended:
             yield f"attempt {attempt.id} is said not to have ended session {session}, which it did"

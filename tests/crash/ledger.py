@@ -11,7 +11,7 @@ import asyncpg
 from responder.store.connection import Connection, connect
 
 _ATTEMPTS = """
-SELECT a.id, a.elements, a.results, a.outcome, a.start_before, a.timeout_s,
+SELECT a.id, a.target, a.elements, a.results, a.outcome, a.start_before, a.timeout_s, a.verdict_at,
        pg_xact_commit_timestamp(t.xmin) AS committed_at
 FROM attempts a
 LEFT JOIN timeline t ON t.kind = 'intent' AND (t.facts->>'attempt')::uuid = a.id
@@ -35,15 +35,20 @@ FROM incidents i
 
 @dataclass(frozen=True, slots=True)
 class Ledgered:
-    """One attempt. `sessions` are its elements, `outcomes` what the ledger says of each."""
+    """One attempt. `sessions` are its elements, `outcomes` what the ledger says of each.
+
+    It holds its target until `over_at`; for ever where that is missing.
+    """
 
     id: UUID
+    target: str
     sessions: frozenset[tuple[int, datetime]]
     outcomes: Mapping[tuple[int, datetime], str]
     outcome: str
     committed_at: datetime | None
     start_before: datetime
     timeout_s: float
+    over_at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +113,14 @@ def _attempt(row: asyncpg.Record) -> Ledgered:
     sessions = {element["key"]: _session(element["facts"]) for element in row["elements"]}
     return Ledgered(
         id=row["id"],
+        target=row["target"],
         sessions=frozenset(sessions.values()),
         outcomes={sessions[result["element"]]: result["outcome"] for result in row["results"]},
         outcome=row["outcome"],
         committed_at=row["committed_at"],
         start_before=row["start_before"],
         timeout_s=row["timeout_s"],
+        over_at=row["verdict_at"],
     )
 
 

@@ -35,12 +35,14 @@ def a_good_world() -> World:
     """One alert, one incident of it, one attempt that ended one session, and a person who knows."""
     attempt = Ledgered(
         id=ATTEMPT,
+        target="postgres/orders",
         sessions=frozenset({SESSION}),
         outcomes={SESSION: "done"},
         outcome="done",
         committed_at=START + timedelta(seconds=1),
         start_before=START + timedelta(seconds=2),
         timeout_s=1.0,
+        over_at=START + timedelta(seconds=9),
     )
     incident = Standing(
         id=UUID(int=1),
@@ -63,6 +65,16 @@ def a_good_world() -> World:
 def with_attempt(kept: Kept, **changed: object) -> Kept:
     """The same with another attempt."""
     return replace(kept, attempts=[replace(kept.attempts[0], **changed)])  # type: ignore[arg-type]
+
+
+def with_another(kept: Kept, second: float) -> Kept:
+    """The same with a further attempt on the target, committed then, that found nothing to end."""
+    (first,) = kept.attempts
+    at = START + timedelta(seconds=second)
+    further = replace(
+        first, id=UUID(int=8), committed_at=at, outcome="not_done", outcomes={SESSION: "not_done"}
+    )
+    return replace(kept, attempts=[first, further])
 
 
 def with_incident(kept: Kept, **changed: object) -> Kept:
@@ -89,6 +101,9 @@ SPOILT: list[tuple[Callable[[Seen, Kept], tuple[Seen, Kept]], str]] = [
     (lambda s, k: (s, with_attempt(k, outcome="started")), "never got an outcome"),
     (lambda s, k: (s, with_attempt(k, outcomes={SESSION: "not_done"})), "said not to have ended session"),
     (lambda s, k: (Seen(s.executed, ()), k), "said to have ended session"),
+    (lambda s, k: (s, with_attempt(k, outcomes={})), "says nothing of"),
+    (lambda s, k: (s, with_another(k, 8)), "began while"),
+    (lambda s, k: (s, with_another(with_attempt(k, over_at=None), 10)), "held postgres/orders"),
     (lambda s, k: (s, replace(k, claims={"postgres/orders": False})), "nobody can release it"),
     (lambda s, k: (s, with_incident(k, state="verifying")), "did not come to rest"),
     (lambda s, k: (s, with_incident(k, told=("opened",))), "has no escalation"),
@@ -98,7 +113,9 @@ SPOILT: list[tuple[Callable[[Seen, Kept], tuple[Seen, Kept]], str]] = [
 
 def test_a_good_world_has_no_violation() -> None:
     """What was acknowledged is kept, what was done stands in the ledger, a quarantine may stay."""
-    assert violations(*a_good_world()) == ()
+    acknowledged, seen_there, kept = a_good_world()
+    assert violations(acknowledged, seen_there, kept) == ()
+    assert violations(acknowledged, seen_there, with_another(kept, 10)) == ()
 
 
 @pytest.mark.parametrize(("spoil", "word"), SPOILT, ids=[word for _, word in SPOILT])
