@@ -6,8 +6,9 @@ PostgreSQL does not answer, `DeposedError` when the lease is lost.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
@@ -27,7 +28,7 @@ from responder.model.alert import (
 from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, PastAttempt
 from responder.model.autonomy import Autonomy
-from responder.model.base import Frozen
+from responder.model.base import Frozen, canonical_json
 from responder.model.incident import Command, Incident, MemberAlert, Members
 from responder.model.rule import Probe, Rulebook, StepKind
 from responder.model.severity import Severity
@@ -202,6 +203,10 @@ class Lease:
     epoch: int
 
 
+IncidentKey = tuple[str, bytes]
+"""Rule and SHA-256 of the canonical group values: what incidents are locked in the order of."""
+
+
 @dataclass(frozen=True, slots=True)
 class NewIncident:
     """What intake wants opened or joined: the incident of (rule, key), for these alerts."""
@@ -212,6 +217,14 @@ class NewIncident:
     severity: Severity
     pending_for: timedelta
     members: tuple[AlertKey, ...]
+    key_text: str = field(init=False)
+    """The key as canonical JSON."""
+    identity: IncidentKey = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Made once: an incident that is wanted once is wanted for each of its alerts."""
+        object.__setattr__(self, "key_text", canonical_json(dict(self.key)))
+        object.__setattr__(self, "identity", (self.rule, sha256(self.key_text.encode()).digest()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,13 +244,21 @@ class UnmatchedPage:
     last: AlertKey | None
 
 
+Numbered = tuple[int, Heard]
+"""What is said of an alert, and by which delivery of its transaction."""
+
+
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What one statement of intake led to: incidents concerned and opened, how many wait for a worker."""
+    """What one statement of intake led to: incidents concerned and opened, how many wait for a worker.
+
+    `left_over`: the fingerprints of what has to be folded, and is not stored.
+    """
 
     incidents: tuple[UUID, ...]
     opened: tuple[NewIncident, ...]
     due: int
+    left_over: frozenset[str]
 
 
 class IntakeTransaction(Protocol):
@@ -317,14 +338,15 @@ class Store(Protocol):
         """
         ...
 
-    async def hear(
-        self, said: Mapping[AlertKey, tuple[int, Heard]], wanted: Mapping[AlertKey, NewIncident]
-    ) -> Taken | None:
-        """Store alerts of one source that all fire, and all that follows, in one statement.
+    async def take_in(
+        self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Mapping[str, NewIncident]
+    ) -> Taken:
+        """Store what is said of alerts of one source, and all that follows, in one statement.
 
-        Only where each of them is new, or fires already and was told of in the same words before; otherwise
-        None, and nothing is stored. The numbers say in which order they were received. `wanted` has the
-        incidents that those with a rule open or join where they are new.
+        By fingerprint: what is said of each, once or several times in the same words; the numbers say in
+        which order it was received. Only what needs no folding is stored: alerts that are new, or fire on, or
+        end, or fire anew after that. `left_over` has the others, of which nothing is stored. `wanted` has the
+        incidents that those with a rule open or join where they begin.
         """
         ...
 

@@ -13,11 +13,10 @@ from typing import Any
 from uuid import UUID
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
-from responder.decide.match import incident_key
 from responder.engine.rules import ActiveRules
 from responder.engine.wake import Wake
 from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
-from responder.ports import IntakeTransaction, NewIncident, Store, Taken
+from responder.ports import IntakeTransaction, NewIncident, Numbered, Store
 from responder.telemetry import Metrics
 
 
@@ -29,10 +28,7 @@ class _Folded:
     begun: tuple[AlertRecord, ...]
 
 
-_AT_ONCE_AT_MOST = 100
-"""Alerts of one transaction up to which its round trips cost more than its work."""
-_Numbered = tuple[int, Heard]
-"""What is said of an alert, and by which delivery of its transaction."""
+_Said = Mapping[AlertKey, Sequence[Numbered]]
 
 
 class Commit:
@@ -48,13 +44,46 @@ class Commit:
         self._wake = wake
 
     async def __call__(self, batch: Sequence[Delivery]) -> list[Receipt]:
-        """What became of each delivery, after COMMIT. Raises what the store raises; then nothing is kept."""
+        """What became of each delivery, after COMMIT. Raises what the store raises.
+
+        Then some of it may be kept. To take it in again changes nothing.
+        """
         said = [_said(delivery) for delivery in batch]
         keys = _keys(said, batch)
-        taken = await self._at_once(keys) if _fires_only(batch, keys) else None
-        if taken is not None:
+        concerned: list[UUID] = []
+        if all(map(_is_plain, batch)):
+            keys = await self._at_once(keys, concerned)
+            if not keys:
+                return _receipts(batch, said, concerned)
+        return _receipts(batch, said, [*concerned, *await self._folded(batch, keys)])
+
+    async def _at_once(self, keys: _Said, concerned: list[UUID]) -> _Said:
+        """Store, in one statement for each source, what needs no folding; what is left."""
+        left: dict[AlertKey, Sequence[Numbered]] = {}
+        for source, said in _by_source(keys).items():
+            first = {name: _first_words(told) for name, told in said.items()}
+            taken = await self._store.take_in(source, first, self._wanted_at_once(first))
             self._opened(taken.opened, taken.due)
-            return _receipts(batch, said, taken.incidents)
+            concerned += taken.incidents
+            for name, told in said.items():
+                more = told if name in taken.left_over else told[len(first[name]) :]
+                if more:
+                    left[AlertKey(source, name)] = more
+        return left
+
+    def _wanted_at_once(self, said: Mapping[str, Sequence[Numbered]]) -> Mapping[str, NewIncident]:
+        """The incident of each alert that fires, should its episode begin."""
+        wanted: dict[str, NewIncident] = {}
+        for name, told in said.items():
+            alert = told[0][1].alert
+            if alert.standing is Standing.FIRING:
+                new = self._rules.incident_of(alert.labels)
+                if new is not None:
+                    wanted[name] = new
+        return wanted
+
+    async def _folded(self, batch: Sequence[Delivery], keys: _Said) -> Sequence[UUID]:
+        """Fold what is said of these alerts, and store the batch's positions and dead letters with it."""
         once = {key: new[0][1] for key, new in keys.items() if len(new) == 1}
         positions = [(delivery.source, delivery.position) for delivery in batch if delivery.position]
         async with self._store.intake(*((tuple(keys), once) if not positions else ())) as transaction:
@@ -74,26 +103,7 @@ class Commit:
                     await transaction.take_back(delivery.retried)
             opened = tuple(await transaction.open_or_join(wanted))
         self._opened(wanted, transaction.due)
-        return _receipts(batch, said, opened)
-
-    async def _at_once(self, keys: Mapping[AlertKey, Sequence[_Numbered]]) -> Taken | None:
-        """In one statement, where nothing has to be folded: each alert is new, or told again as it was."""
-        said = {key: new[0] for key, new in keys.items()}
-        wanted = ((key, self._incident_of(one.alert.labels)) for key, (_, one) in said.items())
-        return await self._store.hear(said, {key: new for key, new in wanted if new is not None})
-
-    def _incident_of(self, labels: Mapping[str, str]) -> NewIncident | None:
-        rule = self._rules.index.first(labels)
-        if rule is None:
-            return None
-        return NewIncident(
-            rule=rule.name,
-            rulebook_hash=self._rules.hash,
-            key=incident_key(rule, labels),
-            severity=rule.severity_of(labels),
-            pending_for=rule.wait_for,
-            members=(),
-        )
+        return opened
 
     def _opened(self, opened: Iterable[NewIncident], due: int) -> None:
         self._wake.due(due)
@@ -142,7 +152,7 @@ class Commit:
         await asyncio.sleep(0)
         groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[NewIncident, AlertKey]]] = {}
         for record in begun:
-            new = self._incident_of(record.labels)
+            new = self._rules.incident_of(record.labels)
             if new is not None:
                 group = (new.rule, tuple(sorted(new.key.items())))
                 groups.setdefault(group, []).append((new, record.key))
@@ -160,31 +170,40 @@ def _said(delivery: Delivery) -> Mapping[tuple[str, bytes], Heard]:
     return {(one.alert.fingerprint, one.content_hash): one for one in map(heard, delivery.alerts)}
 
 
-def _keys(
-    said: Sequence[Mapping[tuple[str, bytes], Heard]], batch: Sequence[Delivery]
-) -> Mapping[AlertKey, Sequence[_Numbered]]:
+def _keys(said: Sequence[Mapping[tuple[str, bytes], Heard]], batch: Sequence[Delivery]) -> _Said:
     """All that is said of each alert, and those that are to be folded again although nothing is."""
-    by_key: dict[AlertKey, list[_Numbered]] = {key: [] for delivery in batch for key in delivery.refold}
+    by_key: dict[AlertKey, list[Numbered]] = {key: [] for delivery in batch for key in delivery.refold}
     for number, (delivery, new) in enumerate(zip(batch, said, strict=True)):
         for (fingerprint, _), one in new.items():
             by_key.setdefault(AlertKey(delivery.source, fingerprint), []).append((number, one))
     return by_key
 
 
-def _fires_only(batch: Sequence[Delivery], keys: Mapping[AlertKey, Sequence[_Numbered]]) -> bool:
-    """Whether these are a few alerts of one source that fire, each said once, and nothing else."""
-    if not 0 < len(keys) <= _AT_ONCE_AT_MOST or len({delivery.source for delivery in batch}) > 1:
-        return False
-    if any(one.position or one.rejected or one.refold or one.retried for one in batch):
-        return False
-    return all(len(new) == 1 and new[0][1].alert.standing is Standing.FIRING for new in keys.values())
+def _is_plain(delivery: Delivery) -> bool:
+    """Whether it is nothing but what is said of alerts."""
+    return not (delivery.position or delivery.rejected or delivery.refold or delivery.retried)
+
+
+def _by_source(keys: _Said) -> Mapping[str, Mapping[str, Sequence[Numbered]]]:
+    by_source: dict[str, dict[str, Sequence[Numbered]]] = {}
+    for (source, name), told in keys.items():
+        by_source.setdefault(source, {})[name] = told
+    return by_source
+
+
+def _first_words(told: Sequence[Numbered]) -> Sequence[Numbered]:
+    """What is said first, as often as it is said before anything else is."""
+    words = told[0][1].content_hash
+    other = next((at for at, (_, one) in enumerate(told) if one.content_hash != words), len(told))
+    return told[:other]
 
 
 def _receipts(
-    batch: Sequence[Delivery], said: Sequence[Mapping[Any, Heard]], incidents: tuple[UUID, ...]
+    batch: Sequence[Delivery], said: Sequence[Mapping[Any, Heard]], incidents: Sequence[UUID]
 ) -> list[Receipt]:
+    concerned = tuple(dict.fromkeys(incidents))
     return [
-        Receipt(stored=len(group), rejected=len(delivery.rejected), incidents=incidents)
+        Receipt(stored=len(group), rejected=len(delivery.rejected), incidents=concerned)
         for delivery, group in zip(batch, said, strict=True)
     ]
 
@@ -193,7 +212,7 @@ def _refolded(batch: Sequence[Delivery]) -> AbstractSet[AlertKey]:
     return {key for delivery in batch for key in delivery.refold}
 
 
-def _observations(key: AlertKey, new: Iterable[_Numbered], now: datetime) -> Sequence[Observation]:
+def _observations(key: AlertKey, new: Iterable[Numbered], now: datetime) -> Sequence[Observation]:
     return [
         Observation(
             key.source,

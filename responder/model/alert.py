@@ -61,17 +61,26 @@ class Alert:
     starts_at: datetime
     ends_at: datetime | None = None
     generator_url: str = ""
-    content: tuple[bytes, str, str] | None = field(default=None, init=False, repr=False, compare=False)
+    content: "_Content | None" = field(default=None, init=False, repr=False, compare=False)
     """What `heard` made of it, kept: it is made outside of the transaction that needs it."""
 
 
 class Heard(NamedTuple):
-    """What a delivery says of one alert, before it has its time. Its texts are canonical JSON."""
+    """What a delivery says of one alert, before it has its time.
+
+    Labels and annotations are canonical JSON, times are ISO 8601 with microseconds where there are any; an
+    end that is not known is empty. None of them has a line break.
+    """
 
     alert: Alert
     content_hash: bytes
     labels: str
     annotations: str
+    starts_at: str
+    ends_at: str
+
+
+_Content = tuple[bytes, str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,21 +188,23 @@ def heard(alert: Alert) -> Heard:
     """What is said of an alert, with the hash of it. Made once."""
     if alert.content is None:
         object.__setattr__(alert, "content", _content(alert))
-    return Heard(alert, *cast("tuple[bytes, str, str]", alert.content))
+    return Heard(alert, *cast("_Content", alert.content))
 
 
-def _content(alert: Alert) -> tuple[bytes, str, str]:
+def _content(alert: Alert) -> _Content:
     labels, annotations = json_of_texts(alert.labels), json_of_texts(alert.annotations)
+    starts_at = alert.starts_at.isoformat()
+    ends_at = alert.ends_at.isoformat() if alert.ends_at else ""
     said = (
         alert.fingerprint,
         alert.standing.value,
-        alert.starts_at.isoformat(),
-        alert.ends_at.isoformat() if alert.ends_at else "",
+        starts_at,
+        ends_at,
         labels,
         annotations,
         alert.generator_url,  # the last, because it alone may have a line break
     )
-    return sha256("\n".join(said).encode()).digest()[:16], labels, annotations
+    return sha256("\n".join(said).encode()).digest()[:16], labels, annotations, starts_at, ends_at
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

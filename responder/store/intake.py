@@ -19,12 +19,12 @@ from uuid import UUID
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard, Observation, Rejected, Retried, SourcePosition
 from responder.model.errors import DeposedError, TemporaryError
-from responder.ports import NewIncident
+from responder.ports import IncidentKey, NewIncident
 from responder.store import dead_letters, episodes
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.episodes import Becomes, becomes
-from responder.store.openings import IncidentKey, Opening, key_of, open_join_wake
+from responder.store.openings import Opening, open_join_wake
 from responder.store.storable import storable_text
 
 _ADVANCE = """
@@ -209,7 +209,7 @@ class PostgresIntake:
             joining = [record for record in _in_order(joining) if record.firing]
             taken |= {record.key for record in joining}
             if joining:
-                key = key_of(new)
+                key = new.identity
                 grouped[key] = _merged(grouped.get(key), Opening(key, new, new.severity, tuple(joining)))
         return list(grouped.values())
 

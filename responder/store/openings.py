@@ -8,22 +8,17 @@ it due, and `next_move` decides whether to reopen it.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from hashlib import sha256
 from typing import Any
 from uuid import UUID
 
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey
-from responder.model.base import canonical_json
 from responder.model.errors import TemporaryError
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
-from responder.ports import NewIncident
+from responder.ports import IncidentKey, NewIncident
 from responder.store.connection import Connection
 from responder.store.ids import uuid7
-
-IncidentKey = tuple[str, bytes]
-"""Rule and key hash: what incidents are locked in the order of."""
 
 _LOCK = """
 SELECT i.id, i.rule, i.key_hash, i.state
@@ -86,16 +81,6 @@ class Opening:
     wanted: NewIncident
     severity: Severity
     joining: tuple[AlertRecord, ...]
-
-
-def key_of(wanted: NewIncident) -> IncidentKey:
-    """The identity of an incident while it is not closed."""
-    return wanted.rule, key_hash(wanted.key)
-
-
-def key_hash(key: object) -> bytes:
-    """SHA-256 of the canonical group values."""
-    return sha256(canonical_json(key).encode()).digest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +146,7 @@ def _opened(
         [ids[opening.key] for opening in missing],
         [opening.key[0] for opening in missing],
         [opening.key[1] for opening in missing],
-        [canonical_json(dict(opening.wanted.key)) for opening in missing],
+        [opening.wanted.key_text for opening in missing],
         [opening.wanted.rulebook_hash for opening in missing],
         [opening.severity.value for opening in missing],
         [now + opening.wanted.pending_for for opening in missing],

@@ -19,13 +19,13 @@ from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rulebook
-from responder.ports import Lease, NewIncident, Taken, UnmatchedPage
+from responder.ports import Lease, NewIncident, Numbered, Taken, UnmatchedPage
 from responder.store import cases, episodes, ledger
 from responder.store.anchors import Anchors
+from responder.store.at_once import take_in
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connections
 from responder.store.desk import PostgresDesk
-from responder.store.hearing import hear
 from responder.store.intake import PostgresIntake
 from responder.store.leases import Leases
 from responder.store.owner import Owner, lock_incident, write_finding
@@ -100,17 +100,17 @@ class PostgresStore(PostgresDesk):
             await taken.finish()
             reached(Point.INTAKE_WRITTEN)
 
-    async def hear(
-        self, said: Mapping[AlertKey, tuple[int, Heard]], wanted: Mapping[AlertKey, NewIncident]
-    ) -> Taken | None:
-        """See `ports.Store.hear`. Raises what `intake` raises. None while the clocks are in doubt."""
+    async def take_in(
+        self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Mapping[str, NewIncident]
+    ) -> Taken:
+        """See `ports.Store.take_in`. Raises what `intake` does; all is left while the clocks are in doubt."""
         expected = self._clock.expected()
         if expected is None:
-            return None
+            return Taken((), (), 0, frozenset(said))
         async with self._partitioned():
             with refusals():
                 async with self._connections.intake.connection() as connection:
-                    return await hear(connection, said, wanted, expected)
+                    return await take_in(connection, source, said, wanted, expected)
 
     @asynccontextmanager
     async def _partitioned(self) -> AsyncIterator[None]:
