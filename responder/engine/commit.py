@@ -9,7 +9,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
@@ -28,7 +27,26 @@ class _Folded:
     begun: tuple[AlertRecord, ...]
 
 
-_Said = Mapping[AlertKey, Sequence[Numbered]]
+_Said = Mapping[str, Sequence[Numbered]]
+"""What is said of each alert of a source, by fingerprint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A delivery, ready to be written: each thing once that it says, with the incident that this may open.
+
+    `rulebook` is the one that the incidents are of.
+    """
+
+    delivery: Delivery
+    said: tuple[tuple[Heard, NewIncident | None], ...]
+    rulebook: str
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether it is nothing but what is said of alerts."""
+        one = self.delivery
+        return not (one.position or one.rejected or one.refold or one.retried)
 
 
 class Commit:
@@ -43,47 +61,53 @@ class Commit:
         self._metrics = metrics
         self._wake = wake
 
-    async def __call__(self, batch: Sequence[Delivery]) -> list[Receipt]:
+    def prepare(self, delivery: Delivery) -> Prepared:
+        """What can be found out before its transaction: the less is left to do in that.
+
+        Raises ValueError where an alert has a text that is none.
+        """
+        said = {(one.alert.fingerprint, one.content_hash): one for one in map(heard, delivery.alerts)}
+        wanted = [
+            self._rules.incident_of(one.alert.labels) if one.alert.standing is Standing.FIRING else None
+            for one in said.values()
+        ]
+        return Prepared(delivery, tuple(zip(said.values(), wanted, strict=True)), self._rules.hash)
+
+    async def __call__(self, batch: Sequence[Prepared]) -> list[Receipt]:
         """What became of each delivery, after COMMIT. Raises what the store raises.
 
         Then some of it may be kept. To take it in again changes nothing.
         """
-        said = [_said(delivery) for delivery in batch]
-        keys = _keys(said, batch)
+        batch = [one if one.rulebook == self._rules.hash else self.prepare(one.delivery) for one in batch]
+        if not all(one.is_plain for one in batch):
+            return _receipts(batch, await self._folded(batch, _all_said(batch)))
         concerned: list[UUID] = []
-        if all(map(_is_plain, batch)):
-            keys = await self._at_once(keys, concerned)
-            if not keys:
-                return _receipts(batch, said, concerned)
-        return _receipts(batch, said, [*concerned, *await self._folded(batch, keys)])
-
-    async def _at_once(self, keys: _Said, concerned: list[UUID]) -> _Said:
-        """Store, in one statement for each source, what needs no folding; what is left."""
         left: dict[AlertKey, Sequence[Numbered]] = {}
-        for source, said in _by_source(keys).items():
-            first = {name: _first_words(told) for name, told in said.items()}
-            taken = await self._store.take_in(source, first, self._wanted_at_once(first))
-            self._opened(taken.opened, taken.due)
-            concerned += taken.incidents
-            for name, told in said.items():
-                more = told if name in taken.left_over else told[len(first[name]) :]
-                if more:
-                    left[AlertKey(source, name)] = more
+        for source, (said, wanted) in _by_source(batch).items():
+            left |= await self._at_once(source, said, wanted, concerned)
+        if left:
+            concerned += await self._folded(batch, left)
+        return _receipts(batch, concerned)
+
+    async def _at_once(
+        self, source: str, said: _Said, wanted: Mapping[str, NewIncident], concerned: list[UUID]
+    ) -> Mapping[AlertKey, Sequence[Numbered]]:
+        """Store, in one statement, what needs no folding; what is left."""
+        first = {name: told if len(told) == 1 else _first_words(told) for name, told in said.items()}
+        taken = await self._store.take_in(source, first, wanted)
+        self._opened(taken.opened, taken.due)
+        concerned += taken.incidents
+        left = {AlertKey(source, name): said[name] for name in taken.left_over}
+        for name, told in said.items():
+            if len(told) > len(first[name]) and name not in taken.left_over:
+                left[AlertKey(source, name)] = told[len(first[name]) :]
         return left
 
-    def _wanted_at_once(self, said: Mapping[str, Sequence[Numbered]]) -> Mapping[str, NewIncident]:
-        """The incident of each alert that fires, should its episode begin."""
-        wanted: dict[str, NewIncident] = {}
-        for name, told in said.items():
-            alert = told[0][1].alert
-            if alert.standing is Standing.FIRING:
-                new = self._rules.incident_of(alert.labels)
-                if new is not None:
-                    wanted[name] = new
-        return wanted
-
-    async def _folded(self, batch: Sequence[Delivery], keys: _Said) -> Sequence[UUID]:
+    async def _folded(
+        self, prepared: Sequence[Prepared], keys: Mapping[AlertKey, Sequence[Numbered]]
+    ) -> Sequence[UUID]:
         """Fold what is said of these alerts, and store the batch's positions and dead letters with it."""
+        batch = [one.delivery for one in prepared]
         once = {key: new[0][1] for key, new in keys.items() if len(new) == 1}
         positions = [(delivery.source, delivery.position) for delivery in batch if delivery.position]
         async with self._store.intake(*((tuple(keys), once) if not positions else ())) as transaction:
@@ -165,29 +189,30 @@ def _together(joining: Sequence[tuple[NewIncident, AlertKey]]) -> NewIncident:
     return replace(worst, members=tuple(key for _, key in joining))
 
 
-def _said(delivery: Delivery) -> Mapping[tuple[str, bytes], Heard]:
-    """What a delivery says, each thing once: by fingerprint and content hash."""
-    return {(one.alert.fingerprint, one.content_hash): one for one in map(heard, delivery.alerts)}
-
-
-def _keys(said: Sequence[Mapping[tuple[str, bytes], Heard]], batch: Sequence[Delivery]) -> _Said:
+def _all_said(batch: Sequence[Prepared]) -> Mapping[AlertKey, Sequence[Numbered]]:
     """All that is said of each alert, and those that are to be folded again although nothing is."""
-    by_key: dict[AlertKey, list[Numbered]] = {key: [] for delivery in batch for key in delivery.refold}
-    for number, (delivery, new) in enumerate(zip(batch, said, strict=True)):
-        for (fingerprint, _), one in new.items():
-            by_key.setdefault(AlertKey(delivery.source, fingerprint), []).append((number, one))
+    by_key: dict[AlertKey, list[Numbered]] = {key: [] for one in batch for key in one.delivery.refold}
+    for number, prepared in enumerate(batch):
+        for one, _ in prepared.said:
+            key = AlertKey(prepared.delivery.source, one.alert.fingerprint)
+            by_key.setdefault(key, []).append((number, one))
     return by_key
 
 
-def _is_plain(delivery: Delivery) -> bool:
-    """Whether it is nothing but what is said of alerts."""
-    return not (delivery.position or delivery.rejected or delivery.refold or delivery.retried)
-
-
-def _by_source(keys: _Said) -> Mapping[str, Mapping[str, Sequence[Numbered]]]:
-    by_source: dict[str, dict[str, Sequence[Numbered]]] = {}
-    for (source, name), told in keys.items():
-        by_source.setdefault(source, {})[name] = told
+def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Mapping[str, NewIncident]]]:
+    """By source all that is said of each alert, and the incidents of those that fire, should they begin."""
+    by_source: dict[str, tuple[dict[str, list[Numbered]], dict[str, NewIncident]]] = {}
+    for number, prepared in enumerate(batch):
+        said, wanted = by_source.setdefault(prepared.delivery.source, ({}, {}))
+        for one, new in prepared.said:
+            name = one.alert.fingerprint
+            told = said.get(name)
+            if told is not None:
+                told.append((number, one))
+                continue
+            said[name] = [(number, one)]
+            if new is not None:
+                wanted[name] = new
     return by_source
 
 
@@ -198,13 +223,11 @@ def _first_words(told: Sequence[Numbered]) -> Sequence[Numbered]:
     return told[:other]
 
 
-def _receipts(
-    batch: Sequence[Delivery], said: Sequence[Mapping[Any, Heard]], incidents: Sequence[UUID]
-) -> list[Receipt]:
+def _receipts(batch: Sequence[Prepared], incidents: Iterable[UUID]) -> list[Receipt]:
     concerned = tuple(dict.fromkeys(incidents))
     return [
-        Receipt(stored=len(group), rejected=len(delivery.rejected), incidents=concerned)
-        for delivery, group in zip(batch, said, strict=True)
+        Receipt(stored=len(one.said), rejected=len(one.delivery.rejected), incidents=concerned)
+        for one in batch
     ]
 
 

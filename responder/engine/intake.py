@@ -8,16 +8,17 @@ import asyncio
 from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 import structlog
 
 from responder.crash_points import Point, reached
-from responder.engine.commit import Commit
+from responder.engine.commit import Commit, Prepared
 from responder.engine.isolate import Answer, Isolation
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.wake import Wake
-from responder.model.alert import Delivery, Receipt, heard
+from responder.model.alert import Delivery, Receipt
 from responder.model.errors import (
     OverloadedError,
     ResponderError,
@@ -32,7 +33,14 @@ _log = structlog.get_logger(__name__)
 _TRIES = 5
 """How often a transaction is tried that something was in the way of."""
 
-_Waiting = tuple[Delivery, "asyncio.Future[Receipt]"]
+
+@dataclass(frozen=True, slots=True)
+class _Waiting:
+    """A delivery in the queue, prepared where it could be, and who waits for its answer."""
+
+    delivery: Delivery
+    prepared: Prepared | None
+    answer: "asyncio.Future[Receipt]"
 
 
 class GroupCommit:
@@ -76,11 +84,11 @@ class GroupCommit:
         written, the same delivery again changes nothing.
         """
         self.admit()
+        prepared = None
         with suppress(Exception):  # what cannot be made here fails in its transaction, and is isolated there
-            for alert in delivery.alerts:
-                heard(alert)  # while the transaction before is under way: less to do in its own
+            prepared = self._commit.prepare(delivery)  # while the transaction before is under way
         answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
-        self._waiting.append((delivery, answer))
+        self._waiting.append(_Waiting(delivery, prepared, answer))
         self._metrics.intake_queue.set(len(self._waiting))
         self._something.set()
         try:
@@ -111,7 +119,9 @@ class GroupCommit:
         """One batch of what waits. A fault of ours costs this batch, never the writer."""
         count = min(len(self._waiting), self._settings.batch_limit)
         batch = [self._waiting.popleft() for _ in range(count)]
-        batch = [waiting for waiting in batch if not waiting[1].done()]  # nobody waits for what was given up
+        batch = [
+            waiting for waiting in batch if not waiting.answer.done()
+        ]  # nobody waits for what was given up
         try:
             await self._write(batch)
         except Exception:  # noqa: BLE001 - logged; the writer must outlive it
@@ -123,10 +133,11 @@ class GroupCommit:
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         if not batch:
             return
-        deliveries = [delivery for delivery, _ in batch]
         answers: Sequence[Answer]
         try:
-            answers = await self._in_time(deliveries)
+            answers = await self._in_time(
+                [one.prepared or self._commit.prepare(one.delivery) for one in batch]
+            )
         except (StoreAwayError, TimeoutError) as error:
             _log.warning("intake could not be written", error=str(error) or "timeout", deliveries=len(batch))
             _fail(batch, StoreAwayError("the database did not store it"))
@@ -135,19 +146,22 @@ class GroupCommit:
         except Exception as error:  # noqa: BLE001 - whatever it is, only its own delivery may fail by it
             kind = str(error) if isinstance(error, ResponderError) else type(error).__name__
             _log.error("a batch cannot be written as a whole", error=kind, deliveries=len(batch))
-            answers = await Isolation(self._in_time, deliveries).run(error)
+            answers = await Isolation(self._isolated, [one.delivery for one in batch]).run(error)
         reached(Point.INTAKE_COMMITTED)
-        for (_, waits), answer in zip(batch, answers, strict=True):
+        for waits, answer in zip(batch, answers, strict=True):
             if isinstance(answer, Receipt):
-                _answer(waits, answer)
+                _answer(waits.answer, answer)
             else:
-                _refuse(waits, answer)
+                _refuse(waits.answer, answer)
 
-    async def _in_time(self, batch: Sequence[Delivery]) -> list[Receipt]:
+    async def _isolated(self, batch: Sequence[Delivery]) -> list[Receipt]:
+        return await self._in_time([self._commit.prepare(one) for one in batch])
+
+    async def _in_time(self, batch: Sequence[Prepared]) -> list[Receipt]:
         async with asyncio.timeout(self._settings.intake_timeout.total_seconds()):
             return await self._in_the_end(batch)
 
-    async def _in_the_end(self, batch: Sequence[Delivery]) -> list[Receipt]:
+    async def _in_the_end(self, batch: Sequence[Prepared]) -> list[Receipt]:
         """Commit; what was only in the way (a deadlock, a missing partition) is tried again at once."""
         for _ in range(_TRIES - 1):
             try:
@@ -185,5 +199,5 @@ def _refuse(waits: "asyncio.Future[Receipt]", error: Exception) -> None:
 
 
 def _fail(batch: Iterable[_Waiting], error: Exception) -> None:
-    for _, waits in batch:
-        _refuse(waits, error)
+    for waits in batch:
+        _refuse(waits.answer, error)

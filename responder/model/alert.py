@@ -20,6 +20,10 @@ _FNV_PRIME = 1099511628211
 _MASK = 0xFFFFFFFFFFFFFFFF
 _REMEMBERED_PAIR = 256
 """Characters of the longest pair that is remembered: it bounds the memory."""
+_LAST_SIGNS = 4
+"""Characters at the end of a value that are not remembered with what stands before them."""
+_POWERS = tuple(pow(_FNV_PRIME, length, _MASK + 1) for length in range(4 * _LAST_SIGNS + 2))
+"""What so many bytes multiply a state by: at most four for each of these characters, and one more."""
 
 
 class Standing(StrEnum):
@@ -226,12 +230,28 @@ def fingerprint(labels: Mapping[str, str]) -> str:
 
 
 def _hashed(state: int, name: str, value: str) -> tuple[int, int]:
-    """The state after a pair, and what the higher bytes of the state before it are multiplied by."""
+    """The state after a pair, and what the higher bytes of the state before it are multiplied by.
+
+    Values that tell alerts apart mostly differ in their last signs alone: what stands before is remembered.
+    """
+    head = value[:-_LAST_SIGNS]
+    short = len(name) + len(head) <= _REMEMBERED_PAIR
+    hashed, factor = (_begun_remembered if short else _begun)(state, name, head)
     prime, mask = _FNV_PRIME, _MASK
-    pair = b"%b\xff%b\xff" % (name.encode(), value.encode())
-    for byte in pair:
+    tail = b"%b\xff" % value[-_LAST_SIGNS:].encode()
+    for byte in tail:
+        hashed = (hashed ^ byte) * prime & mask
+    return hashed, factor * _POWERS[len(tail)] & mask
+
+
+def _begun(state: int, name: str, head: str) -> tuple[int, int]:
+    """As `_hashed`, for a pair whose value is not at its end."""
+    prime, mask = _FNV_PRIME, _MASK
+    part = b"%b\xff%b" % (name.encode(), head.encode())
+    for byte in part:
         state = (state ^ byte) * prime & mask
-    return state, pow(prime, len(pair), mask + 1)
+    return state, pow(prime, len(part), mask + 1)
 
 
 _remembered = lru_cache(maxsize=16_384)(_hashed)
+_begun_remembered = lru_cache(maxsize=4096)(_begun)

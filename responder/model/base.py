@@ -3,10 +3,10 @@
 import json
 from collections.abc import Mapping
 from hashlib import sha256
-from json.encoder import encode_basestring as _quoted
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+from pydantic_core import to_json
 
 _CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 
@@ -30,8 +30,13 @@ def canonical_json(value: Any) -> str:
 
 
 def json_of_texts(texts: Mapping[str, str]) -> str:
-    """The canonical JSON of texts by name, as labels are: as `canonical_json`, in a third of the time."""
-    return "{" + ",".join([f"{_quoted(name)}:{_quoted(texts[name])}" for name in sorted(texts)]) + "}"
+    """The canonical JSON of texts by name, as labels are: as `canonical_json`, in a fraction of the time.
+
+    Raises ValueError where one of them has a lone surrogate.
+    """
+    names = sorted(texts)
+    ordered = texts if type(texts) is dict and names == list(texts) else {name: texts[name] for name in names}
+    return to_json(ordered).decode()
 
 
 def digest(value: Any) -> str:

@@ -35,8 +35,8 @@ FOR UPDATE OF i
 """An array and no join: of a row that changed while its lock was waited for PostgreSQL looks at the condition
 again, and with some plans of a join the row is lost then."""
 
-NEWS_WITHIN = timedelta(seconds=2)
-"""How soon an incident hears of its members once its ladder has begun.
+NEWS_WITHIN = timedelta(seconds=5)
+"""How soon an incident hears of its members while its ladder runs or waits: one that is quiet hears at once.
 
 A storm brings news with every transaction; each of them told by itself would cost more than the storm.
 """
@@ -54,7 +54,8 @@ WITH opened AS (
 woken AS (
     UPDATE incidents i
     SET wakes = wakes + 1, severity = least(i.severity, r.severity),
-        due_at = least(due_at, CASE WHEN i.state IN ('pending', 'open') THEN $1::timestamptz ELSE $2 END)
+        due_at = least(due_at, CASE WHEN i.state IN ('pending', 'open', 'resolved', 'recorded')
+                                    THEN $1::timestamptz ELSE $2 END)
     FROM unnest($10::uuid[], $11::text[]) AS r (id, severity)
     WHERE i.id = r.id AND i.state <> 'closed'
     RETURNING due_at, i.owner

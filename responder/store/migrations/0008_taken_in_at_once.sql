@@ -18,6 +18,8 @@
 -- from the outside of a left join by key, and what is locked is changed by its place (ctid), which nobody can change
 -- meanwhile; that as many rows were changed as were found is looked at.
 --
+-- Journal rows cannot be there already: they are later than all that was received of their alerts.
+--
 -- `hear` of 0007 stays for the release before this one.
 
 CREATE FUNCTION uuid7(at timestamptz) RETURNS uuid
@@ -116,7 +118,6 @@ BEGIN
         SELECT of_source, fingerprint, received_at, hash, CASE WHEN fires THEN 'firing' ELSE 'resolved' END, starts_at,
                ends_at, r.labels, r.annotations, url
         FROM r
-        ON CONFLICT DO NOTHING
     ),
     journaled_before AS (
         INSERT INTO journal (source, fingerprint, received_at, content_hash, standing, starts_at, ends_at, labels,
@@ -125,7 +126,6 @@ BEGIN
                CASE WHEN fires THEN 'firing' ELSE 'resolved' END, starts_at, ends_at, r.labels, r.annotations, url
         FROM r, LATERAL unnest(r.earlier) AS before (number)
         WHERE r.earlier IS NOT NULL
-        ON CONFLICT DO NOTHING
     ),
     known AS (
         UPDATE alerts a
@@ -197,7 +197,8 @@ BEGIN
 
     UPDATE incidents i
     SET wakes = wakes + 1, severity = least(i.severity, u.severity),
-        due_at = least(due_at, CASE WHEN i.state IN ('pending', 'open') THEN at ELSE at + news_within END)
+        due_at = least(due_at, CASE WHEN i.state IN ('pending', 'open', 'resolved', 'recorded') THEN at
+                                    ELSE at + news_within END)
     FROM (
         SELECT l.ctid, min(n.severity)
         FROM (SELECT * FROM unnest(there, worst) UNION ALL SELECT unnest(woken), NULL) AS n (id, severity)
