@@ -65,6 +65,7 @@ class GroupCommit:
         """Whether all is refused because nothing can be stored."""
         self.starting = False
         """Whether all is refused because nothing can be stored yet, and will be soon."""
+        metrics.intake_queue.set_function(lambda: len(self._waiting))
 
     def admit(self) -> None:
         """See `ports.Intake.admit`."""
@@ -87,15 +88,16 @@ class GroupCommit:
         prepared = None
         with suppress(Exception):  # what cannot be made here fails in its transaction, and is isolated there
             prepared = self._commit.prepare(delivery)  # while the transaction before is under way
-        answer: asyncio.Future[Receipt] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Receipt] = loop.create_future()
         self._waiting.append(_Waiting(delivery, prepared, answer))
-        self._metrics.intake_queue.set(len(self._waiting))
         self._something.set()
+        late = StoreAwayError("the delivery was not stored in time")
+        given_up = loop.call_later(self._settings.intake_timeout.total_seconds(), _refuse, answer, late)
         try:
-            async with asyncio.timeout(self._settings.intake_timeout.total_seconds()):
-                return await answer
-        except TimeoutError:
-            raise StoreAwayError("the delivery was not stored in time") from None
+            return await answer
+        finally:
+            given_up.cancel()
 
     def close(self) -> None:
         """Admit nothing more; what waits is still written."""
@@ -128,7 +130,6 @@ class GroupCommit:
             _log.exception("the writer failed and goes on", deliveries=len(batch))
         finally:
             _fail(batch, StoreAwayError("the delivery could not be stored"))
-            self._metrics.intake_queue.set(len(self._waiting))
 
     async def _write(self, batch: Sequence[_Waiting]) -> None:
         if not batch:

@@ -14,7 +14,7 @@ from responder.ports import Intake, Store, Unmatched
 class Rematch:
     """One round after the other over all open episodes, `page` of them at a time."""
 
-    def __init__(self, store: Store, rules: ActiveRules, intake: Intake, page: int = 1000) -> None:
+    def __init__(self, store: Store, rules: ActiveRules, intake: Intake, page: int = 250) -> None:
         self._store = store
         self._rules = rules
         self._intake = intake
