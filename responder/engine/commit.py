@@ -27,6 +27,8 @@ class _Folded:
     begun: tuple[AlertRecord, ...]
 
 
+_WORDS_AT_ONCE = 3
+"""How many different things that a batch says of one alert are stored one after the other before folding."""
 _Said = Mapping[str, Sequence[Numbered]]
 """What is said of each alert of a source, by fingerprint."""
 
@@ -92,16 +94,22 @@ class Commit:
     async def _at_once(
         self, source: str, said: _Said, wanted: Mapping[str, NewIncident], concerned: list[UUID]
     ) -> Mapping[AlertKey, Sequence[Numbered]]:
-        """Store, in one statement, what needs no folding; what is left."""
-        first = {name: told if len(told) == 1 else _first_words(told) for name, told in said.items()}
-        taken = await self._store.take_in(source, first, wanted)
-        self._opened(taken.opened, taken.due)
-        concerned += taken.incidents
-        left = {AlertKey(source, name): said[name] for name in taken.left_over}
-        for name, told in said.items():
-            if len(told) > len(first[name]) and name not in taken.left_over:
-                left[AlertKey(source, name)] = told[len(first[name]) :]
-        return left
+        """Store what needs no folding: a statement for what is said first, another for what is said then."""
+        left: dict[AlertKey, Sequence[Numbered]] = {}
+        for _ in range(_WORDS_AT_ONCE):
+            first = {name: told if len(told) == 1 else _first_words(told) for name, told in said.items()}
+            taken = await self._store.take_in(source, first, wanted)
+            self._opened(taken.opened, taken.due)
+            concerned += taken.incidents
+            left |= {AlertKey(source, name): said[name] for name in taken.left_over}
+            said = {
+                name: told[len(first[name]) :]
+                for name, told in said.items()
+                if len(told) > len(first[name]) and name not in taken.left_over
+            }
+            if not said:
+                break
+        return left | {AlertKey(source, name): told for name, told in said.items()}
 
     async def _folded(
         self, prepared: Sequence[Prepared], keys: Mapping[AlertKey, Sequence[Numbered]]
