@@ -4,7 +4,7 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -24,7 +24,6 @@ from responder.clients.webhook import Webhook
 from responder.engine.emergency import Unstored, pages_p0
 from responder.engine.engine import Engine
 from responder.engine.loading import RuleFiles
-from responder.engine.rounds import every
 from responder.engine.rules import rules_in_words
 from responder.memory import give_back_freed_memory
 from responder.model.anchor import AnchorState
@@ -513,32 +512,41 @@ def _first_address(serving: web.AppRunner) -> tuple[socket.AddressFamily, tuple[
 async def _house_keeping(stored: _Stored, settings: Settings, servers: PostgresServers) -> None:
     """Every minute: standing connections, the journal's days, old dead letters, the anchor where it is due.
 
-    A standing connection that was lost while idle must be replaced before its server has no slot left.
+    A standing connection that was lost while idle must be replaced before its server has no slot left. What
+    fails holds back nothing else and comes again: a journal without days to come would take no alerts.
     """
+    chores: Mapping[str, Callable[[], Awaitable[object]]] = {
+        "standing connections": servers.warm,
+        "days of the journal to come": lambda: _make_days(stored, settings),
+        "days of the journal that are over": lambda: _drop_days(stored, settings),
+        "old dead letters": lambda: _expire_letters(stored, settings),
+        "anchor": stored.anchoring.round,
+    }
+    while True:
+        await asyncio.sleep(_MINUTE.total_seconds())
+        for name, chore in chores.items():
+            try:
+                await chore()
+            except ResponderError as error:
+                _log.error("house keeping failed", what=name, error=str(error))
+            except Exception:  # noqa: BLE001 - logged; whatever it is, it must not end the keeping of the house
+                _log.exception("house keeping failed", what=name)
 
-    async def once() -> None:
-        try:
-            await _keep_journal(stored, settings)
-            await servers.warm()
-        finally:
-            await stored.anchoring.round()
 
-    await asyncio.sleep(_MINUTE.total_seconds())
-    await every(_MINUTE, "house keeping", once)
+async def _make_days(stored: _Stored, settings: Settings) -> None:
+    await make_ahead(stored.connections.workers, await stored.store.now(), settings.partitions_ahead)
 
 
-async def _keep_journal(stored: _Stored, settings: Settings) -> None:
-    """Partitions for the coming days, and none of days that are over for long enough."""
-    try:
-        now = await stored.store.now()
-        await make_ahead(stored.connections.workers, now, settings.partitions_ahead)
-        if settings.journal_kept_for:
-            for name in await drop_older(stored.dsn, now - settings.journal_kept_for):
-                _log.info("a day of the journal was dropped", partition=name)
-        if expired := await stored.store.expire_dead_letters(settings.dead_letters_kept_for):
-            _log.warning("dead letters that nobody looked at have expired", letters=expired)
-    except ResponderError as error:
-        _log.error("the journal's partitions could not be kept in order", error=str(error))
+async def _drop_days(stored: _Stored, settings: Settings) -> None:
+    if not settings.journal_kept_for:
+        return
+    for name in await drop_older(stored.dsn, await stored.store.now() - settings.journal_kept_for):
+        _log.info("a day of the journal was dropped", partition=name)
+
+
+async def _expire_letters(stored: _Stored, settings: Settings) -> None:
+    if expired := await stored.store.expire_dead_letters(settings.dead_letters_kept_for):
+        _log.warning("dead letters that nobody looked at have expired", letters=expired)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

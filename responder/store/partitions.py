@@ -88,18 +88,19 @@ async def drop_older(dsn: str, before: datetime) -> tuple[str, ...]:
             if not await connection.fetchval("select pg_try_advisory_lock($1)", _DROP_LOCK):
                 return ()
             await connection.execute(f"set lock_timeout = '{_LOCK_TIMEOUT}'")
-            old = _name(before.astimezone(UTC).date())
-            return tuple(
-                [name for name in await _days_before(connection, old) if await _drop(connection, name)]
-            )
+            return await _drop_all(connection, _name(before.astimezone(UTC).date()))
     finally:
         connection.terminate()
 
 
-async def _days_before(connection: Connection, old: str) -> Sequence[str]:
-    """Attached or not: one that was detached and not dropped is dropped now."""
-    rows = await connection.fetch(_DAYS, old)
-    return [row["relname"] for row in rows]
+async def _drop_all(connection: Connection, old: str) -> tuple[str, ...]:
+    """Day after day up to one that is still in use: PostgreSQL half detaches one at a time only."""
+    gone: list[str] = []
+    for day in await connection.fetch(_DAYS, old):
+        if not await _drop(connection, day["relname"]):
+            break
+        gone.append(day["relname"])
+    return tuple(gone)
 
 
 async def _drop(connection: Connection, name: str) -> bool:
@@ -115,11 +116,15 @@ async def _drop(connection: Connection, name: str) -> bool:
 
 
 _DAYS = """
-select relname from pg_class
-where relkind = 'r' and relname ~ '^journal_[0-9]{8}$' and relname::text collate "C" < $1
+select relname
+from pg_class left join pg_inherits on inhrelid = pg_class.oid
+where relkind = 'r' and relname ~ '^journal_[0-9]{8}$'
+  and (relname::text collate "C" < $1 or inhdetachpending)
   and relnamespace = (select relnamespace from pg_class where oid = to_regclass('journal'))
-order by relname
+order by inhdetachpending desc nulls last, relname
 """
+"""Attached or not: one that was detached and not dropped is dropped now. One that is half detached comes
+first, however old: nobody reads it any more, and no other day can be detached before it."""
 
 _DETACH_PENDING = """
 select inhdetachpending from pg_inherits

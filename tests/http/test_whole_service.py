@@ -5,7 +5,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -608,3 +608,21 @@ async def test_a_failure_that_nobody_foresaw_does_not_end_the_house_keeping(
             return len(turns) > 1
 
         await until(went_on, "another turn", within=60)
+
+
+async def test_what_keeping_the_house_cannot_do_holds_back_nothing_else(
+    dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A day of the journal that cannot be dropped, for a view stands on it: days to come are still made."""
+    monkeypatch.setattr(app, "_MINUTE", timedelta(milliseconds=20))
+    async with service(dsn, tmp_path):
+        connection = await asyncpg.connect(dsn)
+        await connection.execute("create table journal_20200101 (like journal including all)")
+        await connection.execute("create view somebodys as select * from journal_20200101")
+        day = f"journal_{datetime.now(UTC) + timedelta(days=5):%Y%m%d}"
+        for _ in range(2):  # the second time after a round that failed
+            await connection.execute(f"drop table {day}")
+            async with asyncio.timeout(30):
+                while await connection.fetchval("select to_regclass($1) is null", day):  # noqa: ASYNC110 - only asking shows
+                    await asyncio.sleep(0.02)
+        await connection.close()

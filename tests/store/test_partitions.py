@@ -228,3 +228,26 @@ async def test_one_replica_at_a_time_drops(lane: Lane, dsn: str) -> None:
         "journal_20310309",
         "journal_20310310",
     ]
+
+
+async def test_days_that_a_reader_holds_are_left_all_together(lane: Lane, dsn: str) -> None:
+    """Several days are over and somebody reads: only one can be half detached, so the others wait for it."""
+    await make_ahead(lane, NOON, 2)
+    later = NOON + timedelta(days=2)
+    async with lane.transaction() as reader:
+        assert await reader.fetch("select * from journal") == []
+        assert await drop_older(dsn, later) == ()
+        assert await drop_older(dsn, later) == ()
+    assert await drop_older(dsn, later) == ("journal_20310308", "journal_20310309", "journal_20310310")
+
+
+async def test_a_day_half_detached_is_finished_before_an_older_one(lane: Lane, dsn: str) -> None:
+    """Days are kept for longer by now: the half detached one goes all the same, or no other ever would."""
+    await make_ahead(lane, NOON, 2)
+    async with lane.transaction() as reader, lane.connection() as other:
+        await reader.fetch("select * from journal")
+        await other.execute("set lock_timeout = '1ms'")
+        with pytest.raises(asyncpg.LockNotAvailableError):
+            await other.execute("alter table journal detach partition journal_20310309 concurrently")
+        await other.execute("reset lock_timeout")
+    assert await drop_older(dsn, NOON) == ("journal_20310309", "journal_20310308")
