@@ -10,6 +10,7 @@ one. RE2 runs in linear time whatever the text is. Redacting what is redacted ch
 """
 
 import hmac
+import re
 from collections.abc import Callable, Iterable, Mapping
 from functools import lru_cache
 from hashlib import sha256
@@ -36,6 +37,8 @@ _MEMORY = 16 << 20
 _MEMORY_OF_ONE = 4 << 20
 """Bytes that the automaton of all forms, and that of one, may take at most. Texts that no alert ever says
 could fill them; beyond that RE2 begins them anew, or goes on more slowly, with the same result."""
+_ANCHOR = re.compile(r"(\\[^Az]|\[\^?\]?(?:\\.|[^\]\\])*\])|\\[Az]|[\^$]", re.DOTALL)
+"""What means the begin or the end of a text; what is escaped, and classes of signs, are passed over."""
 _NAME_IN_JSON = r"(?:\\*\"|')(?:{names})(?:\\*\"|')\s*:\s*\\*\"((?:[^\"\\]|\\[^\"]|\\\\\")*)"
 
 
@@ -99,8 +102,10 @@ class Redaction:
         self._in_json = _json_form((*settings.labels, *settings.annotations, *shipped))
         forms = [form.pattern for form in self._forms]
         names = (*shipped, *settings.labels, *settings.annotations)
+        alone = [pattern for pattern in settings.patterns if _unanchored(pattern) != pattern]
         self._suspicious = _any_of(forms)
-        self._suspicious_lines = _any_of((*forms, *(rf"(?m:^(?:{name})$)" for name in names)))
+        self._suspicious_alone = _any_of(alone)
+        self._suspicious_lines = _any_of((*forms, *(rf"(?m:^(?:{_unanchored(name)})$)" for name in names)))
         self._keep = _Names(settings.keep)
 
     def suspects(self, text: str) -> bool:
@@ -111,7 +116,8 @@ class Redaction:
         """Whether anything in these texts may have to be redacted: one run over all of them together.
 
         Almost always there is nothing, and this is all that redaction costs an alert. Names and values are
-        lines of one text; what only seems to be a secret across two lines is told apart afterwards.
+        lines of one text; what only seems to be a secret across two lines is told apart afterwards. Patterns
+        of the settings that say where a text begins or ends are tried on each by itself.
         """
         if self._suspicious_lines is None:
             return False
@@ -119,7 +125,10 @@ class Redaction:
         for one in pairs:
             lines += one
             lines += one.values()
-        return self._suspicious_lines(_encoded("\n".join(lines)))
+        if self._suspicious_lines(_encoded("\n".join(lines))):
+            return True
+        alone = self._suspicious_alone
+        return alone is not None and any(alone(_encoded(line)) for line in lines)
 
     def hides_label(self, name: str) -> bool:
         """Whether the label of this name is redacted whole, whatever its value."""
@@ -297,7 +306,13 @@ def _any_of(patterns: Iterable[str]) -> Callable[[bytes], bool] | None:
 
 
 def _json_form(names: tuple[str, ...]) -> _Form:
-    return _Form(_NAME_IN_JSON.format(names="|".join(f"(?:{name})" for name in names or (r"[^\s\S]",))))
+    bare = [f"(?:{_unanchored(name)})" for name in names or (r"[^\s\S]",)]
+    return _Form(_NAME_IN_JSON.format(names="|".join(bare)))
+
+
+def _unanchored(expression: str) -> str:
+    """The expression without its signs for where a text begins and ends: whoever asks sees to that itself."""
+    return _ANCHOR.sub(lambda found: found[1] or "", expression)
 
 
 @lru_cache(maxsize=1)

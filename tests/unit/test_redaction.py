@@ -105,6 +105,33 @@ def test_settings_add_names_and_patterns_and_can_keep_or_leave_out_the_shipped_o
     assert all(bare.text(leak.text) == leak.text for leak in LEAKS)
 
 
+@pytest.mark.parametrize(
+    "pattern", ["^[0-9]{6}$", r"\A[0-9]{6}\z", "^[0-9]{6}", "[0-9]{6}$", r"(?m:^[0-9]{6}$)"]
+)
+def test_a_pattern_that_says_where_a_text_begins_and_ends_finds_it_among_others(pattern: str) -> None:
+    """It is for each text alone, in an alert as in a dead letter, on both ways of decoding."""
+    own = redaction(patterns=[pattern])
+    assert own.annotations({"note": "x", "pin": "123456"}) == {"note": "x", "pin": REDACTED}
+    label = own.labels({"a": "b", "pin": "123456"})["pin"]
+    assert is_mark(label)
+    assert own.entry({"labels": {"pin": "123456"}}) == {"labels": {"pin": REDACTED}}
+    body = {"status": "firing", "labels": {"a": "b", "pin": "123456"}, "startsAt": "2026-11-24T01:00:00Z"}
+    for more in ({}, {"annotations": None}):
+        delivery = decode(SourceSettings(name="s"), json.dumps({"alerts": [body | more]}).encode(), own)
+        assert delivery.alerts[0].labels["pin"] == label
+
+
+@pytest.mark.parametrize(
+    "name", ["^customer$", r"\Acustomer\z", "^customer$|^client$", "^(?:customer|[^a-z])$"]
+)
+def test_a_name_may_say_that_it_is_whole(name: str) -> None:
+    """Names are whole in any case: one written with anchors is also found where a text is cut off."""
+    own = redaction(labels=[name])
+    assert is_mark(own.labels({"a": "b", "customer": "Ada"})["customer"])
+    assert own.labels({"customers": "7"}) == {"customers": "7"}
+    assert own.document('{"customer": "Ada", "x') == f'{{"customer": "{REDACTED}", "x'
+
+
 @pytest.mark.parametrize(("pattern", "why"), [("(", "RE2"), ("(?=x)", "look-around"), ("x*", "empty text")])
 def test_a_pattern_that_cannot_work_is_refused(pattern: str, why: str) -> None:
     """At the start, with the reason: not RE2, or so that it would match everywhere."""
