@@ -12,6 +12,8 @@ not read the past again. An episode is an interval in which the alert fired; `ge
   by timeout when Prometheus cannot reach it, and then resends the same start. It counts as firing again when
   the source's API confirms it, or after `window` without an answer; the API's "absent" ends the contest, and
   so does a later end than the known one. A second copy of the known end does not: it says nothing new.
+- Firing and an end that are told at the same moment, in one delivery, are of two alerts that are the same to
+  us: the replicas of a Prometheus whose label is dropped. One of them fires, so the episode goes on.
 - Gone is our own conclusion that the source has not known the alert for long enough. It closes the open
   episode, unless the alert was heard of after the source was asked. Whatever the source's clock says, what
   starts later than the closed episode is a new one, and the same start again is contested.
@@ -150,8 +152,24 @@ def _fires(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
             contested_starts_at=None,
         )
     if record.last_end_received_at is not None and at <= record.last_end_received_at:
-        return record
+        return _fires_on(told, alert, at)
     return _contest(told, alert, at)
+
+
+def _fires_on(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
+    """The end that came at the same moment was none; a later one, whatever the clocks say, will be."""
+    known = alert.starts_at <= record.newest_start
+    starts_at = min(record.starts_at, alert.starts_at) if known else alert.starts_at
+    return record._replace(
+        generation=record.generation if known else record.generation + 1,
+        starts_at=starts_at,
+        newest_start=max(record.newest_start, alert.starts_at),
+        ends_at=None,
+        last_end=starts_at,
+        seen_at=at,
+        contested_at=None,
+        contested_starts_at=None,
+    )
 
 
 def _ends(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:

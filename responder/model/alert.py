@@ -18,6 +18,8 @@ from responder.model.base import canonical_json, json_of_texts
 _FNV_OFFSET = 14695981039346656037
 _FNV_PRIME = 1099511628211
 _MASK = 0xFFFFFFFFFFFFFFFF
+_FIRES = 0x80
+"""The bit of a content hash that is set where the alert is told of as firing."""
 _REMEMBERED_PAIR = 256
 """Characters of the longest pair that is remembered: it bounds the memory."""
 _LAST_SIGNS = 4
@@ -184,7 +186,11 @@ def rejected(alert: Alert, reason: str) -> Rejected:
 
 
 def content_hash(alert: Alert) -> bytes:
-    """16 bytes of SHA-256 over everything an observation says, except when it was received."""
+    """16 bytes of SHA-256 over everything an observation says, except when it was received.
+
+    The first bit says whether it fires: of what is said at the same moment an end comes first in the
+    journal's order, and the last word is that it fires.
+    """
     return heard(alert).content_hash
 
 
@@ -208,7 +214,10 @@ def _content(alert: Alert) -> _Content:
         annotations,
         alert.generator_url,  # the last, because it alone may have a line break
     )
-    return sha256("\n".join(said).encode()).digest()[:16], labels, annotations, starts_at, ends_at
+    digest = sha256("\n".join(said).encode()).digest()[:16]
+    fires = alert.standing is Standing.FIRING or alert.standing is Standing.CONFIRMED
+    first = digest[0] | _FIRES if fires else digest[0] & ~_FIRES
+    return bytes((first,)) + digest[1:], labels, annotations, starts_at, ends_at
 
 
 def fingerprint(labels: Mapping[str, str]) -> str:

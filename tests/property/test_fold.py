@@ -74,6 +74,43 @@ def test_row_by_row_equals_the_whole(rows: list[Observation], now: int) -> None:
     assert settle_contest(record, WINDOW, moment) == fold(rows, WINDOW, moment)
 
 
+@given(
+    st.lists(observations(), max_size=12),
+    st.integers(0, 600),
+    st.integers(0, 300),
+    st.integers(0, 300),
+    st.integers(0, 300),
+)
+def test_what_one_delivery_tells_to_fire_and_to_have_ended_fires_until_a_later_end(
+    rows: list[Observation], received: int, starts: int, ended: int, lasted: int
+) -> None:
+    """Two replicas of a Prometheus, one of which resolves: the alert goes on, and ends with the other one."""
+    before = [r for r in rows if r.received_at < at(received)]
+    body = [
+        row(Standing.FIRING, received, starts),
+        row(Standing.RESOLVED, received, ended, ended + lasted),
+    ]
+    assert folded([*before, *body]).firing
+    told = [r.alert for r in (*before, *body)]
+    latest = max([r.starts_at for r in told] + [r.ends_at for r in told if r.ends_at]) - START
+    end = row(Standing.RESOLVED, 601, starts, latest.total_seconds() + 1)
+    assert not folded([*before, *body, end]).firing
+
+
+def test_a_replica_that_resolves_does_not_begin_a_new_episode() -> None:
+    """The other one fires on in the same delivery: the episode is the same, with the same start."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.FIRING, 1, 5), row(Standing.RESOLVED, 60, 0, 59)]
+    record = folded([*rows, row(Standing.FIRING, 60, 5)], now=60)
+    assert (record.firing, record.generation, record.starts_at) == (True, 1, at(0))
+    later = [
+        row(Standing.RESOLVED, 70, 5, 69),
+        row(Standing.RESOLVED, 90, 0, 88),
+        row(Standing.FIRING, 90, 80),
+    ]
+    again = folded([*rows, *later], now=90)
+    assert (again.firing, again.generation, again.starts_at) == (True, 2, at(80))
+
+
 @given(st.lists(observations(), min_size=1, max_size=12), st.integers(0, 300), st.booleans())
 def test_the_last_word_that_it_fires_is_never_lost(
     rows: list[Observation], starts: int, confirmed: bool
