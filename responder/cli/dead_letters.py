@@ -64,7 +64,7 @@ def retry(numbers: tuple[int, ...], old: bool, actor: str, client: Client, as_js
         print_json(told)
     else:
         for letter in told["letters"]:
-            output.say(f"{letter['id']}: {letter.get('why') or 'stored'}")
+            output.say(f"{letter['id']}: {_became(letter)}")
     if any(letter["stored"] == 0 for letter in told["letters"]):
         raise SystemExit(ExitCode.WRONG)
 
@@ -86,6 +86,13 @@ def drop(numbers: tuple[int, ...], reason: str, actor: str, client: Client, as_j
             output.say(f"{number}: there is no such dead letter")
     if told["unknown"]:
         raise SystemExit(ExitCode.WRONG)
+
+
+def _became(letter: dict[str, Any]) -> str:
+    why = letter.get("why")
+    if why is None:
+        return "stored"
+    return f"{letter['stored']} stored, {why}" if letter["stored"] else str(why)
 
 
 def _row(letter: dict[str, Any]) -> tuple[str, ...]:

@@ -234,6 +234,10 @@ class PostgresStore(PostgresDesk):
         """See `ports.Desk.release`."""
         return await super().release(target, *map(self._redaction.text, (actor, reason)))
 
+    async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
+        """See `ports.Desk.drop_dead_letters`."""
+        return await super().drop_dead_letters(numbers, *map(self._redaction.text, (actor, reason)))
+
     async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
         """See `ports.Desk.promote`."""
         await super().promote(rule, acting_hash, level, *map(self._redaction.text, (actor, reason)))

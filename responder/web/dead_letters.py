@@ -4,6 +4,7 @@ A retried letter is decoded as its source would deliver it now, and taken in thr
 delivery: it is gone in the transaction that stores what it held.
 """
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -11,10 +12,11 @@ from typing import Any
 
 from aiohttp import web
 
-from responder.model.alert import Delivery, Retried
+from responder.model.alert import Alert, Delivery, Retried, rejected
 from responder.model.errors import PermanentError
 from responder.model.redaction import is_redacted
 from responder.ports import DeadLetter
+from responder.review.words import count
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import read_as
@@ -24,6 +26,7 @@ from responder.web.words import LetterDrop, LetterRetry
 FRESH = timedelta(hours=1)
 """How old a letter may be that is retried without a word: what fired then counts as firing now."""
 _LARGEST = 2**63 - 1
+_NOBODY_KNOWS = "its labels were redacted, so nobody can tell which alert it is: the source has to send it"
 
 
 class DeadLetters:
@@ -80,13 +83,14 @@ class DeadLetters:
         source = self._api.sources.get(letter.source)
         if source is None:
             return _told(number, f"there is no source {letter.source!r} any more")
-        delivery = _decoded(source.decode, letter)
+        delivery = await asyncio.to_thread(_decoded, source.decode, letter)
         if isinstance(delivery, str):
             return _told(number, delivery)
-        retried = replace(delivery, sent_at=letter.received_at, retried=Retried((number,), wanted.actor))
-        receipt = await self._api.intake.take(retried)
+        retried = Retried((number,), self._api.redaction.text(wanted.actor))
+        receipt = await self._api.intake.take(replace(delivery, sent_at=letter.received_at, retried=retried))
         if receipt.rejected:
-            return _told(number, "it was rejected again, and is a new dead letter now")
+            again = count(receipt.rejected, "alert of it was", "alerts of it were")
+            return _told(number, f"{again} rejected again: see the newest dead letters", receipt.stored)
         return {"id": number, "stored": receipt.stored}
 
 
@@ -98,21 +102,33 @@ def _number(text: str) -> int:
 
 
 def _decoded(decode: Callable[[bytes], Delivery], letter: DeadLetter) -> Delivery | str:
-    """The payload as a delivery of its source, or why it is still none, in words."""
+    """The payload as a delivery of its source, or why nothing of it is an alert, in words.
+
+    A letter may hold many alerts. Those that still cannot be used become letters again, when the others are
+    stored. It may also be long: call this beside the event loop.
+    """
     payload = letter.payload.strip()
     listed = payload if payload.startswith("[") else f"[{payload}]"
     try:
         delivery = decode(f'{{"alerts":{listed}}}'.encode())
     except PermanentError as error:
         return f"what was kept is no alert: {error}"
-    if delivery.rejected or not delivery.alerts:
-        return f"still: {delivery.rejected[0].reason}" if delivery.rejected else "it holds no alert"
-    if any(
-        is_redacted(text) for alert in delivery.alerts for text in (*alert.labels, *alert.labels.values())
-    ):
-        return "its labels were redacted, so nobody can tell which alert it is: the source has to send it"
-    return delivery
+    usable = tuple(alert for alert in delivery.alerts if not _labels_redacted(alert))
+    hidden = tuple(alert for alert in delivery.alerts if _labels_redacted(alert))
+    if usable:
+        return replace(
+            delivery,
+            alerts=usable,
+            rejected=(*delivery.rejected, *(rejected(alert, _NOBODY_KNOWS) for alert in hidden)),
+        )
+    if hidden:
+        return _NOBODY_KNOWS
+    return f"still: {delivery.rejected[0].reason}" if delivery.rejected else "it holds no alert"
 
 
-def _told(number: int, why: str) -> dict[str, Any]:
-    return {"id": number, "stored": 0, "why": why}
+def _labels_redacted(alert: Alert) -> bool:
+    return any(is_redacted(text) for text in (*alert.labels, *alert.labels.values()))
+
+
+def _told(number: int, why: str, stored: int = 0) -> dict[str, Any]:
+    return {"id": number, "stored": stored, "why": why}

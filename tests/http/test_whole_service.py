@@ -22,6 +22,7 @@ from responder.settings.hashes import hashes
 from responder.store import partitions
 from tests.support.databases import dump, execute, restore
 from tests.support.parts import until
+from tests.support.traces import everything_stored
 
 TOKEN = "the-token-of-source-default"
 HOOK = "/api/v1/webhooks/alertmanager/default"
@@ -216,6 +217,33 @@ async def test_dead_letters_are_retried_and_dropped(dsn: str, tmp_path: Path) ->
             assert await connection.fetchval("SELECT source FROM source_gaps") == "default"
         finally:
             await connection.close()
+
+
+async def test_one_alert_that_is_still_bad_does_not_hold_back_its_whole_letter(
+    dsn: str, tmp_path: Path
+) -> None:
+    """Of a body with many bad alerts the last letter has the rest: retried, each of them goes its own way."""
+    bad = [{**firing(instance=str(n)), "status": "odd"} for n in range(102)]
+    async with service(dsn, tmp_path) as client:
+        async with client.post(HOOK, json=payload(*bad), headers=AUTH) as response:
+            assert (await response.json())["rejected"] == 100
+        [together] = (await told(client, "/api/v1/dead-letters?limit=1"))["dead_letters"]
+        assert "2 more alerts" in together["reason"]
+        hidden = firing(instance="[redacted:9f86d081884c7d65]")
+        held = json.dumps([firing(instance="a"), bad[0], hidden, firing(instance="b")])
+        await execute(dsn, f"UPDATE dead_letters SET payload = '{held}' WHERE id = {together['id']}")
+        act = {"ids": [together["id"]], "actor": "ada password=hunter22"}
+        async with client.post("/api/v1/dead-letters/retry", json=act) as response:
+            [became] = (await response.json())["letters"]
+        assert (became["id"], became["stored"]) == (together["id"], 2)
+        assert "2 alerts of it were rejected again" in became["why"]
+        two = (await told(client, "/api/v1/dead-letters?limit=2"))["dead_letters"]
+        assert sorted(letter["reason"].split(":")[0] for letter in two) == [
+            "its labels were redacted, so nobody can tell which alert it is",
+            "status",
+        ]
+        assert together["id"] not in {letter["id"] for letter in two}
+    assert "hunter22" not in await everything_stored(dsn)
 
 
 LARGE = {"log": "v" * 1_000_000, **{f"label_{n}": "x" for n in range(10_000)}}

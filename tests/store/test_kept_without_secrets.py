@@ -4,6 +4,7 @@ import json
 from uuid import uuid4
 
 from responder.decide.case import Finding
+from responder.model.alert import Rejected
 from responder.model.attempt import Attempt
 from responder.model.autonomy import Autonomy
 from responder.model.incident import Command, CommandKind
@@ -14,7 +15,7 @@ from tests.support.traces import everything_stored, found_in
 
 
 async def test_nothing_that_came_back_from_elsewhere_is_kept_with_a_secret(dsn: str) -> None:
-    """Evidence, timeline, progress, attempts, commands, halts and promotions: searched in every table."""
+    """Evidence, timeline, progress, attempts, commands, halts, drops, promotions: every table is searched."""
     texts = [leak.text for leak in LEAKS]
     async with stored(dsn) as it:
         lease, case = await it.held()
@@ -46,6 +47,11 @@ async def test_nothing_that_came_back_from_elsewhere_is_kept_with_a_secret(dsn: 
         await it.store.give_command(command)
         await it.store.halt("ada", "\n".join(texts))
         await it.store.resume("ada", "\n".join(texts))
+        letter = Rejected(reason="odd", payload="7")
+        async with it.store.intake() as taken:
+            await taken.write_dead_letters("am", [letter])
+        [number] = [one.id for one in await it.store.dead_letters(1)]
+        assert await it.store.drop_dead_letters([number], "ada", "\n".join(texts)) == [number]
         await it.store.promote("r", "h", Autonomy.AUTO, "ada", "\n".join(texts))
         assert await it.store.chain_break(case.incident.id) is None
     place = await everything_stored(dsn)
