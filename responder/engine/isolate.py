@@ -72,8 +72,14 @@ class Isolation:
             self._fail([piece.number], error if isinstance(error, DeposedError) else away)
             return
         letters = tuple(rejected(alert, str(error)) for alert in one.alerts)
-        receipts = await self.commit([replace(one, alerts=(), rejected=(*letters, *one.rejected))])
-        self._add(piece.number, receipts[0])
+        try:
+            receipts = await self.commit([replace(one, alerts=(), rejected=(*letters, *one.rejected))])
+        except (StoreAwayError, TimeoutError):
+            raise
+        except Exception as failure:  # noqa: BLE001 - the letter's own delivery fails by it, its neighbours live
+            await self._alone(replace(piece, delivery=replace(one, alerts=())), failure)
+        else:
+            self._add(piece.number, receipts[0])
 
     def _add(self, number: int, receipt: Receipt) -> None:
         before = self.answers[number]

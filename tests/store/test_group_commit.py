@@ -315,6 +315,17 @@ async def test_a_fault_of_ours_is_no_dead_letter(writer: Writer) -> None:
     assert await writer.ask("SELECT count(*) FROM members") == [(1,)]
 
 
+async def test_a_letter_that_cannot_be_kept_costs_no_neighbour(writer: Writer) -> None:
+    """Not even as a dead letter can it be stored: its own sender is told to come again, nobody else is."""
+    hopeless = replace(delivery(refused()), retried=Retried((1,), "nul \x00"))
+    answers = await asyncio.gather(
+        *(writer.intake.take(one) for one in (delivery(alert(at="1")), hopeless, delivery(alert(at="2")))),
+        return_exceptions=True,
+    )
+    assert [isinstance(answer, StoreAwayError) for answer in answers] == [False, True, False]
+    assert await writer.ask("SELECT count(*) FROM alerts") == [(2,)]
+
+
 async def test_a_writer_that_is_ended_leaves_nobody_waiting(dsn: str) -> None:
     """When the writer's task is cut off, what waits is told so, and what comes later is refused."""
     connections = await Connections.open(dsn, StoreSettings())
