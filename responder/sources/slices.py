@@ -18,6 +18,8 @@ ENVELOPE_AT_MOST = 4 * 1024 * 1024
 """Bytes of everything beside the alerts, lists and objects not counted."""
 ELEMENT_AT_MOST = 16 * 1024 * 1024
 """Bytes of one slice, and so of one alert: beyond it the slice is not read, only kept in part."""
+NO_ALERTS_AT_MOST = 64 * 1024
+"""Bytes in a row, in the list of alerts, that are no alert: numbers and texts, each of them a dead letter."""
 
 _NEXT = re.compile(
     rb'[^"{}\[\]]*+(?:"[^"\\]*+(?:\\.[^"\\]*+)*+"[^"{}\[\]]*+)*+[{}\[\]]',
@@ -31,6 +33,7 @@ _OPENING = b"{["
 _ENDS = {ord("{"): ord("}"), ord("["): ord("]")}
 _NESTING_AT_MOST = 100
 _IN_THE_BODY = 1
+_IN_A_LIST = 2
 
 
 class NotCutError(PermanentError):
@@ -101,6 +104,8 @@ class _Knife:
             raise NotCutError("the body is not JSON: something follows its end")
         if depth <= _IN_THE_BODY:
             self._keep(start, end)
+        elif depth == _IN_A_LIST and self._begins is not None and end - start > NO_ALERTS_AT_MOST:
+            raise NotCutError(f"alerts: {end - start} bytes in a row are no alert", "alerts")
         if kind in _OPENING:
             self._enter(kind, start, end)
         else:

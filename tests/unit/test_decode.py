@@ -24,6 +24,7 @@ from responder.sources.alertmanager import (
     divide,
 )
 from responder.sources.settings import SourceSettings
+from responder.sources.slices import NO_ALERTS_AT_MOST
 
 SOURCE = SourceSettings(name="main", drop_labels=frozenset({"prometheus_replica"}))
 
@@ -393,6 +394,8 @@ GOOD = json.dumps({**PAYLOAD, "alerts": [alert()] * 3}).encode()
         b'{"alerts":[' + b"[" * 150 + b"]" * 150 + b"]}",
         b'{"alerts":[{"labels":"\xff"}]}',
         b'{"alerts":[],"x":' + b"1" * 5000 + b"}",
+        b'{"alerts":[' + b"1," * NO_ALERTS_AT_MOST + b"1]}",  # each would be a letter, all in one slice
+        b'{"alerts":[{},' + b'"a",' * NO_ALERTS_AT_MOST + b"{}]}",
     ],
 )
 def test_what_is_no_payload_is_none_before_the_first_slice(body: bytes) -> None:
