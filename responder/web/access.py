@@ -22,6 +22,7 @@ from responder.web.settings import WebSettings
 
 MACHINE_PREFIX = "/api/v1/webhooks/"
 PEOPLE_PREFIX = "/api/"
+_WHERE = f"post deliveries to {MACHINE_PREFIX}alertmanager/ and the name of a source"
 _HOST_AT_MOST = 512
 """Characters of a Host that are looked at: no name is longer, and what was looked at is remembered."""
 
@@ -34,10 +35,16 @@ def count_refusals(refusals: Refusals, sources: frozenset[str]) -> Middleware:
         try:
             return await handler(request)
         except RequestError as error:
-            if request.path.startswith(MACHINE_PREFIX):
-                name = request.match_info.get("source", "")
-                refusals.note(name if name in sources else UNKNOWN_SOURCE, error)
+            note(request, error)
             raise
+        except web.HTTPClientError as error:  # no route has that path, or not with that method
+            note(request, RequestError(error.status, error.reason, mend=_WHERE))
+            raise
+
+    def note(request: web.Request, error: RequestError) -> None:
+        if request.path.startswith(MACHINE_PREFIX):
+            name = request.match_info.get("source", "")
+            refusals.note(name if name in sources else UNKNOWN_SOURCE, error)
 
     return counted
 

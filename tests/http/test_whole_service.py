@@ -379,12 +379,16 @@ async def test_refused_deliveries_are_told_where_people_look(dsn: str, tmp_path:
                 assert response.status == status
         async with client.post(HOOK.replace("default", "defualt"), data="{}", headers=AUTH) as response:
             assert response.status == 404
+        for path, status in ((HOOK.removesuffix("/default"), 404), (f"{HOOK}/", 404)):
+            async with client.post(path, data="{}", headers=AUTH) as response:
+                assert response.status == status
         ready = await told(client, "/readyz")
         assert ready["ready"] is True
         refused = warnings(ready)
         assert set(refused) == {"source default", "source (none of the settings)"}
         assert refused["source default"].startswith("3 deliveries refused, the last at 20")
         assert refused["source default"].endswith(" UTC: wrong credentials")
+        assert refused["source (none of the settings)"].startswith("3 deliveries refused, ")
         assert refused["source (none of the settings)"].endswith(": no such source")
         found = {one.part: one.text for one in await examine(settings) if one.text in refused.values()}
         assert found == refused
