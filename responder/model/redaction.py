@@ -39,7 +39,8 @@ _MEMORY_OF_ONE = 4 << 20
 could fill them; beyond that RE2 begins them anew, or goes on more slowly, with the same result."""
 _ANCHOR = re.compile(r"(\\[^Az]|\[\^?\]?(?:\\.|[^\]\\])*\])|\\[Az]|[\^$]", re.DOTALL)
 """What means the begin or the end of a text; what is escaped, and classes of signs, are passed over."""
-_NAME_IN_JSON = r"(?:\\*\"|')(?:{names})(?:\\*\"|')\s*:\s*\\*\"((?:[^\"\\]|\\[^\"]|\\\\\")*)"
+_PAIR_IN_JSON = r"(?:\\*\"|')([^\"'\\]*)(?:\\*\"|')\s*:\s*\\*\"((?:[^\"\\]|\\[^\"]|\\\\\")*)"
+"""A name and its text, in JSON or in JSON inside of JSON, which may be cut off."""
 
 
 def _expression(text: str) -> str:
@@ -99,7 +100,7 @@ class Redaction:
         self._any_name = _Names((*shipped, *settings.labels, *settings.annotations))
         self._secret_names = _Names(shipped)
         self._forms = (*(_shipped_forms() if settings.shipped else ()), *map(_Form, settings.patterns))
-        self._in_json = _json_form((*settings.labels, *settings.annotations, *shipped))
+        self._in_json = _NamedInJson(self._any_name)
         forms = [form.pattern for form in self._forms]
         names = (*shipped, *settings.labels, *settings.annotations)
         alone = [pattern for pattern in settings.patterns if _unanchored(pattern) != pattern]
@@ -268,6 +269,29 @@ class _Form:
         return self._proof(before, secret, raw[end : end + 2].decode(errors="replace"))
 
 
+class _NamedInJson:
+    """What stands under a redacted name in a text that may be JSON, whole or cut off: name by name."""
+
+    __slots__ = ("_names", "_pair")
+
+    def __init__(self, names: "_Names") -> None:
+        self._names = names
+        self._pair = _compiled(_PAIR_IN_JSON)
+
+    def replaced(self, text: str, mark: Callable[[str], str], kept: Callable[[str], bool]) -> str:
+        """The text with a mark for each of them."""
+        raw = _encoded(text)
+        parts: list[bytes] = []
+        done = 0
+        for found in self._pair.finditer(raw):
+            name, secret = found[1].decode(errors="replace"), found[2].decode(errors="replace")
+            if secret and self._names.has(name) and not kept(secret):
+                start, end = found.span(2)
+                parts += [raw[done:start], mark(secret).encode()]
+                done = end
+        return b"".join((*parts, raw[done:])).decode(errors="replace") if parts else text
+
+
 def _secret_of(found: Any) -> tuple[int, int]:
     """Where the secret stands: the first group that took part, else the whole match."""
     spans = (found.span(number) for number in range(1, found.re.groups + 1))
@@ -303,11 +327,6 @@ def _any_of(patterns: Iterable[str]) -> Callable[[bytes], bool] | None:
         return None
     search = _compiled(together, capture=False).search
     return lambda raw: search(raw) is not None
-
-
-def _json_form(names: tuple[str, ...]) -> _Form:
-    bare = [f"(?:{_unanchored(name)})" for name in names or (r"[^\s\S]",)]
-    return _Form(_NAME_IN_JSON.format(names="|".join(bare)))
 
 
 def _unanchored(expression: str) -> str:

@@ -206,12 +206,13 @@ PROVED: dict[str, ProvedForm] = {
 
 LABELS: tuple[str, ...] = (
     (
-        rf"(?i)(?:.*[_.-])?(?:{_OWN}|pwd|api[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret"
-        r"|secret[_-]?access[_-]?key|(?:access|auth|bearer|refresh|session|api|id)[_-]?token|authorization|(?:set[_-]?)?cookie"
-        r"|connection[_-]?string)"
+        rf"(?i).*(?:{_OWN}|api[_-]?key|secret[_-]?key|private[_-]?key|client[_-]?secret|secret[_-]?access[_-]?key"
+        r"|(?:access|auth|bearer|refresh|session|api)[_-]?token|connection[_-]?string)"
+        r"|(?:.*[_.-])?(?:pwd|id[_-]?token|authorization|(?:set[_-]?)?cookie)"
     ),
 )
-"""Names of labels and annotations whose value is a secret. `secret` alone is none: it names a Kubernetes object."""
+"""Names of labels and annotations whose value is a secret, whatever stands before (`db_password`, `dbPassword`);
+short words only by themselves. `secret` alone is none: it names a Kubernetes object."""
 
 _SHORTEST_NUMBER = 6
 _SAID_OF_SECRETS = frozenset(

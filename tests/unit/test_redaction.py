@@ -132,6 +132,44 @@ def test_a_name_may_say_that_it_is_whole(name: str) -> None:
     assert own.document('{"customer": "Ada", "x') == f'{{"customer": "{REDACTED}", "x'
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "password",
+        "db_password",
+        "dbPassword",
+        "DB-PASSWORD",
+        "stripeApiKey",
+        "awsSecretAccessKey",
+        "id_token",
+    ],
+)
+def test_a_name_that_ends_with_a_secrets_is_one_however_it_is_written(name: str) -> None:
+    """With separators or without: in labels, annotations and dead letters."""
+    assert is_mark(SHIPPED.labels({"a": "b", name: "swordfish"})[name])
+    assert SHIPPED.annotations({name: "swordfish"}) == {name: REDACTED}
+    assert SHIPPED.entry({name: "swordfish"}) == {name: REDACTED}
+
+
+@pytest.mark.parametrize(
+    "name", ["secret", "cwd", "invalid_token", "passwordless", "cookies", "token_bucket"]
+)
+def test_a_name_that_only_has_such_a_word_in_it_is_none(name: str) -> None:
+    """What alerts are told apart by stays readable."""
+    assert SHIPPED.labels({name: "swordfish"}) == {name: "swordfish"}
+
+
+def test_every_redacted_name_counts_in_a_text_that_is_cut_off() -> None:
+    """However many stand on a line, plain and in JSON inside of JSON; what stands between them stays."""
+    own = redaction(labels=[".*_iban"])
+    names = ["a_iban", "connectionString", "note", "b_iban", "githubAccessToken"]
+    once = json.dumps({name: f"value of {name}" for name in names})
+    for document in (once[:-4], json.dumps({"body": once})[:-9]):
+        kept = own.document(document)
+        assert kept.count(REDACTED) == 4
+        assert [name for name in names if f"value of {name}" in kept] == ["note"]
+
+
 @pytest.mark.parametrize(("pattern", "why"), [("(", "RE2"), ("(?=x)", "look-around"), ("x*", "empty text")])
 def test_a_pattern_that_cannot_work_is_refused(pattern: str, why: str) -> None:
     """At the start, with the reason: not RE2, or so that it would match everywhere."""
