@@ -94,9 +94,16 @@ class Commit:
     async def _at_once(
         self, source: str, said: _Said, wanted: Mapping[str, NewIncident], concerned: list[UUID]
     ) -> Mapping[AlertKey, Sequence[Numbered]]:
-        """Store what needs no folding: a statement for what is said first, another for what is said then."""
-        left: dict[AlertKey, Sequence[Numbered]] = {}
+        """Store what needs no folding: a statement for what is said first, another for what is said then.
+
+        What one delivery says of one alert, in different words, is said at the same moment: that is folded.
+        """
+        left = {AlertKey(source, name): told for name, told in said.items() if _at_one_moment(told)}
+        if left:
+            said = {name: told for name, told in said.items() if AlertKey(source, name) not in left}
         for _ in range(_WORDS_AT_ONCE):
+            if not said:
+                break
             first = {name: told if len(told) == 1 else _first_words(told) for name, told in said.items()}
             taken = await self._store.take_in(source, first, wanted)
             self._opened(taken.opened, taken.due)
@@ -107,8 +114,6 @@ class Commit:
                 for name, told in said.items()
                 if len(told) > len(first[name]) and name not in taken.left_over
             }
-            if not said:
-                break
         return left | {AlertKey(source, name): told for name, told in said.items()}
 
     async def _folded(
@@ -222,6 +227,11 @@ def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Mapping[s
             if new is not None:
                 wanted[name] = new
     return by_source
+
+
+def _at_one_moment(told: Sequence[Numbered]) -> bool:
+    """Whether one delivery says several things of the alert."""
+    return len(told) > 1 and len({number for number, _ in told}) < len(told)
 
 
 def _first_words(told: Sequence[Numbered]) -> Sequence[Numbered]:

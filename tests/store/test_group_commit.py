@@ -130,6 +130,18 @@ async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(write
     assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(12,)]
 
 
+async def test_what_one_delivery_says_of_one_alert_is_said_at_one_moment(writer: Writer) -> None:
+    """An end and a firing in one body, in either order, of replicas that are one alert: it fires on."""
+    for number, start in enumerate((-1, 0, 1)):
+        of_one = alert(at=str(number))
+        other = replace(of_one, starts_at=START + timedelta(seconds=start))
+        over = replace(of_one, standing=Standing.RESOLVED, ends_at=START + timedelta(seconds=9))
+        await writer.intake.take(delivery(of_one))
+        for told in ((over, other), (other, over)):
+            await writer.intake.take(delivery(*told))
+            assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(number + 1,)]
+
+
 async def test_what_is_taken_at_once_is_the_fold_of_the_journal(writer: Writer) -> None:
     """New, told again, changed, ended, firing again, in any company: what is stored is the fold of all."""
     chance = random.Random(7)  # noqa: S311 - the same walk each time
