@@ -11,17 +11,19 @@ before they are shortened, because half a secret has no form any more.
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Annotated, Any, Literal
 
 import pydantic_core
 import structlog
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from responder.clients.wire import EARLIEST, parse_time, storable, told
+from responder.clients.wire import EARLIEST, parse_time, told
 from responder.model.alert import Alert, Delivery, Rejected, Standing, fingerprint
 from responder.model.errors import PermanentError
 from responder.model.redaction import SHIPPED, Redaction
 from responder.sources.identity import Identity, identify
+from responder.sources.refused import Refused, first_mistake, redacted_head, shortened
 from responder.sources.settings import SourceSettings
 from responder.sources.slices import ELEMENT_AT_MOST, NotCutError, cut
 
@@ -31,7 +33,6 @@ ANNOTATIONS_AT_MOST = 200
 ANNOTATION_NAME_AT_MOST = 1024
 ANNOTATION_AT_MOST = 32 * 1024
 GENERATOR_URL_AT_MOST = 8 * 1024
-PAYLOAD_AT_MOST = 4 * 1024 * 1024
 """Bounds in characters. Labels beyond theirs reject the alert, because a shortened label could lead an action
 to another target; texts for people are shortened. Real senders were seen with 10,000 labels, and with values
 of a megabyte: these are stored."""
@@ -40,13 +41,9 @@ SLICE = 500
 """Alerts that are decoded, and committed, together at most."""
 SLICE_BYTES = 1024 * 1024
 """Bytes after which a slice is full with fewer alerts."""
-REJECTED_AT_MOST = 100
-"""Dead letters that one body, or one slice of it, makes at most: what is left goes into one together."""
 
 _NESTING_AT_MOST = 100
 _HEAD = 64 * 1024
-_LEFT_OUT = 1024
-_SHORTENED = " [shortened by the responder]"
 _log = structlog.get_logger(__name__)
 
 
@@ -165,12 +162,6 @@ def _slice(source: SourceSettings, body: bytearray, start: int, end: int, redact
     return Delivery(source=source.name, alerts=(), rejected=(Rejected(reason, head, missed=True),))
 
 
-def redacted_head(head: bytes, redaction: Redaction, at_most: int = _HEAD) -> str:
-    """How something began that is too large to be read, less the end of it: a secret may be cut off there."""
-    text = redaction.document(head.decode("utf-8", "replace"))
-    return storable(text[: max(0, len(text) - _LEFT_OUT)][:at_most])
-
-
 def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) -> Delivery:
     """The delivery in a body, redacted.
 
@@ -225,20 +216,23 @@ def _mended_delivery(source: SourceSettings, body: bytes, redaction: Redaction) 
     """The delivery of a body that is not plain, alert by alert: one bad alert costs no other."""
     payload = _envelope(_parsed(body))
     alerts: list[Alert] = []
-    rejected: list[Rejected] = []
+    refused = Refused(redaction)
     usable: list[tuple[_PostedAlert, Identity]] = []
     for entry in payload.alerts:
+        if not isinstance(entry, dict):
+            refused.add(entry, lambda: "the alert: it is no object")
+            continue
         try:
             posted = _PostedAlert.model_validate(entry)
             identity = _identity(posted, source.drop_labels)
             alerts.append(_alert(posted, identity, redaction))
         except ValidationError as error:
-            rejected.append(_rejected(_first(error, redaction), entry, redaction))
+            refused.add(entry, partial(first_mistake, error, redaction))
         except ValueError as error:
-            rejected.append(_rejected(str(error), entry, redaction))
+            refused.add(entry, partial(str, error))
         else:
             usable.append((posted, identity))
-    rejected = _bounded(rejected)
+    rejected = refused.letters()
     if payload.truncated > 0:
         rejected.append(_left_out(payload.truncated, source))
     _tell_differing(source, usable)
@@ -249,16 +243,6 @@ def _tell_differing(source: SourceSettings, usable: Iterable[tuple[_PostedAlert,
     differing = sum(_differs(posted, identity, source.drop_labels) for posted, identity in usable)
     if differing:
         _log.warning("fingerprints differ from the sender's", source=source.name, alerts=differing)
-
-
-def _bounded(rejected: list[Rejected]) -> list[Rejected]:
-    """At most so many dead letters: the last one holds all that is left, as a list."""
-    alone, rest = rejected[: REJECTED_AT_MOST - 1], rejected[REJECTED_AT_MOST - 1 :]
-    if len(rest) <= 1:
-        return rejected
-    together = ",".join(part.payload for part in rest)
-    reason = f"{rest[0].reason}; and {len(rest) - 1} more alerts, each with a reason of its own"
-    return [*alone, Rejected(reason, _shortened(f"[{together}]", PAYLOAD_AT_MOST))]
 
 
 def _parsed(body: bytes) -> Any:
@@ -331,13 +315,13 @@ def _alert(posted: _PostedAlert, identity: Identity, redaction: Redaction) -> Al
         fingerprint=identity.fingerprint,
         labels=labels,
         annotations={
-            _shortened(name, ANNOTATION_NAME_AT_MOST): _shortened(value, ANNOTATION_AT_MOST)
+            shortened(name, ANNOTATION_NAME_AT_MOST): shortened(value, ANNOTATION_AT_MOST)
             for name, value in annotations.items()
         },
         standing=Standing.RESOLVED if resolved else Standing.FIRING,
         starts_at=_time(posted.starts_at, "startsAt", redaction) or EARLIEST,
         ends_at=_time(posted.ends_at, "endsAt", redaction) if resolved else None,
-        generator_url=_shortened(url, GENERATOR_URL_AT_MOST),
+        generator_url=shortened(url, GENERATOR_URL_AT_MOST),
     )
 
 
@@ -357,11 +341,6 @@ def _some(written: dict[str, str]) -> Mapping[str, str]:
     )
 
 
-def _shortened(text: str, limit: int) -> str:
-    short = text if len(text) <= limit else text[: limit - len(_SHORTENED)] + _SHORTENED
-    return storable(short)
-
-
 def _differs(posted: _PostedAlert, identity: Identity, drop_labels: frozenset[str]) -> bool:
     """Whether the sender knows this alert by another fingerprint, although nothing was dropped.
 
@@ -378,15 +357,3 @@ def _left_out(truncated: int, source: SourceSettings) -> Rejected:
         json.dumps({"source": source.name, "truncatedAlerts": truncated}),
         missed=True,
     )
-
-
-def _rejected(reason: str, entry: Any, redaction: Redaction) -> Rejected:
-    """A dead letter with the entry as JSON: redacted, storable and bounded."""
-    payload = redaction.document(json.dumps(redaction.entry(entry), ensure_ascii=False))
-    return Rejected(redaction.text(reason), _shortened(payload, PAYLOAD_AT_MOST))
-
-
-def _first(error: ValidationError, redaction: Redaction) -> str:
-    first = error.errors(include_url=False, include_input=False)[0]
-    place = ".".join(str(part) for part in first["loc"]) or "the alert"
-    return told(redaction.text(f"{place}: {first['msg']}"))

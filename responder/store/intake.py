@@ -139,7 +139,9 @@ class PostgresIntake:
 
     async def take_back(self, retried: Retried) -> None:
         """See `ports.IntakeTransaction.take_back`."""
-        await dead_letters.remove(self._connection, "retry", retried.letters, retried.actor, "", self.now)
+        await dead_letters.remove(
+            self._connection, "retry", retried.letters, storable_text(retried.actor), "", self.now
+        )
 
     async def open_or_join(self, wanted: Sequence[NewIncident]) -> Sequence[UUID]:
         """See `ports.IntakeTransaction.open_or_join`.

@@ -2,6 +2,7 @@
 
 import json
 import re
+import tracemalloc
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,7 +16,6 @@ from responder.model.errors import PermanentError
 from responder.model.redaction import SHIPPED
 from responder.sources.alertmanager import (
     ANNOTATION_AT_MOST,
-    REJECTED_AT_MOST,
     SLICE,
     NotAPayloadError,
     _mended_delivery,
@@ -23,6 +23,7 @@ from responder.sources.alertmanager import (
     decode,
     divide,
 )
+from responder.sources.refused import ENTRY_AT_MOST, REJECTED_AT_MOST
 from responder.sources.settings import SourceSettings
 from responder.sources.slices import NO_ALERTS_AT_MOST
 
@@ -412,3 +413,27 @@ def test_an_alert_that_is_too_large_to_read_costs_no_other() -> None:
     (letter,) = [letter for part in slices for letter in part.rejected]
     assert letter.missed
     assert "bytes, more than" in letter.reason
+
+
+def test_what_is_no_alert_costs_little_memory_however_much_of_it_there_is() -> None:
+    """Half a million numbers in a megabyte: a hundred dead letters, and a small multiple of the body."""
+    tracemalloc.start()
+    try:
+        delivery = decode(SOURCE, b'{"alerts":[' + b"1," * 500_000 + b"1]}")
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert len(delivery.rejected) == REJECTED_AT_MOST
+    assert peak < 100 << 20
+
+
+def test_of_something_very_large_that_is_refused_the_head_is_kept() -> None:
+    """Without its secrets, and as something that only the source can tell whole."""
+    secret = "AKIA" + "ABCDEFGHIJKLMNOP"
+    huge = {**alert(), "status": "burning", "annotations": {"a": f"{secret} " + "x" * ENTRY_AT_MOST}}
+    (letter,) = decoded(huge).rejected
+    assert letter.missed
+    assert "status" in letter.reason
+    assert "characters only the first are kept" in letter.reason
+    assert len(letter.payload) < 64 * 1024
+    assert secret not in letter.payload
