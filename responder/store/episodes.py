@@ -35,9 +35,11 @@ WITH known AS MATERIALIZED (
     ORDER BY a.source, a.fingerprint
     FOR UPDATE OF a
 )
-SELECT clock.*, known.*
-FROM (SELECT wall_clock() AS wall, shift, taken_back FROM service_clock) AS clock LEFT JOIN known ON true
+SELECT wall_clock() AS wall, clock.shift, clock.taken_back, known.*
+FROM service_clock AS clock LEFT JOIN known ON true
 """
+"""The clock of the last row is read after the last lock: who was waited for may have a later time than ours
+before. With an earlier one the row would sort before the stored ones, and all the alert's past be read."""
 
 _HISTORY = """
 SELECT fingerprint, received_at, content_hash, standing, starts_at, ends_at, labels, annotations,
@@ -206,7 +208,7 @@ async def begin(
         [one.content_hash if one and one.alert.standing is Standing.FIRING else None for one in said],
     )
     known = [row for row in rows if row["source"] is not None]
-    now, _ = clock.judge(rows[0], before)
+    now, _ = clock.judge(rows[-1], before)
     return now, {(key := _key(row)): _record(key, row, heard.get(key)) for row in known}
 
 

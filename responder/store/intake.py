@@ -95,7 +95,8 @@ class PostgresIntake:
         """See `ports.IntakeTransaction.lock_alerts`."""
         more = [key for key in keys if key not in self._locked]
         if more:
-            _, locked = await episodes.begin(self._connection, self._clock, more, heard or {})
+            now, locked = await episodes.begin(self._connection, self._clock, more, heard or {})
+            self.now = max(self.now, now)
             self._keep(more, locked)
         return {key: self._records[key] for key in keys if key in self._records}
 

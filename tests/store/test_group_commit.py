@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import count
@@ -25,6 +25,7 @@ from responder.model.alert import (
     Alert,
     AlertKey,
     Delivery,
+    Heard,
     Rejected,
     Retried,
     SourcePosition,
@@ -42,6 +43,7 @@ from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
 from responder.store.timeline import TimelineKeys
 from responder.telemetry import build_metrics
+from tests.support.parts import until
 from tests.support.virtual import ladder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -226,6 +228,43 @@ async def test_nearly_all_is_taken_in_at_once(writer: Writer) -> None:
     assert await writer.ask("SELECT count(*), max(wakes) FROM incidents") == [(1, 2)]
 
 
+@pytest.mark.parametrize("wait", ["alerts", "incidents"])
+async def test_what_changes_while_the_one_statement_waits_is_taken_as_it_is_then(
+    writer: Writer, wait: str
+) -> None:
+    """Another process holds an alert, or an incident, and changes it: neither change is lost."""
+    pods = [alert(pod=f"p-{number}") for number in range(9)]
+    await writer.intake.take(delivery(*pods))
+    raw = await asyncpg.connect(writer.dsn)
+    async with raw.transaction():
+        changed = {"alerts": "generation = 7", "incidents": "wakes = 70"}[wait]
+        await raw.execute(f"UPDATE {wait} SET {changed} WHERE ctid = (SELECT min(ctid) FROM {wait})")
+        over = [
+            replace(one, standing=Standing.RESOLVED, ends_at=START + timedelta(seconds=9)) for one in pods
+        ]
+        late = asyncio.create_task(writer.store.take_in("am", said_once(over), {}))
+        waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+
+        async def waits() -> bool:
+            return (await writer.ask(f"{waiting} AND datname = current_database()")) == [(True,)]
+
+        await until(waits, "the statement waits for a lock", within=10)
+    await raw.close()
+    assert (await late).left_over == frozenset()
+    if wait == "alerts":
+        assert await writer.ask(
+            "SELECT count(*) FROM alerts WHERE generation = 7 AND ends_at > $$2000-1-1$$"
+        ) == [(1,)]
+        assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(0,)]
+    else:
+        assert await writer.ask("SELECT wakes FROM incidents") == [(71,)]
+
+
+def said_once(alerts: Sequence[Alert]) -> Mapping[str, Sequence[tuple[int, Heard]]]:
+    """Each of them in a delivery of its own."""
+    return {one.fingerprint: [(number, heard(one))] for number, one in enumerate(alerts)}
+
+
 async def test_two_processes_hear_of_the_same_new_alerts(writer: Writer) -> None:
     """Both deliveries are stored, once each; one incident, and each alert in it once."""
     other = GroupCommit(
@@ -329,7 +368,7 @@ async def test_a_fault_of_ours_is_no_dead_letter(writer: Writer) -> None:
 
 async def test_a_letter_that_cannot_be_kept_costs_no_neighbour(writer: Writer) -> None:
     """Not even as a dead letter can it be stored: its own sender is told to come again, nobody else is."""
-    hopeless = replace(delivery(refused()), retried=Retried((1,), "nul \x00"))
+    hopeless = replace(delivery(refused()), retried=Retried((2**63,), "a person"))
     answers = await asyncio.gather(
         *(writer.intake.take(one) for one in (delivery(alert(at="1")), hopeless, delivery(alert(at="2")))),
         return_exceptions=True,

@@ -430,6 +430,27 @@ async def test_what_changes_while_its_lock_is_waited_for_is_found_all_the_same(d
         assert await db.one("SELECT count(*) FROM alerts WHERE generation = 7") == 1
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_the_time_of_a_transaction_is_later_than_that_of_whom_it_waited_for(
+    db: Stored, at_once: bool
+) -> None:
+    """Else its rows would sort before the stored ones, and all the past of the alert be read for each."""
+    await db.observe(alert())
+    key = AlertKey("am", alert().fingerprint)
+
+    async def lock() -> bool:
+        async with db.store.intake([key] if at_once else []) as taken:
+            record = (await taken.lock_alerts([key]))[key]
+            return taken.now > record.last_order[0]
+
+    async with db.raw.transaction():
+        await db.raw.execute("SELECT FROM alerts FOR UPDATE")
+        later = asyncio.create_task(lock())
+        await db.somebody_waits()
+        await db.raw.execute("UPDATE alerts SET last_received_at = service_time()")
+    assert await later
+
+
 async def test_what_does_not_fire_opens_nothing(db: Stored) -> None:
     """Neither an end nor an absence opens an incident, though one is wanted; nor is it unmatched."""
     assert await db.observe(alert(standing=Standing.ABSENT), ended("b")) == []
