@@ -402,16 +402,21 @@ class Store(Protocol):
 
         Nothing that happened while the owner was thinking is slept over: where `wakes` is no longer what the
         case says, a command or a finding makes it due now, and news of members as soon as they always do.
-        With `ends` the lease is given up by the same transaction. False: `change.quiet` did not hold, nothing
-        was written.
+        With `ends` the lease is given up by the same transaction. What `decide.run_on.has_to_last` is on disk
+        before this returns. False: `change.quiet` did not hold, nothing was written.
 
         Raises:
             DeposedError: the lease is lost, nothing was written.
         """
         ...
 
-    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+    async def commit_intent(
+        self, lease: Lease, intent: Intent, change: Change, *, after: int | None = None
+    ) -> Attempt | IntentLost:
         """Check epoch, heartbeat, halt, clock, firing members and claim; write attempt, claim and change.
+
+        It is on disk before this returns, whatever was recorded before it as well. `after` is how many
+        entries the timeline has by then, as the owner knows it.
 
         An undo (`intent.undo_of`) needs no firing member, and takes over the claim of what it undoes.
         """

@@ -218,6 +218,8 @@ class IntentLost(StrEnum):
     CLAIMED = "claimed"
     COMMANDED = "commanded"
     """A person's word is not applied yet: it comes before any effect."""
+    FORGOTTEN = "forgotten"
+    """PostgreSQL crashed, and what was recorded before is not there."""
     DEPOSED = "deposed"
 
 

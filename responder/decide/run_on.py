@@ -2,7 +2,8 @@
 
 An incident opens and takes its first step, or tells of a member and waits on: each is decided by `next_move`
 as ever, and nothing happens between them. Written one by one they would cost a transaction each, which is
-most of the way to an action, and most of a storm.
+most of the way to an action, and most of a storm. What is only told in passing is recorded while the next
+step already looks at its target.
 """
 
 from dataclasses import dataclass
@@ -16,9 +17,11 @@ _AT_MOST = 20
 
 @dataclass(frozen=True, slots=True)
 class RunOn:
-    """Either a `change` that is to be recorded now, or a `move` that needs the world.
+    """A `change` that is to be recorded now, a `move` that needs the world, or both.
 
-    `case` is the case as it stands after the change, where that is known without loading it again.
+    With both, the change may be recorded while the move looks at the world, and is recorded before the move
+    writes anything or does anything. `case` is the case as it stands after the change, where that is known
+    without loading it again.
     """
 
     change: Change | None
@@ -27,7 +30,7 @@ class RunOn:
 
 
 def run_on(case: Case, terms: Terms) -> RunOn:
-    """Everything that is decided already, in one change; else the move that comes first."""
+    """Everything that is decided already, in one change; and the move that comes next, where it may begin."""
     sofar: Change | None = None
     after: Case = case
     for _ in range(_AT_MOST):
@@ -38,13 +41,24 @@ def run_on(case: Case, terms: Terms) -> RunOn:
             case Wait(until=until):
                 sofar = _joined(sofar, changes.stay(after, until))
             case _:
-                return RunOn(sofar, None, after) if sofar is not None else RunOn(None, move, after)
+                begins = sofar is None or not has_to_last(sofar, ends=False)
+                return RunOn(sofar, move if begins else None, after)
         if not _plain(sofar):
             return RunOn(sofar, None, None)
         after = _after(case, sofar)
         if sofar.due_at is None or sofar.due_at > case.now:
             break
     return RunOn(sofar, None, after)
+
+
+def has_to_last(change: Change, *, ends: bool) -> bool:
+    """Whether the record of a change is on disk before anything follows from it.
+
+    Only what is told in passing need not be, and only while its owner goes on (`ends` gives the lease up):
+    the incident stays due, nobody outside hears of it, and no effect comes of it but by an intent, which is
+    on disk after all that was recorded before. Forgotten by a crash of PostgreSQL, it is decided anew.
+    """
+    return ends or bool(change.notices) or not _plain(change)
 
 
 def _joined(first: Change | None, then: Change) -> Change:

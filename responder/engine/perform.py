@@ -5,10 +5,10 @@ done to the world outside `_act`, and `_act` is reached only with a committed in
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, assert_never
+from typing import Any, TypeVar, assert_never
 from uuid import uuid4
 
 import structlog
@@ -51,6 +51,11 @@ from responder.ports import Actions, Intake, Lease, Probes, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
+_One = TypeVar("_One")
+_Other = TypeVar("_Other")
+
+Recording = Callable[[], Awaitable[bool]]
+"""Writes a change; False where nothing was written."""
 
 LOOK_AGAIN: None = None
 """What `perform` answers when the world moved meanwhile: load the case anew and decide again."""
@@ -72,8 +77,18 @@ class Perform:
     terms: Terms
     monotonic: Callable[[], float] = field(default=boottime)
 
-    async def __call__(self, lease: Lease, case: Case, move: Move, now: datetime) -> Change | None:
-        """The change that follows from one move, or None to look again."""
+    async def __call__(
+        self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None = None
+    ) -> Change | None:
+        """The change that follows from one move, or None to look again.
+
+        `before` records what led to the case. It ends before anything else is written, or done to the world;
+        only a step's look, which changes nothing anywhere, is taken meanwhile.
+        """
+        if before is not None and not isinstance(move, TakeStep):
+            if not await before():
+                return LOOK_AGAIN
+            before = None
         match move:
             case Wait(until=until):
                 return changes.stay(case, until)
@@ -83,7 +98,7 @@ class Perform:
                 self.evidence.start(case)
                 return changes.evidence_started(case, now)
             case TakeStep(index=index):
-                return await self._take_step(lease, case, index, now)
+                return await self._take_step(lease, case, index, now, before)
             case Settle(attempt=attempt):
                 return await self._settle(case, attempt, now)
             case Check():
@@ -102,9 +117,14 @@ class Perform:
 
     # The straight line ---------------------------------------------------------------------------
 
-    async def _take_step(self, lease: Lease, case: Case, index: int, now: datetime) -> Change | None:
+    async def _take_step(
+        self, lease: Lease, case: Case, index: int, now: datetime, before: Recording | None
+    ) -> Change | None:
         step = case.rule.steps[index]
-        seen = await self.gather.step(case, step, now)
+        looking = self.gather.step(case, step, now)
+        recorded, seen = (True, await looking) if before is None else await _both(before(), looking)
+        if not recorded:
+            return LOOK_AGAIN
         if not step.kind.changing:
             return changes.evidence_read(case, index, _evidence(seen), now)
         judgement = self._judge(seen)
@@ -124,7 +144,8 @@ class Perform:
             return LOOK_AGAIN
         latest = self.monotonic() + intent.start_window_s
         change = changes.intended(case, intent, told, now, self.terms)
-        attempt = await self.store.commit_intent(lease, intent, change)
+        length = case.incident.timeline_length
+        attempt = await self.store.commit_intent(lease, intent, change, after=length)
         if isinstance(attempt, IntentLost):
             return self._look_again(attempt)
         reached(Point.INTENT_COMMITTED)
@@ -188,6 +209,7 @@ class Perform:
                 | IntentLost.NOT_FIRING
                 | IntentLost.CLAIMED
                 | IntentLost.COMMANDED
+                | IntentLost.FORGOTTEN
             ):
                 return LOOK_AGAIN
             case _:
@@ -285,6 +307,16 @@ def _gone(member: MemberAlert, asked_at: datetime) -> Alert:
         ends_at=asked_at,
         generator_url=member.generator_url,
     )
+
+
+async def _both(one: Awaitable[_One], other: Awaitable[_Other]) -> tuple[_One, _Other]:
+    """Both answers. What one raises is raised when both have ended: nothing goes on that nobody waits for."""
+    first, second = await asyncio.gather(one, other, return_exceptions=True)
+    if isinstance(first, BaseException):
+        raise first
+    if isinstance(second, BaseException):
+        raise second
+    return first, second
 
 
 def _may_act(judgement: Judgement) -> bool:

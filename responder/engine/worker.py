@@ -12,7 +12,7 @@ from responder.decide import changes
 from responder.decide.case import Case, Change, Terms
 from responder.decide.run_on import run_on
 from responder.engine.ownership import Ownership
-from responder.engine.perform import Perform
+from responder.engine.perform import Perform, Recording
 from responder.engine.wake import Wake
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
 from responder.ports import Lease, Notifier, Store
@@ -99,6 +99,9 @@ class Worker:
 
         A lease whose answer was lost, or that could not be given up, would stay this live worker's for ever:
         after any fault all that no worker of this process knows of is given up first.
+
+        The very lease that another worker of this process still works with comes only where PostgreSQL has
+        crashed and forgotten the first: given up, it belongs to neither, and the next one has a new epoch.
         """
         ownership = self._ownership
         if ownership.unsure:
@@ -106,6 +109,9 @@ class Worker:
             await self._store.give_up_others(ownership.worker_id, known)
             ownership.unsure = False
         lease = await self._store.lease(ownership.worker_id)
+        if lease in ownership.leases:
+            await self._store.give_up(lease)
+            return None
         if lease is not None:
             ownership.leases.add(lease)
         return lease
@@ -145,8 +151,10 @@ class Worker:
         try:
             decided = run_on(case, self._terms)
             change, after = decided.change, decided.case
-            if decided.move is not None:
-                change, after = await self._perform(lease, case, decided.move, case.now), None
+            if decided.move is not None and after is not None:
+                before = None if change is None else self._in_passing(lease, case, change)
+                case, after = after, None
+                change = await self._perform(lease, case, decided.move, case.now, before)
         except (DeposedError, StoreAwayError):
             raise
         except Exception as error:  # noqa: BLE001 - logged and told in the timeline
@@ -162,6 +170,14 @@ class Worker:
         reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
         await self._tell(case, change)
         return _Next(after, waits=waits)
+
+    def _in_passing(self, lease: Lease, case: Case, change: Change) -> Recording:
+        async def record() -> bool:
+            written = await self._store.record(lease, case, change)
+            reached(Point.CHANGE_RECORDED)
+            return written
+
+        return record
 
     async def _tell(self, case: Case, change: Change) -> None:
         if change.verdict is not None and change.verdict.verdict is not None:

@@ -3,20 +3,25 @@
 A lease is a worker's id and an epoch on the incident. It is lost when the worker's heartbeat is older than
 the lease time: then anybody may take the incident, with the next epoch. While the clocks are in doubt nobody
 takes anything, and heartbeats go on in the time that their process believes.
+
+Taking a lease waits for no disk. It gives nobody the right to an effect: that is the intent's, whose commit
+waits, and looks at owner and epoch again. PostgreSQL writes its log in order, so with an intent on disk the
+lease before it is there too. Where PostgreSQL crashes in between, the lease was never taken: the incident is
+due as before, and whoever still works on it finds at its next record that it owns nothing. Only another
+worker of the same process may then be given the very same lease; `engine.worker` gives that up.
 """
 
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from responder.clients.boottime import boottime
-from responder.decide.clock import LEAST_JUMP, NO_JUMP
+from responder.decide.clock import LEAST_JUMP
 from responder.model.errors import DeposedError, TemporaryError
 from responder.model.severity import Severity
 from responder.ports import Lease
 from responder.store.clock import ServiceClock
-from responder.store.connection import Connection, Lane
-from responder.store.transaction import transaction
+from responder.store.connection import Lane
+from responder.store.transaction import WITHOUT_WAITING, refusals, transaction
 
 _REGISTER = """
 INSERT INTO workers (id, host, roles, started_at, heartbeat_at)
@@ -67,8 +72,11 @@ _LEASE = f"""
 UPDATE incidents SET owner = $1, epoch = epoch + 1, due_at = least(due_at, wall_clock() + shift)
 FROM service_clock
 WHERE id = coalesce({_URGENT_FIRST}) AND {_ALIVE.format(id="$1")}
-RETURNING id, epoch, wall_clock() AS wall, shift, taken_back
+      AND wall_clock() + shift BETWEEN $3::timestamptz - $4::interval AND $3::timestamptz + $4::interval
+RETURNING id, epoch, {WITHOUT_WAITING}
 """
+"""In a single statement, which commits itself. What is due, and whose heartbeat counts, is read off the
+clock: the last condition takes nothing by one that jumped."""
 
 _GIVE_UP_OTHERS = """
 WITH others AS MATERIALIZED (
@@ -81,10 +89,6 @@ _POSTPONE = """
 UPDATE incidents SET due_at = $4
 WHERE id = $1 AND owner = $2 AND epoch = $3 RETURNING 1
 """
-
-
-class _InDoubtError(Exception):
-    """Rolls a lease back: what is due, and whose heartbeat counts, was read off a clock that jumped."""
 
 
 class Leases:
@@ -128,20 +132,17 @@ class Leases:
         What a dead worker left comes first and is due at once, whatever it was waiting for: an effect of its
         may be half done. Then the worst severity, then the longest due. None while the clocks are in doubt.
         """
-        try:
-            async with transaction(self._lane) as connection:
-                return await self._take(connection, worker_id)
-        except _InDoubtError:
-            return None
-
-    async def _take(self, connection: Connection, worker_id: UUID) -> Lease | None:
-        before = boottime()
-        row = await connection.fetchrow(_LEASE, worker_id, self._lease_time)
-        if row is None:
-            return None
-        if self._clock.judge(row, before)[1] != NO_JUMP:
-            raise _InDoubtError
-        return Lease(row["id"], worker_id, row["epoch"])
+        with refusals():
+            async with self._lane.connection() as connection:
+                expected = self._clock.expected()
+                if expected is None:
+                    await self._clock.now(connection)
+                    expected = self._clock.expected()
+                if expected is None:
+                    return None
+                tolerance = LEAST_JUMP / 2
+                row = await connection.fetchrow(_LEASE, worker_id, self._lease_time, expected, tolerance)
+        return None if row is None else Lease(row["id"], worker_id, row["epoch"])
 
     async def give_up(self, lease: Lease) -> None:
         """See `ports.Store.give_up`."""

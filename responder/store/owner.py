@@ -3,18 +3,20 @@
 Each function is one transaction that first makes sure, under that lock, that the caller still owns the
 incident: same worker, same epoch, heartbeat younger than the lease time. A deposed owner writes nothing.
 Lock order: the incident, its claim, then what is only appended to.
+
+What `has_to_last` is on disk when the function returns, an intent always. The rest may be forgotten by a
+crash of PostgreSQL, together with all that came after it: an intent finds that by the length of the timeline.
 """
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-import asyncpg
-
 from responder.clients.boottime import boottime
 from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost
 from responder.decide.clock import Unsteady
+from responder.decide.run_on import has_to_last
 from responder.model.attempt import Attempt, Intent
 from responder.model.errors import DeposedError
 from responder.ports import Lease
@@ -25,16 +27,16 @@ from responder.store.ledger import HALTED
 from responder.store.openings import NEWS_WITHIN
 from responder.store.storable import storable_json, storable_text
 from responder.store.timeline import Head, TimelineKeys
-from responder.store.transaction import transaction
+from responder.store.transaction import WITHOUT_WAITING, transaction
 
-_LOCK = """
-SELECT id, wakes, timeline_head, timeline_length FROM incidents
-WHERE id = $1 AND owner = $2 AND epoch = $3
+_MINE = """
+SELECT id, wakes, timeline_head, timeline_length, xmin AS version FROM incidents
+WHERE id = $1 AND owner = $2 AND epoch = $5
 FOR UPDATE
 """
 
-_UNDER_LOCK = f"""
-SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
+_LOOK = f"""
+       wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
        (SELECT heartbeat_at FROM workers WHERE id = $2) AS heartbeat_at,
        EXISTS (SELECT FROM members WHERE incident_id = $1 AND firing) AS firing,
        EXISTS (SELECT FROM commands
@@ -42,8 +44,20 @@ SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
        EXISTS (SELECT FROM findings
                WHERE incident_id = $1 AND told_at IS NULL AND id <> ALL ($4::uuid[])) AS found,
        EXISTS (SELECT FROM halt) AS flagged, ({HALTED}) AS why
-FROM service_clock
 """
+
+_LOCK_AND_LOOK = f"""
+WITH mine AS MATERIALIZED ({_MINE} SKIP LOCKED)
+SELECT mine.*, {_LOOK} FROM mine, service_clock
+WHERE mine.version = (SELECT xmin FROM incidents WHERE id = $1)
+"""
+"""Both in one statement, where that is the same: nobody held the lock, so it was not waited for, and nobody
+has written to the incident since the statement began, as all do who change what is looked at. No row: either
+that, or it is owned by somebody else."""
+
+_LOCK = _MINE.replace("$5", "$3")
+
+_UNDER_LOCK = f"SELECT {_LOOK} FROM service_clock"
 
 _CHANGE = f"""
 WITH told AS ({timeline.APPEND})
@@ -81,6 +95,9 @@ class _Locked:
     head: Head
 
 
+_CHANGE_IN_PASSING = f"{_CHANGE} RETURNING {WITHOUT_WAITING}"
+
+
 class _NothingWrittenError(Exception):
     """Rolls the transaction back: the target of the intent is claimed by somebody else."""
 
@@ -102,23 +119,29 @@ class Owner:
                 return False
             due_at = change.due_at if locked.wakes == case.incident.wakes else _woken(locked, change)
             await self._write_ledger(connection, change, locked.now)
-            await self._write_change(connection, locked, change, due_at, ends=ends)
+            await self._write_change(
+                connection, locked, change, due_at, ends=ends, lasts=has_to_last(change, ends=ends)
+            )
         return True
 
-    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+    async def commit_intent(
+        self, lease: Lease, intent: Intent, change: Change, *, after: int | None = None
+    ) -> Attempt | IntentLost:
         """See `ports.Store.commit_intent`."""
         try:
             async with transaction(self._lane) as connection:
-                return await self._commit_intent(connection, lease, intent, change)
+                return await self._commit_intent(connection, lease, intent, change, after)
         except DeposedError:
             return IntentLost.DEPOSED
         except _NothingWrittenError:
             return IntentLost.CLAIMED
 
     async def _commit_intent(
-        self, connection: Connection, lease: Lease, intent: Intent, change: Change
+        self, connection: Connection, lease: Lease, intent: Intent, change: Change, after: int | None
     ) -> Attempt | IntentLost:
         locked = await self._lock(connection, lease, change)
+        if after is not None and locked.head.length != after:
+            return IntentLost.FORGOTTEN
         if locked.halted is not None:
             return IntentLost.HALTED
         if locked.unsteady is not None:
@@ -130,20 +153,21 @@ class Owner:
         attempt = await ledger.write_intent(connection, intent, locked.now)
         if attempt is None:
             raise _NothingWrittenError
-        await self._write_change(connection, locked, change, change.due_at, ends=False)
+        await self._write_change(connection, locked, change, change.due_at, ends=False, lasts=True)
         reached(Point.INTENT_WRITTEN)
         return attempt
 
     async def _lock(self, connection: Connection, lease: Lease, change: Change) -> _Locked:
         """Lock first, look then: whoever held the lock may have changed what is looked at."""
-        row = await connection.fetchrow(_LOCK, lease.incident_id, lease.worker_id, lease.epoch)
-        if row is None:
-            raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
         before = boottime()
-        ours = (lease.incident_id, lease.worker_id)
-        seen = _there(
-            await connection.fetchrow(_UNDER_LOCK, *ours, change.command, list(change.told_findings))
-        )
+        looked = (lease.incident_id, lease.worker_id, change.command, list(change.told_findings))
+        row = seen = await connection.fetchrow(_LOCK_AND_LOOK, *looked, lease.epoch)
+        if seen is None:
+            row = await connection.fetchrow(_LOCK, lease.incident_id, lease.worker_id, lease.epoch)
+            before = boottime()
+            seen = await connection.fetchrow(_UNDER_LOCK, *looked)
+        if row is None or seen is None:
+            raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
         now, _ = self._clock.judge(seen, before)
         if seen["heartbeat_at"] is None or seen["heartbeat_at"] <= now - self._lease_time:
             raise DeposedError(f"worker {lease.worker_id} missed its heartbeat")
@@ -169,11 +193,12 @@ class Owner:
         due_at: datetime | None,
         *,
         ends: bool,
+        lasts: bool,
     ) -> None:
         """The new state and its timeline entries, in one statement."""
         head, entries = timeline.chained(locked.id, locked.head, change.entries, locked.now, self._keys)
         await connection.execute(
-            _CHANGE,
+            _CHANGE if lasts else _CHANGE_IN_PASSING,
             *timeline.appended(locked.id, locked.now, self._keys, entries),
             change.state.value,
             storable_json(change.progress.model_dump(mode="json")),
@@ -234,9 +259,3 @@ async def write_finding(connection: Connection, incident_id: UUID, finding: Find
         now,
     )
     await wake(connection, incident_id, now)
-
-
-def _there(row: asyncpg.Record | None) -> asyncpg.Record:
-    if row is None:
-        raise AssertionError("a select without a table always has a row")
-    return row

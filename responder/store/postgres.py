@@ -174,10 +174,12 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.record`."""
         return await self._owner.record(lease, case, self._redaction.value(change), ends=ends)
 
-    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+    async def commit_intent(
+        self, lease: Lease, intent: Intent, change: Change, *, after: int | None = None
+    ) -> Attempt | IntentLost:
         """See `ports.Store.commit_intent`."""
         redact = self._redaction.value
-        return await self._owner.commit_intent(lease, redact(intent), redact(change))
+        return await self._owner.commit_intent(lease, redact(intent), redact(change), after=after)
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """See `ports.Store.add_finding`."""

@@ -9,6 +9,13 @@ import asyncpg
 from responder.model.errors import PermanentError, TemporaryError
 from responder.store.connection import Connection, Lane
 
+WITHOUT_WAITING = "set_config('synchronous_commit', 'off', true)"
+"""For a statement's output: the commit of its transaction does not wait for the disk, nor for a standby.
+
+It is seen at once and lost only by a crash of PostgreSQL, never before what was committed earlier, never
+without what was committed later. Who says it says why nothing follows from it that could not be lost, too.
+"""
+
 _RACED = (
     asyncpg.TransactionRollbackError,  # serialization failures and deadlocks
     asyncpg.LockNotAvailableError,

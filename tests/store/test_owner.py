@@ -2,19 +2,26 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
+from typing import Any, cast
 from uuid import uuid4
 
 import pytest
 import pytest_asyncio
 
-from responder.decide.case import Finding, IntentLost
+from responder.decide.case import AttemptEnd, Finding, IntentLost, Terms
+from responder.engine.ownership import Ownership
+from responder.engine.wake import Wake
+from responder.engine.worker import Worker
+from responder.model.attempt import Attempt, Outcome
 from responder.model.errors import DeposedError
 from responder.model.incident import SAMPLE, Command, CommandKind, IncidentState
 from responder.model.rule import Rulebook
 from responder.model.severity import Severity
 from responder.ports import Lease
 from responder.store.openings import NEWS_WITHIN
+from responder.telemetry import build_metrics
 from tests.support.stored import (
     BOOK,
     LEASE_TIME,
@@ -165,6 +172,70 @@ async def test_the_heartbeat_is_looked_at_under_the_lock(db: Stored) -> None:
     with pytest.raises(DeposedError):
         await recording
     assert await db.one("SELECT count(*) FROM timeline") == 0
+
+
+# --- what is on disk --------------------------------------------------------------------------------------
+
+_NOTE_COMMITS = """
+CREATE TABLE commits (what text, waits text);
+CREATE FUNCTION note_commit() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+    INSERT INTO commits VALUES (TG_TABLE_NAME, current_setting('synchronous_commit'));
+    RETURN NULL;
+END $$;
+CREATE CONSTRAINT TRIGGER note_incidents AFTER UPDATE ON incidents
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note_commit();
+CREATE CONSTRAINT TRIGGER note_attempts AFTER INSERT ON attempts
+    DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION note_commit()
+"""
+"""Writes down, as the last thing before each COMMIT, whether it waits for the disk."""
+
+
+async def test_what_nothing_follows_from_does_not_wait_for_the_disk_and_all_else_does(db: Stored) -> None:
+    """A lease and a record in passing do not; the intent, its outcome and the end of a lease do."""
+    await db.observe(alert())
+    await db.raw.execute(_NOTE_COMMITS)
+
+    async def commits() -> list[tuple[str, str]]:
+        return [(what, waits) for what, waits in await db.sql("DELETE FROM commits RETURNING what, waits")]
+
+    lease, case = await db.leased()
+    assert await commits() == [("incidents", "off")]
+    assert await db.store.record(lease, case, change(case))
+    assert await commits() == [("incidents", "off")]
+    attempt = await db.store.commit_intent(lease, intent(case), change(case))
+    assert isinstance(attempt, Attempt)
+    assert sorted(await commits()) == [("attempts", "on"), ("incidents", "on")]
+    end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=())
+    assert await db.store.record(lease, case, change(case, end=end))
+    assert await commits() == [("incidents", "on")]
+    assert await db.store.record(lease, case, change(case), ends=True)
+    assert await commits() == [("incidents", "on")]
+
+
+async def test_an_intent_finds_that_a_record_before_it_was_forgotten(db: Stored) -> None:
+    """A timeline shorter than its owner knows it: PostgreSQL crashed before the last record was on disk."""
+    lease, case = await db.held()
+    assert await db.store.record(lease, case, change(case))
+    before = await db.sql(WRITTEN)
+    assert await db.store.commit_intent(lease, intent(case), change(case), after=2) is IntentLost.FORGOTTEN
+    assert await db.sql(WRITTEN) == before
+    assert isinstance(await db.store.commit_intent(lease, intent(case), change(case), after=1), Attempt)
+
+
+async def test_a_lease_that_was_forgotten_and_given_anew_belongs_to_neither_worker(db: Stored) -> None:
+    """A crash takes back the epoch, and one process gets the same lease twice: the first writes nothing."""
+    lease, case = await db.held()
+    await db.raw.execute("UPDATE incidents SET owner = NULL, epoch = epoch - 1, due_at = service_time()")
+    ownership = Ownership(db.store, build_metrics("test"), LEASE_TIME, LEASE_TIME)
+    ownership.worker_id = lease.worker_id
+    await ownership.begin()
+    ownership.leases.add(lease)
+    other = cast("Any", None)
+    worker = Worker(db.store, ownership, other, other, other, Terms(), Wake(), 1.0)
+    assert not await worker._once()
+    with pytest.raises(DeposedError):
+        await db.store.record(lease, case, change(case))
+    assert await db.store.lease(lease.worker_id) == replace(lease, epoch=lease.epoch + 1)
 
 
 # --- the case -----------------------------------------------------------------------------------------------

@@ -29,7 +29,7 @@ from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
 from responder.engine.halting import Halt
 from responder.engine.ownership import Ownership
-from responder.engine.perform import Perform
+from responder.engine.perform import Perform, Recording
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
 from responder.model.alert import Delivery, Receipt
@@ -231,9 +231,11 @@ class VirtualStore:
         self._apply(change)
         return True
 
-    async def commit_intent(self, lease: Lease, intent: Intent, change: Change) -> Attempt | IntentLost:
+    async def commit_intent(
+        self, lease: Lease, intent: Intent, change: Change, *, after: int | None = None
+    ) -> Attempt | IntentLost:
         """The ledger's predicates, then attempt, claim and change."""
-        del lease
+        del lease, after
         if self.world.halted:
             return IntentLost.HALTED
         if self.world.unsteady:
@@ -462,6 +464,10 @@ def perform_on(
     )
 
 
+def _recording(store: VirtualStore, lease: Lease, case: Case, change: Change | None) -> Recording | None:
+    return None if change is None else lambda: store.record(lease, case, change)
+
+
 def lease_of(store: VirtualStore) -> Lease:
     """A lease; the virtual store looks at none."""
     return Lease(store.incident.id, UUID(int=0), 1)
@@ -486,7 +492,8 @@ async def drive(store: VirtualStore, **parts: Any) -> None:
             decided = run_on(case, terms)
             change = decided.change
             if decided.move is not None:
-                change = await perform(lease, case, decided.move, store.world.now)
+                before, case = _recording(store, lease, case, decided.change), decided.case or case
+                change = await perform(lease, case, decided.move, store.world.now, before)
         except Died:
             return
         except RuntimeError as error:

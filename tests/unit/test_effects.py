@@ -5,16 +5,33 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from responder.decide import changes
-from responder.decide.case import SourceView, Terms
+from responder.decide.case import SourceView, TakeStep, Terms
 from responder.decide.clock import Unsteady
 from responder.model.attempt import Outcome, Verdict
+from responder.model.errors import DeposedError
 from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
 from responder.model.severity import Severity
+from responder.model.target import Target
 from responder.model.timeline import EntryKind
 from tests.support import virtual
-from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, member, members
+from tests.support.virtual import (
+    START,
+    Hit,
+    HitParams,
+    HitState,
+    VirtualStore,
+    World,
+    incident,
+    ladder,
+    lease_of,
+    member,
+    members,
+    perform_on,
+)
 
 TERMS = Terms()
 
@@ -322,3 +339,34 @@ def test_what_became_good_before_the_deadline_recovers_after_it() -> None:
         looks += 1
     assert store.incident.state is IncidentState.RESOLVED, said(store, EntryKind.VERIFICATION)
     assert looks < 20
+
+
+@pytest.mark.parametrize("recorded", [True, False, DeposedError("by the test")], ids=["yes", "no", "deposed"])
+async def test_no_intent_before_what_led_to_it_is_recorded(
+    recorded: bool | DeposedError, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record waits until the step has looked; where it fails, nothing is intended and nothing done."""
+    store, looked = a_store(), asyncio.Event()
+    look = Hit.look
+
+    async def watched(self: Hit, params: HitParams, target: Target) -> HitState:
+        looked.set()
+        return await look(self, params, target)
+
+    async def record() -> bool:
+        async with asyncio.timeout(5):
+            await looked.wait()
+        if isinstance(recorded, DeposedError):
+            raise recorded
+        assert not store.attempts
+        return recorded
+
+    monkeypatch.setattr(Hit, "look", watched)
+    lease = lease_of(store)
+    acting = perform_on(store)(lease, await store.load(lease), TakeStep(index=0), START, record)
+    if isinstance(recorded, DeposedError):
+        with pytest.raises(DeposedError):
+            await acting
+    else:
+        assert (await acting is not None) is recorded
+    assert bool(store.attempts) is bool(store.world.effects) is (recorded is True)
