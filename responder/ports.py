@@ -12,7 +12,16 @@ from hashlib import sha256
 from typing import Any, ClassVar, Protocol, TypeVar
 from uuid import UUID
 
-from responder.decide.case import Case, Change, Finding, IntentLost, Notice, ProbeReading, SourceView
+from responder.decide.case import (
+    Case,
+    Change,
+    Finding,
+    IntentLost,
+    LedgerView,
+    Notice,
+    ProbeReading,
+    SourceView,
+)
 from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
 from responder.model.alert import (
@@ -26,7 +35,7 @@ from responder.model.alert import (
     SourcePosition,
 )
 from responder.model.anchor import AnchorCheck
-from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, PastAttempt
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen, canonical_json
 from responder.model.incident import Command, Incident, MemberAlert, Members
@@ -426,14 +435,10 @@ class Store(Protocol):
         """Keep one piece of evidence and make the incident due."""
         ...
 
-    async def past_attempts(
-        self, rule: str, target: str, since: datetime, incident: Incident
-    ) -> tuple[PastAttempt, ...]:
-        """The attempts of (rule, target) intended since then, in any incident."""
-        ...
-
-    async def claim(self, target: str) -> Claim | None:
-        """Who holds a target."""
+    async def ledger_view(
+        self, rule: str, target: str | None, since: datetime, incident: Incident
+    ) -> LedgerView:
+        """The attempts of (rule, target) intended since then, who holds it, what keeps all from starting."""
         ...
 
     async def halted(self) -> str | None:

@@ -14,7 +14,7 @@ from pydantic import Field
 
 from responder.decide.clock import Unsteady
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, PastAttempt, Verdict
-from responder.model.autonomy import Ceiling
+from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.base import Frozen
 from responder.model.duration import Duration
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
@@ -69,6 +69,8 @@ class Case(Frozen):
     """The rule of that name in the active rulebook; None when it is gone."""
     current_hash: str | None = None
     """The active rulebook; None where none was ever activated."""
+    promotions: dict[str, Autonomy] = Field(default_factory=dict)
+    """How far a person promoted the versions of its rule, by the hash of the acting part."""
     members: Members
     attempt: Attempt | None = None
     """The newest attempt of this incident."""
@@ -155,6 +157,18 @@ class SourceView(Frozen):
     problem: str | None = None
     asked_at: datetime | None = None
     """Service time of the answer; it counts as a confirmation for `max_alert_age`."""
+
+
+class LedgerView(Frozen):
+    """What the ledger says of a rule on a target, and whether anything may start at all."""
+
+    halted: str | None = None
+    """Why the database's flag halts, in words."""
+    unsteady: Unsteady | None = None
+    history: tuple[PastAttempt, ...] = ()
+    """The attempts of (rule, target), in any incident."""
+    claim: Claim | None = None
+    """Who holds the target."""
 
 
 class ProbeReading(Frozen):

@@ -61,7 +61,7 @@ class Engine:
         self.intake.starting = True
         self.ownership = Ownership(store, metrics, lease_time, heartbeat_every)
         self._evidence = Evidence(store, actions, settings.evidence_timeout.total_seconds())
-        self.trust = trust = Trust(store, settings, source_ceilings)
+        self.trust = trust = Trust(settings, source_ceilings)
         perform = Perform(
             store=store,
             intake=self.intake,

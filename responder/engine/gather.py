@@ -13,12 +13,11 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from responder.decide.bind import bind_params, bindable
-from responder.decide.case import Case, Facts, ProbeReading, SourceView, Terms
-from responder.engine.halting import Halt
+from responder.decide.case import Case, Facts, LedgerView, ProbeReading, SourceView, Terms
+from responder.engine.halting import UNREADABLE, Halt
 from responder.engine.trust import Trust
-from responder.model.attempt import Claim, PastAttempt
 from responder.model.autonomy import Autonomy, Ceiling, effective
-from responder.model.errors import PermanentError, RefusedError, TemporaryError
+from responder.model.errors import PermanentError, RefusedError, ResponderError, TemporaryError
 from responder.model.incident import MemberAlert
 from responder.model.rule import Step
 from responder.model.target import Element, State, Target
@@ -87,7 +86,7 @@ class Gather:
         An undo's parameters come from the attempt that it takes back: they are bound already, and what an
         alert said in one of them must not be read as a reference.
         """
-        ceilings = await self._trust.ceilings(case, step)
+        ceilings = self._trust.ceilings(case, step)
         looks = effective(ceilings).level > Autonomy.OBSERVE or not step.kind.changing
         look, source, condition = await asyncio.gather(
             self._look(case, step, looks=looks, bound=undo_of is not None),
@@ -147,12 +146,9 @@ class Gather:
     ) -> Facts:
         key = look.target.key if look.target else None
         state = look.place.state if look.place else None
-        (history, claim), halted, unsteady, own_ground = await asyncio.gather(
-            self._ledger(case, key if step.kind.changing else None, now),
-            self._halt.reason(),
-            self._store.unsteady(),
-            self._store.ground(),
-        )
+        own_ground = await self._store.ground()
+        ledger = await self._ledger(case, key if step.kind.changing else None, now)
+        claim = ledger.claim
         if claim is not None and claim.attempt_id == undo_of:
             claim = None
         return Facts(
@@ -162,8 +158,8 @@ class Gather:
             action=step.action,
             target=key,
             out_of_scope=look.out_of_scope,
-            halted=halted,
-            unsteady=unsteady,
+            halted=self._halt.reason(ledger.halted),
+            unsteady=ledger.unsteady,
             ceilings=ceilings,
             own_ground=own_ground,
             ground=state.ground if state else (),
@@ -172,7 +168,7 @@ class Gather:
             firing=case.members.firing,
             source=source,
             newest_seen_at=case.members.newest_seen_at,
-            history=history,
+            history=ledger.history,
             limits=case.limits,
             claim=claim,
             condition=condition,
@@ -180,15 +176,13 @@ class Gather:
             elements=tuple(element.title for element in look.elements),
         )
 
-    async def _ledger(
-        self, case: Case, target: str | None, now: datetime
-    ) -> tuple[tuple[PastAttempt, ...], Claim | None]:
-        if target is None:
-            return (), None
+    async def _ledger(self, case: Case, target: str | None, now: datetime) -> LedgerView:
+        """What cannot be read counts as halted."""
         since = now - max(case.limits.per, case.limits.cooldown)
-        return await asyncio.gather(
-            self._store.past_attempts(case.rule.name, target, since, case.incident), self._store.claim(target)
-        )
+        try:
+            return await self._store.ledger_view(case.rule.name, target, since, case.incident)
+        except ResponderError:
+            return LedgerView(halted=UNREADABLE)
 
 
 def labels_of(case: Case) -> Mapping[str, str]:

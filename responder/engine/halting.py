@@ -5,6 +5,9 @@ from pathlib import Path
 from responder.model.errors import ResponderError
 from responder.ports import Store
 
+UNREADABLE = "the halt flag in the database cannot be read"
+"""What the flag counts as saying where nobody can read it."""
+
 
 class Halt:
     """The kill switch as this process sees it."""
@@ -13,14 +16,10 @@ class Halt:
         self._store = store
         self._file = file
 
-    async def reason(self) -> str | None:
-        """Why nothing may start, in words, or None."""
-        if (by_file := self.file_reason()) is not None:
-            return by_file
-        try:
-            return await self._store.halted()
-        except ResponderError:
-            return "the halt flag in the database cannot be read"
+    def reason(self, flag: str | None) -> str | None:
+        """Why nothing may start, in words, or None: the file, else what the database's flag says."""
+        by_file = self.file_reason()
+        return flag if by_file is None else by_file
 
     async def holding(self) -> tuple[str, ...]:
         """What halts, flag and file each, without the words of who set it: for those who may see no more."""

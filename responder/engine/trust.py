@@ -8,25 +8,23 @@ from responder.engine.settings import EngineSettings, MatchedCeiling
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.matcher import Matcher, all_match
 from responder.model.rule import Rule, Step
-from responder.ports import Store
 
 
 class Trust:
     """Gathers ceilings: settings, sources, the rule as pinned and as it is now, the step, the promotion."""
 
-    def __init__(self, store: Store, settings: EngineSettings, sources: Mapping[str, Ceiling]) -> None:
-        self._store = store
+    def __init__(self, settings: EngineSettings, sources: Mapping[str, Ceiling]) -> None:
         self._settings = settings
         self._sources = sources
 
-    async def ceilings(self, case: Case, step: Step) -> tuple[Ceiling, ...]:
+    def ceilings(self, case: Case, step: Step) -> tuple[Ceiling, ...]:
         """All ceilings, the settings' first: of equals the first is named."""
         return (
             self._of_settings(case),
             *self._of_sources(case),
             *_of_rule(case, step),
-            await self._of_promotion(case),
-            *await self._of_promotion_now(case),
+            self._of_promotion(case),
+            *_of_promotion_now(case),
         )
 
     def possible(self, rule: Rule) -> tuple[Ceiling, ...]:
@@ -57,30 +55,16 @@ class Trust:
     def _of_sources(self, case: Case) -> tuple[Ceiling, ...]:
         return tuple(self._sources[name] for name in case.members.sources if name in self._sources)
 
-    async def _of_promotion(self, case: Case) -> Ceiling:
+    def _of_promotion(self, case: Case) -> Ceiling:
         """What nobody promoted is capped at shadow. A person's word stands above the settings'."""
         acting = case.rule.acting_hash
-        level = await self._store.promotion(case.rule.name, acting)
+        level = case.promotions.get(acting)
         if level is None and acting in self._settings.promoted:
             return Ceiling(level=Autonomy.AUTO, origin="promoted in the settings")
         if level is None:
             origin = f"nobody has promoted this version of {case.rule.name}"
             return Ceiling(level=Autonomy.SHADOW, origin=origin)
         return Ceiling(level=level, origin=f"{case.rule.name} is promoted to {level.word}")
-
-    async def _of_promotion_now(self, case: Case) -> tuple[Ceiling, ...]:
-        """A person's word on the rule as it is now, where the incident goes by an older version of it.
-
-        Whoever demotes a rule means all that it does. A new version of which nobody has said anything yet
-        takes nothing from what was promoted.
-        """
-        current = case.current
-        if current is None or current.acting_hash == case.rule.acting_hash:
-            return ()
-        level = await self._store.promotion(current.name, current.acting_hash)
-        if level is None:
-            return ()
-        return (Ceiling(level=level, origin=f"{current.name} as it is now is promoted to {level.word}"),)
 
 
 def _decided(entry: MatchedCeiling, known: Mapping[str, str]) -> tuple[Matcher, ...]:
@@ -109,3 +93,18 @@ def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
         Ceiling(level=case.current.autonomy, origin="the rule as it is now"),
         Ceiling(level=now, origin="the step as it is now"),
     )
+
+
+def _of_promotion_now(case: Case) -> tuple[Ceiling, ...]:
+    """A person's word on the rule as it is now, where the incident goes by an older version of it.
+
+    Whoever demotes a rule means all that it does. A new version of which nobody has said anything yet
+    takes nothing from what was promoted.
+    """
+    current = case.current
+    if current is None or current.acting_hash == case.rule.acting_hash:
+        return ()
+    level = case.promotions.get(current.acting_hash)
+    if level is None:
+        return ()
+    return (Ceiling(level=level, origin=f"{current.name} as it is now is promoted to {level.word}"),)

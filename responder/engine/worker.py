@@ -4,6 +4,7 @@ import random
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import structlog
 
@@ -12,7 +13,7 @@ from responder.decide import changes
 from responder.decide.case import Case, Change, Terms
 from responder.decide.run_on import run_on
 from responder.engine.ownership import Ownership
-from responder.engine.perform import Perform, Recording
+from responder.engine.perform import Perform
 from responder.engine.wake import Wake
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
 from responder.ports import Lease, Notifier, Store
@@ -152,7 +153,7 @@ class Worker:
             decided = run_on(case, self._terms)
             change, after = decided.change, decided.case
             if decided.move is not None and after is not None:
-                before = None if change is None else self._in_passing(lease, case, change)
+                before = None if change is None else partial(self._record, lease, case, change)
                 case, after = after, None
                 change = await self._perform(lease, case, decided.move, case.now, before)
         except (DeposedError, StoreAwayError):
@@ -165,19 +166,16 @@ class Worker:
         if change is None:
             return _Next(None)
         waits = not _due(change.due_at, case.now)
-        if not await self._store.record(lease, case, change, ends=waits):
+        if not await self._record(lease, case, change, ends=waits):
             return _Next(None)
-        reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
         await self._tell(case, change)
         return _Next(after, waits=waits)
 
-    def _in_passing(self, lease: Lease, case: Case, change: Change) -> Recording:
-        async def record() -> bool:
-            written = await self._store.record(lease, case, change)
-            reached(Point.CHANGE_RECORDED)
-            return written
-
-        return record
+    async def _record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
+        if not await self._store.record(lease, case, change, ends=ends):
+            return False
+        reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
+        return True
 
     async def _tell(self, case: Case, change: Change) -> None:
         if change.verdict is not None and change.verdict.verdict is not None:

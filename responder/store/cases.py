@@ -13,6 +13,7 @@ import asyncpg
 from responder.clients.boottime import boottime
 from responder.decide.case import Case, Finding
 from responder.model.attempt import Attempt
+from responder.model.autonomy import Autonomy
 from responder.model.errors import DeposedError, PermanentError
 from responder.model.incident import SAMPLE, Command, Incident, MemberAlert, Members
 from responder.model.rule import Rule, Rulebook
@@ -81,12 +82,21 @@ SELECT jsonb_agg(jsonb_build_object('id', f.id, 'action', f.action, 'summary', f
 FROM findings f WHERE f.incident_id = i.id AND f.told_at IS NULL
 """
 
+_PROMOTIONS = """
+SELECT jsonb_object_agg(p.acting_hash, p.level)
+FROM (
+    SELECT DISTINCT ON (acting_hash) acting_hash, level FROM promotions
+    WHERE rule = i.rule ORDER BY acting_hash, id DESC
+) p
+"""
+"""The newest word on every version of its rule."""
+
 MEMBERS = f"({_COUNTS}) AS counts, ({_SAMPLE}) AS sample"
 
 _CASE = f"""
 SELECT wall_clock() AS wall, c.shift, c.taken_back, {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt,
        coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command, ({_FINDINGS}) AS findings,
-       (SELECT hash FROM active_rulebook) AS active_hash
+       (SELECT hash FROM active_rulebook) AS active_hash, ({_PROMOTIONS}) AS promotions
 FROM incidents i, service_clock c
 WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
 """
@@ -106,12 +116,14 @@ async def load_case(connection: Connection, clock: ServiceClock, lease: Lease, r
     now, _ = clock.judge(row, before)
     incident = as_incident(row)
     active = await rulebooks.get(connection, row["active_hash"]) if row["active_hash"] else None
+    rule = await pinned_rule(connection, incident, rulebooks)
     return Case(
         now=now,
         incident=incident,
-        rule=await pinned_rule(connection, incident, rulebooks),
+        rule=rule,
         current=_rule(active, incident.rule),
         current_hash=row["active_hash"],
+        promotions={acting: Autonomy[level.upper()] for acting, level in (row["promotions"] or {}).items()},
         members=as_members(row),
         attempt=Attempt.model_validate(row["attempt"]) if row["attempt"] else None,
         holds=row["holds"],

@@ -9,10 +9,12 @@ from uuid import UUID
 
 import asyncpg
 
-from responder.decide.case import AttemptEnd, AttemptVerdict, Quarantine
+from responder.clients.boottime import boottime
+from responder.decide.case import AttemptEnd, AttemptVerdict, LedgerView, Quarantine
 from responder.model.attempt import Attempt, Claim, Intent, Outcome, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.incident import Incident
+from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.storable import storable_json, storable_text
 
@@ -63,17 +65,27 @@ _RELEASE = "DELETE FROM claims WHERE attempt_id = $1 AND NOT quarantined"
 _QUARANTINE = "UPDATE claims SET quarantined = true, reason = $2 WHERE attempt_id = $1 AND NOT quarantined"
 
 _PAST = """
-SELECT intended_at, ended_at, outcome <> 'not_done' AS spent, verdict,
-       coalesce(incident_id = $4 AND intended_at >= $5, false) AS same_ladder
+SELECT jsonb_agg(jsonb_build_object(
+           'intended_at', intended_at, 'ended_at', ended_at, 'spent', outcome <> 'not_done',
+           'verdict', verdict,
+           'same_ladder', coalesce(incident_id = $4 AND intended_at >= $5, false))
+       ORDER BY intended_at)
 FROM attempts
 WHERE rule = $1 AND target = $2 AND intended_at >= $3 AND undo_of IS NULL
-ORDER BY intended_at
 """
+"""What the limits count: attempts of (rule, target) in any incident. An undo is no attempt."""
 
 CLAIM_COLUMNS = "target, attempt_id, incident_id, rule, since, quarantined, reason"
 
 HALTED = """
 SELECT CASE WHEN halted THEN format('by %s: %s', actor, reason) END AS why FROM halt
+"""
+
+_VIEW = f"""
+SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
+       EXISTS (SELECT FROM halt) AS flagged, ({HALTED}) AS why, ({_PAST}) AS history,
+       (SELECT to_jsonb(c) FROM (SELECT {CLAIM_COLUMNS} FROM claims WHERE target = $2) c) AS claim
+FROM service_clock
 """
 
 
@@ -143,13 +155,27 @@ async def attempts_of(connection: Connection, incident_id: UUID) -> tuple[Attemp
     return tuple(Attempt.model_validate(dict(row)) for row in await connection.fetch(query, incident_id))
 
 
-async def past_attempts(
-    connection: Connection, rule: str, target: str, since: datetime, incident: Incident
-) -> tuple[PastAttempt, ...]:
-    """What the limits count: attempts of (rule, target) in any incident. An undo is no attempt."""
+async def view(
+    connection: Connection,
+    clock: ServiceClock,
+    rule: str,
+    target: str | None,
+    since: datetime,
+    incident: Incident,
+) -> LedgerView:
+    """Everything that the ledger has to say on one step, as of one moment."""
+    before = boottime()
     ladder = incident.progress.opened_at
-    rows = await connection.fetch(_PAST, rule, target, since, incident.id, ladder)
-    return tuple(PastAttempt.model_validate(dict(row)) for row in rows)
+    row = await connection.fetchrow(_VIEW, rule, target, since, incident.id, ladder)
+    unsteady = clock.unsteady_by(row, before)
+    if row is None:
+        raise AssertionError("the row of service_clock is made with the schema")
+    return LedgerView(
+        halted=why_halted(row if row["flagged"] else None),
+        unsteady=unsteady,
+        history=tuple(PastAttempt.model_validate(past) for past in row["history"] or ()),
+        claim=None if row["claim"] is None else Claim.model_validate(row["claim"]),
+    )
 
 
 async def claim(connection: Connection, target: str) -> Claim | None:

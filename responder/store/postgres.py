@@ -9,11 +9,11 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from responder.crash_points import Point, reached
-from responder.decide.case import Case, Change, Finding, IntentLost
+from responder.decide.case import Case, Change, Finding, IntentLost, LedgerView
 from responder.decide.clock import ClockJump, Unsteady
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard
-from responder.model.attempt import Attempt, Claim, Intent, PastAttempt
+from responder.model.attempt import Attempt, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
@@ -189,17 +189,12 @@ class PostgresStore(PostgresDesk):
             if now is not None:
                 await write_finding(connection, incident_id, finding, now)
 
-    async def past_attempts(
-        self, rule: str, target: str, since: datetime, incident: Incident
-    ) -> tuple[PastAttempt, ...]:
-        """See `ports.Store.past_attempts`."""
+    async def ledger_view(
+        self, rule: str, target: str | None, since: datetime, incident: Incident
+    ) -> LedgerView:
+        """See `ports.Store.ledger_view`."""
         async with self._connections.workers.connection() as connection:
-            return await ledger.past_attempts(connection, rule, target, since, incident)
-
-    async def claim(self, target: str) -> Claim | None:
-        """See `ports.Store.claim`."""
-        async with self._connections.workers.connection() as connection:
-            return await ledger.claim(connection, target)
+            return await ledger.view(connection, self._clock, rule, target, since, incident)
 
     async def halted(self) -> str | None:
         """See `ports.Store.halted`. What cannot be read is raised, and counts as halted where it is asked."""

@@ -305,10 +305,10 @@ async def test_no_decision_is_another_one_by_a_jump(db: Stored, jump: timedelta)
         moves = [next_move(each, each.now, TERMS) for each in cases]
         now = cases[-1]
         since = now.now - RULE.limits.cooldown
-        history = await db.store.past_attempts(now.rule.name, attempt.target, since, now.incident)
+        view = await db.store.ledger_view(now.rule.name, attempt.target, since, now.incident)
         none = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.NOT_DONE, results=())
         settled = changes.settled(now, attempt, none, now.now, TERMS, timedelta(hours=1))
-        again = facts(now=now.now, history=history, limits=RULE.limits)
+        again = facts(now=now.now, history=view.history, limits=RULE.limits)
         return [*moves, settled.end, settled.due_at, cooldown(again, TERMS).until]
 
     before = await decided()

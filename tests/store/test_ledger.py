@@ -2,18 +2,18 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest_asyncio
 
 from responder.decide.case import AttemptEnd, AttemptVerdict, Case, IntentLost, Quarantine
-from responder.model.attempt import Attempt, ElementOutcome, Outcome, Verdict
+from responder.model.attempt import Attempt, ElementOutcome, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy
-from responder.model.incident import IncidentState
+from responder.model.incident import Incident, IncidentState
 from responder.ports import Lease
-from tests.support.stored import Stored, alert, change, ended, intent, stored
+from tests.support.stored import RULE, Stored, alert, change, ended, intent, stored
 
 TARGET = "postgres/orders"
 HOUR = timedelta(hours=1)
@@ -50,7 +50,7 @@ async def test_an_intent_is_attempt_claim_and_change_in_one(db: Stored) -> None:
         wanted.elements,
     )
     assert attempt.start_before - attempt.intended_at == timedelta(seconds=5)
-    claim = await db.store.claim(TARGET)
+    claim = await db.claim(TARGET)
     assert claim is not None
     assert (claim.attempt_id, claim.incident_id, claim.quarantined) == (attempt.id, case.incident.id, False)
     after = await db.store.load(lease)
@@ -118,13 +118,13 @@ async def test_an_undo_needs_no_firing_member_and_takes_the_claim_over(db: Store
     attempt = await started(db, lease, case)
     await db.observe(ended())
     undo = await started(db, lease, case, undo_of=attempt.id)
-    claim = await db.store.claim(TARGET)
+    claim = await db.claim(TARGET)
     assert claim is not None
     assert claim.attempt_id == undo.id
     await finish(db, lease, case, attempt.id, Verdict.NOT_RECOVERED)
-    assert await db.store.claim(TARGET) is not None
+    assert await db.claim(TARGET) is not None
     await finish(db, lease, case, undo.id, None)
-    assert await db.store.claim(TARGET) is None
+    assert await db.claim(TARGET) is None
 
 
 async def test_an_undo_does_not_take_what_somebody_else_claims(db: Stored) -> None:
@@ -145,7 +145,7 @@ async def test_the_outcome_is_kept_and_the_verdict_frees_the_target(db: Stored) 
     results = (ElementOutcome(element="7/100", outcome=Outcome.DONE, detail="ended \x00"),)
     end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=results, state_after={"active": 0})
     await db.store.record(lease, case, change(case, end=end))
-    assert await db.store.claim(TARGET) is not None
+    assert await db.claim(TARGET) is not None
     kept = (await db.store.load(lease)).attempt
     assert kept is not None
     assert (kept.outcome, kept.state_after, kept.results[0].detail) == (
@@ -156,7 +156,7 @@ async def test_the_outcome_is_kept_and_the_verdict_frees_the_target(db: Stored) 
     assert kept.ended_at is not None
     assert kept.verdict_at is None
     await finish(db, lease, case, attempt.id, Verdict.RECOVERED)
-    assert await db.store.claim(TARGET) is None
+    assert await db.claim(TARGET) is None
     kept = (await db.store.load(lease)).attempt
     assert kept is not None
     assert kept.verdict is Verdict.RECOVERED
@@ -191,7 +191,7 @@ async def test_only_a_quarantine_can_be_released(db: Stored) -> None:
     assert not await db.store.release(TARGET, "ada", "why not")
     await started(db, lease, case)
     assert not await db.store.release(TARGET, "ada", "why not")
-    assert await db.store.claim(TARGET) is not None
+    assert await db.claim(TARGET) is not None
 
 
 async def test_a_release_is_told_in_the_timeline_by_the_owner(db: Stored) -> None:
@@ -204,6 +204,12 @@ async def test_a_release_is_told_in_the_timeline_by_the_owner(db: Stored) -> Non
     assert case.incident.wakes == before + 1
     rows = await db.sql("SELECT target, attempt_id, held_for, actor, reason FROM releases")
     assert rows == [(TARGET, attempt.id, "nobody can say", "ada", "it is gone")]
+
+
+async def past_attempts(
+    db: Stored, rule: str, target: str, since: datetime, incident: Incident
+) -> tuple[PastAttempt, ...]:
+    return (await db.store.ledger_view(rule, target, since, incident)).history
 
 
 async def test_past_attempts_are_of_rule_and_target_since_then(db: Stored) -> None:
@@ -221,11 +227,11 @@ async def test_past_attempts_are_of_rule_and_target_since_then(db: Stored) -> No
     await started(db, other_lease, other)
     await started(db, lease, case, target="postgres/billing")
     now = await db.store.now()
-    past = await db.store.past_attempts(case.incident.rule, TARGET, now - HOUR, case.incident)
+    past = await past_attempts(db, case.incident.rule, TARGET, now - HOUR, case.incident)
     assert [one.spent for one in past] == [True, False, True, True]
     assert [one.verdict for one in past] == [Verdict.NOT_RECOVERED] * 3 + [None]
-    assert await db.store.past_attempts("Other", TARGET, now - HOUR, case.incident) == ()
-    assert await db.store.past_attempts(case.incident.rule, TARGET, now, case.incident) == ()
+    assert await past_attempts(db, "Other", TARGET, now - HOUR, case.incident) == ()
+    assert await past_attempts(db, case.incident.rule, TARGET, now, case.incident) == ()
 
 
 async def test_the_same_ladder_is_this_incident_since_it_last_opened(db: Stored) -> None:
@@ -240,7 +246,7 @@ async def test_the_same_ladder_is_this_incident_since_it_last_opened(db: Stored)
         opened_at = None if seconds is None else attempt.intended_at + timedelta(seconds=seconds)
         progress = case.incident.progress.model_copy(update={"opened_at": opened_at})
         incident = case.incident.model_copy(update={"progress": progress})
-        past = await db.store.past_attempts(rule, target, attempt.intended_at - HOUR, incident)
+        past = await past_attempts(db, rule, target, attempt.intended_at - HOUR, incident)
         return [one.same_ladder for one in past]
 
     assert await same(0) == [True]
@@ -257,6 +263,21 @@ async def test_the_newest_promotion_of_an_acting_part_counts(db: Stored) -> None
     assert await db.store.promotion("R", "h1") is Autonomy.APPROVE
     assert await db.store.promotion("R", "h2") is None
     assert await db.store.promotion("Other", "h1") is None
+
+
+async def test_a_case_knows_how_far_each_version_of_its_rule_was_promoted(db: Stored) -> None:
+    """The newest word on each; nothing of another rule's."""
+    lease, case = await db.held()
+    assert case.promotions == {}
+    for rule, acting, level in (
+        (RULE.name, RULE.acting_hash, Autonomy.AUTO),
+        (RULE.name, RULE.acting_hash, Autonomy.APPROVE),
+        (RULE.name, "another version", Autonomy.AUTO),
+        ("Other", RULE.acting_hash, Autonomy.AUTO),
+    ):
+        await db.store.promote(rule, acting, level, "ada", "good runs")
+    said = {RULE.acting_hash: Autonomy.APPROVE, "another version": Autonomy.AUTO}
+    assert (await db.store.load(lease)).promotions == said
 
 
 async def test_the_store_knows_its_own_ground(db: Stored) -> None:

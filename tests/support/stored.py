@@ -16,7 +16,7 @@ import asyncpg
 from responder.decide.case import Case, Change
 from responder.decide.fold import AlertRecord, step
 from responder.model.alert import Alert, AlertKey, Observation, Standing, content_hash, fingerprint
-from responder.model.attempt import Intent
+from responder.model.attempt import Claim, Intent
 from responder.model.incident import IncidentState
 from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
@@ -102,6 +102,10 @@ class Stored:
         """One delivery, taken in; the incidents that it opened or joined."""
         async with self.store.intake() as taken:
             return await take(taken, alerts, pending_for=pending_for, severity=severity)
+
+    async def claim(self, target: str) -> Claim | None:
+        """Who holds a target."""
+        return next((claim for claim in await self.store.claims() if claim.target == target), None)
 
     async def leased(self) -> tuple[Lease, Case]:
         """A live worker's lease on what is due, and the case."""

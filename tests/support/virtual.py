@@ -19,6 +19,7 @@ from responder.decide.case import (
     Change,
     Finding,
     IntentLost,
+    LedgerView,
     ProbeReading,
     SourceView,
     Terms,
@@ -36,6 +37,7 @@ from responder.model.alert import Delivery, Receipt
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outcome, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
+from responder.model.errors import StoreAwayError
 from responder.model.incident import Command, CommandKind, Incident, IncidentState, MemberAlert, Members
 from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, StepKind, Undo, Verify
 from responder.model.severity import Severity
@@ -200,6 +202,8 @@ class VirtualStore:
     changes: list[Change] = field(default_factory=list)
     die_before_outcome: bool = False
     promoted: Autonomy | None = Autonomy.AUTO
+    unreadable: bool = False
+    """Whether what the ledger says cannot be read."""
 
     async def now(self) -> datetime:
         """Virtual service time."""
@@ -214,6 +218,7 @@ class VirtualStore:
             incident=self.incident,
             rule=self.rule,
             current=self.rule,
+            promotions={} if self.promoted is None else {self.rule.acting_hash: self.promoted},
             members=self.members,
             attempt=newest,
             holds=self.claim_ is not None and not self.claim_.quarantined,
@@ -320,34 +325,18 @@ class VirtualStore:
         )
         self.incident = self.incident.model_copy(update={"due_at": self.world.now})
 
-    async def halted(self) -> str | None:
-        """The flag."""
-        return self.world.halted
-
-    async def unsteady(self) -> Unsteady | None:
-        """Whether the test lets a clock jump."""
-        return self.world.unsteady
-
     async def ground(self) -> tuple[str, ...]:
         """The store's own ground."""
         return ("ground/own",)
 
-    async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
-        """Promoted unless the test says otherwise."""
-        del rule, acting_hash
-        return self.promoted
-
-    async def claim(self, target: str) -> Claim | None:
-        """The claim on the target."""
-        del target
-        return self.claim_
-
-    async def past_attempts(
-        self, rule: str, target: str, since: datetime, incident: Incident
-    ) -> tuple[PastAttempt, ...]:
-        """All attempts; they are of this ladder."""
-        del rule, target, since, incident
-        return tuple(
+    async def ledger_view(
+        self, rule: str, target: str | None, since: datetime, incident: Incident
+    ) -> LedgerView:
+        """All attempts, which are of this ladder, and the claim on the target."""
+        del rule, since, incident
+        if self.unreadable:
+            raise StoreAwayError("by the test")
+        history = tuple(
             PastAttempt(
                 intended_at=attempt.intended_at,
                 ended_at=attempt.ended_at,
@@ -355,6 +344,12 @@ class VirtualStore:
                 same_ladder=True,
             )
             for attempt in self.attempts.values()
+        )
+        return LedgerView(
+            halted=self.world.halted,
+            unsteady=self.world.unsteady,
+            history=() if target is None else history,
+            claim=None if target is None else self.claim_,
         )
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
@@ -448,7 +443,7 @@ def perform_on(
     actions = cast("Actions", _Actions(Hit(world, undoable=undoable)))
     probes = cast("Probes", _Probes(world))
     source = cast("AlertState", _AlertState(world))
-    halt, trust = Halt(as_store, halt_file), Trust(as_store, settings, {})
+    halt, trust = Halt(as_store, halt_file), Trust(settings, {})
     return Perform(
         store=as_store,
         intake=cast("Intake", _Intake(store)),

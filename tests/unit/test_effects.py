@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from responder.decide import changes
-from responder.decide.case import SourceView, TakeStep, Terms
+from responder.decide.case import LedgerView, SourceView, TakeStep, Terms
 from responder.decide.clock import Unsteady
 from responder.model.attempt import Outcome, Verdict
 from responder.model.errors import DeposedError
@@ -109,16 +109,14 @@ def test_after_a_jump_of_the_clock_a_step_waits_and_the_timeline_says_why() -> N
 def test_a_jump_between_judging_and_intent_is_looked_at_again() -> None:
     """The intent is lost, nothing happens, and the next look finds the reason."""
     store = a_store()
-    seen: list[None] = []
+    look = store.ledger_view
 
-    async def steady_at_first() -> Unsteady | None:
-        if seen:
-            return store.world.unsteady
-        seen.append(None)
+    async def steady_at_first(*of: Any) -> LedgerView:
+        seen = await look(*of)
         store.world.unsteady = Unsteady(reason="it jumped", until=START + timedelta(seconds=15))
-        return None
+        return seen
 
-    store.unsteady = steady_at_first  # type: ignore[method-assign]
+    store.ledger_view = steady_at_first  # type: ignore[assignment, method-assign]
     drive(store)
     assert (store.world.effects, store.incident.state) == ([], IncidentState.HELD)
     assert "it jumped" in said(store, EntryKind.JUDGED)[-1]

@@ -1,24 +1,17 @@
 """The kill switch: either flag or file halts, and what cannot be read counts as halted."""
 
-import asyncio
 from pathlib import Path
-from types import SimpleNamespace
 from typing import cast
 
-from responder.engine.halting import Halt
-from responder.model.errors import StoreAwayError
+from responder.engine.halting import UNREADABLE, Halt
+from responder.model.incident import IncidentState
 from responder.ports import Store
+from tests.support.virtual import VirtualStore, World, drive, incident, ladder, members
 
 
-def halt(flag: str | StoreAwayError | None, file: Path | None = None) -> str | None:
+def halt(flag: str | None, file: Path | None = None) -> str | None:
     """Why nothing may start, with the database's flag as given."""
-
-    async def halted() -> str | None:
-        if isinstance(flag, StoreAwayError):
-            raise flag
-        return flag
-
-    return asyncio.run(Halt(cast("Store", SimpleNamespace(halted=halted)), file).reason())
+    return Halt(cast("Store", None), file).reason(flag)
 
 
 def test_the_flag_or_the_file_halts(tmp_path: Path) -> None:
@@ -30,8 +23,14 @@ def test_the_flag_or_the_file_halts(tmp_path: Path) -> None:
     assert "storm" in (halt(None, file) or "")
 
 
-def test_what_cannot_be_read_counts_as_halted(tmp_path: Path) -> None:
+async def test_what_cannot_be_read_counts_as_halted(tmp_path: Path) -> None:
     """A database that does not answer, and a file that cannot even be looked for."""
-    assert halt(StoreAwayError("away")) == "the halt flag in the database cannot be read"
+    store = VirtualStore(World(), ladder(), incident(), members(), unreadable=True)
+    await drive(store)
+    assert store.incident.state is IncidentState.HELD
+    held = store.incident.progress.hold
+    assert held is not None
+    assert UNREADABLE in held.reason
+    assert not store.world.effects
     (tmp_path / "no-folder").touch()
     assert "cannot be read" in (halt(None, tmp_path / "no-folder" / "halt") or "")

@@ -2,7 +2,7 @@
 
 import asyncio
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
@@ -12,7 +12,6 @@ from responder.engine.trust import Trust
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.incident import MemberAlert, Members
 from responder.model.rule import Limits
-from responder.ports import Store
 from responder.rulebook.matchers import parse_matchers
 from tests.support.virtual import VirtualStore, World, incident, ladder, lease_of, member
 
@@ -36,9 +35,7 @@ def a_case(sample: list[MemberAlert], total: int | None = None, **changed: Any) 
 
 def least(case: Case) -> Ceiling:
     """What applies to its first step."""
-    store = VirtualStore(World(), ladder(), incident(), case.members)
-    trust = Trust(cast("Store", store), SETTINGS, WEB)
-    return effective(asyncio.run(trust.ceilings(case, case.rule.steps[0])))
+    return effective(Trust(SETTINGS, WEB).ceilings(case, case.rule.steps[0]))
 
 
 @pytest.mark.parametrize(
@@ -59,9 +56,7 @@ def test_the_strictest_member_decides(sample: list[MemberAlert], total: int, lev
 
 def test_what_a_rule_may_reach_is_told_before_its_alerts_are_known() -> None:
     """Every ceiling that its matchers leave open, and the general one where none is certain."""
-    trust = Trust(
-        cast("Store", VirtualStore(World(), ladder(), incident(), Members(firing=1, total=1))), SETTINGS, {}
-    )
+    trust = Trust(SETTINGS, {})
     anywhere = trust.possible(ladder())
     assert [one.level for one in anywhere] == [Autonomy.SHADOW, Autonomy.APPROVE, Autonomy.AUTO]
     in_test = ladder().model_copy(update={"match": parse_matchers('env="test"')})
@@ -85,11 +80,10 @@ def test_a_persons_word_stands_above_the_settings() -> None:
     """A rule that the settings promote and a person demoted observes."""
     case = a_case([member()])
     settings = SETTINGS.model_copy(update={"promoted": (case.rule.acting_hash,)})
-    store = VirtualStore(World(), ladder(), incident(), case.members, promoted=None)
-    trust = Trust(cast("Store", store), settings, {})
-    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.AUTO
-    store.promoted = Autonomy.OBSERVE
-    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.OBSERVE
+    trust = Trust(settings, {})
+    for said, level in (({}, Autonomy.AUTO), ({case.rule.acting_hash: Autonomy.OBSERVE}, Autonomy.OBSERVE)):
+        told = case.model_copy(update={"promotions": said})
+        assert effective(trust.ceilings(told, case.rule.steps[0])).level is level
 
 
 def test_who_demotes_a_rule_as_it_is_now_demotes_what_goes_by_an_older_version_of_it() -> None:
@@ -97,15 +91,8 @@ def test_who_demotes_a_rule_as_it_is_now_demotes_what_goes_by_an_older_version_o
     pinned = ladder()
     once = Limits(attempts=1, per=timedelta(hours=1), cooldown=timedelta(0))
     newer = pinned.model_copy(update={"limits": once})
-    case = a_case([member()], current=newer)
-    levels: dict[str, Autonomy | None] = {pinned.acting_hash: Autonomy.AUTO}
-
-    class Promotions(VirtualStore):
-        async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
-            del rule
-            return levels.get(acting_hash)
-
-    trust = Trust(cast("Store", Promotions(World(), pinned, incident(), case.members)), SETTINGS, {})
-    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.AUTO
-    levels[newer.acting_hash] = Autonomy.OBSERVE
-    assert effective(asyncio.run(trust.ceilings(case, case.rule.steps[0]))).level is Autonomy.OBSERVE
+    promoted = {pinned.acting_hash: Autonomy.AUTO}
+    case, trust = a_case([member()], current=newer, promotions=promoted), Trust(SETTINGS, {})
+    assert effective(trust.ceilings(case, case.rule.steps[0])).level is Autonomy.AUTO
+    case = case.model_copy(update={"promotions": {**promoted, newer.acting_hash: Autonomy.OBSERVE}})
+    assert effective(trust.ceilings(case, case.rule.steps[0])).level is Autonomy.OBSERVE
