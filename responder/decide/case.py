@@ -69,6 +69,8 @@ class Case(Frozen):
     """The rule of that name in the active rulebook; None when it is gone."""
     current_hash: str | None = None
     """The active rulebook; None where none was ever activated."""
+    timeline_head: bytes | None = None
+    """What its timeline's chain ends with; None where that is not known without asking."""
     promotions: dict[str, Autonomy] = Field(default_factory=dict)
     """How far a person promoted the versions of its rule, by the hash of the acting part."""
     members: Members

@@ -90,4 +90,4 @@ def _after(case: Case, change: Change) -> Case:
         "due_at": change.due_at,
         "timeline_length": incident.timeline_length + len(change.entries),
     }
-    return case.model_copy(update={"incident": incident.model_copy(update=moved)})
+    return case.model_copy(update={"incident": incident.model_copy(update=moved), "timeline_head": None})

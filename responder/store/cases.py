@@ -93,12 +93,20 @@ FROM (
 
 MEMBERS = f"({_COUNTS}) AS counts, ({_SAMPLE}) AS sample"
 
+CASE_COLUMNS = "wall_clock() AS wall, c.shift, c.taken_back, i.timeline_head, to_jsonb(b) AS body"
+
+CASE_BODY = f"""
+service_clock c, LATERAL (
+    SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt,
+           coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command, ({_FINDINGS}) AS findings,
+           (SELECT hash FROM active_rulebook) AS active_hash, ({_PROMOTIONS}) AS promotions
+) b
+"""
+"""Of the incident `i`. As JSON it comes over the wire whatever it holds: what cannot be understood in it is
+found by `case_of`, which knows whose it is."""
+
 _CASE = f"""
-SELECT wall_clock() AS wall, c.shift, c.taken_back, {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt,
-       coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command, ({_FINDINGS}) AS findings,
-       (SELECT hash FROM active_rulebook) AS active_hash, ({_PROMOTIONS}) AS promotions
-FROM incidents i, service_clock c
-WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
+SELECT {CASE_COLUMNS} FROM incidents i, {CASE_BODY} WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
 """
 
 
@@ -113,22 +121,35 @@ async def load_case(connection: Connection, clock: ServiceClock, lease: Lease, r
     row = await connection.fetchrow(_CASE, lease.incident_id, lease.worker_id, lease.epoch)
     if row is None:
         raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
+    return await case_of(connection, clock, row, before, rulebooks)
+
+
+async def case_of(
+    connection: Connection, clock: ServiceClock, row: asyncpg.Record, before: float, rulebooks: Rulebooks
+) -> Case:
+    """The case of a row with the `CASE_COLUMNS`, asked for at `before`.
+
+    Raises:
+        PermanentError: the rule that the incident is pinned to is gone from the database.
+    """
     now, _ = clock.judge(row, before)
-    incident = as_incident(row)
-    active = await rulebooks.get(connection, row["active_hash"]) if row["active_hash"] else None
+    body = row["body"]
+    incident = as_incident(body)
+    active = await rulebooks.get(connection, body["active_hash"]) if body["active_hash"] else None
     rule = await pinned_rule(connection, incident, rulebooks)
     return Case(
         now=now,
         incident=incident,
         rule=rule,
         current=_rule(active, incident.rule),
-        current_hash=row["active_hash"],
-        promotions={acting: Autonomy[level.upper()] for acting, level in (row["promotions"] or {}).items()},
-        members=as_members(row),
-        attempt=Attempt.model_validate(row["attempt"]) if row["attempt"] else None,
-        holds=row["holds"],
-        command=Command.model_validate(row["command"]) if row["command"] else None,
-        findings=tuple(Finding.model_validate(finding) for finding in row["findings"] or ()),
+        current_hash=body["active_hash"],
+        timeline_head=row["timeline_head"],
+        promotions={acting: Autonomy[level.upper()] for acting, level in (body["promotions"] or {}).items()},
+        members=as_members(body),
+        attempt=Attempt.model_validate(body["attempt"]) if body["attempt"] else None,
+        holds=body["holds"],
+        command=Command.model_validate(body["command"]) if body["command"] else None,
+        findings=tuple(Finding.model_validate(finding) for finding in body["findings"] or ()),
     )
 
 
@@ -155,12 +176,12 @@ async def read_members(connection: Connection, incident_id: UUID) -> Members:
     return Members(firing=0, total=0) if row is None else as_members(row)
 
 
-def as_incident(row: asyncpg.Record) -> Incident:
+def as_incident(row: Mapping[str, Any] | asyncpg.Record) -> Incident:
     """The columns of `INCIDENT_COLUMNS`."""
     return Incident.model_validate({name: row[name] for name in Incident.model_fields})
 
 
-def as_members(row: asyncpg.Record) -> Members:
+def as_members(row: Mapping[str, Any] | asyncpg.Record) -> Members:
     """The columns of `MEMBERS`."""
     sample = tuple(MemberAlert.model_validate(member) for member in row["sample"] or ())
     common = common_labels([member.labels for member in sample])
