@@ -217,6 +217,14 @@ IncidentKey = tuple[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
+class Leased:
+    """A lease, and the case as it stood when it was taken; None where that has to be loaded."""
+
+    lease: Lease
+    case: Case | None
+
+
+@dataclass(frozen=True, slots=True)
 class NewIncident:
     """What intake wants opened or joined: the incident of (rule, key), for these alerts."""
 
@@ -384,7 +392,7 @@ class Store(Protocol):
         """Give up everything that this worker leases."""
         ...
 
-    async def lease(self, worker_id: UUID) -> Lease | None:
+    async def lease(self, worker_id: UUID) -> Leased | None:
         """The most urgent due incident that nobody alive owns, its epoch raised by one; or None."""
         ...
 

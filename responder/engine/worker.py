@@ -16,7 +16,7 @@ from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
 from responder.engine.wake import Wake
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
-from responder.ports import Lease, Notifier, Store
+from responder.ports import Lease, Leased, Notifier, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -80,13 +80,14 @@ class Worker:
         """Take one due incident as far as it goes now. False where none is due."""
         if self._ownership.stopping or not self._ownership.alive():
             return False
-        lease = await self._leased()
-        if lease is None:
+        leased = await self._leased()
+        if leased is None:
             return False
+        lease = leased.lease
         reached(Point.INCIDENT_LEASED)
         ended = False
         try:
-            ended = await self._work(lease)
+            ended = await self._work(lease, leased.case)
         except DeposedError:
             _log.warning("deposed while working", incident=str(lease.incident_id))
         finally:
@@ -95,7 +96,7 @@ class Worker:
             await self._store.give_up(lease)
         return True
 
-    async def _leased(self) -> Lease | None:
+    async def _leased(self) -> Leased | None:
         """The most urgent due incident.
 
         A lease whose answer was lost, or that could not be given up, would stay this live worker's for ever:
@@ -109,17 +110,18 @@ class Worker:
             known = [lease.incident_id for lease in ownership.leases]
             await self._store.give_up_others(ownership.worker_id, known)
             ownership.unsure = False
-        lease = await self._store.lease(ownership.worker_id)
-        if lease in ownership.leases:
-            await self._store.give_up(lease)
+        leased = await self._store.lease(ownership.worker_id)
+        if leased is None:
             return None
-        if lease is not None:
-            ownership.leases.add(lease)
-        return lease
+        if leased.lease in ownership.leases:
+            await self._store.give_up(leased.lease)
+            return None
+        ownership.leases.add(leased.lease)
+        return leased
 
-    async def _work(self, lease: Lease) -> bool:
+    async def _work(self, lease: Lease, case: Case | None) -> bool:
         """Move after move. True where the last record has ended the lease."""
-        case = await self._load(lease)
+        case = case or await self._load(lease)
         for _ in range(_MOVES_AT_ONCE):
             if case is None:
                 return False

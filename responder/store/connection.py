@@ -278,7 +278,7 @@ class Connections:
             "heartbeat": 1,
         }
         lanes = {
-            name: Lane(dsn, settings, name=name, size=size, by_key=name == "intake")
+            name: Lane(dsn, settings, name=name, size=size, by_key=name in {"intake", "workers"})
             for name, size in sizes.items()
         }
         return cls(**lanes)

@@ -15,12 +15,19 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
+import asyncpg
+from pydantic import ValidationError
+
+from responder.clients.boottime import boottime
+from responder.decide.case import Case
 from responder.decide.clock import LEAST_JUMP
-from responder.model.errors import DeposedError, TemporaryError
+from responder.model.errors import DeposedError, ResponderError, TemporaryError
 from responder.model.severity import Severity
-from responder.ports import Lease
+from responder.ports import Lease, Leased
+from responder.store.cases import CASE_BODY, CASE_COLUMNS, case_of
 from responder.store.clock import ServiceClock
-from responder.store.connection import Lane
+from responder.store.connection import Connection, Lane
+from responder.store.rulebooks import Rulebooks
 from responder.store.transaction import WITHOUT_WAITING, refusals, transaction
 
 _REGISTER = """
@@ -69,14 +76,25 @@ _URGENT_FIRST = ", ".join(
 )
 
 _LEASE = f"""
-UPDATE incidents SET owner = $1, epoch = epoch + 1, due_at = least(due_at, wall_clock() + shift)
-FROM service_clock
-WHERE id = coalesce({_URGENT_FIRST}) AND {_ALIVE.format(id="$1")}
-      AND wall_clock() + shift BETWEEN $3::timestamptz - $4::interval AND $3::timestamptz + $4::interval
-RETURNING id, epoch, {WITHOUT_WAITING}
+WITH due AS MATERIALIZED (
+    SELECT id, xmin AS version FROM incidents WHERE id = coalesce({_URGENT_FIRST}) FOR UPDATE
+),
+leased AS (
+    UPDATE incidents SET owner = $1, epoch = epoch + 1, due_at = least(due_at, wall_clock() + shift)
+    FROM service_clock
+    WHERE id = (SELECT id FROM due) AND {_ALIVE.format(id="$1")}
+          AND wall_clock() + shift BETWEEN $3::timestamptz - $4::interval AND $3::timestamptz + $4::interval
+    RETURNING incidents.*
+)
+SELECT i.id, i.epoch, due.version = (SELECT o.xmin FROM incidents o WHERE o.id = i.id) AS whole,
+       {WITHOUT_WAITING}, {CASE_COLUMNS}
+FROM leased i, due, {CASE_BODY}
 """
 """In a single statement, which commits itself. What is due, and whose heartbeat counts, is read off the
-clock: the last condition takes nothing by one that jumped."""
+clock: the last condition of the update takes nothing by one that jumped.
+
+The case is `whole` where nobody has written to the incident between the statement's beginning and its lock:
+else its row would be newer than its members."""
 
 _GIVE_UP_OTHERS = """
 WITH others AS MATERIALIZED (
@@ -94,11 +112,19 @@ WHERE id = $1 AND owner = $2 AND epoch = $3 RETURNING 1
 class Leases:
     """Workers and leases. See `ports.Store` for what each one promises."""
 
-    def __init__(self, lane: Lane, heartbeat: Lane, lease_time: timedelta, clock: ServiceClock) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        heartbeat: Lane,
+        lease_time: timedelta,
+        clock: ServiceClock,
+        rulebooks: Rulebooks,
+    ) -> None:
         self._lane = lane
         self._heartbeat = heartbeat
         self._lease_time = lease_time
         self._clock = clock
+        self._rulebooks = rulebooks
 
     async def register(self, worker_id: UUID, host: str, roles: Sequence[str]) -> None:
         """See `ports.Store.register`. Workers that have been silent for a day are forgotten."""
@@ -126,7 +152,7 @@ class Leases:
             await connection.execute(_GIVE_UP_ALL, worker_id)
             await connection.execute("DELETE FROM workers WHERE id = $1", worker_id)
 
-    async def lease(self, worker_id: UUID) -> Lease | None:
+    async def lease(self, worker_id: UUID) -> Leased | None:
         """See `ports.Store.lease`.
 
         What a dead worker left comes first and is due at once, whatever it was waiting for: an effect of its
@@ -140,9 +166,18 @@ class Leases:
                     expected = self._clock.expected()
                 if expected is None:
                     return None
-                tolerance = LEAST_JUMP / 2
+                before, tolerance = boottime(), LEAST_JUMP / 2
                 row = await connection.fetchrow(_LEASE, worker_id, self._lease_time, expected, tolerance)
-        return None if row is None else Lease(row["id"], worker_id, row["epoch"])
+                if row is None:
+                    return None
+                lease = Lease(row["id"], worker_id, row["epoch"])
+                return Leased(lease, await self._case(connection, row, before) if row["whole"] else None)
+
+    async def _case(self, connection: Connection, row: asyncpg.Record, before: float) -> Case | None:
+        try:
+            return await case_of(connection, self._clock, row, before, self._rulebooks)
+        except (ResponderError, ValidationError):  # the lease is taken; what is wrong is found by loading it
+            return None
 
     async def give_up(self, lease: Lease) -> None:
         """See `ports.Store.give_up`."""

@@ -19,7 +19,7 @@ from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rulebook
-from responder.ports import Lease, NewIncident, Numbered, Taken, UnmatchedPage
+from responder.ports import Lease, Leased, NewIncident, Numbered, Taken, UnmatchedPage
 from responder.store import cases, episodes, ledger
 from responder.store.anchors import Anchors
 from responder.store.at_once import take_in
@@ -57,7 +57,9 @@ class PostgresStore(PostgresDesk):
         super().__init__(connections.web, Rulebooks(), keys, ServiceClock(connections.workers, lease_time))
         self._redaction = redaction
         self._connections = connections
-        self._leases = Leases(connections.workers, connections.heartbeat, lease_time, self._clock)
+        self._leases = Leases(
+            connections.workers, connections.heartbeat, lease_time, self._clock, self._rulebooks
+        )
         self._owner = Owner(connections.workers, lease_time, keys, self._clock)
         self._ground: tuple[str, ...] | None = None
 
@@ -147,7 +149,7 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.unregister`."""
         await self._leases.unregister(worker_id)
 
-    async def lease(self, worker_id: UUID) -> Lease | None:
+    async def lease(self, worker_id: UUID) -> Leased | None:
         """See `ports.Store.lease`."""
         return await self._leases.lease(worker_id)
 

@@ -120,7 +120,7 @@ async def test_from_the_jump_on_nothing_starts_or_expires_and_then_time_goes_on(
     await set_clock(db, jump)
     assert await flow.believed()
     assert await db.store.heartbeat(lease.worker_id)
-    assert await db.store.lease(idle) is None
+    assert await db.lease(idle) is None
     assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.CLOCK
     assert "it is being found out" in (await db.store.unsteady()).reason  # type: ignore[union-attr]
     await db.observe(alert(server="new"))
@@ -131,10 +131,10 @@ async def test_from_the_jump_on_nothing_starts_or_expires_and_then_time_goes_on(
     assert await flow.goes_on()
     assert await db.store.heartbeat(lease.worker_id)
     assert (await db.store.load(lease)).incident.epoch == case.incident.epoch
-    new = await db.store.lease(idle)
+    new = await db.lease(idle)
     assert new is not None, "what came meanwhile is due"
     assert (await db.store.load(new)).incident.key == {"server": "new"}
-    assert await db.store.lease(idle) is None, "what waits an hour is not due, what is owned is not lost"
+    assert await db.lease(idle) is None, "what waits an hour is not due, what is owned is not lost"
     received = await db.one("SELECT max(received_at) - min(received_at) FROM journal")
     assert received < timedelta(minutes=10)
     assert await db.one("SELECT jumps FROM service_clock") == 1
@@ -158,7 +158,7 @@ async def test_what_wakes_an_incident_during_a_jump_wakes_it_at_once(db: Stored,
     )
     assert await db.store.give_command(command)
     assert await watched(db, lease.worker_id) is not None
-    assert await db.store.lease(lease.worker_id) is not None
+    assert await db.lease(lease.worker_id) is not None
 
 
 async def test_nothing_is_taken_up_early_by_a_jump_shorter_than_the_lease(db: Stored) -> None:

@@ -62,7 +62,7 @@ async def test_the_worst_due_incident_is_leased_first_and_only_once(db: Stored) 
         await db.observe(alert(server=server), severity=severity)
     await db.observe(alert(server="later"), severity=Severity.P0, pending_for=MINUTE)
     one, other = await db.worker(), await db.worker()
-    leases = [await db.store.lease(worker) for worker in (one, other, one, other)]
+    leases = [await db.lease(worker) for worker in (one, other, one, other)]
     keys = [(await db.store.load(lease)).incident.key["server"] for lease in leases if lease]
     assert (keys, leases[3]) == (["s0", "s1", "s2"], None)
 
@@ -71,8 +71,8 @@ async def test_many_workers_never_lease_the_same_incident(db: Stored) -> None:
     """Leasing at once gives each incident to one worker, and leaves none behind."""
     await db.observe(*(alert(server=f"s{n}") for n in range(12)))
     workers = [await db.worker() for _ in range(4)]
-    leases = await asyncio.gather(*(db.store.lease(workers[n % 4]) for n in range(12)))
-    leases = [*leases, *[await db.store.lease(workers[0]) for _ in range(12)]]
+    leases = await asyncio.gather(*(db.lease(workers[n % 4]) for n in range(12)))
+    leases = [*leases, *[await db.lease(workers[0]) for _ in range(12)]]
     taken = [lease.incident_id for lease in leases if lease]
     assert (len(taken), len(set(taken))) == (12, 12)
 
@@ -96,9 +96,9 @@ async def test_a_dead_workers_incident_is_due_at_once(db: Stored) -> None:
     lease, case = await db.held()
     await db.store.record(lease, case, change(case, IncidentState.REMEDIATING))
     rescuer = await db.worker()
-    assert await db.store.lease(rescuer) is None
+    assert await db.lease(rescuer) is None
     await db.silence(lease.worker_id)
-    taken = await db.store.lease(rescuer)
+    taken = await db.lease(rescuer)
     assert taken == Lease(lease.incident_id, rescuer, lease.epoch + 1)
     due_at = (await db.store.load(taken)).incident.due_at
     assert due_at is not None
@@ -110,7 +110,7 @@ async def test_a_worker_that_stops_gives_everything_up(db: Stored) -> None:
     lease, _ = await db.held()
     await db.store.unregister(lease.worker_id)
     assert not await db.store.heartbeat(lease.worker_id)
-    assert await db.store.lease(await db.worker()) is not None
+    assert await db.lease(await db.worker()) is not None
 
 
 async def test_a_heartbeat_that_comes_too_late_deposes(db: Stored) -> None:
@@ -121,7 +121,7 @@ async def test_a_heartbeat_that_comes_too_late_deposes(db: Stored) -> None:
     await db.observe(alert())
     assert not await db.store.heartbeat(worker)
     assert not await db.store.heartbeat(worker)
-    assert await db.store.lease(worker) is None
+    assert await db.lease(worker) is None
     assert not await db.store.heartbeat(uuid4())
 
 
@@ -235,10 +235,26 @@ async def test_a_lease_that_was_forgotten_and_given_anew_belongs_to_neither_work
     assert not await worker._once()
     with pytest.raises(DeposedError):
         await db.store.record(lease, case, change(case))
-    assert await db.store.lease(lease.worker_id) == replace(lease, epoch=lease.epoch + 1)
+    assert await db.lease(lease.worker_id) == replace(lease, epoch=lease.epoch + 1)
 
 
 # --- the case -----------------------------------------------------------------------------------------------
+
+
+async def test_a_lease_comes_with_its_case(db: Stored) -> None:
+    """The case that loading it would give; what cannot be read in it costs the case, never the lease."""
+    await db.observe(alert())
+    worker = await db.worker()
+    leased = await db.store.lease(worker)
+    assert leased is not None
+    assert leased.case is not None
+    now = leased.case.now
+    assert leased.case == (await db.store.load(leased.lease)).model_copy(update={"now": now})
+    await db.store.give_up(leased.lease)
+    await db.raw.execute("UPDATE incidents SET deadline = '10000-01-01'")
+    again = await db.store.lease(worker)
+    assert again is not None
+    assert (again.lease.epoch, again.case) == (leased.lease.epoch + 1, None)
 
 
 async def test_a_case_counts_all_members_and_carries_a_few(db: Stored) -> None:
@@ -471,13 +487,13 @@ async def test_a_lease_whose_answer_was_lost_is_given_up(db: Stored) -> None:
     await db.observe(alert(server="db1"))
     await db.observe(alert(server="db2"))
     worker, other = await db.worker(), await db.worker()
-    known, lost = await db.store.lease(worker), await db.store.lease(worker)
+    known, lost = await db.lease(worker), await db.lease(worker)
     assert known is not None
     assert lost is not None
     await db.store.give_up_others(worker, [known.incident_id])
     with pytest.raises(DeposedError):
         await db.store.load(lost)
-    taken = await db.store.lease(other)
+    taken = await db.lease(other)
     assert taken is not None
     assert taken.incident_id == lost.incident_id
     assert (await db.store.load(known)).incident.id == known.incident_id
@@ -487,14 +503,14 @@ async def test_an_incident_that_cannot_be_read_is_looked_at_later(db: Stored) ->
     """Postponed by its owner alone: it is due after the delay, not at once again."""
     await db.observe(alert())
     worker = await db.worker()
-    lease = await db.store.lease(worker)
+    lease = await db.lease(worker)
     assert lease is not None
     await db.store.postpone(lease, timedelta(seconds=30))
     assert await db.one("SELECT due_at > service_time() + interval '20 s' FROM incidents")
     await db.store.give_up(lease)
     with pytest.raises(DeposedError):
         await db.store.postpone(lease, timedelta(seconds=30))
-    assert await db.store.lease(worker) is None
+    assert await db.lease(worker) is None
 
 
 async def test_a_change_may_pin_an_incident_to_another_rulebook(db: Stored) -> None:

@@ -107,11 +107,18 @@ class Stored:
         """Who holds a target."""
         return next((claim for claim in await self.store.claims() if claim.target == target), None)
 
+    async def lease(self, worker_id: UUID) -> Lease | None:
+        """What is due, leased."""
+        leased = await self.store.lease(worker_id)
+        return None if leased is None else leased.lease
+
     async def leased(self) -> tuple[Lease, Case]:
         """A live worker's lease on what is due, and the case."""
-        lease = await self.store.lease(await self.worker())
-        assert lease is not None
-        return lease, await self.store.load(lease)
+        leased = await self.store.lease(await self.worker())
+        assert leased is not None
+        case = await self.store.load(leased.lease)
+        assert leased.case is None or leased.case.model_copy(update={"now": case.now}) == case
+        return leased.lease, case
 
     async def held(self) -> tuple[Lease, Case]:
         """As `leased`, of one new incident with one firing alert."""
