@@ -203,12 +203,13 @@ class Lane:
         if pool is None:
             raise StoreAwayError("PostgreSQL is away: it was not reached since the start")
         with store_errors():
-            connection = await pool.acquire(timeout=self._wait)
+            async with asyncio.timeout(self._wait):  # asyncpg's own limit costs a task for each connection
+                connection = await pool.acquire()
         try:
             with store_errors(connection):
                 yield connection
         finally:
-            await _give_back(pool, connection)
+            await _give_back(pool, connection, self._wait)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -236,11 +237,11 @@ class Lane:
             await connection.execute(_BY_KEY)
 
 
-async def _give_back(pool: Pool, connection: Loan) -> None:
+async def _give_back(pool: Pool, connection: Loan, within_s: float) -> None:
     # A connection that cannot be given back is dropped by the pool, which makes a new one when asked:
     # the error that led here is the one to tell.
     with suppress(*_AWAY, asyncpg.InterfaceError, asyncpg.InternalClientError):
-        await pool.release(connection)
+        await pool.release(connection, timeout=within_s)
 
 
 async def _set_up(connection: Session, settings: StoreSettings) -> None:
