@@ -39,7 +39,10 @@ SELECT jsonb_build_object(
     'total', count(*),
     'firing', count(*) FILTER (WHERE m.firing),
     'first_starts_at', min(m.starts_at),
-    'sources', coalesce(jsonb_agg(DISTINCT m.source), '[]'),
+    'sources', CASE
+        WHEN count(*) = 0 THEN '[]'
+        WHEN min(m.source) = max(m.source) THEN jsonb_build_array(min(m.source))
+        ELSE (SELECT jsonb_agg(DISTINCT o.source) FROM members o WHERE o.incident_id = i.id) END,
     'first_heard_at', min(coalesce(m.heard_at, m.joined_at)),
     'newest_seen_at', (
         SELECT max(a.seen_at)
