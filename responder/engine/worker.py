@@ -1,6 +1,5 @@
 """Workers: lease a due incident, decide, perform, record, and again until it has to wait."""
 
-import random
 import time
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -74,7 +73,7 @@ class Worker:
                 _log.exception("a worker failed and goes on")
                 worked, self._ownership.unsure = False, True
             if not worked:
-                await self._wake.rest(self._poll_s * random.uniform(0.8, 1.2))  # noqa: S311 - jitter
+                await self._wake.rest(self._poll_s)
 
     async def _once(self) -> bool:
         """Take one due incident as far as it goes now. False where none is due."""

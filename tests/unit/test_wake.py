@@ -41,3 +41,13 @@ async def test_who_is_not_woken_looks_by_itself() -> None:
     wake.due(1)
     async with asyncio.timeout(1):
         await wake.rest(60)
+
+
+async def test_one_of_those_who_rest_looks_every_interval_and_whoever_finds_work_is_no_loss() -> None:
+    """Of three, one is woken after the interval; it works on, and the next one is woken after another."""
+    wake = Wake()
+    workers = [await rests(wake, 0.05) for _ in range(3)]
+    for left in (2, 1, 0):
+        done, resting = await asyncio.wait(workers, timeout=5, return_when=asyncio.FIRST_COMPLETED)
+        assert (len(done), len(resting)) == (1, left)
+        workers = list(resting)
