@@ -7,6 +7,8 @@ measured from before the last heartbeat that the database confirmed.
 import asyncio
 import os
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from uuid import UUID, uuid4
 
@@ -33,8 +35,13 @@ class Ownership:
         self.worker_id: UUID = uuid4()
         self.leases: set[Lease] = set()
         """What the workers of this process hold."""
-        self.unsure = False
-        """Whether the database may count more as theirs: an answer was lost."""
+        self._faults = 0
+        self._sure_of = 0
+        """Up to which fault it is sure again that the database counts no more as theirs."""
+        self._takers = 0
+        self._nobody_takes = asyncio.Event()
+        self._nobody_takes.set()
+        self._making_sure = asyncio.Lock()
 
     def stop(self) -> None:
         """From now on no intent is committed by this process."""
@@ -52,6 +59,38 @@ class Ownership:
     def owns(self, lease: Lease) -> bool:
         """Whether this process is still the worker that took the lease, and alive as such."""
         return lease.worker_id == self.worker_id and self.alive()
+
+    def doubt(self) -> None:
+        """Something failed: the database may count more as this worker's than `leases` has."""
+        self._faults += 1
+
+    @asynccontextmanager
+    async def taking(self) -> AsyncIterator[None]:
+        """Around taking a lease and noting it.
+
+        A lease whose answer was lost, or that could not be given up, would stay this live worker's for ever:
+        after any fault all that is not noted is given up first. Nobody takes one meanwhile: what is taken and
+        not yet noted would be given up, too, and its effect run without an owner.
+        """
+        while self._sure_of < self._faults:
+            await self._make_sure()
+        self._takers += 1
+        self._nobody_takes.clear()
+        try:
+            yield
+        finally:
+            self._takers -= 1
+            if not self._takers:
+                self._nobody_takes.set()
+
+    async def _make_sure(self) -> None:
+        async with self._making_sure:
+            await self._nobody_takes.wait()
+            faults = self._faults
+            if self._sure_of < faults:
+                known = [lease.incident_id for lease in self.leases]
+                await self._store.give_up_others(self.worker_id, known)
+                self._sure_of = faults
 
     async def begin(self) -> None:
         """Become a worker."""

@@ -1,12 +1,19 @@
 """How resting workers hear, within a process, that incidents are due: as many are woken as there is work for.
 
-Waking all of them for one incident would make each look, and all but one find nothing. What nobody was woken
-for (a due time that came, another process's work) is found by polling: one of the resting workers looks at
-the due index every polling interval, and who finds something looks again until there is no more.
+Waking all of them for one incident would make each look, and all but one find nothing. One is woken when
+intake leaves something due, and at the due times that this process has written. What nobody was woken for
+(another process's work) is found by polling: one of the resting workers looks at the due index every polling
+interval, and who finds something looks again until there is no more.
 """
 
 import asyncio
 import random
+from datetime import timedelta
+
+_FAR = timedelta(minutes=1)
+_AWAITED_AT_MOST = 1000
+_A_LITTLE_LATER_S = 0.005
+"""So that it is due by the database's clock, too, when somebody looks."""
 
 
 class Wake:
@@ -16,12 +23,23 @@ class Wake:
         self._resting: list[asyncio.Future[None]] = []
         self._unheard = False
         self._poll: asyncio.TimerHandle | None = None
+        self._awaited = 0
 
     def due(self, incidents: int) -> None:
         """So many incidents have become due."""
         while incidents and self._resting:
             incidents -= self._wake_one()
         self._unheard = self._unheard or incidents > 0
+
+    def after(self, pause: timedelta) -> None:
+        """One will become due then. What is far away, or too many, is left to polling."""
+        if pause < _FAR and self._awaited < _AWAITED_AT_MOST:
+            self._awaited += 1
+            asyncio.get_running_loop().call_later(pause.total_seconds() + _A_LITTLE_LATER_S, self._has_come)
+
+    def _has_come(self) -> None:
+        self._awaited -= 1
+        self.due(1)
 
     def everybody(self) -> None:
         """Wake all who rest."""

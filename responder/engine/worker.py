@@ -23,6 +23,7 @@ _log = structlog.get_logger(__name__)
 _MOVES_AT_ONCE = 50
 """How many moves one lease may make before it is given up, so that no incident starves the others."""
 _UNREADABLE_AGAIN = timedelta(seconds=30)
+_A_WHILE = timedelta(milliseconds=20)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,10 +69,10 @@ class Worker:
             try:
                 worked = await self._once()
             except StoreAwayError:
-                worked, self._ownership.unsure = False, True
+                worked = self._doubtful()
             except Exception:  # noqa: BLE001 - logged; one incident's fault must not end the worker
                 _log.exception("a worker failed and goes on")
-                worked, self._ownership.unsure = False, True
+                worked = self._doubtful()
             if not worked:
                 await self._wake.rest(self._poll_s)
 
@@ -95,28 +96,32 @@ class Worker:
             await self._store.give_up(lease)
         return True
 
+    def _doubtful(self) -> bool:
+        """A turn that came to nothing, and what the database made of it is not known."""
+        self._ownership.doubt()
+        return False
+
     async def _leased(self) -> Leased | None:
         """The most urgent due incident.
 
-        A lease whose answer was lost, or that could not be given up, would stay this live worker's for ever:
-        after any fault all that no worker of this process knows of is given up first.
+        Behind one that has been due for a while others are: another worker looks, too, so that what has just
+        become due waits for none of them.
 
         The very lease that another worker of this process still works with comes only where PostgreSQL has
         crashed and forgotten the first: given up, it belongs to neither, and the next one has a new epoch.
         """
         ownership = self._ownership
-        if ownership.unsure:
-            known = [lease.incident_id for lease in ownership.leases]
-            await self._store.give_up_others(ownership.worker_id, known)
-            ownership.unsure = False
-        leased = await self._store.lease(ownership.worker_id)
-        if leased is None:
-            return None
-        if leased.lease in ownership.leases:
-            await self._store.give_up(leased.lease)
-            return None
-        ownership.leases.add(leased.lease)
-        return leased
+        async with ownership.taking():
+            leased = await self._store.lease(ownership.worker_id)
+            if leased is None:
+                return None
+            if leased.lease not in ownership.leases:
+                ownership.leases.add(leased.lease)
+                if leased.case is not None and _overdue(leased.case):
+                    self._wake.due(1)
+                return leased
+        await self._store.give_up(leased.lease)
+        return None
 
     async def _work(self, lease: Lease, case: Case | None) -> bool:
         """Move after move. True where the last record has ended the lease."""
@@ -167,6 +172,8 @@ class Worker:
         if change is None:
             return _Next(None)
         waits = not _due(change.due_at, case.now)
+        if waits and change.due_at is not None:
+            self._wake.after(change.due_at - case.now)
         if not await self._record(lease, case, change, ends=waits):
             return _Next(None)
         await self._tell(case, change)
@@ -185,6 +192,11 @@ class Worker:
             if notice.level > 0:
                 self._metrics.escalations.labels(severity=case.incident.severity.value).inc()
             await self._notifier.tell(case.incident, notice)
+
+
+def _overdue(case: Case) -> bool:
+    due = case.incident.due_at
+    return due is not None and due < case.now - _A_WHILE
 
 
 def _due(at: datetime | None, now: datetime) -> bool:

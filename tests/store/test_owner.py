@@ -238,6 +238,37 @@ async def test_a_lease_that_was_forgotten_and_given_anew_belongs_to_neither_work
     assert await db.lease(lease.worker_id) == replace(lease, epoch=lease.epoch + 1)
 
 
+async def test_a_lease_whose_answer_is_on_its_way_is_not_given_up(db: Stored) -> None:
+    """Another worker of the process, in doubt, gives up all that is not noted, but not what is taken."""
+    await db.observe(alert())
+    ownership = Ownership(db.store, build_metrics("test"), LEASE_TIME, LEASE_TIME)
+    await ownership.begin()
+    taken, noted = asyncio.Event(), asyncio.Event()
+
+    async def take() -> Lease:
+        async with ownership.taking():
+            lease = await db.lease(ownership.worker_id)
+            assert lease is not None
+            taken.set()
+            await noted.wait()
+            ownership.leases.add(lease)
+            return lease
+
+    async def make_sure() -> None:
+        ownership.doubt()
+        async with ownership.taking():
+            pass
+
+    taking = asyncio.create_task(take())
+    await taken.wait()
+    doubting = asyncio.create_task(make_sure())
+    await asyncio.wait((doubting,), timeout=0.2)  # time enough to give it up, were it not waiting
+    noted.set()
+    lease = await taking
+    await doubting
+    assert (await db.store.load(lease)).incident.id == lease.incident_id
+
+
 # --- the case -----------------------------------------------------------------------------------------------
 
 

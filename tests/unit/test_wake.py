@@ -1,6 +1,7 @@
 """Waking workers: as many as there is work for, and none of the work unheard."""
 
 import asyncio
+from datetime import timedelta
 
 from responder.engine.wake import Wake
 
@@ -51,3 +52,13 @@ async def test_one_of_those_who_rest_looks_every_interval_and_whoever_finds_work
         done, resting = await asyncio.wait(workers, timeout=5, return_when=asyncio.FIRST_COMPLETED)
         assert (len(done), len(resting)) == (1, left)
         workers = list(resting)
+
+
+async def test_a_due_time_that_is_known_wakes_one_when_it_comes() -> None:
+    """Long before the polling interval is over; what is hours away does not keep anybody."""
+    wake = Wake()
+    worker = await rests(wake, 3600)
+    wake.after(timedelta(hours=1))
+    wake.after(timedelta(milliseconds=10))
+    async with asyncio.timeout(5):
+        await worker
