@@ -41,8 +41,8 @@ class Terms(Frozen):
     reopen_within: Duration = timedelta(minutes=30)
     recorded_for: Duration = timedelta(minutes=30)
     max_alert_age: Duration = timedelta(minutes=10)
-    start_window: Duration = timedelta(seconds=5)
-    """From the commit of an intent to the latest start of its effect."""
+    start_window: Duration = Field(default=timedelta(seconds=5), le=timedelta(seconds=5))
+    """From the commit of an intent to the latest start of its effect: no longer than a halt may take."""
     contest_window: Duration = timedelta(seconds=60)
     missed_starts: int = Field(default=3, ge=1)
     """How many intents in a row may find their start window over before a person is told."""

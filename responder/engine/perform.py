@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any, TypeVar, assert_never
 from uuid import uuid4
 
@@ -39,6 +40,7 @@ from responder.decide.verify import assess
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather, Place, Seen, labels_of
 from responder.engine.halting import Halt
+from responder.engine.outlast import outlast
 from responder.engine.ownership import Ownership
 from responder.model.alert import Alert, Delivery, Standing
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
@@ -152,7 +154,7 @@ class Perform:
         end = await self._act(lease, place, attempt, latest)
         reached(Point.EFFECT_ENDED)
         self.metrics.attempts.labels(action=attempt.action, outcome=end.outcome.value).inc()
-        case = await self.store.load(lease)
+        case = await outlast(self.ownership, lease, partial(self.store.load, lease))
         if all(result.detail in _NOT_LET for result in end.results):
             return changes.too_late(case, attempt, end, case.now, self.terms)
         return changes.ended(case, attempt, end, case.now, self.terms)

@@ -9,11 +9,13 @@ import structlog
 
 from responder.crash_points import Point, reached
 from responder.decide import changes
-from responder.decide.case import Case, Change, Terms
+from responder.decide.case import AttemptEnd, Case, Change, Terms
 from responder.decide.run_on import run_on
+from responder.engine.outlast import outlast
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
 from responder.engine.wake import Wake
+from responder.model.attempt import Outcome
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
 from responder.ports import Lease, Leased, Notifier, Store
 from responder.telemetry import Metrics
@@ -180,10 +182,25 @@ class Worker:
         return _Next(after, waits=waits)
 
     async def _record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
-        if not await self._store.record(lease, case, change, ends=ends):
+        try:
+            recorded = await self._store.record(lease, case, change, ends=ends)
+        except StoreAwayError:
+            if change.end is None:
+                raise
+            return await self._record_again(lease, change.end, change, ends=ends)
+        if not recorded:
             return False
         reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
         return True
+
+    async def _record_again(self, lease: Lease, end: AttemptEnd, change: Change, *, ends: bool) -> bool:
+        """An outcome, when the database answers again; not twice, where only the answer was lost."""
+        case = await outlast(self._ownership, lease, partial(self._store.load, lease))
+        if case.attempt is None or case.attempt.id != end.attempt_id:
+            return False
+        if case.attempt.outcome is not Outcome.STARTED:
+            return True
+        return await self._record(lease, case, change, ends=ends)
 
     async def _tell(self, case: Case, change: Change) -> None:
         if change.verdict is not None and change.verdict.verdict is not None:

@@ -15,7 +15,7 @@ from responder.engine.ownership import Ownership
 from responder.engine.wake import Wake
 from responder.engine.worker import Worker
 from responder.model.attempt import Attempt, Outcome
-from responder.model.errors import DeposedError
+from responder.model.errors import DeposedError, StoreAwayError
 from responder.model.incident import SAMPLE, Command, CommandKind, IncidentState
 from responder.model.rule import Rulebook
 from responder.model.severity import Severity
@@ -267,6 +267,48 @@ async def test_a_lease_whose_answer_is_on_its_way_is_not_given_up(db: Stored) ->
     lease = await taking
     await doubting
     assert (await db.store.load(lease)).incident.id == lease.incident_id
+
+
+@pytest.mark.parametrize("written", [False, True])
+async def test_an_outcome_outlasts_a_database_that_is_away_for_a_moment(
+    db: Stored, monkeypatch: pytest.MonkeyPatch, written: bool
+) -> None:
+    """Whether the record or only its answer was lost: the outcome is recorded, and told once."""
+    await db.observe(alert())
+    ownership = Ownership(db.store, build_metrics("test"), LEASE_TIME, LEASE_TIME)
+    await ownership.begin()
+    lease = await db.lease(ownership.worker_id)
+    assert lease is not None
+    case = await db.store.load(lease)
+    attempt = await db.store.commit_intent(lease, intent(case), change(case))
+    assert isinstance(attempt, Attempt)
+    before = await db.one("SELECT count(*) FROM timeline")
+    record, load, lost = db.store.record, db.store.load, ["load", "record"]
+
+    async def failing(*given: Any, **named: Any) -> bool:
+        if "record" not in lost or written:
+            await record(*given, **named)
+        if "record" in lost:
+            lost.remove("record")
+            raise StoreAwayError("lost")
+        return True
+
+    async def away(of: Lease) -> Any:
+        if "load" in lost:
+            lost.remove("load")
+            raise StoreAwayError("away")
+        return await load(of)
+
+    monkeypatch.setattr(db.store, "record", failing)
+    monkeypatch.setattr(db.store, "load", away)
+    monkeypatch.setattr("responder.engine.outlast.AGAIN_S", 0)
+    other = cast("Any", None)
+    worker = Worker(db.store, ownership, other, other, other, Terms(), Wake(), 1.0)
+    end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=())
+    assert await worker._record(lease, case, change(case, end=end))
+    assert lost == []
+    assert await db.sql("SELECT outcome FROM attempts") == [("done",)]
+    assert await db.one("SELECT count(*) FROM timeline") == before + 1
 
 
 # --- the case -----------------------------------------------------------------------------------------------
