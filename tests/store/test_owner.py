@@ -521,11 +521,12 @@ async def test_damage_to_the_timeline_is_found(db: Stored, damage: str, said: st
 
 
 async def test_the_timeline_cannot_be_changed_by_mistake(db: Stored) -> None:
-    """UPDATE and DELETE are refused, but for a redaction, which keeps the chain whole."""
+    """UPDATE, DELETE and TRUNCATE are refused, but for a redaction, which keeps the chain whole."""
     lease, case = await db.held()
     await db.store.record(lease, case, change(case, entries=(told("a secret"), told("two"))))
     for statement in (
         "DELETE FROM timeline",
+        "TRUNCATE timeline",
         "UPDATE timeline SET text = 'x'",
         "UPDATE timeline SET number = 9",
     ):
