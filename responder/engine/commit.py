@@ -1,7 +1,12 @@
-"""One transaction of intake: journal, fold, match, membership, incident due now, stream position.
+"""What intake writes for a batch of deliveries: journal, fold, match, membership, incident due now, position.
 
-All or nothing. Lock order: alerts, then incidents. Deliveries of one transaction count as received in the
-order in which they waited, a microsecond apart: what they say of one alert is folded in that order.
+Nearly all that is said needs no folding, and one statement stores it, which commits itself. What is left is
+folded in a transaction that follows; so is a whole batch with more in it than alerts (a stream's position,
+dead letters), all or nothing. An alert is never stored without what follows from it. Where the second part
+fails, the first is there already: the whole batch again changes nothing of it.
+
+Lock order: alerts, then incidents. Deliveries of one batch count as received in the order in which they
+waited, a microsecond apart: what they say of one alert is told in that order.
 """
 
 import asyncio
@@ -52,7 +57,7 @@ class Prepared:
 
 
 class Commit:
-    """Writes whole batches of deliveries, each batch in one transaction."""
+    """Writes whole batches of deliveries."""
 
     def __init__(
         self, store: Store, rules: ActiveRules, contest_window: timedelta, metrics: Metrics, wake: Wake
@@ -219,11 +224,7 @@ def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Mapping[s
         said, wanted = by_source.setdefault(prepared.delivery.source, ({}, {}))
         for one, new in prepared.said:
             name = one.alert.fingerprint
-            told = said.get(name)
-            if told is not None:
-                told.append((number, one))
-                continue
-            said[name] = [(number, one)]
+            said.setdefault(name, []).append((number, one))
             if new is not None:
                 wanted[name] = new
     return by_source

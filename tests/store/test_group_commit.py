@@ -123,13 +123,17 @@ async def test_peers_duplicates_and_several_alerts_make_one_incident(writer: Wri
 
 
 async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(writer: Writer) -> None:
-    """An end and the start after it, in one transaction: it fires, whatever their hashes are."""
-    posts = []
+    """An end and the start after it, in one batch: it fires, in an incident, whatever their hashes are."""
+    posts, once_more = [], []
     for number in range(12):
         again = replace(alert(at=str(number)), starts_at=START + timedelta(seconds=20))
         posts += [alert(at=str(number)), alert(Standing.RESOLVED, ends=9, at=str(number)), again]
+        over = replace(again, standing=Standing.RESOLVED, ends_at=START + timedelta(seconds=30))
+        once_more += [over, replace(alert(at=str(number)), starts_at=START + timedelta(seconds=40))]
     await asyncio.gather(*(writer.intake.take(delivery(post)) for post in posts))
     assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(12,)]
+    await asyncio.gather(*(writer.intake.take(delivery(post)) for post in once_more))
+    assert await writer.ask("SELECT count(*) FROM members WHERE firing") == [(12,)]
 
 
 async def test_what_one_delivery_says_of_one_alert_is_said_at_one_moment(writer: Writer) -> None:
