@@ -181,7 +181,8 @@ BEGIN
         worst[number] := worse;
     END LOOP;
 
-    -- An array and no join, and read again when locked: whoever was waited for may have closed one of them.
+    -- In the order of all locks; and once more by key, because who was waited for may have closed one of them, or
+    -- opened another.
     PERFORM FROM incidents i
     WHERE i.id = ANY (ARRAY(
         SELECT o.id FROM unnest(rules, key_hashes, worst) AS u (rule, key_hash, severity)
@@ -191,9 +192,9 @@ BEGIN
     ORDER BY i.rule, i.key_hash, i.id
     FOR UPDATE;
     SELECT array_agg(i.id ORDER BY u.n) INTO there
-    FROM unnest(rules, key_hashes, worst) WITH ORDINALITY AS u (rule, key_hash, severity, n)
-         LEFT JOIN incidents i ON u.severity IS NOT NULL AND i.rule = u.rule AND i.key_hash = u.key_hash
-                                  AND i.state <> 'closed';
+    FROM unnest(rules, key_hashes, worst) WITH ORDINALITY AS u (rule, key_hash, severity, n) LEFT JOIN LATERAL (
+        SELECT id FROM incidents WHERE rule = u.rule AND key_hash = u.key_hash AND state <> 'closed' FOR UPDATE
+    ) AS i ON u.severity IS NOT NULL;
 
     UPDATE incidents i
     SET wakes = wakes + 1, severity = least(i.severity, u.severity),
