@@ -108,8 +108,12 @@ _PLAIN_AT_MOST = 16 * 1024
 """Bytes of a body that is read at one go. What is larger is rare; with a mistake for each of its thousands
 of alerts it would leave the memory full of holes."""
 
-_TO_MEND = (b"\\u0000", b"\\ud", b"\\uD", b"NaN", b"Infinity")
-"""What JSON cannot say, or PostgreSQL cannot keep: NUL, surrogates, numbers that are none."""
+
+def _is_to_be_mended(body: bytes) -> bool:
+    """Whether there is in it what JSON cannot say, or PostgreSQL cannot keep: NUL, surrogates, no numbers."""
+    if b"NaN" in body or b"Infinity" in body:
+        return True
+    return b"\\u" in body and (b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body)
 
 
 def decoder(source: SourceSettings, redaction: Redaction) -> Callable[[bytes], Delivery]:
@@ -174,7 +178,7 @@ def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) 
 
 def _plain(source: SourceSettings, body: bytes, redaction: Redaction) -> Delivery | None:
     """The delivery, where nothing in it has to be looked at twice; else None. The long way makes the same."""
-    if len(body) > _PLAIN_AT_MOST or any(bad in body for bad in _TO_MEND):
+    if len(body) > _PLAIN_AT_MOST or _is_to_be_mended(body):
         return None
     try:
         posted = _PlainPayload.model_validate_json(body).alerts
