@@ -28,7 +28,7 @@ from responder.engine.rules import rules_in_words
 from responder.memory import give_back_freed_memory
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Autonomy, Ceiling
-from responder.model.errors import PermanentError, ResponderError, TemporaryError
+from responder.model.errors import PermanentError, ResponderError, StoreRefusesError, TemporaryError
 from responder.model.inventory import Inventory
 from responder.model.redaction import Redaction
 from responder.notify.emergency import EmergencyWebhook, Pacing
@@ -216,20 +216,48 @@ class _Stored:
     redaction: Redaction
 
 
+class _Told:
+    """What was logged last: the same again is told once in a while."""
+
+    def __init__(self, every: timedelta) -> None:
+        self._every_s = every.total_seconds()
+        self._text = ""
+        self._at = float("-inf")
+
+    @property
+    def any(self) -> bool:
+        """Whether anything was told."""
+        return bool(self._text)
+
+    def is_new(self, text: str) -> bool:
+        """Whether it has to be told now."""
+        now = asyncio.get_running_loop().time()
+        if text == self._text and now < self._at + self._every_s:
+            return False
+        self._text, self._at = text, now
+        return True
+
+
 async def _in_the_end(
     begin: Callable[[], Awaitable[None]], patience: timedelta, away: Callable[[], None]
 ) -> None:
     """Begin; where something is in the way that may pass, again and again.
 
-    `away` is called when that has happened, or takes longer than an alert should wait.
+    `away` is called when that has happened, or takes longer than an alert should wait. A database that
+    refuses us ends a start; not one that has begun to wait: whoever is at work on the server sets it up step
+    by step.
     """
+    told = _Told(_MINUTE)
     late = asyncio.get_running_loop().call_later(patience.total_seconds(), away)
     try:
         while True:
             try:
                 return await begin()
-            except TemporaryError as error:
-                _log.error("the service cannot begin yet: no alert is stored", why=str(error))
+            except (TemporaryError, StoreRefusesError) as error:
+                if isinstance(error, StoreRefusesError) and not told.any:
+                    raise
+                if told.is_new(str(error)):
+                    _log.error("the service cannot begin yet: no alert is stored", why=str(error))
                 away()
                 await asyncio.sleep(_SOON.total_seconds())
     finally:

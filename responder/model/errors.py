@@ -11,6 +11,10 @@ class PermanentError(ResponderError):
     """Trying again will not help: the input or the settings are wrong."""
 
 
+class StoreRefusesError(PermanentError):
+    """The database is there and does not let us in: its settings, or ours, have to be mended."""
+
+
 class TemporaryError(ResponderError):
     """It may work later.
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from responder.model.errors import PermanentError, StoreAwayError
+from responder.model.errors import PermanentError, StoreAwayError, StoreRefusesError
 from responder.store.settings import StoreSettings
 
 if TYPE_CHECKING:  # asyncpg's classes are generic in their stubs only
@@ -47,6 +47,12 @@ _WRONG_SETTINGS = (
     asyncpg.ClientConfigurationError,
     asyncpg.ProtocolViolationError,  # what a pooler answers to a parameter that it does not let through
 )
+_SHUT_OUT = (
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ObjectNotInPrerequisiteStateError,  # the database takes no connections for now
+)
+"""What a server answers to a new connection that let us in before: a person is at work on it."""
 _CLIENT_GRACE = timedelta(seconds=2)
 """How much later than the server this side gives a statement up."""
 _LONGEST_IDLE_TRANSACTION = timedelta(seconds=30)
@@ -108,8 +114,10 @@ async def connect(dsn: str, *, name: str, timeout: timedelta = timedelta(seconds
 def _settings_errors() -> Iterator[None]:
     try:
         yield
+    except asyncpg.ObjectNotInPrerequisiteStateError as error:
+        raise StoreAwayError(f"PostgreSQL is away: {_told(error)}") from error
     except _WRONG_SETTINGS as error:
-        raise PermanentError(
+        raise StoreRefusesError(
             f"PostgreSQL refuses the connection: {_told(error)}; mend `database` in the store's settings"
         ) from error
     except ValueError:
@@ -118,6 +126,14 @@ def _settings_errors() -> Iterator[None]:
             "the DSN in `database` of the store's settings cannot be read: write /, #, @ and : of a user or "
             "password as %2F, %23, %40 and %3A"
         ) from None
+
+
+@contextmanager
+def _shut_out_is_away() -> Iterator[None]:
+    try:
+        yield
+    except _SHUT_OUT as error:
+        raise StoreAwayError(f"PostgreSQL is away: it refuses the connection: {_told(error)}") from error
 
 
 async def _speak_json(connection: Session) -> None:
@@ -202,7 +218,7 @@ class Lane:
         pool = self._pool
         if pool is None:
             raise StoreAwayError("PostgreSQL is away: it was not reached since the start")
-        with store_errors():
+        with store_errors(), _shut_out_is_away():
             async with asyncio.timeout(self._wait):  # asyncpg's own limit costs a task for each connection
                 connection = await pool.acquire()
         try:

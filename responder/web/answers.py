@@ -18,6 +18,7 @@ from responder.model.errors import PermanentError, TemporaryError
 
 _LOG = structlog.get_logger("web")
 
+_WHERE = "sources post their alerts to /api/v1/webhooks/alertmanager/ and the name of the source"
 COMMON_HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 
 
@@ -71,7 +72,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except PermanentError as error:
         return _error(RequestError(400, str(error)))
     except web.HTTPException as error:
-        return _error(RequestError(error.status, error.reason, headers=_kept(error)))
+        return _error(RequestError(error.status, error.reason, mend=_WHERE, headers=_kept(error)))
     except ConnectionError:
         raise
     except Exception:  # noqa: BLE001 - the last resort: whatever it is, the client gets a well-formed 500

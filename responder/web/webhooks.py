@@ -93,7 +93,10 @@ class Webhooks:
         except bodies.TooLargeError as error:
             await self._keep_head(source, error)
             raise RequestError(
-                413, str(error), field="the body", mend="set max_alerts in Alertmanager's webhook_configs"
+                413,
+                str(error),
+                field="the body",
+                mend="group by more labels (group_by in Alertmanager's route), or raise web.body_limit",
             ) from None
 
     async def _keep_head(self, source: WebhookSource, error: bodies.TooLargeError) -> None:
@@ -206,6 +209,6 @@ class _Told:
         """The answer's body."""
         told: dict[str, Any] = {"stored": self.stored, "rejected": self.rejected}
         if self.rejected:
-            told["error"] = f"{self.rejected} of the alerts were rejected; see the dead letters"
+            told["error"] = f"alerts that were rejected: {self.rejected}; see the dead letters"
             told["reasons"] = sorted(self.reasons)
         return told

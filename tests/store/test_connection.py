@@ -5,15 +5,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
 
 from responder.model.errors import PermanentError, StoreAwayError
-from responder.store.connection import Connections, connect
+from responder.store.connection import Connections, _shut_out_is_away, connect
 from responder.store.embedded import EmbeddedServer
 from responder.store.settings import StoreSettings
-from tests.support.databases import directory_for_a_server, execute
+from tests.support.databases import database_on, directory_for_a_server, execute
 
 SHORT = StoreSettings(connect_timeout=timedelta(seconds=2), statement_timeout=timedelta(seconds=1))
 
@@ -32,6 +33,30 @@ def data_dir() -> Iterator[Path]:
     """Where a server is that the test stops and starts."""
     with directory_for_a_server() as directory:
         yield directory
+
+
+async def test_a_database_that_lets_nobody_in_any_more_is_away(dsn: str) -> None:
+    """Somebody shuts it to new connections: told as away, and healed when it is opened again."""
+    raw = await connect(database_on(dsn, "postgres"), name="test")
+    name = urlsplit(dsn).path[1:]
+    async with _opened(dsn, StoreSettings()) as connections:
+        await raw.execute(f"alter database {name} allow_connections false")
+        await raw.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
+        for _ in range(3):
+            with pytest.raises(StoreAwayError):
+                async with connections.workers.connection() as connection:
+                    await connection.execute("select 1")
+        await raw.execute(f"alter database {name} allow_connections true")
+        async with connections.workers.connection() as connection:
+            assert await connection.fetchval("select 1") == 1
+    await raw.close()
+
+
+@pytest.mark.parametrize("error", [asyncpg.InvalidPasswordError, asyncpg.InvalidCatalogNameError])
+def test_who_is_let_in_no_more_is_told_that_it_is_away(error: type[asyncpg.PostgresError]) -> None:
+    """A role or password that was changed under a running service."""
+    with pytest.raises(StoreAwayError), _shut_out_is_away():
+        raise error("no")
 
 
 async def test_lanes_heal_after_a_restart(data_dir: Path) -> None:
