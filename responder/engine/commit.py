@@ -219,13 +219,9 @@ def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Mapping[s
         said, wanted = by_source.setdefault(prepared.delivery.source, ({}, {}))
         for one, new in prepared.said:
             name = one.alert.fingerprint
-            told = said.get(name)
-            if told is not None:
-                told.append((number, one))
-                continue
-            said[name] = [(number, one)]
+            said.setdefault(name, []).append((number, one))
             if new is not None:
-                wanted[name] = new
+                wanted.setdefault(name, new)
     return by_source
 
 

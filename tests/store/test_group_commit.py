@@ -132,6 +132,16 @@ async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(write
     assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(12,)]
 
 
+async def test_what_fires_anew_right_after_its_end_opens_its_incident_with_it(writer: Writer) -> None:
+    """The end first and the new start after it, in one transaction: the new episode is a member at once."""
+    await writer.intake.take(delivery(alert()))
+    await writer.ask("UPDATE incidents SET state = 'closed', due_at = NULL RETURNING id")
+    anew = replace(alert(), starts_at=START + timedelta(seconds=20))
+    posts = [delivery(alert(Standing.RESOLVED, ends=9)), delivery(anew)]
+    await asyncio.gather(*(writer.intake.take(post) for post in posts))
+    assert await writer.ask("SELECT generation, firing FROM members ORDER BY 1") == [(1, False), (2, True)]
+
+
 async def test_what_one_delivery_says_of_one_alert_is_said_at_one_moment(writer: Writer) -> None:
     """An end and a firing in one body, in either order, of replicas that are one alert: it fires on."""
     for number, start in enumerate((-1, 0, 1)):
