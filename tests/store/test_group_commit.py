@@ -270,6 +270,59 @@ async def test_what_changes_while_the_one_statement_waits_is_taken_as_it_is_then
         assert await writer.ask("SELECT wakes FROM incidents") == [(71,)]
 
 
+async def test_an_incident_opened_while_the_one_statement_waits_is_not_joined_unlocked(
+    writer: Writer,
+) -> None:
+    """Closed and opened anew while it waits, and closed again before it ends: none fires in a closed one."""
+    by_pod = RULE.model_copy(update={"group_by": ("pod",)})
+    await writer.store.activate(Rulebook(rules=(by_pod,)), "test")
+    await writer.rules.follow()
+    await writer.intake.take(delivery(alert(pod="p-1"), alert(pod="p-2")))
+    keys = "SELECT id::text, key ->> 'pod' FROM incidents ORDER BY rule, key_hash, id"
+    (first, pod), (second, other) = cast("list[tuple[str, str]]", await writer.ask(keys))
+    late = [alert(pod=pod, at="2"), alert(pod=other, at="2")]
+    holders = [await asyncpg.connect(writer.dsn) for _ in range(2)]
+    starts = [holder.transaction() for holder in holders]
+    for holder, start, held in zip(holders, starts, (first, second), strict=True):
+        await start.start()
+        await holder.execute("SELECT FROM incidents WHERE id = $1::text::uuid FOR UPDATE", held)
+    taking = asyncio.create_task(writer.intake.take(delivery(*late)))
+    waiters = """SELECT count(*) FROM pg_stat_activity, unnest(pg_blocking_pids(pid)) AS by
+                 WHERE datname = current_database() AND by = {}"""
+
+    async def blocks(holder: Any) -> bool:
+        return await writer.ask(waiters.format(holder.get_server_pid())) != [(0,)]
+
+    await until(lambda: blocks(holders[0]), "it waits for the first incident", within=10)
+    await holders[0].execute("UPDATE incidents SET state = 'closed' WHERE id = $1::text::uuid", first)
+    await holders[0].execute(OPENED_ANEW, first)
+    await starts[0].commit()
+    await until(lambda: blocks(holders[1]), "it waits for the second incident", within=10)
+    closing = holders[0].transaction()
+    await closing.start()
+    await holders[0].execute(
+        "UPDATE incidents SET state = 'closed' WHERE state = 'open' AND key ->> 'pod' = $1", pod
+    )
+    await starts[1].commit()
+    await until(lambda: blocks(holders[0]), "it waits for the incident that was opened anew", within=10)
+    await closing.commit()
+    await taking
+    for holder in holders:
+        await holder.close()
+    joined = "SELECT state FROM members JOIN incidents ON id = incident_id"
+    newest = "WHERE joined_at = (SELECT max(joined_at) FROM members)"
+    assert await writer.ask(f"{joined} {newest}") == [("pending",), ("pending",)]
+
+
+OPENED_ANEW = """
+INSERT INTO incidents (id, rule, key_hash, key, rulebook_hash, severity, state, opened_at, state_since,
+                       deadline, due_at)
+SELECT gen_random_uuid(), rule, key_hash, key, rulebook_hash, severity, 'open', opened_at, state_since,
+       deadline, due_at
+FROM incidents WHERE id = $1::text::uuid
+"""
+
+
 def said_once(alerts: Sequence[Alert]) -> Mapping[str, Sequence[tuple[int, Heard]]]:
     """Each of them in a delivery of its own."""
     return {one.fingerprint: [(number, heard(one))] for number, one in enumerate(alerts)}
