@@ -75,7 +75,7 @@ class Worker:
             except Exception:  # noqa: BLE001 - logged; one incident's fault must not end the worker
                 _log.exception("a worker failed and goes on")
                 worked = self._doubtful()
-            if not worked:
+            if not worked and not self._stopping:
                 await self._wake.rest(self._poll_s)
 
     async def _once(self) -> bool:
