@@ -1,7 +1,9 @@
-"""One transaction of intake: journal, fold, match, membership, incident due now, stream position.
+"""What a batch of intake writes: journal, fold, match, membership, incident due now, stream position.
 
-All or nothing. Lock order: alerts, then incidents. Deliveries of one transaction count as received in the
-order in which they waited, a microsecond apart: what they say of one alert is folded in that order.
+Nearly all of it needs one statement, `take_in`, which commits itself; what has to be folded goes into a
+transaction after it. A batch with anything but alerts in it, a stream position above all, is one transaction,
+all or nothing. Lock order: alerts, then incidents. Deliveries of one batch count as received in the order in
+which they waited, a microsecond apart: what they say of one alert is stored in that order.
 """
 
 import asyncio
@@ -52,7 +54,7 @@ class Prepared:
 
 
 class Commit:
-    """Writes whole batches of deliveries, each batch in one transaction."""
+    """Writes whole batches of deliveries."""
 
     def __init__(
         self, store: Store, rules: ActiveRules, contest_window: timedelta, metrics: Metrics, wake: Wake
@@ -78,7 +80,8 @@ class Commit:
     async def __call__(self, batch: Sequence[Prepared]) -> list[Receipt]:
         """What became of each delivery, after COMMIT. Raises what the store raises.
 
-        Then some of it may be kept. To take it in again changes nothing.
+        Then some of it may be kept, and is journaled once more when it is taken in again. That changes no
+        episode but where both a firing and its end were kept: the firing, heard again after it, contests it.
         """
         batch = [one if one.rulebook == self._rules.hash else self.prepare(one.delivery) for one in batch]
         if not all(one.is_plain for one in batch):
