@@ -81,7 +81,8 @@ class Writer:
         self.store = PostgresStore(connections, timedelta(seconds=15), TimelineKeys("1", {"1": b"k" * 16}))
         self.rules = ActiveRules(self.store)
         engine = EngineSettings(terms=TERMS, **settings)
-        self.intake = GroupCommit(self.store, self.rules, engine, build_metrics("test"), Wake())
+        self.metrics = build_metrics("test")
+        self.intake = GroupCommit(self.store, self.rules, engine, self.metrics, Wake())
 
     async def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Rows as another connection sees them: what is committed."""
@@ -712,3 +713,5 @@ async def test_alerts_that_come_together_open_an_incident_as_bad_as_the_worst(
     ended = (alert(Standing.RESOLVED, ends=9, alertname="Other"),) if long_way else ()
     await writer.intake.take(delivery(alert(tier="2"), alert(tier="1"), alert(tier="3"), *ended))
     assert await writer.ask("SELECT severity FROM incidents") == [("P0",)]
+    of_it = {"rule": rule.name, "severity": "P0"}
+    assert writer.metrics.registry.get_sample_value("responder_incidents_opened_total", of_it) == 1
