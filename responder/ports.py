@@ -22,7 +22,7 @@ from responder.decide.case import (
     ProbeReading,
     SourceView,
 )
-from responder.decide.clock import ClockJump, Unsteady
+from responder.decide.clock import ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import (
     AlertKey,
@@ -340,10 +340,6 @@ class Store(Protocol):
 
         The jump is answered once, when it is known whose it was.
         """
-        ...
-
-    async def unsteady(self) -> Unsteady | None:
-        """Why nothing may start, where a clock jumped a short while ago or may have jumped."""
         ...
 
     def intake(

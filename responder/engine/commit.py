@@ -83,7 +83,8 @@ class Commit:
     async def __call__(self, batch: Sequence[Prepared]) -> list[Receipt]:
         """What became of each delivery, after COMMIT. Raises what the store raises.
 
-        Then some of it may be kept. To take it in again changes nothing.
+        Then some of it may be kept, and is journaled once more when it is taken in again. That changes no
+        episode but where both a firing and its end were kept: the firing, heard again after it, contests it.
         """
         batch = [one if one.rulebook == self._rules.hash else self.prepare(one.delivery) for one in batch]
         if not all(one.is_plain for one in batch):
@@ -226,7 +227,7 @@ def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Mapping[s
             name = one.alert.fingerprint
             said.setdefault(name, []).append((number, one))
             if new is not None:
-                wanted[name] = new
+                wanted.setdefault(name, new)
     return by_source
 
 

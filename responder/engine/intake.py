@@ -1,7 +1,7 @@
-"""Intake: one writer for each process, and everything that waits goes into one transaction.
+"""Intake: one writer for each process, and everything that waits is written together.
 
-The answer to the sender comes after COMMIT. What a transaction writes stands in `commit`; what becomes of a
-batch that cannot be written as a whole, in `isolate`.
+The answer to the sender comes after COMMIT. What is written of a batch stands in `commit`; what becomes of
+one that cannot be written as a whole, in `isolate`.
 """
 
 import asyncio

@@ -75,7 +75,7 @@ class Worker:
             except Exception:  # noqa: BLE001 - logged; one incident's fault must not end the worker
                 _log.exception("a worker failed and goes on")
                 worked = self._doubtful()
-            if not worked:
+            if not worked and not self._stopping:
                 await self._wake.rest(self._poll_s)
 
     async def _once(self) -> bool:
@@ -187,20 +187,26 @@ class Worker:
         except StoreAwayError:
             if change.end is None:
                 raise
-            return await self._record_again(lease, change.end, change, ends=ends)
+            again = partial(self._record_once, lease, case, change, change.end, ends=ends)
+            recorded = await outlast(self._ownership, lease, again)
         if not recorded:
             return False
         reached(Point.CHANGE_RECORDED if change.end is None else Point.OUTCOME_RECORDED)
         return True
 
-    async def _record_again(self, lease: Lease, end: AttemptEnd, change: Change, *, ends: bool) -> bool:
-        """An outcome, when the database answers again; not twice, where only the answer was lost."""
-        case = await outlast(self._ownership, lease, partial(self._store.load, lease))
-        if case.attempt is None or case.attempt.id != end.attempt_id:
+    async def _record_once(
+        self, lease: Lease, case: Case, change: Change, end: AttemptEnd, *, ends: bool
+    ) -> bool:
+        """An outcome, when the database answers again; not twice, where only the answer was lost.
+
+        Recorded against the case that it was decided on: what happened since then is not slept over.
+        """
+        attempt = (await self._store.load(lease)).attempt
+        if attempt is None or attempt.id != end.attempt_id:
             return False
-        if case.attempt.outcome is not Outcome.STARTED:
+        if attempt.outcome is not Outcome.STARTED:
             return True
-        return await self._record(lease, case, change, ends=ends)
+        return await self._store.record(lease, case, change, ends=ends)
 
     async def _tell(self, case: Case, change: Change) -> None:
         if change.verdict is not None and change.verdict.verdict is not None:

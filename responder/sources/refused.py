@@ -35,6 +35,7 @@ class Refused:
         self._alone: list[Rejected] = []
         self._together: list[str] = []
         self._reason = ""
+        self._missed = False
         self._count = 0
         self._length = 0
 
@@ -44,19 +45,26 @@ class Refused:
             self._alone.append(_rejected(why(), entry, self._redaction))
             return
         self._count += 1
+        if self._length > PAYLOAD_AT_MOST:  # what is cut off in the end need not be written
+            return
+        letter = _rejected(why() if self._count == 1 else "", entry, self._redaction)
         if self._count == 1:
-            self._reason = self._redaction.text(why())
-        if self._length <= PAYLOAD_AT_MOST:  # what is cut off in the end need not be written
-            payload = _rejected("", entry, self._redaction).payload
-            self._together.append(payload)
-            self._length += len(payload) + 1
+            self._reason = letter.reason
+        self._missed = self._missed or letter.missed
+        self._together.append(letter.payload)
+        self._length += len(letter.payload) + 1
 
     def letters(self) -> list[Rejected]:
-        """The dead letters; where there are more than may stand alone, the last one is a list."""
+        """The dead letters; where there are more than may stand alone, the last one is a list.
+
+        What is cut off of that was missed, as what is cut off of one alone.
+        """
+        missed = self._missed or self._length > PAYLOAD_AT_MOST
         if self._count <= 1:
-            return [*self._alone, *(Rejected(self._reason, payload) for payload in self._together)]
+            return [*self._alone, *(Rejected(self._reason, payload, missed) for payload in self._together)]
         reason = f"{self._reason}; and {self._count - 1} more alerts, each with a reason of its own"
-        return [*self._alone, Rejected(reason, shortened(f"[{','.join(self._together)}]", PAYLOAD_AT_MOST))]
+        payload = shortened(f"[{','.join(self._together)}]", PAYLOAD_AT_MOST)
+        return [*self._alone, Rejected(reason, payload, missed)]
 
 
 def redacted_head(head: bytes, redaction: Redaction, at_most: int = _HEAD) -> str:

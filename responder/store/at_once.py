@@ -87,8 +87,9 @@ _Incidents = Mapping[IncidentKey, tuple[int, NewIncident]]
 
 
 def _numbered(wanted: Mapping[str, NewIncident]) -> _Incidents:
-    """The incidents that are wanted, in lock order, and their numbers from 1."""
-    groups = {new.identity: new for new in wanted.values()}
+    """The incidents that are wanted, each by the worst of its alerts, in lock order, and numbers from 1."""
+    worst_last = sorted(wanted.values(), key=lambda new: new.severity, reverse=True)
+    groups = {new.identity: new for new in worst_last}
     return {key: (number, groups[key]) for number, key in enumerate(sorted(groups), 1)}
 
 

@@ -50,8 +50,6 @@ SET shift = shift - $1, taken_back = taken_back - $1, jumps = jumps + 1,
     quiet_until = wall_clock() + shift - $1 + $2, quiet_why = $3
 """
 
-_QUIET = "SELECT quiet_until, quiet_why, wall_clock() AS wall, shift, taken_back FROM service_clock"
-
 
 class ServiceClock:
     """The clock of one process. Until `watch` has decided on a jump, time goes on as if there were none."""
@@ -109,15 +107,8 @@ class ServiceClock:
             case ClockRuling.STEADY | ClockRuling.UNSURE:
                 return None
 
-    async def unsteady(self) -> Unsteady | None:
-        """Why nothing may start for now."""
-        async with self._lane.connection() as connection:
-            before = boottime()
-            row = await connection.fetchrow(_QUIET)
-        return self.unsteady_by(row, before)
-
     def unsteady_by(self, row: asyncpg.Record | None, before: float) -> Unsteady | None:
-        """As `unsteady`, from a row with those and with what the last jump left."""
+        """Why nothing may start for now, from a row with the clock and with what the last jump left."""
         now, jump = self.judge(row, before)
         if jump != NO_JUMP:
             return Unsteady(

@@ -9,11 +9,6 @@ _VERSION = 0x7 << 76
 _VARIANT = 0b10 << 62
 
 
-def uuid7_now() -> UUID:
-    """A new id by this machine's clock: for rows whose service time is known only to the database."""
-    return uuid7(datetime.now(UTC))
-
-
 def uuid7(at: datetime) -> UUID:
     """A new id: 48 bits of milliseconds of `at`, the rest random."""
     milliseconds = (at - _EPOCH) // timedelta(milliseconds=1)

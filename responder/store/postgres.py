@@ -10,7 +10,7 @@ from uuid import UUID
 
 from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost, LedgerView
-from responder.decide.clock import ClockJump, Unsteady
+from responder.decide.clock import ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard
 from responder.model.attempt import Attempt, Intent
@@ -71,10 +71,6 @@ class PostgresStore(PostgresDesk):
     async def watch_clock(self, worker_id: UUID) -> ClockJump | None:
         """See `ports.Store.watch_clock`."""
         return await self._clock.watch(worker_id)
-
-    async def unsteady(self) -> Unsteady | None:
-        """See `ports.Store.unsteady`."""
-        return await self._clock.unsteady()
 
     @property
     def anchors(self) -> Anchors:

@@ -81,7 +81,8 @@ class Writer:
         self.store = PostgresStore(connections, timedelta(seconds=15), TimelineKeys("1", {"1": b"k" * 16}))
         self.rules = ActiveRules(self.store)
         engine = EngineSettings(terms=TERMS, **settings)
-        self.intake = GroupCommit(self.store, self.rules, engine, build_metrics("test"), Wake())
+        self.metrics = build_metrics("test")
+        self.intake = GroupCommit(self.store, self.rules, engine, self.metrics, Wake())
 
     async def ask(self, sql: str) -> list[tuple[object, ...]]:
         """Rows as another connection sees them: what is committed."""
@@ -134,6 +135,16 @@ async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(write
     assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(12,)]
     await asyncio.gather(*(writer.intake.take(delivery(post)) for post in once_more))
     assert await writer.ask("SELECT count(*) FROM members WHERE firing") == [(12,)]
+
+
+async def test_what_fires_anew_right_after_its_end_opens_its_incident_with_it(writer: Writer) -> None:
+    """The end first and the new start after it, in one transaction: the new episode is a member at once."""
+    await writer.intake.take(delivery(alert()))
+    await writer.ask("UPDATE incidents SET state = 'closed', due_at = NULL RETURNING id")
+    anew = replace(alert(), starts_at=START + timedelta(seconds=20))
+    posts = [delivery(alert(Standing.RESOLVED, ends=9)), delivery(anew)]
+    await asyncio.gather(*(writer.intake.take(post) for post in posts))
+    assert await writer.ask("SELECT generation, firing FROM members ORDER BY 1") == [(1, False), (2, True)]
 
 
 async def test_what_one_delivery_says_of_one_alert_is_said_at_one_moment(writer: Writer) -> None:
@@ -262,6 +273,59 @@ async def test_what_changes_while_the_one_statement_waits_is_taken_as_it_is_then
         assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(0,)]
     else:
         assert await writer.ask("SELECT wakes FROM incidents") == [(71,)]
+
+
+async def test_an_incident_opened_while_the_one_statement_waits_is_not_joined_unlocked(
+    writer: Writer,
+) -> None:
+    """Closed and opened anew while it waits, and closed again before it ends: none fires in a closed one."""
+    by_pod = RULE.model_copy(update={"group_by": ("pod",)})
+    await writer.store.activate(Rulebook(rules=(by_pod,)), "test")
+    await writer.rules.follow()
+    await writer.intake.take(delivery(alert(pod="p-1"), alert(pod="p-2")))
+    keys = "SELECT id::text, key ->> 'pod' FROM incidents ORDER BY rule, key_hash, id"
+    (first, pod), (second, other) = cast("list[tuple[str, str]]", await writer.ask(keys))
+    late = [alert(pod=pod, at="2"), alert(pod=other, at="2")]
+    holders = [await asyncpg.connect(writer.dsn) for _ in range(2)]
+    starts = [holder.transaction() for holder in holders]
+    for holder, start, held in zip(holders, starts, (first, second), strict=True):
+        await start.start()
+        await holder.execute("SELECT FROM incidents WHERE id = $1::text::uuid FOR UPDATE", held)
+    taking = asyncio.create_task(writer.intake.take(delivery(*late)))
+    waiters = """SELECT count(*) FROM pg_stat_activity, unnest(pg_blocking_pids(pid)) AS by
+                 WHERE datname = current_database() AND by = {}"""
+
+    async def blocks(holder: Any) -> bool:
+        return await writer.ask(waiters.format(holder.get_server_pid())) != [(0,)]
+
+    await until(lambda: blocks(holders[0]), "it waits for the first incident", within=10)
+    await holders[0].execute("UPDATE incidents SET state = 'closed' WHERE id = $1::text::uuid", first)
+    await holders[0].execute(OPENED_ANEW, first)
+    await starts[0].commit()
+    await until(lambda: blocks(holders[1]), "it waits for the second incident", within=10)
+    closing = holders[0].transaction()
+    await closing.start()
+    await holders[0].execute(
+        "UPDATE incidents SET state = 'closed' WHERE state = 'open' AND key ->> 'pod' = $1", pod
+    )
+    await starts[1].commit()
+    await until(lambda: blocks(holders[0]), "it waits for the incident that was opened anew", within=10)
+    await closing.commit()
+    await taking
+    for holder in holders:
+        await holder.close()
+    joined = "SELECT state FROM members JOIN incidents ON id = incident_id"
+    newest = "WHERE joined_at = (SELECT max(joined_at) FROM members)"
+    assert await writer.ask(f"{joined} {newest}") == [("pending",), ("pending",)]
+
+
+OPENED_ANEW = """
+INSERT INTO incidents (id, rule, key_hash, key, rulebook_hash, severity, state, opened_at, state_since,
+                       deadline, due_at)
+SELECT gen_random_uuid(), rule, key_hash, key, rulebook_hash, severity, 'open', opened_at, state_since,
+       deadline, due_at
+FROM incidents WHERE id = $1::text::uuid
+"""
 
 
 def said_once(alerts: Sequence[Alert]) -> Mapping[str, Sequence[tuple[int, Heard]]]:
@@ -653,3 +717,5 @@ async def test_alerts_that_come_together_open_an_incident_as_bad_as_the_worst(
     ended = (alert(Standing.RESOLVED, ends=9, alertname="Other"),) if long_way else ()
     await writer.intake.take(delivery(alert(tier="2"), alert(tier="1"), alert(tier="3"), *ended))
     assert await writer.ask("SELECT severity FROM incidents") == [("P0",)]
+    of_it = {"rule": rule.name, "severity": "P0"}
+    assert writer.metrics.registry.get_sample_value("responder_incidents_opened_total", of_it) == 1

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any, cast
 from uuid import uuid4
 
@@ -273,7 +274,10 @@ async def test_a_lease_whose_answer_is_on_its_way_is_not_given_up(db: Stored) ->
 async def test_an_outcome_outlasts_a_database_that_is_away_for_a_moment(
     db: Stored, monkeypatch: pytest.MonkeyPatch, written: bool
 ) -> None:
-    """Whether the record or only its answer was lost: the outcome is recorded, and told once."""
+    """Whether the record or only its answer was lost: the outcome is recorded, and told once.
+
+    An alert that joins meanwhile is heard of as soon as ever.
+    """
     await db.observe(alert())
     ownership = Ownership(db.store, build_metrics("test"), LEASE_TIME, LEASE_TIME)
     await ownership.begin()
@@ -296,6 +300,7 @@ async def test_an_outcome_outlasts_a_database_that_is_away_for_a_moment(
     async def away(of: Lease) -> Any:
         if "load" in lost:
             lost.remove("load")
+            await db.observe(alert("p2"))
             raise StoreAwayError("away")
         return await load(of)
 
@@ -309,6 +314,34 @@ async def test_an_outcome_outlasts_a_database_that_is_away_for_a_moment(
     assert lost == []
     assert await db.sql("SELECT outcome FROM attempts") == [("done",)]
     assert await db.one("SELECT count(*) FROM timeline") == before + 1
+    assert await db.one("SELECT due_at <= service_time() + $1 FROM incidents", NEWS_WITHIN)
+
+
+async def test_an_outcome_that_cannot_be_recorded_is_tried_with_a_pause(
+    db: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Reading works and writing does not, as on a full disk: again and again, while the lease is ours."""
+    lease, case = await db.held()
+    attempt = await db.store.commit_intent(lease, intent(case), change(case))
+    assert isinstance(attempt, Attempt)
+    pauses: list[float] = []
+
+    async def full(*given: Any, **named: Any) -> bool:
+        del given, named
+        raise StoreAwayError("the disk is full")
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    monkeypatch.setattr(db.store, "record", full)
+    monkeypatch.setattr("responder.engine.outlast.asyncio", SimpleNamespace(sleep=pause))
+    ours = cast("Ownership", SimpleNamespace(owns=lambda _: len(pauses) < 3))
+    other = cast("Any", None)
+    worker = Worker(db.store, ours, other, other, other, Terms(), Wake(), 1.0)
+    end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=())
+    with pytest.raises(StoreAwayError):
+        await worker._record(lease, case, change(case, end=end))
+    assert len(pauses) == 3
 
 
 # --- the case -----------------------------------------------------------------------------------------------

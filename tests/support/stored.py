@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 import asyncpg
 
 from responder.decide.case import Case, Change
+from responder.decide.clock import Unsteady
 from responder.decide.fold import AlertRecord, step
 from responder.model.alert import Alert, AlertKey, Observation, Standing, content_hash, fingerprint
 from responder.model.attempt import Claim, Intent
@@ -31,6 +32,7 @@ from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
 from responder.store.timeline import TimelineKeys
 from tests.support.parts import until
+from tests.support.virtual import incident
 
 LEASE_TIME = timedelta(seconds=60)
 KEYS = TimelineKeys("k1", {"k1": b"a secret of the tests"})
@@ -124,6 +126,10 @@ class Stored:
         """As `leased`, of one new incident with one firing alert."""
         await self.observe(alert())
         return await self.leased()
+
+    async def unsteady(self) -> Unsteady | None:
+        """Why nothing may start, as a step is told it."""
+        return (await self.store.ledger_view("any", None, T0, incident())).unsteady
 
     async def somebody_waits(self) -> None:
         """Until a session of this database waits for a lock."""

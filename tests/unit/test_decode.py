@@ -203,6 +203,15 @@ def test_a_flood_of_bad_alerts_makes_few_dead_letters() -> None:
     assert len(delivery.alerts) == 1
     assert len(delivery.rejected) == REJECTED_AT_MOST
     assert json.loads(delivery.rejected[-1].payload) == list(range(REJECTED_AT_MOST - 1, 1000))
+    assert not delivery.rejected[-1].missed
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_what_is_cut_off_of_a_flood_of_bad_alerts_was_missed(more: int) -> None:
+    """As of one that stands alone: only the source can tell what the last letter does not hold."""
+    huge = alert(labels=["v" * ENTRY_AT_MOST])
+    letters = decoded(*range(REJECTED_AT_MOST - 1), huge, *range(more)).rejected
+    assert [letter.missed for letter in letters] == [False] * (REJECTED_AT_MOST - 1) + [True]
 
 
 @given(st.datetimes(timezones=st.timezones()).filter(lambda moment: moment.year > 1))

@@ -2,8 +2,11 @@
 
 import asyncio
 from datetime import timedelta
+from typing import Any, cast
 
+from responder.decide.case import Terms
 from responder.engine.wake import Wake
+from responder.engine.worker import Worker
 
 
 async def rests(wake: Wake, seconds: float = 5) -> "asyncio.Task[None]":
@@ -62,3 +65,20 @@ async def test_a_due_time_that_is_known_wakes_one_when_it_comes() -> None:
     wake.after(timedelta(milliseconds=10))
     async with asyncio.timeout(5):
         await worker
+
+
+async def test_a_worker_that_is_told_to_stop_while_it_looks_does_not_rest_any_more() -> None:
+    """Nothing would wake it before its turn to look comes, one worker after the other."""
+
+    class Looking:
+        """An ownership that is asked at the begin of each look."""
+
+        @property
+        def stopping(self) -> bool:
+            worker.stop()
+            return True
+
+    other = cast("Any", None)
+    worker = Worker(other, cast("Any", Looking()), other, other, other, Terms(), Wake(), 3600)
+    async with asyncio.timeout(5):
+        await worker.run()

@@ -58,6 +58,7 @@ DECLARE
     number  integer;
     worse   text;
     worst   text[];
+    locked  uuid[];
     there   uuid[];
 BEGIN
     due := 0;
@@ -181,20 +182,24 @@ BEGIN
         worst[number] := worse;
     END LOOP;
 
-    -- In the order of all locks; and once more by key, because who was waited for may have closed one of them, or
-    -- opened another.
-    PERFORM FROM incidents i
-    WHERE i.id = ANY (ARRAY(
-        SELECT o.id FROM unnest(rules, key_hashes, worst) AS u (rule, key_hash, severity)
-             LEFT JOIN incidents o ON o.rule = u.rule AND o.key_hash = u.key_hash AND o.state <> 'closed'
-        WHERE u.severity IS NOT NULL
-        UNION ALL SELECT unnest(woken)))
-    ORDER BY i.rule, i.key_hash, i.id
-    FOR UPDATE;
+    -- An array and no join, and read again when locked: whoever was waited for may have closed one of them. One that
+    -- was opened in its place meanwhile is not locked, and its owner may close it: opening another conflicts with it,
+    -- and all is tried again.
+    SELECT array_agg(l.id) INTO locked
+    FROM (
+        SELECT i.id FROM incidents i
+        WHERE i.id = ANY (ARRAY(
+            SELECT o.id FROM unnest(rules, key_hashes, worst) AS u (rule, key_hash, severity)
+                 LEFT JOIN incidents o ON o.rule = u.rule AND o.key_hash = u.key_hash AND o.state <> 'closed'
+            WHERE u.severity IS NOT NULL
+            UNION ALL SELECT unnest(woken)))
+        ORDER BY i.rule, i.key_hash, i.id
+        FOR UPDATE
+    ) AS l;
     SELECT array_agg(i.id ORDER BY u.n) INTO there
-    FROM unnest(rules, key_hashes, worst) WITH ORDINALITY AS u (rule, key_hash, severity, n) LEFT JOIN LATERAL (
-        SELECT id FROM incidents WHERE rule = u.rule AND key_hash = u.key_hash AND state <> 'closed' FOR UPDATE
-    ) AS i ON u.severity IS NOT NULL;
+    FROM unnest(rules, key_hashes, worst) WITH ORDINALITY AS u (rule, key_hash, severity, n)
+         LEFT JOIN incidents i ON u.severity IS NOT NULL AND i.rule = u.rule AND i.key_hash = u.key_hash
+                                  AND i.state <> 'closed' AND i.id = ANY (locked);
 
     UPDATE incidents i
     SET wakes = wakes + 1, severity = least(i.severity, u.severity),
