@@ -67,10 +67,10 @@ class Refused:
         return [*self._alone, Rejected(reason, payload, missed)]
 
 
-def redacted_head(head: bytes, redaction: Redaction, at_most: int = _HEAD) -> str:
+def redacted_head(head: bytes, redaction: Redaction) -> str:
     """How something began that is too large to be read, less the end of it: a secret may be cut off there."""
     text = redaction.document(head[:_HEAD].decode("utf-8", "replace"))
-    return storable(text[: max(0, len(text) - _LEFT_OUT)][:at_most])
+    return storable(text[: max(0, len(text) - _LEFT_OUT)][:_HEAD])
 
 
 def shortened(text: str, limit: int) -> str:
