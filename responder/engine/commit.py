@@ -2,26 +2,35 @@
 
 Nearly all that is said needs no folding, and one statement stores it, which commits itself. What is left is
 folded in a transaction that follows; so is a whole batch with more in it than alerts (a stream's position,
-dead letters), all or nothing. An alert is never stored without what follows from it. Where the second part
-fails, the first is there already: the whole batch again changes nothing of it.
+dead letters), all or nothing. An alert is never stored without what follows from it. Where something
+is in the way of one of these transactions, it alone is tried again: those before it have stored theirs.
 
 Lock order: alerts, then incidents. Deliveries of one batch count as received in the order in which they
 waited, a microsecond apart: what they say of one alert is told in that order.
 """
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 from uuid import UUID
+
+import structlog
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
 from responder.engine.rules import ActiveRules
 from responder.engine.wake import Wake
 from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
+from responder.model.errors import StoreAwayError, TemporaryError
 from responder.ports import IntakeTransaction, NewIncident, Numbered, Store
 from responder.telemetry import Metrics
+
+T = TypeVar("T")
+
+_log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,8 @@ class _Folded:
     begun: tuple[AlertRecord, ...]
 
 
+_TRIES = 5
+"""How often a transaction is tried that something was in the way of."""
 _WORDS_AT_ONCE = 3
 """How many different things that a batch says of one alert are stored one after the other before folding."""
 _Said = Mapping[str, Sequence[Numbered]]
@@ -88,13 +99,14 @@ class Commit:
         """
         batch = [one if one.rulebook == self._rules.hash else self.prepare(one.delivery) for one in batch]
         if not all(one.is_plain for one in batch):
-            return _receipts(batch, await self._folded(batch, _all_said(batch)))
+            folding = partial(self._folded, batch, _all_said(batch))
+            return _receipts(batch, await _in_the_end(folding))
         concerned: list[UUID] = []
         left: dict[AlertKey, Sequence[Numbered]] = {}
         for source, (said, wanted) in _by_source(batch).items():
             left |= await self._at_once(source, said, wanted, concerned)
         if left:
-            concerned += await self._folded(batch, left)
+            concerned += await _in_the_end(partial(self._folded, batch, left))
         return _receipts(batch, concerned)
 
     async def _at_once(
@@ -111,7 +123,7 @@ class Commit:
             if not said:
                 break
             first = {name: told if len(told) == 1 else _first_words(told) for name, told in said.items()}
-            taken = await self._store.take_in(source, first, wanted)
+            taken = await _in_the_end(partial(self._store.take_in, source, first, wanted))
             self._opened(taken.opened, taken.due)
             concerned += taken.incidents
             left |= {AlertKey(source, name): said[name] for name in taken.left_over}
@@ -200,6 +212,21 @@ class Commit:
                 group = (new.rule, tuple(sorted(new.key.items())))
                 groups.setdefault(group, []).append((new, record.key))
         return [_together(groups[group]) for group in sorted(groups)]
+
+
+async def _in_the_end(write: Callable[[], Awaitable[T]]) -> T:
+    """Write; what was only in the way (a deadlock, a missing partition) is tried again at once.
+
+    Each transaction by itself: one before it has stored what was said first, and would hear it again.
+    """
+    for _ in range(_TRIES - 1):
+        try:
+            return await write()
+        except StoreAwayError:
+            raise
+        except TemporaryError as error:
+            _log.info("intake tries again", reason=str(error))
+    return await write()
 
 
 def _together(joining: Sequence[tuple[NewIncident, AlertKey]]) -> NewIncident:

@@ -23,15 +23,11 @@ from responder.model.errors import (
     OverloadedError,
     ResponderError,
     StoreAwayError,
-    TemporaryError,
 )
 from responder.ports import Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
-
-_TRIES = 5
-"""How often a transaction is tried that something was in the way of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,18 +156,7 @@ class GroupCommit:
 
     async def _in_time(self, batch: Sequence[Prepared]) -> list[Receipt]:
         async with asyncio.timeout(self._settings.intake_timeout.total_seconds()):
-            return await self._in_the_end(batch)
-
-    async def _in_the_end(self, batch: Sequence[Prepared]) -> list[Receipt]:
-        """Commit; what was only in the way (a deadlock, a missing partition) is tried again at once."""
-        for _ in range(_TRIES - 1):
-            try:
-                return await self._commit(batch)
-            except StoreAwayError:
-                raise
-            except TemporaryError as error:
-                _log.info("intake tries again", reason=str(error))
-        return await self._commit(batch)
+            return await self._commit(batch)
 
     async def _wait_for_store(self) -> None:
         """Refuse at admission until the database answers again."""

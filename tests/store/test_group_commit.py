@@ -33,7 +33,7 @@ from responder.model.alert import (
     fingerprint,
     heard,
 )
-from responder.model.errors import OverloadedError, StoreAwayError
+from responder.model.errors import OverloadedError, StoreAwayError, TemporaryError
 from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Rulebook, SeverityCase
 from responder.model.severity import Severity
@@ -145,6 +145,27 @@ async def test_what_fires_anew_right_after_its_end_opens_its_incident_with_it(wr
     posts = [delivery(alert(Standing.RESOLVED, ends=9)), delivery(anew)]
     await asyncio.gather(*(writer.intake.take(post) for post in posts))
     assert await writer.ask("SELECT generation, firing FROM members ORDER BY 1") == [(1, False), (2, True)]
+
+
+async def test_what_was_in_the_way_of_one_statement_repeats_no_other(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A firing and its end are stored, then another source's alert is tried twice: the end stays one."""
+    await writer.intake.take(delivery(alert(alertname="B")))  # makes the journal's partition
+    take_in, tried = writer.store.take_in, []
+
+    async def in_the_way_once(source: str, *given: Any) -> Any:
+        tried.append(source)
+        if tried.count("other") == 1 and source == "other":
+            raise TemporaryError("a deadlock", timedelta(0))
+        return await take_in(source, *given)
+
+    monkeypatch.setattr(writer.store, "take_in", in_the_way_once)
+    other = Delivery(source="other", alerts=(alert(alertname="C"),), rejected=())
+    posts = [delivery(alert()), delivery(alert(Standing.RESOLVED, ends=9)), other]
+    await asyncio.gather(*(writer.intake.take(post) for post in posts))
+    assert await writer.ask(CONTESTED) == [(False, False)]
+    assert tried == ["am", "am", "other", "other"]
 
 
 async def test_what_one_delivery_says_of_one_alert_is_said_at_one_moment(writer: Writer) -> None:
