@@ -7,7 +7,7 @@ an hour of large and hostile bodies a process would hold tens of megabytes more 
 import ctypes
 import os
 
-_LARGE = 128 * 1024
+_LARGE = 64 * 1024
 """Bytes from which on a piece is memory of its own, given back when it is freed."""
 _ARENAS = 2
 _M_MMAP_THRESHOLD = -3

@@ -12,7 +12,7 @@ from responder.rulebook.index import RuleIndex
 
 _log = structlog.get_logger(__name__)
 
-_GROUPS_REMEMBERED = 4096
+_GROUPS_REMEMBERED = 1024
 _LONGEST_REMEMBERED = 256
 """Characters of the group values that are remembered: with the number of groups it bounds the memory."""
 

@@ -262,5 +262,5 @@ def _begun(state: int, name: str, head: str) -> tuple[int, int]:
     return state, pow(prime, len(part), mask + 1)
 
 
-_remembered = lru_cache(maxsize=16_384)(_hashed)
-_begun_remembered = lru_cache(maxsize=4096)(_begun)
+_remembered = lru_cache(maxsize=2048)(_hashed)
+_begun_remembered = lru_cache(maxsize=1024)(_begun)

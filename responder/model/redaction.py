@@ -31,7 +31,7 @@ MASK = "********"
 
 _MARK = re2.compile(r"^(?:\[redacted(?::[0-9a-f]{16})?\]|\*{8})$")
 _HASH_DIGITS = 16
-_NAMES_REMEMBERED = 16_384
+_NAMES_REMEMBERED = 2048
 _LONGEST_REMEMBERED = 256
 _MEMORY = 16 << 20
 _MEMORY_OF_ONE = 4 << 20
