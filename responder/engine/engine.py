@@ -1,7 +1,7 @@
 """The engine: the writer, the workers and the loops around them, started and stopped together."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from datetime import timedelta
 
 import structlog
@@ -15,7 +15,6 @@ from responder.engine.intake import GroupCommit
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
 from responder.engine.rematch import Rematch
-from responder.engine.rounds import every
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
@@ -94,10 +93,10 @@ class Engine:
         await self.ownership.begin()
         self.intake.away = self.intake.starting = False
         self._begin("heartbeat", self.ownership.run())
-        self._begin("clock", every(_SOON, "clock", self._clock.round))
+        self._begin("clock", _every(_SOON, "clock", self._clock.round))
         self._begin("writer", self.intake.run())
-        self._begin("rules", every(_SOON, "rules", self._follow_rules))
-        self._begin("contests", every(_SOON, "contests", self._contests.round))
+        self._begin("rules", _every(_SOON, "rules", self._follow_rules))
+        self._begin("contests", _every(_SOON, "contests", self._contests.round))
         for number, worker in enumerate(self._workers):
             self._begin(f"worker {number}", worker.run())
 
@@ -138,3 +137,15 @@ class Engine:
     async def _follow_rules(self) -> None:
         await self.rules.follow()
         await self._rematch.round()
+
+
+async def _every(pause: timedelta, name: str, once: Callable[[], Awaitable[object]]) -> None:
+    """Do something again and again; a failure is logged and tried again at the next turn."""
+    while True:
+        try:
+            await once()
+        except ResponderError as error:
+            _log.warning("a round failed", round=name, error=str(error))
+        except Exception:  # noqa: BLE001 - logged; the loop must outlive it
+            _log.exception("a round failed", round=name)
+        await asyncio.sleep(pause.total_seconds())

@@ -623,7 +623,7 @@ async def test_readiness_warns_when_the_journal_has_few_days_left(dsn: str, tmp_
 async def test_a_failure_that_nobody_foresaw_does_not_end_the_house_keeping(
     dsn: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Days of the journal are made and the timelines anchored afterwards as before."""
+    """The next turn comes as before, and does what the failed one could not."""
     turns: list[int] = []
 
     async def fails_at_first(_dsn: str, _before: datetime) -> tuple[str, ...]:

@@ -122,7 +122,9 @@ async def test_from_the_jump_on_nothing_starts_or_expires_and_then_time_goes_on(
     assert await db.store.heartbeat(lease.worker_id)
     assert await db.lease(idle) is None
     assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.CLOCK
-    assert "it is being found out" in (await db.unsteady()).reason  # type: ignore[union-attr]
+    unsteady = await db.unsteady()
+    assert unsteady is not None
+    assert "it is being found out" in unsteady.reason
     await db.observe(alert(server="new"))
 
     found = await watched(db, lease.worker_id)

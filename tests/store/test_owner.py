@@ -239,6 +239,21 @@ async def test_a_lease_that_was_forgotten_and_given_anew_belongs_to_neither_work
     assert await db.lease(lease.worker_id) == replace(lease, epoch=lease.epoch + 1)
 
 
+@pytest.mark.parametrize("overdue", [False, True])
+async def test_behind_what_is_overdue_another_worker_looks(
+    db: Stored, monkeypatch: pytest.MonkeyPatch, overdue: bool
+) -> None:
+    """What has just become due waits for no backlog; without one nobody is woken for nothing."""
+    monkeypatch.setattr("responder.engine.worker._A_WHILE", timedelta(seconds=1 if overdue else 3600))
+    await db.observe(alert())
+    await db.raw.execute("UPDATE incidents SET due_at = due_at - interval '1 minute'")
+    ownership = Ownership(db.store, build_metrics("test"), LEASE_TIME, LEASE_TIME)
+    await ownership.begin()
+    wake, other = Wake(), cast("Any", None)
+    assert await Worker(db.store, ownership, other, other, other, Terms(), wake, 1.0)._leased() is not None
+    assert wake._unheard is overdue
+
+
 async def test_a_lease_whose_answer_is_on_its_way_is_not_given_up(db: Stored) -> None:
     """Another worker of the process, in doubt, gives up all that is not noted, but not what is taken."""
     await db.observe(alert())

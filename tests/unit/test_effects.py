@@ -106,7 +106,7 @@ def test_after_a_jump_of_the_clock_a_step_waits_and_the_timeline_says_why() -> N
     assert len(store.world.effects) == 2
 
 
-def test_a_jump_between_judging_and_intent_is_looked_at_again() -> None:
+def test_a_jump_between_judging_and_intent_is_looked_at_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The intent is lost, nothing happens, and the next look finds the reason."""
     store = a_store()
     look = store.ledger_view
@@ -116,7 +116,7 @@ def test_a_jump_between_judging_and_intent_is_looked_at_again() -> None:
         store.world.unsteady = Unsteady(reason="it jumped", until=START + timedelta(seconds=15))
         return seen
 
-    store.ledger_view = steady_at_first  # type: ignore[assignment, method-assign]
+    monkeypatch.setattr(store, "ledger_view", steady_at_first)
     drive(store)
     assert (store.world.effects, store.incident.state) == ([], IncidentState.HELD)
     assert "it jumped" in said(store, EntryKind.JUDGED)[-1]
