@@ -15,7 +15,7 @@ from responder.clients.boottime import boottime
 from responder.decide import changes
 from responder.decide.case import AttemptEnd, Change, IntentLost, Settle, Terms, Wait
 from responder.decide.clock import ClockJump, ClockRuling
-from responder.decide.guards import cooldown
+from responder.decide.guards.limits import cooldown
 from responder.decide.next_move import next_move
 from responder.model.alert import Rejected
 from responder.model.attempt import Attempt, Intent, Outcome

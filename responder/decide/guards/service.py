@@ -1,0 +1,24 @@
+"""Guards over everything that the responder does: what keeps any of it from starting now."""
+
+from responder.decide.case import Facts, Terms
+from responder.decide.guards.base import go, wait
+from responder.model.guard import Guard, GuardVerdict, Ruling
+
+
+def halt(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Nothing starts while the kill switch is on, or cannot be read."""
+    if facts.halted is not None:
+        return wait(Guard.HALT, f"halted: {facts.halted}", facts, terms.hold_every, holder="halt")
+    return go(Guard.HALT, "not halted")
+
+
+def clock(facts: Facts, terms: Terms) -> GuardVerdict:
+    """No clock jumped within the last lease time, or may have jumped."""
+    unsteady = facts.unsteady
+    if unsteady is None:
+        return go(Guard.CLOCK, "the clocks are steady")
+    soon = facts.now + terms.hold_every
+    until = soon if unsteady.until is None else max(unsteady.until, facts.now)
+    return GuardVerdict(
+        guard=Guard.CLOCK, ruling=Ruling.WAIT, reason=unsteady.reason, until=until, holder="the clock"
+    )

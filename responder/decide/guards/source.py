@@ -1,0 +1,52 @@
+"""Guards over the alerts: do they still fire, may they be believed, did somebody want them silent?"""
+
+from datetime import timedelta
+
+from responder.decide.case import Facts, Terms
+from responder.decide.guards.base import go, refuse, wait
+from responder.model.duration import format_duration
+from responder.model.guard import Guard, GuardVerdict, Refuses
+
+
+def still_firing(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Something still fires, by our record and by the source's word."""
+    if facts.firing == 0:
+        return wait(Guard.STILL_FIRING, "no alert of this incident fires any more", facts, timedelta(0))
+    view = facts.source
+    if view.configured and view.problem is None and view.absent and not (view.firing or view.suppressed):
+        reason = "the source does not know these alerts as firing any more"
+        return wait(Guard.STILL_FIRING, reason, facts, terms.hold_every, holder="the source")
+    return go(Guard.STILL_FIRING, f"{facts.firing} firing")
+
+
+def suppressed(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Nobody silenced or inhibited the alerts at their source."""
+    view = facts.source
+    if view.suppressed and not view.firing:
+        by = view.suppressed_by or "a silence or an inhibition"
+        return wait(Guard.SUPPRESSED, f"suppressed by {by}", facts, terms.suppressed_every, holder=by)
+    return go(Guard.SUPPRESSED, "neither silenced nor inhibited")
+
+
+def source_answers(facts: Facts, terms: Terms) -> GuardVerdict:
+    """A source whose API is configured answers."""
+    if facts.source.problem is not None:
+        reason = f"the source does not answer: {facts.source.problem}"
+        return wait(Guard.SOURCE, reason, facts, terms.hold_every, holder="the source")
+    return go(Guard.SOURCE, "the source was asked" if facts.source.configured else "no API to ask")
+
+
+def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The newest word that it fires is not older than `max_alert_age`."""
+    words = [facts.newest_seen_at]
+    if facts.source.configured and facts.source.problem is None:
+        # The source was asked just now: what it says of them is what the other guards judge.
+        words.append(facts.source.asked_at)
+    known = [word for word in words if word is not None]
+    newest = max(known, default=None)
+    if newest is None or facts.now - newest > terms.max_alert_age:
+        age = "unknown" if newest is None else format_duration(facts.now - newest)
+        limit = format_duration(terms.max_alert_age)
+        reason = f"the newest word that it fires is {age} old, more than {limit}"
+        return refuse(Guard.TOO_OLD, reason, Refuses.INCIDENT)
+    return go(Guard.TOO_OLD, f"heard of {format_duration(facts.now - newest)} ago")

@@ -1,0 +1,71 @@
+"""Guards over the target and what was seen there just now."""
+
+from responder.decide.case import Facts, Terms
+from responder.decide.guards.base import go, refuse, wait
+from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+
+
+def scope(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The target is exactly one entry of the inventory."""
+    del terms
+    if facts.out_of_scope is not None:
+        return refuse(Guard.SCOPE, facts.out_of_scope, Refuses.INCIDENT)
+    return go(Guard.SCOPE, f"{facts.target} is in the inventory")
+
+
+def opt_out(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The target itself does not ask to be left alone."""
+    del terms
+    if facts.opted_out is not None:
+        return refuse(Guard.SCOPE, f"{facts.target} opted out: {facts.opted_out}", Refuses.TARGET)
+    return go(Guard.SCOPE, "the target has not opted out")
+
+
+def own_ground(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The target does not carry the responder itself."""
+    del terms
+    shared = sorted(set(facts.ground) & set(facts.own_ground))
+    if shared:
+        reason = f"{facts.target} carries the responder itself ({', '.join(shared)})"
+        return refuse(Guard.OWN_GROUND, reason, Refuses.INCIDENT)
+    return go(Guard.OWN_GROUND, "the target does not carry the responder")
+
+
+def condition(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The step's `when` holds. No data asks a person."""
+    del terms
+    reading = facts.condition
+    if reading is None or reading.holds:
+        return go(Guard.CONDITION, "no condition" if reading is None else reading.text)
+    if reading.holds is None:
+        return GuardVerdict(guard=Guard.CONDITION, ruling=Ruling.ASK, reason=f"no data: {reading.text}")
+    return refuse(Guard.CONDITION, f"the step's condition is false: {reading.text}", Refuses.TARGET)
+
+
+def look(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The target could be looked at just now."""
+    if facts.look_problem is not None:
+        return wait(Guard.LOOK, facts.look_problem, facts, terms.hold_every, holder=facts.target)
+    return go(Guard.LOOK, "looked at just now")
+
+
+def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Nobody else works on the target, and no attempt with an unknown outcome holds it."""
+    claim = facts.claim
+    if claim is None:
+        return go(Guard.CLAIM, "nobody else holds the target")
+    holder = f"incident {claim.incident_id} (rule {claim.rule})"
+    if claim.quarantined:
+        reason = f"{claim.target} is quarantined by {holder}: {claim.reason}"
+    else:
+        reason = f"{claim.target} is held by {holder}"
+    return wait(Guard.CLAIM, reason, facts, terms.hold_every, holder=holder)
+
+
+def floor(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The action's own floors and ceilings, and the number of elements, on the fresh state."""
+    del terms
+    if facts.floor is not None:
+        return refuse(Guard.FLOOR, facts.floor, Refuses.TARGET)
+    number = len(facts.elements)
+    return go(Guard.FLOOR, f"{number} element{'' if number == 1 else 's'}, within the limits")
