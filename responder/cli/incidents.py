@@ -66,7 +66,7 @@ def show(incident_id: str, client: Client, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    dossier, now = _read(told)
+    dossier, now = as_dossier(told)
     output.say(headline(dossier, now))
     for title, lines in told_story(dossier, now):
         output.heading(title)
@@ -204,7 +204,8 @@ def _current(client: Client, newest: list[dict[str, Any]], limit: int) -> list[d
     return sorted(both.values(), key=lambda one: str(one["id"]), reverse=True)[:limit]
 
 
-def _read(told: dict[str, Any]) -> tuple[Dossier, datetime]:
+def as_dossier(told: dict[str, Any]) -> tuple[Dossier, datetime]:
+    """An answer about one incident, and the server's time."""
     body = {key: value for key, value in told.items() if key != "now"}
     return Dossier.model_validate(body), output.moment(told["now"])
 

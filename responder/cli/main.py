@@ -24,6 +24,7 @@ _COMMANDS = {
     "deadletters": "dead_letters",
     "demo": "demo",
     "doctor": "doctor",
+    "explain": "explain",
     "halt": "halting",
     "incidents": "incidents",
     "resume": "halting",

@@ -41,6 +41,30 @@ class Guard(StrEnum):
     FLOOR = "floor"
     AUTONOMY = "autonomy"
 
+    @property
+    def asks(self) -> str:
+        """What it looks at, as a question that "yes" lets go."""
+        return _ASKS[self]
+
+
+_ASKS = {
+    Guard.HALT: "may anything start now?",
+    Guard.CLOCK: "are the clocks steady?",
+    Guard.SCOPE: "is it one target of the inventory, and has it not opted out?",
+    Guard.OWN_GROUND: "does the responder itself stand elsewhere?",
+    Guard.STILL_FIRING: "does the alert still fire?",
+    Guard.SUPPRESSED: "is it neither silenced nor inhibited?",
+    Guard.SOURCE: "does the source answer?",
+    Guard.TOO_OLD: "is the last word that it fires fresh?",
+    Guard.CONDITION: "does the step's own condition hold?",
+    Guard.LOOK: "could the target be looked at just now?",
+    Guard.COOLDOWN: "was the last attempt long enough ago?",
+    Guard.ATTEMPTS: "are attempts left?",
+    Guard.CLAIM: "does nobody else work on the target?",
+    Guard.FLOOR: "is it within the action's own limits?",
+    Guard.AUTONOMY: "may automation go so far here?",
+}
+
 
 class GuardVerdict(Frozen):
     """What one guard says of one attempt, and why, in words for a tired person.

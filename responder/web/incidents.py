@@ -9,6 +9,7 @@ from aiohttp import web
 
 from responder.model.incident import Command, CommandKind, Incident
 from responder.ports import Dossier
+from responder.review.explained import explain
 from responder.web.answers import COMMON_HEADERS, RequestError, answer
 from responder.web.api import Api, ReviewFormat
 from responder.web.bodies import read_as
@@ -38,6 +39,7 @@ class Incidents:
         return [
             web.get("/api/v1/incidents", self.list),
             web.get(one, self.show),
+            web.get(f"{one}/explain", self.explain),
             web.get(f"{one}/review", self.review),
             web.get(f"{one}/verify", self.verify),
             web.post(f"{one}/commands", self.command),
@@ -54,6 +56,12 @@ class Incidents:
         dossier = await self._dossier(request)
         parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
         return answer({**parts, "now": await self._api.store.now()})
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """What every guard said of every step, beside all that `show` has."""
+        dossier = await self._dossier(request)
+        parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
+        return answer({**parts, "explanation": explain(dossier), "now": await self._api.store.now()})
 
     async def review(self, request: web.Request) -> web.Response:
         """The post-incident document."""

@@ -95,6 +95,15 @@ def test_show_begins_with_state_and_why(served: Served) -> None:
     assert told.output.startswith("P1 RunawayQueries (server=orders) is held, for 1m now: ")
 
 
+def test_explain_tells_each_step_below_the_same_first_line(served: Served) -> None:
+    """And as JSON all that `show` has, with every guard's word."""
+    told = responder("explain", "019ab3c2-1", served=served)
+    assert told.exit_code == 0, told.output
+    assert told.output.startswith("P1 RunawayQueries (server=orders) is held, for 1m now: ")
+    as_json = json.loads(responder("explain", "019ab3c2-1", "--json", served=served).output)
+    assert set(as_json) > {"incident", "explanation"}
+
+
 def test_the_story_tells_what_was_done_and_what_it_led_to() -> None:
     """Attempts, their elements, alerts and the timeline, in that order, from the same facts as the review."""
     dossier = recovered().dossier(IncidentState.RESOLVED)

@@ -1,0 +1,87 @@
+"""`responder explain`: for each step of an incident, which guards let it go and which held it, and why."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+import click
+
+from responder.cli import output
+from responder.cli.client import Client, segment
+from responder.cli.common import print_json, speaks
+from responder.cli.incidents import as_dossier
+from responder.cli.story import headline
+from responder.model.attempt import Attempt
+from responder.model.guard import Ruling
+from responder.review.explained import GuardWord, Judged, StepTold
+from responder.review.explained import explain as explained
+from responder.review.words import clock, count, listed
+
+_LET_GO = "let it go"
+_SAYS = {Ruling.GO: _LET_GO, Ruling.ASK: "asks a person", Ruling.WAIT: "waits", Ruling.REFUSE: "refuses"}
+_BECAME = {
+    Ruling.GO: "every guard let it go",
+    Ruling.ASK: "a person must say so",
+    Ruling.WAIT: "held",
+    Ruling.REFUSE: "refused",
+}
+
+
+@click.command()
+@click.argument("incident_id", metavar="ID")
+@speaks
+def explain(incident_id: str, client: Client, as_json: bool) -> None:
+    """Why each step of an incident went or did not: what held it first, then what every other guard said."""
+    told = client.get(f"incidents/{segment(incident_id)}/explain")
+    if as_json:
+        print_json(told)
+        return
+    dossier, now = as_dossier({key: value for key, value in told.items() if key != "explanation"})
+    output.say(headline(dossier, now))
+    explanation = explained(dossier)
+    if not explanation.steps:
+        output.say("The rule has no step: it only gathers evidence, so there was nothing to judge.")
+    for step in explanation.steps:
+        output.heading(_title(step))
+        for line in lines_of(step, now):
+            output.say(line, indent=2)
+
+
+def _title(step: StepTold) -> str:
+    return f"Step {step.number}: {step.action}"
+
+
+def lines_of(step: StepTold, now: datetime) -> Iterator[str]:
+    """All that was judged of a step, the newest first, and what came of it."""
+    if not step.judged and not step.attempts:
+        yield "next: it was not judged yet" if step.next else "not reached: no guard was asked"
+    for judged in reversed(step.judged):
+        yield from _judged(judged, now)
+    for attempt in step.attempts:
+        yield _attempt(attempt)
+
+
+def _judged(judged: Judged, now: datetime) -> Iterator[str]:
+    where = judged.target or "no target"
+    times = f", {judged.times} times since {clock(judged.first_at)[:8]}" if judged.times > 1 else ""
+    word = _BECAME[judged.ruling] if judged.words else "what the guards said is no longer there"
+    if judged.shadow and judged.ruling is Ruling.GO:
+        word = "would have started; in shadow nothing is done"
+    yield f"{clock(judged.last_at)[:8]} UTC ({output.ago(judged.last_at, now)}{times}), on {where}: {word}"
+    if judged.elements:
+        yield f"  it would hit {count(judged.element_count, 'element')}:"
+        yield from (f"    {title}" for title in listed(judged.elements, judged.element_count))
+    yield from (f"  {_SAYS[word.ruling]:<14}{_because(word)}" for word in judged.held_by)
+    yield from (f"  {_LET_GO:<14}{_because(word)}" for word in judged.let_go)
+
+
+def _because(word: GuardWord) -> str:
+    asks = f" ({word.asks})" if word.asks else ""
+    return f"{word.guard}: {word.reason}{asks}"
+
+
+def _attempt(attempt: Attempt) -> str:
+    verdict = f", {attempt.verdict.value.replace('_', ' ')}" if attempt.verdict is not None else ""
+    undo = ", to take an attempt back" if attempt.undo_of is not None else ""
+    outcome = attempt.outcome.value.replace("_", " ")
+    began = clock(attempt.intended_at)[:8]
+    return f"{began} UTC: {attempt.action} on {attempt.target} began{undo}: {outcome}{verdict}"
