@@ -38,6 +38,7 @@ from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen, canonical_json
+from responder.model.guard import RulingWord
 from responder.model.incident import Command, Incident, MemberAlert, Members
 from responder.model.rule import Probe, Rulebook, StepKind
 from responder.model.severity import Severity
@@ -485,6 +486,31 @@ class DeadLetter:
     received_at: datetime
 
 
+class ShadowRunTold(Frozen):
+    """One step that was judged in shadow, and what became of its incident without it."""
+
+    incident_id: UUID
+    severity: Severity
+    key: dict[str, str]
+    rule: str
+    step: int
+    """From 0."""
+    action: str
+    target: str | None
+    ruling: RulingWord
+    guard: str
+    reason: str
+    elements: tuple[str, ...]
+    element_count: int
+    at: datetime
+    quiet_at: datetime | None
+    """When no alert of the incident fired any more, after it."""
+    person: str | None
+    """Who acted on the incident before that."""
+    other_incident: UUID | None
+    """Whose attempt hit the target before that."""
+
+
 class Desk(Protocol):
     """What people see and do: the store's side of the HTTP API."""
 
@@ -538,6 +564,10 @@ class Desk(Protocol):
 
     async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
         """Remove dead letters and record who did it and why; which of them were there."""
+        ...
+
+    async def shadow_runs(self, since: datetime, rule: str | None, limit: int) -> Sequence[ShadowRunTold]:
+        """What steps in shadow would have done since then, the newest first."""
         ...
 
     async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:

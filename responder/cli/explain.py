@@ -16,8 +16,7 @@ from responder.review.explained import GuardWord, Judged, StepTold
 from responder.review.explained import explain as explained
 from responder.review.words import clock, count, listed
 
-_LET_GO = "let it go"
-_SAYS = {Ruling.GO: _LET_GO, Ruling.ASK: "asks a person", Ruling.WAIT: "waits", Ruling.REFUSE: "refuses"}
+_SAYS = {Ruling.GO: "lets it go", Ruling.ASK: "asks a person", Ruling.WAIT: "waits", Ruling.REFUSE: "refuses"}
 _BECAME = {
     Ruling.GO: "every guard let it go",
     Ruling.ASK: "a person must say so",
@@ -42,41 +41,42 @@ def explain(incident_id: str, client: Client, as_json: bool) -> None:
         output.say("The rule has no step: it only gathers evidence, so there was nothing to judge.")
     for step in explanation.steps:
         output.heading(_title(step))
-        for line in lines_of(step, now):
-            output.say(line, indent=2)
+        for depth, line in lines_of(step, now):
+            output.say(line, indent=2 + 2 * depth)
 
 
 def _title(step: StepTold) -> str:
     return f"Step {step.number}: {step.action}"
 
 
-def lines_of(step: StepTold, now: datetime) -> Iterator[str]:
-    """All that was judged of a step, the newest first, and what came of it."""
+def lines_of(step: StepTold, now: datetime) -> Iterator[tuple[int, str]]:
+    """All that was judged of a step, the newest first, and what came of it; each line with its depth."""
     if not step.judged and not step.attempts:
-        yield "next: it was not judged yet" if step.next else "not reached: no guard was asked"
+        yield 0, "next: it was not judged yet" if step.next else "not reached: no guard was asked"
     for judged in reversed(step.judged):
         yield from _judged(judged, now)
     for attempt in step.attempts:
-        yield _attempt(attempt)
+        yield 0, _attempt(attempt)
 
 
-def _judged(judged: Judged, now: datetime) -> Iterator[str]:
+def _judged(judged: Judged, now: datetime) -> Iterator[tuple[int, str]]:
     where = judged.target or "no target"
     times = f", {judged.times} times since {clock(judged.first_at)[:8]}" if judged.times > 1 else ""
     word = _BECAME[judged.ruling] if judged.words else "what the guards said is no longer there"
     if judged.shadow and judged.ruling is Ruling.GO:
         word = "would have started; in shadow nothing is done"
-    yield f"{clock(judged.last_at)[:8]} UTC ({output.ago(judged.last_at, now)}{times}), on {where}: {word}"
+    yield 0, f"{clock(judged.last_at)[:8]} UTC ({output.ago(judged.last_at, now)}{times}), on {where}: {word}"
+    yield from ((1, f"{word.guard} {_SAYS[word.ruling]}: {_because(word)}") for word in judged.held_by)
     if judged.elements:
-        yield f"  it would hit {count(judged.element_count, 'element')}:"
-        yield from (f"    {title}" for title in listed(judged.elements, judged.element_count))
-    yield from (f"  {_SAYS[word.ruling]:<14}{_because(word)}" for word in judged.held_by)
-    yield from (f"  {_LET_GO:<14}{_because(word)}" for word in judged.let_go)
+        yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
+        yield from ((2, title) for title in listed(judged.elements, judged.element_count))
+    if judged.let_go:
+        yield 1, "these let it go:"
+        yield from ((2, f"{word.guard}: {word.reason}") for word in judged.let_go)
 
 
 def _because(word: GuardWord) -> str:
-    asks = f" ({word.asks})" if word.asks else ""
-    return f"{word.guard}: {word.reason}{asks}"
+    return f"{word.reason} (it asks: {word.asks})" if word.asks else word.reason
 
 
 def _attempt(attempt: Attempt) -> str:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "explain": "explain",
     "halt": "halting",
     "incidents": "incidents",
+    "report": "report",
     "resume": "halting",
     "rules": "rules",
     "run": "service",

@@ -17,6 +17,7 @@ from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, Pas
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.base import Frozen
 from responder.model.duration import Duration
+from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Rule, StepKind
 from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
@@ -265,6 +266,21 @@ class Quarantine(Frozen):
     reason: str
 
 
+class ShadowRun(Frozen):
+    """What a step in shadow would have done: kept for the report on shadow, and for shadow's own limits."""
+
+    step: int
+    action: str
+    target: str | None
+    ruling: Ruling
+    """The strictest guard's."""
+    guard: Guard
+    reason: str
+    elements: tuple[str, ...] = ()
+    """The titles of the first ones that it would have hit."""
+    element_count: int = 0
+
+
 class Notice(Frozen):
     """A word to people. `level` counts the escalations of the incident from 1; 0 is information."""
 
@@ -293,6 +309,8 @@ class Change(Frozen):
     command: UUID | None = None
     """The command that was applied."""
     told_findings: tuple[UUID, ...] = ()
+    shadow_run: ShadowRun | None = None
+    """The step that was judged in shadow."""
     notices: tuple[Notice, ...] = ()
     quiet: bool = False
 

@@ -75,7 +75,14 @@ def _joined(first: Change | None, then: Change) -> Change:
 
 def _plain(change: Change) -> bool:
     """Whether it touches the incident alone: nothing of its rule, attempts, commands and findings."""
-    ledger = (change.end, change.verdict, change.quarantine, change.command, change.rulebook_hash)
+    ledger = (
+        change.end,
+        change.verdict,
+        change.quarantine,
+        change.command,
+        change.rulebook_hash,
+        change.shadow_run,
+    )
     return all(part is None for part in ledger) and not change.told_findings and not change.quiet
 
 

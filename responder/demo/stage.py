@@ -32,8 +32,11 @@ _BLOCKED = "SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_
 
 
 @asynccontextmanager
-async def stage(folder: Path) -> AsyncIterator[tuple[Service, Victim]]:
-    """A running responder with a store of its own, and a server of which it knows."""
+async def stage(folder: Path, *, promoted: bool = True) -> AsyncIterator[tuple[Service, Victim]]:
+    """A running responder with a store of its own, and a server of which it knows.
+
+    Where its rules are not `promoted` they are in shadow, as in every new installation.
+    """
     if not RULES.is_dir():
         raise PermanentError(f"the demo's rules are not there ({RULES}): run it in a checkout of the project")
     async with (
@@ -42,8 +45,9 @@ async def stage(folder: Path) -> AsyncIterator[tuple[Service, Victim]]:
     ):
         token = secrets.token_urlsafe(24)
         settings = _settings(folder, store, victim.dsn, token)
-        promoted = [rule.acting_hash for rule in _rulebook(folder, settings).rules]
-        settings["engine"]["promoted"] = promoted
+        if promoted:
+            acting = [rule.acting_hash for rule in _rulebook(folder, settings).rules]
+            settings["engine"]["promoted"] = acting
         async with service(folder, settings, SOURCE, token) as running:
             yield running, victim
 

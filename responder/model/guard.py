@@ -2,6 +2,9 @@
 
 from datetime import datetime
 from enum import IntEnum, StrEnum
+from typing import Annotated
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from responder.model.base import Frozen
 
@@ -13,6 +16,14 @@ class Ruling(IntEnum):
     ASK = 1
     WAIT = 2
     REFUSE = 3
+
+
+RulingWord = Annotated[
+    Ruling,
+    BeforeValidator(lambda value: Ruling[value.upper()] if isinstance(value, str) else value),
+    PlainSerializer(lambda ruling: ruling.name.lower(), return_type=str),
+]
+"""A ruling that is written as its word."""
 
 
 class Refuses(StrEnum):

@@ -9,7 +9,7 @@ from typing import Any
 
 from responder.model.attempt import Attempt
 from responder.model.base import Frozen
-from responder.model.guard import Guard, Ruling
+from responder.model.guard import Guard, Ruling, RulingWord
 from responder.model.timeline import Entry, EntryKind
 from responder.ports import Dossier
 
@@ -19,7 +19,7 @@ class GuardWord(Frozen):
 
     guard: str
     asks: str
-    ruling: Ruling
+    ruling: RulingWord
     reason: str
 
 
@@ -28,7 +28,7 @@ class Judged(Frozen):
 
     action: str
     target: str | None
-    ruling: Ruling
+    ruling: RulingWord
     decided_by: str
     reason: str
     shadow: bool

@@ -18,8 +18,8 @@ from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState
 from responder.model.rule import Rule
 from responder.model.timeline import broken_at
-from responder.ports import DeadLetter, Dossier
-from responder.store import cases, dead_letters, episodes, ledger, owner, timeline
+from responder.ports import DeadLetter, Dossier, ShadowRunTold
+from responder.store import cases, dead_letters, episodes, ledger, owner, shadow, timeline
 from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
@@ -202,6 +202,11 @@ class PostgresDesk:
             old = await dead_letters.expired(connection, now - kept, _EXPIRED_AT_ONCE)
             why = f"kept for {format_duration(kept)}"
             return len(await dead_letters.remove(connection, "expire", old, "responder", why, now))
+
+    async def shadow_runs(self, since: datetime, rule: str | None, limit: int) -> Sequence[ShadowRunTold]:
+        """See `ports.Desk.shadow_runs`."""
+        async with self._lane.connection() as connection:
+            return await shadow.runs_since(connection, since, rule, limit)
 
     async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
         """See `ports.Desk.unmatched`."""

@@ -21,7 +21,7 @@ from responder.decide.run_on import has_to_last
 from responder.model.attempt import Attempt, Intent
 from responder.model.errors import DeposedError
 from responder.ports import Lease
-from responder.store import ledger, timeline
+from responder.store import ledger, shadow, timeline
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
 from responder.store.ledger import HALTED
@@ -134,7 +134,7 @@ class Owner:
             if change.quiet and locked.firing:
                 return False
             due_at = change.due_at if locked.wakes == case.incident.wakes else _woken(locked, change)
-            await self._write_ledger(connection, change, locked.now)
+            await self._write_ledger(connection, locked.id, change, locked.now)
             await self._write_change(
                 connection, locked, change, due_at, ends=ends, lasts=has_to_last(change, ends=ends)
             )
@@ -254,7 +254,9 @@ class Owner:
             change.rulebook_hash,
         )
 
-    async def _write_ledger(self, connection: Connection, change: Change, now: datetime) -> None:
+    async def _write_ledger(
+        self, connection: Connection, incident_id: UUID, change: Change, now: datetime
+    ) -> None:
         """What a change says of attempts and claims, commands and findings."""
         if change.end is not None:
             await ledger.write_end(connection, change.end, now)
@@ -262,6 +264,8 @@ class Owner:
             await ledger.write_quarantine(connection, change.quarantine)
         if change.verdict is not None:
             await ledger.write_verdict(connection, change.verdict, now)
+        if change.shadow_run is not None:
+            await shadow.write_run(connection, incident_id, change.shadow_run, now)
         if change.command is not None:
             await connection.execute("UPDATE commands SET applied_at = $2 WHERE id = $1", change.command, now)
         if change.told_findings:

@@ -13,6 +13,7 @@ from responder.web.health import Health
 from responder.web.incidents import Incidents
 from responder.web.operations import Operations
 from responder.web.redacted import redact_answers
+from responder.web.reports import Reports
 from responder.web.rules import Rules
 from responder.web.webhooks import Webhooks
 
@@ -70,6 +71,7 @@ def build(api: Api) -> web.Application:
         Operations(api),
         DeadLetters(api),
         Rules(api),
+        Reports(api),
         Health(api),
     ):
         app.add_routes(routes.routes())

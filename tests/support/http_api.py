@@ -23,11 +23,12 @@ from responder.model.anchor import AnchorCheck, AnchorState
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError
+from responder.model.guard import Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
 from responder.model.timeline import Entry, EntryKind
-from responder.ports import DeadLetter, Dossier, Store
+from responder.ports import DeadLetter, Dossier, ShadowRunTold, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import build_metrics
 from responder.web.api import Api, Part, ReviewFormat, StartedWith, WebhookSource
@@ -224,6 +225,28 @@ class RememberingDesk:
         gone = [number for number in numbers if self.letters.pop(number, None) is not None]
         self.acts.append(("drop", *map(str, gone), actor, reason))
         return gone
+
+    async def shadow_runs(self, since: datetime, rule: str | None, limit: int) -> Sequence[ShadowRunTold]:
+        """One, which began a minute ago and recovered by itself."""
+        one = ShadowRunTold(
+            incident_id=OTHER,
+            severity=Severity.P1,
+            key={"server": "orders"},
+            rule="RunawayQueries",
+            step=0,
+            action="postgres.terminate_queries",
+            target="postgres/orders",
+            ruling=Ruling.GO,
+            guard="autonomy",
+            reason="shadow, no effect",
+            elements=("pid 7",),
+            element_count=1,
+            at=NOW - timedelta(minutes=1),
+            quiet_at=NOW,
+            person=None,
+            other_incident=None,
+        )
+        return [one][:limit] if since < one.at and rule in {None, one.rule} else []
 
     async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
         labels = {"alertname": "Nobody"}

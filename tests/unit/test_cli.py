@@ -671,3 +671,19 @@ def test_dead_letters_are_listed_shown_retried_and_dropped(served: Served) -> No
     dropped = responder("deadletters", "drop", "3", "99", "--reason", "junk", served=served)
     assert (dropped.exit_code, served.desk.acts) == (1, [("drop", "3", "ada", "junk")])
     assert responder("deadletters", "drop", "1", served=served).exit_code == 2, "a reason is needed"
+
+
+def test_report_shadow_tells_by_rule_and_one_by_one(served: Served) -> None:
+    """What would have been done, on how much, and how it went without; a time to look back is checked."""
+    told = responder("report", "shadow", served=served)
+    assert told.exit_code == 0, told.output
+    assert "1 recovered by itself, usually after 1m" in told.output
+    assert (
+        "postgres.terminate_queries on postgres/orders would have started on 1 element; "
+        "recovered by itself after 1m" in told.output
+    )
+    nothing = responder("report", "shadow", "--since", "10s", served=served)
+    assert nothing.output == "In the last 10s no step was judged in shadow.\n"
+    wrong = responder("report", "shadow", "--since", "soon", served=served)
+    assert wrong.exit_code == 3
+    assert "is no duration" in wrong.output

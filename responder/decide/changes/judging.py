@@ -7,6 +7,7 @@ from responder.decide.case import (
     Change,
     Facts,
     Notice,
+    ShadowRun,
     SourceView,
     Terms,
 )
@@ -26,15 +27,17 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
     entry = judged_entry(case, index, facts, judgement)
     if verdict.ruling is Ruling.REFUSE and verdict.refuses is Refuses.TARGET:
         skip = f"step {index + 1} ({facts.action}) is passed over: {verdict.reason}"
-        return go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
+        change = go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
+        return _kept(change, index, facts, judgement)
     if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
         return _suppressed(case, verdict, entry, terms, now)
     if judgement.shadow and nothing_done(case):
         why, in_auto = _shadow_text(index, facts, verdict), _told_in_auto(case, verdict, terms)
-        return recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
+        change = recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
+        return _kept(change, index, facts, judgement)
     if judgement.shadow:
         reason = f"the last attempt did not help, and the next step may not act: {verdict.reason}"
-        return escalated(case, now, reason, terms, entry)
+        return _kept(escalated(case, now, reason, terms, entry), index, facts, judgement)
     match verdict.ruling:
         case Ruling.REFUSE:
             return escalated(case, now, verdict.reason, terms, entry)
@@ -44,6 +47,24 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
             return _asked(case, verdict, entry, terms, now)
         case Ruling.GO:
             raise ValueError("a go with effect becomes an intent, not a change")
+
+
+def _kept(change: Change, index: int, facts: Facts, judgement: Judgement) -> Change:
+    """With what shadow would have done, for the report on it."""
+    if not judgement.shadow:
+        return change
+    verdict = judgement.strictest
+    run = ShadowRun(
+        step=index,
+        action=facts.action,
+        target=facts.target,
+        ruling=verdict.ruling,
+        guard=verdict.guard,
+        reason=verdict.reason,
+        elements=facts.elements[:NAMED],
+        element_count=len(facts.elements),
+    )
+    return change.model_copy(update={"shadow_run": run})
 
 
 def nothing_done(case: Case) -> bool:

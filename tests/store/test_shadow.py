@@ -1,0 +1,75 @@
+"""What steps in shadow would have done is kept with the change that tells it, and read for the report."""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest_asyncio
+
+from responder.decide.case import ShadowRun
+from responder.model.guard import Guard, Ruling
+from responder.model.incident import Command, CommandKind, IncidentState
+from responder.model.timeline import EntryDraft, EntryKind
+from tests.support.stored import Stored, alert, change, intent, stored
+
+RUN = ShadowRun(
+    step=0,
+    action="postgres.terminate_queries",
+    target="postgres/orders",
+    ruling=Ruling.GO,
+    guard=Guard.AUTONOMY,
+    reason="shadow, no effect\x00",
+    elements=("pid 7",),
+    element_count=3,
+)
+QUIET = EntryDraft(kind=EntryKind.ALERT, text="no alert fires any more (1 in all)", facts={"firing": 0})
+
+
+@pytest_asyncio.fixture
+async def db(dsn: str) -> AsyncIterator[Stored]:
+    async with stored(dsn) as opened:
+        yield opened
+
+
+async def test_a_run_is_read_back_with_when_it_became_quiet(db: Stored) -> None:
+    """By time and by rule; an earlier silence of the same incident is none after it."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case, entries=(QUIET,)))
+    case = await db.store.load(lease)
+    await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_run=RUN))
+    since = await db.store.now() - timedelta(minutes=1)
+    [told] = await db.store.shadow_runs(since, None, 10)
+    assert (told.incident_id, told.rule, told.key) == (case.incident.id, case.rule.name, case.incident.key)
+    assert (told.target, told.ruling, told.guard) == (RUN.target, Ruling.GO, "autonomy")
+    assert (told.elements, told.element_count, told.reason) == (("pid 7",), 3, "shadow, no effect\\x00")
+    assert (told.quiet_at, told.person, told.other_incident) == (None, None, None)
+    case = await db.store.load(lease)
+    await db.store.record(lease, case, change(case, IncidentState.RECORDED, entries=(QUIET,)))
+    [told] = await db.store.shadow_runs(since, case.rule.name, 10)
+    assert told.quiet_at is not None
+    assert told.quiet_at >= told.at
+    assert await db.store.shadow_runs(since, "another", 10) == []
+    assert await db.store.shadow_runs(await db.store.now(), None, 10) == []
+
+
+async def test_who_acted_instead_is_told(db: Stored) -> None:
+    """A person who did something, not one who has only seen it; or another incident's attempt on it."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_run=RUN))
+    since = await db.store.now() - timedelta(minutes=1)
+    for kind, person in ((CommandKind.ACKNOWLEDGE, None), (CommandKind.TAKE_OVER, "ada")):
+        given = Command(
+            id=uuid4(),
+            incident_id=case.incident.id,
+            kind=kind,
+            actor="ada",
+            given_at=await db.store.now(),
+        )
+        await db.store.give_command(given)
+        [told] = await db.store.shadow_runs(since, None, 10)
+        assert told.person == person
+    await db.observe(alert("b", server="db2"))
+    other, another = await db.leased()
+    await db.store.commit_intent(other, intent(another, target="postgres/orders"), change(another))
+    [told] = await db.store.shadow_runs(since, None, 10)
+    assert told.other_incident == another.incident.id
