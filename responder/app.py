@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import structlog
 from aiohttp import web
+from yarl import URL
 
 from responder import crash_points
 from responder.actions.base import Clients
@@ -31,9 +32,10 @@ from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.errors import PermanentError, ResponderError, StoreRefusesError, TemporaryError
 from responder.model.inventory import Inventory
 from responder.model.redaction import Redaction
+from responder.notify.dead_mans_switch import DeadMansSwitch
 from responder.notify.emergency import EmergencyWebhook, Pacing
 from responder.notify.log import LogChannel
-from responder.notify.settings import EmergencySettings
+from responder.notify.settings import DeadMansSwitchSettings, EmergencySettings
 from responder.ports import Dossier
 from responder.review.words import count
 from responder.review.write import write_review
@@ -179,7 +181,10 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         files = RuleFiles(settings.rules, around, store, engine.rules, metrics)
         pager = _pager(settings.emergency, metrics, stack)
         begun = await stack.enter_async_context(AsyncExitStack())
-        site = await _listen(_api(settings, stored, engine, files, metrics, pager), settings, stack)
+        standing = _Standing(stored, engine, files, pages=pager is not None)
+        switch = _switch(settings.dead_mans_switch, standing, metrics, stack)
+        api = _api(settings, stored, engine, files, metrics, pager, standing, switch)
+        site = await _listen(api, settings, stack)
 
         def without_store() -> None:
             if not engine.intake.away:
@@ -198,11 +203,33 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         begun.push_async_callback(engine.stop)
         keeping = asyncio.create_task(_house_keeping(stored, settings, servers))
         begun.push_async_callback(_cancel, keeping)
+        if switch is not None:
+            begun.push_async_callback(_cancel, asyncio.create_task(switch.run()))
         url = f"http://{site[0]}:{site[1]}"
         _log.info("serving", url=url, autonomy_at_most=settings.engine.reach)
         if (point := crash_points.wanted()) is not None:
             _log.warning("this process will end itself without a warning", crash_point=point)
         yield Running(url, engine, store, files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Standing:
+    """Asks each part of this process how it stands."""
+
+    stored: "_Stored"
+    engine: Engine
+    files: RuleFiles
+    pages: bool
+    """Whether a P0 pages while the database is away."""
+
+    async def parts(self) -> Sequence[Part]:
+        """Each part, and what is wrong with it."""
+        return await _readiness(self.stored, self.engine, self.files, pages=self.pages)
+
+    async def unready(self) -> str | None:
+        """Why this process is not ready, or None."""
+        told = [f"{part.name}: {part.text}" for part in await self.parts() if not part.ready]
+        return "; ".join(told) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +300,17 @@ def _pager(settings: EmergencySettings, metrics: Metrics, stack: AsyncExitStack)
     pager.start()
     stack.push_async_callback(pager.close)
     return pager
+
+
+def _switch(
+    settings: DeadMansSwitchSettings, standing: _Standing, metrics: Metrics, stack: AsyncExitStack
+) -> DeadMansSwitch | None:
+    """Who is told that this process lives, where an address is configured."""
+    if settings.url is None:
+        return None
+    switch = DeadMansSwitch(settings, URL(settings.url.get_secret_value()), standing.unready, metrics)
+    stack.push_async_callback(switch.close)
+    return switch
 
 
 def _redaction(settings: Settings, key: bytes = b"") -> Redaction:
@@ -396,6 +434,8 @@ def _api(
     files: RuleFiles,
     metrics: Metrics,
     pager: EmergencyWebhook | None,
+    standing: _Standing,
+    switch: DeadMansSwitch | None,
 ) -> Api:
     def review(dossier: Dossier, form: ReviewFormat) -> str:
         return write_review(dossier, form, settings.engine.terms.severities)
@@ -403,8 +443,7 @@ def _api(
     refusals = Refusals()
 
     async def ready() -> Sequence[Part]:
-        parts = await _readiness(stored, engine, files, pages=pager is not None)
-        return [*parts, *_refused(refusals)]
+        return [*await standing.parts(), *_life_signs(switch), *_refused(refusals)]
 
     return Api(
         settings=settings.web,
@@ -491,6 +530,18 @@ def _emergency(engine: Engine, *, pages: bool) -> Part:
         return Part(name="emergency", ready=True, text="a P0 pages while the database is away, too")
     text = "no emergency webhook: a P0 would not page while the database is away"
     return Part(name="emergency", ready=True, text=text, warning=pages_p0(engine.rules))
+
+
+def _life_signs(switch: DeadMansSwitch | None) -> Sequence[Part]:
+    """Whether somebody outside hears that this process lives; no reason to be unready."""
+    if switch is None:
+        return []
+    last, name = switch.last, "dead man's switch"
+    if last.problem is not None:
+        return [Part(name=name, ready=True, text=last.problem, warning=True)]
+    at = last.taken_at
+    text = "no sign of life was sent yet" if at is None else f"it took a sign of life at {at:%H:%M:%S} UTC"
+    return [Part(name=name, ready=True, text=text)]
 
 
 def _halts(by: Sequence[str]) -> Part:

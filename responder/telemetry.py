@@ -169,6 +169,8 @@ class Metrics:
     """`clock`: the database's or this process's own."""
     emergency_pages: Counter
     """`outcome`: sent, repeated, counted or failed."""
+    life_signs: Counter
+    """`outcome`: taken or missed, of the dead man's switch."""
     build: Info
 
     def exposition(self) -> bytes:
@@ -250,6 +252,12 @@ def build_metrics(version: str) -> Metrics:
         emergency_pages=Counter(
             "responder_emergency_pages_total",
             "Pages for P0 alerts that could not be stored, by what became of them.",
+            ["outcome"],
+            registry=registry,
+        ),
+        life_signs=Counter(
+            "responder_life_signs_total",
+            "Signs of life for the dead man's switch outside, by what became of them.",
             ["outcome"],
             registry=registry,
         ),

@@ -25,6 +25,7 @@ from responder.cli.started import client_of, other_settings
 from responder.clients.alertmanager import Alertmanager, AlertmanagerStatus
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
+from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, ResponderError, TemporaryError
 from responder.settings import Settings, load
 from responder.sources.settings import SourceSettings
@@ -89,6 +90,7 @@ async def examine(chosen: Settings) -> list[Finding]:
         ("queries", named_queries(chosen)),
         ("listener", _listener(chosen)),
         ("emergency", _emergency(chosen)),
+        ("dead man's switch", _dead_mans_switch(chosen)),
         *((f"source {name}", _source(source, chosen)) for name, source in chosen.sources.items()),
     ]
     if chosen.prometheus is not None:
@@ -205,6 +207,16 @@ async def _emergency(chosen: Settings) -> list[Finding]:
         text = "while the database is away, a P0 would not page"
         return [warned("emergency", text, "Set emergency.webhook_file and emergency.secret_file")]
     return [good("emergency", "a P0 pages while the database is away, too")]
+
+
+async def _dead_mans_switch(chosen: Settings) -> list[Finding]:
+    part = "dead man's switch"
+    if chosen.dead_mans_switch.url is None:
+        text = "nobody outside notices when the responder itself falls silent"
+        mend = "Set dead_mans_switch.url_file to an address that pages when it is not called"
+        return [warned(part, text, mend)]
+    every = format_duration(chosen.dead_mans_switch.every)
+    return [good(part, f"called every {every} while the service is ready; not called now")]
 
 
 async def _source(source: SourceSettings, chosen: Settings) -> list[Finding]:

@@ -34,3 +34,21 @@ class EmergencySettings(Frozen):
         if (self.webhook is None) != (self.secret is None):
             raise ValueError("webhook and secret (or their files) belong together")
         return self
+
+
+class DeadMansSwitchSettings(Frozen):
+    """The `dead_mans_switch:` block: who notices when the responder itself falls silent. Empty: nobody.
+
+    The address is that of a service that pages when it was not called for a while (Healthchecks.io, Dead
+    Man's Snitch ...); set its period to three times `every` or more. Each process calls it: give each replica
+    an address of its own to notice the loss of one of several.
+    """
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    url: WebhookUrl | None = None
+    every: Duration = Field(default=timedelta(minutes=1), ge=timedelta(seconds=1))
+    timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0))
+    """How long the receiver may take for one call."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's, as PEM."""

@@ -13,7 +13,7 @@ from responder.engine.settings import EngineSettings
 from responder.model.base import Frozen
 from responder.model.matcher import Matcher
 from responder.model.redaction import Redaction, RedactionSettings
-from responder.notify.settings import EmergencySettings
+from responder.notify.settings import DeadMansSwitchSettings, EmergencySettings
 from responder.sources.settings import ApiUrl, SourceSettings
 from responder.store.settings import StoreSettings
 from responder.telemetry import LogSettings
@@ -70,6 +70,8 @@ class Settings(StoreSettings, BaseSettings):
     """What is secret in alerts and texts, beside the forms that are known by themselves."""
     emergency: EmergencySettings = EmergencySettings()
     """Who is paged for a P0 while the database is away."""
+    dead_mans_switch: DeadMansSwitchSettings = DeadMansSwitchSettings()
+    """Who notices when the responder itself falls silent."""
     log: LogSettings = LogSettings()
 
     @classmethod
