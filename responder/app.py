@@ -324,7 +324,8 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
     redaction = _redaction(settings, key)
     connections = Connections.to(dsn, settings.store)
     stack.push_async_callback(connections.close)
-    store = PostgresStore(connections, settings.lease_time, _timeline_keys(settings, key), redaction)
+    keys, storm = _timeline_keys(settings, key), settings.engine.terms.storm
+    store = PostgresStore(connections, settings.lease_time, keys, redaction, storm)
     file = AnchorFile(settings.anchor) if settings.anchor is not None else None
     anchoring = Anchoring(store.anchors, file, settings.anchor_every)
     return _Stored(dsn, connections, store, anchoring, redaction)

@@ -436,6 +436,13 @@ class Store(Protocol):
         """
         ...
 
+    async def open_umbrella(self, pending_for: timedelta) -> None:
+        """Open the storm's umbrella incident, or wake the one of a storm that was over a short while ago.
+
+        There is one, however many replicas open it.
+        """
+        ...
+
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """Keep one piece of evidence and make the incident due."""
         ...

@@ -21,6 +21,7 @@ from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Rule, StepKind
 from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
+from responder.model.storm import Storm, StormTerms
 from responder.model.timeline import EntryDraft
 
 
@@ -47,6 +48,7 @@ class Terms(Frozen):
     contest_window: Duration = timedelta(seconds=60)
     missed_starts: int = Field(default=3, ge=1)
     """How many intents in a row may find their start window over before a person is told."""
+    storm: StormTerms = StormTerms()
 
 
 class Finding(Frozen):
@@ -83,6 +85,7 @@ class Case(Frozen):
     """The oldest one that is not applied yet."""
     findings: tuple[Finding, ...] = ()
     """Evidence that is not told yet."""
+    storm: Storm = Storm()
 
     @property
     def limits(self) -> Limits:
@@ -202,6 +205,7 @@ class Facts(Frozen):
     """What halts, in words: the flag, the file, or that it cannot be read."""
     unsteady: Unsteady | None = None
     """A clock jumped a short while ago, or may have jumped."""
+    storm: Storm = Storm()
     ceilings: tuple[Ceiling, ...]
     own_ground: tuple[str, ...] = ()
     """The systems that carry the responder itself."""
@@ -313,6 +317,8 @@ class Change(Frozen):
     """The step that was judged in shadow."""
     notices: tuple[Notice, ...] = ()
     quiet: bool = False
+    opens_storm: bool = False
+    """It would be part of a storm that has no umbrella incident: nothing is written, that is opened first."""
 
 
 Apply.model_rebuild()

@@ -23,10 +23,12 @@ from responder.decide.case import (
     Terms,
     Wait,
 )
+from responder.decide.umbrella import umbrella_move
 from responder.decide.verify import over, stable
 from responder.model.attempt import Outcome
 from responder.model.duration import format_duration
 from responder.model.incident import IncidentState
+from responder.model.storm import ACTING, UMBRELLA
 
 
 def next_move(case: Case, now: datetime, terms: Terms) -> Move:
@@ -36,6 +38,8 @@ def next_move(case: Case, now: datetime, terms: Terms) -> Move:
         return _remediating(case, now, terms)  # an effect may be running: nothing comes before its outcome
     if state is not IncidentState.PENDING and (first := _told_first(case, now, terms)):
         return first
+    if case.incident.rule == UMBRELLA.name:
+        return umbrella_move(case, now, terms)
     match state:
         case IncidentState.PENDING:
             return _pending(case, now, terms)
@@ -69,7 +73,7 @@ def _told_first(case: Case, now: datetime, terms: Terms) -> Move | None:
         return Apply(change=changes.obeyed(case, now, terms))
     if case.findings:
         return Apply(change=changes.findings_told(case, now))
-    if case.incident.state is IncidentState.CLOSED:
+    if case.incident.state is IncidentState.CLOSED or case.incident.rule == UMBRELLA.name:
         return None
     told = case.incident.progress
     if told.told_severity not in {None, case.incident.severity}:
@@ -211,6 +215,8 @@ def _resolved(case: Case, now: datetime, terms: Terms) -> Move:
 
 def _recorded(case: Case, now: datetime, terms: Terms) -> Move:
     deadline = case.incident.deadline
+    if case.incident.progress.part_of is not None and case.members.firing > 0:
+        return _part_of_storm(case, now, terms)
     if case.members.firing > 0 and case.members.total > case.incident.progress.covered_members:
         return Apply(change=changes.reopened(case, now, terms))
     if deadline is not None and now < deadline:
@@ -218,3 +224,11 @@ def _recorded(case: Case, now: datetime, terms: Terms) -> Move:
     if case.members.firing > 0:
         return Wait(until=now + terms.recorded_for)
     return Apply(change=changes.closed(case, "recorded, and it ended"))
+
+
+def _part_of_storm(case: Case, now: datetime, terms: Terms) -> Move:
+    """It waits as long as people are told of it by the umbrella incident, then it is judged anew."""
+    calm = case.storm.umbrella is None and not case.storm.raging(terms.storm)
+    if calm or case.incident.severity in ACTING:
+        return Apply(change=changes.reopened(case, now, terms))
+    return Apply(change=changes.still_part_of_storm(case, now, terms))

@@ -83,7 +83,8 @@ def _plain(change: Change) -> bool:
         change.rulebook_hash,
         change.shadow_run,
     )
-    return all(part is None for part in ledger) and not change.told_findings and not change.quiet
+    first = change.told_findings or change.quiet or change.opens_storm
+    return all(part is None for part in ledger) and not first
 
 
 def _after(case: Case, change: Change) -> Case:

@@ -160,6 +160,7 @@ class Gather:
             out_of_scope=look.out_of_scope,
             halted=self._halt.reason(ledger.halted),
             unsteady=ledger.unsteady,
+            storm=case.storm,
             ceilings=ceilings,
             own_ground=own_ground,
             ground=state.ground if state else (),

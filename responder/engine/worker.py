@@ -173,6 +173,9 @@ class Worker:
             change = changes.failed(case, case.now, self._terms, problem)
         if change is None:
             return _Next(None)
+        if change.opens_storm:
+            await self._store.open_umbrella(self._terms.storm.gather_for)
+            return _Next(None)
         waits = not _due(change.due_at, case.now)
         if waits and change.due_at is not None:
             self._wake.after(change.due_at - case.now)

@@ -38,6 +38,7 @@ class Guard(StrEnum):
 
     HALT = "halt"
     CLOCK = "clock"
+    STORM = "storm"
     SCOPE = "scope"
     OWN_GROUND = "own_ground"
     STILL_FIRING = "still_firing"
@@ -124,6 +125,7 @@ class Judgement(Frozen):
 
 
 _SKIPPED_BY_UNDO = {
+    Guard.STORM,
     Guard.STILL_FIRING,
     Guard.SUPPRESSED,
     Guard.SOURCE,

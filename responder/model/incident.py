@@ -91,6 +91,8 @@ class Progress(Frozen):
     taken_over_by: str | None = None
     outcome: str | None = None
     """How it ended, in words: resolved, recorded in shadow, closed as false positive."""
+    part_of: UUID | None = None
+    """The storm's umbrella incident, where people hear of this one by that."""
     in_auto: str | None = None
     """Where shadow ended the ladder: what people would have heard in auto, in words; None for nothing."""
 

@@ -10,6 +10,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.matcher import Matcher
 from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, Verify
 from responder.model.severity import Severity
+from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
 from responder.rulebook.matchers import MatcherError, parse_matchers
 from responder.rulebook.probes import Connection, read_probe
@@ -125,6 +126,9 @@ class _RuleReader:
         if name and _NAME.fullmatch(name) is None:
             mend = "Use up to 128 letters, digits and . _ : - and start with a letter or digit"
             self._reader.wrong(entry.value, f"{name!r} cannot be a rule's name", mend)
+        if name == UMBRELLA.name:
+            mend = "Choose another name: the incident that tells of a storm has this one"
+            self._reader.wrong(entry.value, f"{name!r} is the responder's own rule", mend)
         return name
 
     def _match(self) -> tuple[Matcher, ...]:

@@ -17,6 +17,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.errors import DeposedError, PermanentError
 from responder.model.incident import SAMPLE, Command, Incident, MemberAlert, Members
 from responder.model.rule import Rule, Rulebook
+from responder.model.storm import UMBRELLA, Storm, StormTerms
 from responder.ports import Lease
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
@@ -94,26 +95,66 @@ FROM (
 """
 """The newest word on every version of its rule."""
 
+_COVERED = """
+SELECT jsonb_build_object('covered', coalesce(jsonb_object_agg(g.rule, g.number), '{}'),
+                          'still_firing', coalesce(sum(g.firing), 0))
+FROM (
+    SELECT p.rule, count(*) AS number,
+           count(*) FILTER (WHERE p.state = 'recorded' AND EXISTS (
+               SELECT FROM members m WHERE m.incident_id = p.id AND m.firing)) AS firing
+    FROM incidents p WHERE p.progress ->> 'part_of' = i.id::text GROUP BY p.rule
+) g
+"""
+
+
+def _storm(terms: StormTerms) -> str:
+    """The newest openings by id, which sorts by time: no more of them are looked at than make a storm."""
+    return f"""
+SELECT jsonb_build_object(
+    'openings', (SELECT count(*) FROM (
+        SELECT FROM incidents o
+        WHERE o.id > (SELECT first_uuid7(wall_clock() + shift - interval '{terms.within.total_seconds()}s')
+                      FROM service_clock)
+              AND o.rule <> '{UMBRELLA.name}'
+        ORDER BY o.id DESC LIMIT {terms.openings}) n),
+    'umbrella', (SELECT u.id FROM incidents u
+                 WHERE u.rule = '{UMBRELLA.name}' AND u.state <> 'closed'
+                       AND u.state NOT IN ('resolved', 'recorded')))
+    || CASE WHEN i.rule = '{UMBRELLA.name}' THEN ({_COVERED}) ELSE '{{}}' END
+"""
+
+
 MEMBERS = f"({_COUNTS}) AS counts, ({_SAMPLE}) AS sample"
 
 CASE_COLUMNS = "wall_clock() AS wall, c.shift, c.taken_back, i.timeline_head, to_jsonb(b) AS body"
 
-CASE_BODY = f"""
+
+def case_body(storm: StormTerms) -> str:
+    """Everything else about the incident `i`.
+
+    As JSON it comes over the wire whatever it holds: what cannot be understood in it is found by `case_of`,
+    which knows whose it is.
+    """
+    return f"""
 service_clock c, LATERAL (
     SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt,
            coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command, ({_FINDINGS}) AS findings,
-           (SELECT hash FROM active_rulebook) AS active_hash, ({_PROMOTIONS}) AS promotions
+           (SELECT hash FROM active_rulebook) AS active_hash, ({_PROMOTIONS}) AS promotions,
+           ({_storm(storm)}) AS storm
 ) b
 """
-"""Of the incident `i`. As JSON it comes over the wire whatever it holds: what cannot be understood in it is
-found by `case_of`, which knows whose it is."""
 
-_CASE = f"""
-SELECT {CASE_COLUMNS} FROM incidents i, {CASE_BODY} WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
+
+def load(storm: StormTerms) -> str:
+    """The query of `load_case`."""
+    return f"""
+SELECT {CASE_COLUMNS} FROM incidents i, {case_body(storm)} WHERE i.id = $1 AND i.owner = $2 AND i.epoch = $3
 """
 
 
-async def load_case(connection: Connection, clock: ServiceClock, lease: Lease, rulebooks: Rulebooks) -> Case:
+async def load_case(
+    connection: Connection, clock: ServiceClock, lease: Lease, rulebooks: Rulebooks, query: str
+) -> Case:
     """The case as it stands now.
 
     Raises:
@@ -121,7 +162,7 @@ async def load_case(connection: Connection, clock: ServiceClock, lease: Lease, r
         PermanentError: the rule that the incident is pinned to is gone from the database.
     """
     before = boottime()
-    row = await connection.fetchrow(_CASE, lease.incident_id, lease.worker_id, lease.epoch)
+    row = await connection.fetchrow(query, lease.incident_id, lease.worker_id, lease.epoch)
     if row is None:
         raise DeposedError(f"incident {lease.incident_id} belongs to another worker now")
     return await case_of(connection, clock, row, before, rulebooks)
@@ -153,11 +194,14 @@ async def case_of(
         holds=body["holds"],
         command=Command.model_validate(body["command"]) if body["command"] else None,
         findings=tuple(Finding.model_validate(finding) for finding in body["findings"] or ()),
+        storm=Storm.model_validate(body["storm"]),
     )
 
 
 async def pinned_rule(connection: Connection, incident: Incident, rulebooks: Rulebooks) -> Rule:
-    """The rule as it was when the incident's ladder began."""
+    """The rule as it was when the incident's ladder began; the storm's is of no rulebook."""
+    if incident.rule == UMBRELLA.name:
+        return UMBRELLA
     rule = _rule(await rulebooks.get(connection, incident.rulebook_hash), incident.rule)
     if rule is None:
         raise PermanentError(

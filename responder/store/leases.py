@@ -23,8 +23,9 @@ from responder.decide.case import Case
 from responder.decide.clock import LEAST_JUMP
 from responder.model.errors import DeposedError, ResponderError, TemporaryError
 from responder.model.severity import Severity
+from responder.model.storm import StormTerms
 from responder.ports import Lease, Leased
-from responder.store.cases import CASE_BODY, CASE_COLUMNS, case_of
+from responder.store.cases import CASE_COLUMNS, case_body, case_of
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
 from responder.store.rulebooks import Rulebooks
@@ -75,7 +76,15 @@ _URGENT_FIRST = ", ".join(
     f"({query})" for query in (_ORPHAN, *(_DUE.format(severity=s.value) for s in Severity))
 )
 
-_LEASE = f"""
+
+def _lease(storm: StormTerms) -> str:
+    """In a single statement, which commits itself.
+
+    What is due, and whose heartbeat counts, is read off the clock: the last condition of the update takes
+    nothing by one that jumped. The case is `whole` where nobody has written to the incident between the
+    statement's beginning and its lock: else its row would be newer than its members.
+    """
+    return f"""
 WITH due AS MATERIALIZED (
     SELECT id, xmin AS version FROM incidents WHERE id = coalesce({_URGENT_FIRST}) FOR UPDATE
 ),
@@ -88,13 +97,9 @@ leased AS (
 )
 SELECT i.id, i.epoch, due.version = (SELECT o.xmin FROM incidents o WHERE o.id = i.id) AS whole,
        {WITHOUT_WAITING}, {CASE_COLUMNS}
-FROM leased i, due, {CASE_BODY}
+FROM leased i, due, {case_body(storm)}
 """
-"""In a single statement, which commits itself. What is due, and whose heartbeat counts, is read off the
-clock: the last condition of the update takes nothing by one that jumped.
 
-The case is `whole` where nobody has written to the incident between the statement's beginning and its lock:
-else its row would be newer than its members."""
 
 _GIVE_UP_OTHERS = """
 WITH others AS MATERIALIZED (
@@ -119,12 +124,14 @@ class Leases:
         lease_time: timedelta,
         clock: ServiceClock,
         rulebooks: Rulebooks,
+        storm: StormTerms,
     ) -> None:
         self._lane = lane
         self._heartbeat = heartbeat
         self._lease_time = lease_time
         self._clock = clock
         self._rulebooks = rulebooks
+        self._lease = _lease(storm)
 
     async def register(self, worker_id: UUID, host: str, roles: Sequence[str]) -> None:
         """See `ports.Store.register`. Workers that have been silent for a day are forgotten."""
@@ -167,7 +174,7 @@ class Leases:
                 if expected is None:
                     return None
                 before, tolerance = boottime(), LEAST_JUMP / 2
-                row = await connection.fetchrow(_LEASE, worker_id, self._lease_time, expected, tolerance)
+                row = await connection.fetchrow(self._lease, worker_id, self._lease_time, expected, tolerance)
                 if row is None:
                     return None
                 lease = Lease(row["id"], worker_id, row["epoch"])

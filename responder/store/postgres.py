@@ -19,8 +19,9 @@ from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rulebook
+from responder.model.storm import StormTerms
 from responder.ports import Lease, Leased, NewIncident, Numbered, Taken, UnmatchedPage
-from responder.store import cases, episodes, ledger
+from responder.store import cases, episodes, ledger, umbrella
 from responder.store.anchors import Anchors
 from responder.store.at_once import take_in
 from responder.store.clock import ServiceClock
@@ -45,6 +46,7 @@ class PostgresStore(PostgresDesk):
         keys: what the timeline is chained with.
         redaction: what everything goes through that came back from somewhere and is to be kept. Alerts and
             dead letters have gone through it when they were decoded.
+        storm: what openings of incidents are counted for.
     """
 
     def __init__(
@@ -53,13 +55,15 @@ class PostgresStore(PostgresDesk):
         lease_time: timedelta,
         keys: TimelineKeys,
         redaction: Redaction = SHIPPED,
+        storm: StormTerms = StormTerms(),  # noqa: B008 - frozen
     ) -> None:
         super().__init__(connections.web, Rulebooks(), keys, ServiceClock(connections.workers, lease_time))
         self._redaction = redaction
         self._connections = connections
         self._leases = Leases(
-            connections.workers, connections.heartbeat, lease_time, self._clock, self._rulebooks
+            connections.workers, connections.heartbeat, lease_time, self._clock, self._rulebooks, storm
         )
+        self._case = cases.load(storm)
         self._owner = Owner(connections.workers, lease_time, keys, self._clock)
         self._ground: tuple[str, ...] | None = None
 
@@ -166,7 +170,7 @@ class PostgresStore(PostgresDesk):
     async def load(self, lease: Lease) -> Case:
         """See `ports.Store.load`."""
         async with self._connections.workers.connection() as connection:
-            return await cases.load_case(connection, self._clock, lease, self._rulebooks)
+            return await cases.load_case(connection, self._clock, lease, self._rulebooks, self._case)
 
     async def record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
         """See `ports.Store.record`."""
@@ -178,6 +182,11 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.commit_intent`."""
         redact = self._redaction.value
         return await self._owner.commit_intent(lease, redact(intent), redact(change), after=after)
+
+    async def open_umbrella(self, pending_for: timedelta) -> None:
+        """See `ports.Store.open_umbrella`."""
+        async with transaction(self._connections.workers) as connection:
+            await umbrella.open_or_wake(connection, await self._clock.now(connection), pending_for)
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """See `ports.Store.add_finding`."""

@@ -15,7 +15,7 @@ from responder.decide.changes.attempts import (
     undo_owed,
     verifying,
 )
-from responder.decide.changes.base import go_on, moved, stay
+from responder.decide.changes.base import go_on, moved, nothing_done, stay
 from responder.decide.changes.endings import (
     closed,
     escalated,
@@ -29,7 +29,6 @@ from responder.decide.changes.judging import (
     NAMED,
     judged,
     judged_entry,
-    nothing_done,
     rechecked,
     told_at_once,
     unsuppressed,
@@ -44,6 +43,7 @@ from responder.decide.changes.members import (
     severity_changed,
 )
 from responder.decide.changes.people import obeyed
+from responder.decide.changes.storm import still_part_of_storm, storm_grew, storm_told
 
 __all__ = [
     "NAMED",
@@ -75,6 +75,9 @@ __all__ = [
     "settled",
     "severity_changed",
     "stay",
+    "still_part_of_storm",
+    "storm_grew",
+    "storm_told",
     "told_at_once",
     "too_late",
     "undo_over",

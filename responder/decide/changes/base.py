@@ -41,3 +41,10 @@ def moved(case: Case, to: IncidentState, why: str) -> EntryDraft:
     return EntryDraft(
         kind=EntryKind.STATE, text=f"{to.value.replace('_', ' ').capitalize()}: {why}", facts=facts
     )
+
+
+def nothing_done(case: Case) -> bool:
+    """Whether this ladder had no effect yet and nobody was told: only then may it end without a person."""
+    attempt, opened_at = case.attempt, case.incident.progress.opened_at
+    attempted = attempt is not None and (opened_at is None or attempt.intended_at >= opened_at)
+    return not attempted and case.incident.progress.escalations == 0

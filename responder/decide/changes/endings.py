@@ -9,8 +9,9 @@ from responder.decide.case import (
     Quarantine,
     Terms,
 )
-from responder.decide.changes.base import moved, stay
+from responder.decide.changes.base import moved, nothing_done, stay
 from responder.model.incident import IncidentState
+from responder.model.storm import ACTING
 from responder.model.timeline import EntryDraft, EntryKind
 
 
@@ -29,8 +30,10 @@ def escalated(
     """Tell a person, one level up each time, until the alert ends or a person takes over.
 
     A target that is still held becomes a quarantine: nobody works on it any more, so a person must be able to
-    release it.
+    release it. In a storm people hear of it by the umbrella incident, where nothing was done yet.
     """
+    if _by_the_storm(case, terms):
+        return part_of_storm(case, now, reason, terms, *entries)
     progress, severity = case.incident.progress, case.incident.severity
     acknowledged = again and progress.acknowledged_by is not None
     level = progress.escalations if acknowledged else progress.escalations + 1
@@ -55,6 +58,32 @@ def escalated(
         entries=(*entries, told),
         notices=(Notice(level=level, text=f"{severity} {case.rule.name}: {reason}"),),
         quarantine=_left_behind(case, reason),
+    )
+
+
+def _by_the_storm(case: Case, terms: Terms) -> bool:
+    """Whether it is one of too many: what acted, or told people before, speaks for itself to its end."""
+    if not case.storm.raging(terms.storm) or case.incident.severity in ACTING:
+        return False
+    return nothing_done(case) and not case.holds
+
+
+def part_of_storm(case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft) -> Change:
+    """To `recorded`: nobody is paged for this one, the umbrella incident tells people of all.
+
+    It is looked at again: what still fires when the storm is over is judged anew.
+    """
+    umbrella = case.storm.umbrella
+    if umbrella is None:
+        return stay(case, now).model_copy(update={"opens_storm": True})
+    change = recorded(case, now, f"part of the storm, see {umbrella}: {why}", terms)
+    update = {"part_of": umbrella, "verification": None, "take_back": None}
+    return change.model_copy(
+        update={
+            "progress": change.progress.model_copy(update=update),
+            "due_at": now + min(terms.storm.within, terms.recorded_for),
+            "entries": (*entries, *change.entries),
+        }
     )
 
 

@@ -11,7 +11,7 @@ from responder.decide.case import (
     SourceView,
     Terms,
 )
-from responder.decide.changes.base import go_on, moved, stay
+from responder.decide.changes.base import go_on, moved, nothing_done, stay
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
@@ -65,13 +65,6 @@ def _kept(change: Change, index: int, facts: Facts, judgement: Judgement) -> Cha
         element_count=len(facts.elements),
     )
     return change.model_copy(update={"shadow_run": run})
-
-
-def nothing_done(case: Case) -> bool:
-    """Whether this ladder had no effect yet and nobody was told: only then may it end without a person."""
-    attempt, opened_at = case.attempt, case.incident.progress.opened_at
-    attempted = attempt is not None and (opened_at is None or attempt.intended_at >= opened_at)
-    return not attempted and case.incident.progress.escalations == 0
 
 
 def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> EntryDraft:
@@ -149,6 +142,8 @@ def _told_in_auto(case: Case, verdict: GuardVerdict, terms: Terms) -> str | None
         case Ruling.WAIT:
             patience = format_duration(terms.severities[severity].response_time)
             return f"a person would have been told within {patience} ({severity}) if nothing changed"
+        case Ruling.REFUSE if verdict.guard is Guard.STORM:
+            return "it would have been part of the storm's incident, which tells people of all"
         case Ruling.REFUSE:
             return told_at_once(case)
 

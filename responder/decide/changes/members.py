@@ -59,13 +59,21 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
     """
     fresh = case.incident.state is IncidentState.RECORDED
     progress = (
-        {"step": 0, "opened_at": now, "shadow": False, "evidence_started": False, "in_auto": None}
+        {
+            "step": 0,
+            "opened_at": now,
+            "shadow": False,
+            "evidence_started": False,
+            "in_auto": None,
+            "part_of": None,
+        }
         if fresh
         else {"acknowledged_by": None, "acknowledged_at": None}
     )
     again = _renewed(case) if fresh else None
     told = _renewal(case) if again is not None else ()
-    change = go_on(case, now, terms, "it fires again", *told, verification=None, outcome=None, **progress)
+    why = "it fires again" if case.incident.progress.part_of is None else "it is no part of a storm any more"
+    change = go_on(case, now, terms, why, *told, verification=None, outcome=None, **progress)
     return change.model_copy(update={"rulebook_hash": again})
 
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from responder.decide.case import Facts, Terms
 from responder.decide.guards.consent import autonomy
 from responder.decide.guards.limits import attempts_left, cooldown
-from responder.decide.guards.service import clock, halt
+from responder.decide.guards.service import clock, halt, storm
 from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
 from responder.decide.guards.target import claim_free, condition, floor, look, opt_out, own_ground, scope
 from responder.model.guard import GuardVerdict, Judgement
@@ -26,6 +26,7 @@ def judge(facts: Facts, terms: Terms) -> Judgement:
 GUARDS: tuple[GuardCheck, ...] = (
     halt,
     clock,
+    storm,
     scope,
     opt_out,
     own_ground,

@@ -1,8 +1,10 @@
 """Guards over everything that the responder does: what keeps any of it from starting now."""
 
 from responder.decide.case import Facts, Terms
-from responder.decide.guards.base import go, wait
-from responder.model.guard import Guard, GuardVerdict, Ruling
+from responder.decide.guards.base import go, refuse, wait
+from responder.model.duration import format_duration
+from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.model.storm import ACTING
 
 
 def halt(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -22,3 +24,15 @@ def clock(facts: Facts, terms: Terms) -> GuardVerdict:
     return GuardVerdict(
         guard=Guard.CLOCK, ruling=Ruling.WAIT, reason=unsteady.reason, until=until, holder="the clock"
     )
+
+
+def storm(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Where very many incidents open at once, only the worst of them act: the rest is one incident."""
+    brake = terms.storm
+    if not facts.storm.raging(brake):
+        return go(Guard.STORM, "no storm")
+    if facts.severity in ACTING:
+        return go(Guard.STORM, f"a storm, in which {facts.severity} acts")
+    within = format_duration(brake.within)
+    reason = f"a storm: {brake.openings} incidents or more opened within {within}; only P0 and P1 act"
+    return refuse(Guard.STORM, reason, Refuses.INCIDENT)
