@@ -100,8 +100,9 @@ SELECT jsonb_build_object('covered', coalesce(jsonb_object_agg(g.rule, g.number)
                           'still_firing', coalesce(sum(g.firing), 0))
 FROM (
     SELECT p.rule, count(*) AS number,
-           count(*) FILTER (WHERE p.state = 'recorded' AND EXISTS (
-               SELECT FROM members m WHERE m.incident_id = p.id AND m.firing)) AS firing
+           count(*) FILTER (WHERE p.state = 'recorded' AND (
+               SELECT m.firing FROM members m
+               WHERE m.incident_id = p.id ORDER BY m.firing DESC, m.joined_at DESC LIMIT 1)) AS firing
     FROM incidents p WHERE p.progress ->> 'part_of' = i.id::text GROUP BY p.rule
 ) g
 """
