@@ -62,6 +62,7 @@ class Guard(StrEnum):
 _ASKS = {
     Guard.HALT: "may anything start now?",
     Guard.CLOCK: "are the clocks steady?",
+    Guard.STORM: "is there no storm, or is it P0 or P1?",
     Guard.SCOPE: "is it one target of the inventory, and has it not opted out?",
     Guard.OWN_GROUND: "does the responder itself stand elsewhere?",
     Guard.STILL_FIRING: "does the alert still fire?",
