@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.metadata import version
+from itertools import chain
 from typing import Any, TypeVar
 
 import structlog
@@ -45,6 +46,7 @@ from responder.settings import Settings
 from responder.settings.hashes import hashes
 from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder, divider
+from responder.sources.lists import lists_of
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.store.anchor_file import AnchorFile
 from responder.store.anchoring import Anchoring
@@ -397,6 +399,9 @@ async def _engine(
         stack.push_async_callback(client.close)
     states = SourceStates(settings.sources.values(), redaction)
     stack.push_async_callback(states.close)
+    lists = {name: lists_of(source, redaction) for name, source in settings.sources.items() if source.askable}
+    for peer in chain.from_iterable(lists.values()):
+        stack.push_async_callback(peer.close)
     queries = {name: query.sql for name, query in settings.queries.items()}
     return Engine(
         store=store,
@@ -404,6 +409,8 @@ async def _engine(
         probes=StandardProbes(prometheus, servers, inventory, queries),
         alert_state=states,
         notifier=LogChannel(),
+        rounds=store.rounds,
+        lists=lists,
         metrics=metrics,
         settings=settings.engine,
         source_ceilings=source_ceilings(settings),
@@ -494,6 +501,7 @@ async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles, *, pages
         _active_rules(engine, files),
         _halts(by),
         _emergency(engine, pages=pages),
+        *_reconciled(engine),
         *store,
     ]
 
@@ -543,6 +551,12 @@ def _life_signs(switch: DeadMansSwitch | None) -> Sequence[Part]:
     at = last.taken_at
     text = "no sign of life was sent yet" if at is None else f"it took a sign of life at {at:%H:%M:%S} UTC"
     return [Part(name=name, ready=True, text=text)]
+
+
+def _reconciled(engine: Engine) -> Sequence[Part]:
+    """A source that cannot be asked makes no process unready: its deliveries are taken in all the same."""
+    late = engine.reconcile.late()
+    return [Part(name=f"reconcile {source}", ready=True, text=late[source], warning=True) for source in late]
 
 
 def _halts(by: Sequence[str]) -> Part:

@@ -4,12 +4,12 @@ Times are service time (`Store.now`, aware, UTC). Errors are those of `model.err
 PostgreSQL does not answer, `DeposedError` when the lease is lost.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from responder.decide.case import (
@@ -25,6 +25,7 @@ from responder.decide.case import (
 from responder.decide.clock import ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import (
+    Alert,
     AlertKey,
     Delivery,
     Heard,
@@ -42,6 +43,7 @@ from responder.model.guard import RulingWord
 from responder.model.incident import Command, Incident, MemberAlert, Members
 from responder.model.rule import Probe, Rulebook, StepKind
 from responder.model.severity import Severity
+from responder.model.source import PeerReport, SourceStanding
 from responder.model.target import Element, State, Target
 from responder.model.timeline import Entry
 
@@ -168,6 +170,28 @@ class AlertState(Protocol):
         None where no API is configured or not enough peers answered; a fingerprint is left out of the
         answer where nobody can say.
         """
+        ...
+
+
+class Listed(NamedTuple):
+    """One alert of a peer's list, by our fingerprint; None as `alert` where it cannot be kept."""
+
+    fingerprint: str
+    alert: Alert | None
+
+
+class PeerList(Protocol):
+    """One peer of a source, asked for all the alerts that it knows as not ended."""
+
+    whole_labels: bool
+    """Whether it lists alerts with all their labels, so that they are found by fingerprint alone."""
+
+    async def read(self, take: Callable[[Sequence[Listed]], Awaitable[None]]) -> PeerReport:
+        """Give the list to `take`, slice by slice, and then say how far it can be believed. Never raises."""
+        ...
+
+    def same(self, found: Mapping[str, str], held: Mapping[str, str]) -> bool:
+        """Whether an alert that it lists with these labels is the one that we hold with those."""
         ...
 
 
@@ -481,6 +505,65 @@ class Store(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """The right to ask a source for all its alerts once; `at` is service time, before it is asked."""
+
+    source: str
+    worker_id: UUID
+    epoch: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RoundEnd:
+    """What came of a round. `problem` says why it was not complete, in words."""
+
+    peers: tuple[PeerReport, ...]
+    taken_in: int
+    gone: int
+    problem: str | None
+
+
+class Rounds(Protocol):
+    """Whose turn it is to ask a source for all its alerts, and what is compared with its answer."""
+
+    async def enter(self, sources: Sequence[str]) -> None:
+        """Make these sources known as ones that can be asked; the first round is due now."""
+        ...
+
+    async def standing(self, source: str) -> SourceStanding:
+        """How asking one source stands."""
+        ...
+
+    async def begin(self, source: str, worker_id: UUID, next_in: timedelta) -> Round | None:
+        """Begin a round, and make the next one due; None where it is another live worker's turn.
+
+        The turn stays a worker's until it gives it up or its heartbeat is too old. The epoch rises with each
+        new one.
+        """
+        ...
+
+    async def end(self, begun: Round, end: RoundEnd) -> bool:
+        """Keep what came of a round. A complete one closes the source's gap, where nothing was missed since.
+
+        False: the turn is another worker's by now, nothing was kept.
+        """
+        ...
+
+    async def leave(self, worker_id: UUID) -> None:
+        """Give up every turn of this worker."""
+        ...
+
+    async def held(self, source: str) -> Mapping[str, datetime]:
+        """The alerts of a source that fire by our record: when each was last heard of, by fingerprint."""
+        ...
+
+    async def records(self, source: str, fingerprints: Sequence[str]) -> Sequence[AlertRecord]:
+        """What is known of these alerts of a source; unknown ones are left out."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
 class DeadLetter:
     """What could not be used, as it is kept."""
 
@@ -579,6 +662,14 @@ class Desk(Protocol):
 
     async def unmatched(self, limit: int) -> Sequence[Mapping[str, Any]]:
         """Open episodes that no rule took: source, fingerprint, labels, starts_at."""
+        ...
+
+    async def source_standings(self) -> Sequence[SourceStanding]:
+        """How asking each source for all its alerts stands, in the order of their names."""
+        ...
+
+    async def ask_for_round(self, source: str, actor: str) -> bool:
+        """Have a source asked for all its alerts now; False where it never was to be asked."""
         ...
 
 

@@ -167,6 +167,18 @@ class Metrics:
     incidents_unreadable: Counter
     clock_jumps: Counter
     """`clock`: the database's or this process's own."""
+    reconcile_rounds: Counter
+    """`source`, `outcome`: complete or incomplete. Of this process."""
+    reconcile_taken_in: Counter
+    """`source`."""
+    reconcile_gone: Counter
+    """`source`."""
+    reconcile_peers_failing: Gauge
+    """`source`. As of this process's last round."""
+    reconcile_left_alone: Gauge
+    """`source`."""
+    reconcile_age: Gauge
+    """`source`. By whichever replica the last complete round was."""
     emergency_pages: Counter
     """`outcome`: sent, repeated, counted or failed."""
     life_signs: Counter
@@ -248,6 +260,42 @@ def build_metrics(version: str) -> Metrics:
         ),
         clock_jumps=Counter(
             "responder_clock_jumps_total", "Jumps of a clock that were found.", ["clock"], registry=registry
+        ),
+        reconcile_rounds=Counter(
+            "responder_reconcile_rounds_total",
+            "Times that a source was asked for all its alerts.",
+            ["source", "outcome"],
+            registry=registry,
+        ),
+        reconcile_taken_in=Counter(
+            "responder_reconcile_taken_in_total",
+            "Alerts that a source knew and no notification had told of.",
+            ["source"],
+            registry=registry,
+        ),
+        reconcile_gone=Counter(
+            "responder_reconcile_gone_total",
+            "Alerts that ended because no peer of their source knew them any more.",
+            ["source"],
+            registry=registry,
+        ),
+        reconcile_peers_failing=Gauge(
+            "responder_reconcile_peers_failing",
+            "Peers of a source that gave no answer that can be believed.",
+            ["source"],
+            registry=registry,
+        ),
+        reconcile_left_alone=Gauge(
+            "responder_reconcile_left_alone",
+            "Alerts of a source that were handed in again and again and could not be kept.",
+            ["source"],
+            registry=registry,
+        ),
+        reconcile_age=Gauge(
+            "responder_reconcile_age_seconds",
+            "Seconds since the last round in which every peer of a source answered and could be believed.",
+            ["source"],
+            registry=registry,
         ),
         emergency_pages=Counter(
             "responder_emergency_pages_total",

@@ -167,12 +167,16 @@ class Alertmanager:
         of that name, where it has no character that the versions' parsers read differently; otherwise all
         come, so the caller looks for itself what it needs.
         """
-        wanted = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
-        if receiver is not None:
-            wanted["receiver"] = re.escape(receiver)
+        wanted = _all_alerts(receiver)
         if alertname is not None and _PLAIN.fullmatch(alertname):
             wanted["filter"] = f'alertname="{alertname}"'
         return await self._get("alerts", _ALERTS, wanted)
+
+    async def list_of_alerts(self, receiver: str | None, within: timedelta) -> bytes | bytearray:
+        """What `alerts` reads, as it was sent: read at one go, a storm's list costs many times its bytes."""
+        answer = await self._http.get("api/v2/alerts", _all_alerts(receiver), within)
+        self._check(answer)
+        return answer.body
 
     async def silences(self) -> tuple[Silence, ...]:
         """All silences, expired ones too."""
@@ -202,10 +206,13 @@ class Alertmanager:
     async def _get(self, path: str, shape: TypeAdapter[T], params: dict[str, str] | None = None) -> T:
         return await self._read(await self._http.get(f"api/v2/{path}", params or {}, self._timeout), shape)
 
-    async def _read(self, answer: HttpAnswer, shape: TypeAdapter[T]) -> T:
+    def _check(self, answer: HttpAnswer) -> None:
         if not answer.ok:
             said = told(answer.body[:_READ].decode(errors="replace"))[:_TOLD]
             raise TemporaryError(f"{self.name} answered {answer.reason}{f': {said}' if said else ''}")
+
+    async def _read(self, answer: HttpAnswer, shape: TypeAdapter[T]) -> T:
+        self._check(answer)
         try:
             if len(answer.body) > _LARGE:  # a storm's list would hold the event loop for too long
                 return await asyncio.to_thread(shape.validate_json, answer.body)
@@ -216,3 +223,8 @@ class Alertmanager:
             raise TemporaryError(
                 f"{self.name} does not answer as Alertmanager's API v2: {place}: {first['msg']}"
             ) from None
+
+
+def _all_alerts(receiver: str | None) -> dict[str, str]:
+    wanted = {"active": "true", "silenced": "true", "inhibited": "true", "unprocessed": "true"}
+    return wanted if receiver is None else {**wanted, "receiver": re.escape(receiver)}

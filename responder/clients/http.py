@@ -45,7 +45,7 @@ class Access(Frozen):
     """Basic authentication."""
     ca_file: Path | None = None
     """Certificates to trust instead of the system's, as PEM."""
-    response_limit: int = Field(default=64 * _MIB, ge=1024)
+    response_limit: int = Field(default=128 * _MIB, ge=1024)
     """Bytes of one answer, after decompression."""
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class HttpAnswer:
     """What came back: any status, a body within the limit, the server's own clock where it told it."""
 
     status: int
-    body: bytes
+    body: bytes | bytearray
     at: datetime
     """The server's Date header, else our clock when the answer came. UTC, whole seconds."""
 
@@ -152,14 +152,14 @@ class HttpClient:
             body = await self._read(response)
             return HttpAnswer(response.status, body, _date(response.headers.get("Date")))
 
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read(self, response: aiohttp.ClientResponse) -> bytearray:
         limit = self._access.response_limit
         body = bytearray()
         async for chunk in response.content.iter_chunked(_CHUNK):
             body += chunk
             if len(body) > limit:
                 raise TemporaryError(f"{self.name} answered more than {limit} bytes")
-        return bytes(body)
+        return body
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:

@@ -12,10 +12,13 @@ from enum import StrEnum
 from http import HTTPStatus
 from typing import Any
 
+import yaml
+
 from responder.clients.http import Access, HttpAnswer, HttpClient, json_of
 from responder.clients.wire import parse_time, told
 from responder.model.errors import PermanentError, TemporaryError
 
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _TIMEOUT = timedelta(seconds=3)
 _LARGE = 1024 * 1024
 _PAIR = 2
@@ -45,6 +48,7 @@ class RuleAlert:
     labels: Mapping[str, str]
     state: RuleState
     active_at: datetime | None
+    annotations: Mapping[str, str]
 
 
 class Prometheus:
@@ -90,6 +94,16 @@ class Prometheus:
         if started_at is None:
             raise TemporaryError(f"{self.name} does not say since when it is up")
         return answer.at - started_at
+
+    async def external_labels(self) -> Mapping[str, str]:
+        """What it adds to the labels of every alert that it sends, where the alert has no such label."""
+        data = await self._data(await self._http.get("api/v1/status/config", {}, self._timeout))
+        try:
+            configuration = await asyncio.to_thread(yaml.load, data["yaml"], _Loader)
+            written = (configuration.get("global") or {}).get("external_labels") or {}
+            return _labels({name: str(value) for name, value in written.items()})
+        except (KeyError, TypeError, ValueError, AttributeError, yaml.YAMLError) as error:
+            raise self._unlike_prometheus(error) from None
 
     async def version(self) -> str:
         """Its version."""
@@ -152,6 +166,7 @@ def _alert(entry: Mapping[str, Any]) -> RuleAlert:
         labels=_labels(entry["labels"]),
         state=RuleState(entry["state"]),
         active_at=parse_time(active_at) if active_at else None,
+        annotations=_labels(entry.get("annotations") or {}),
     )
 
 

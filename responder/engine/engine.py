@@ -1,8 +1,9 @@
 """The engine: the writer, the workers and the loops around them, started and stopped together."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -14,6 +15,7 @@ from responder.engine.halting import Halt
 from responder.engine.intake import GroupCommit
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
+from responder.engine.reconcile import Reconcile
 from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
@@ -22,7 +24,7 @@ from responder.engine.wake import Wake
 from responder.engine.worker import Worker
 from responder.model.autonomy import Ceiling
 from responder.model.errors import ResponderError
-from responder.ports import Actions, AlertState, Notifier, Probes, Store
+from responder.ports import Actions, AlertState, Notifier, PeerList, Probes, Rounds, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -44,6 +46,8 @@ class Engine:
         probes: Probes,
         alert_state: AlertState,
         notifier: Notifier,
+        rounds: Rounds,
+        lists: Mapping[str, Sequence[PeerList]],
         metrics: Metrics,
         settings: EngineSettings,
         source_ceilings: Mapping[str, Ceiling],
@@ -81,6 +85,14 @@ class Engine:
         self._rematch = Rematch(store, self.rules, self.intake)
         self._clock = ClockWatch(store, self.ownership, metrics)
         self._contests = Contests(store, self.intake, alert_state)
+        self.reconcile = Reconcile(
+            rounds=rounds,
+            intake=self.intake,
+            lists=lists,
+            ownership=self.ownership,
+            metrics=metrics,
+            settings=settings.reconcile,
+        )
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def store_away(self) -> None:
@@ -91,12 +103,16 @@ class Engine:
         """Become a worker and start every loop. What the store raises has started none."""
         await self.rules.follow()
         await self.ownership.begin()
+        await self.reconcile.enter()
         self.intake.away = self.intake.starting = False
         self._begin("heartbeat", self.ownership.run())
         self._begin("clock", _every(_SOON, "clock", self._clock.round))
         self._begin("writer", self.intake.run())
         self._begin("rules", _every(_SOON, "rules", self._follow_rules))
         self._begin("contests", _every(_SOON, "contests", self._contests.round))
+        for source in self.reconcile.sources:
+            look = partial(self.reconcile.look, source)
+            self._begin(f"reconcile {source}", _every(_SOON, f"reconcile {source}", look))
         for number, worker in enumerate(self._workers):
             self._begin(f"worker {number}", worker.run())
 
@@ -111,14 +127,16 @@ class Engine:
         await self._end("writer")
         for worker in self._workers:
             worker.stop()
+        asking = [f"reconcile {source}" for source in self.reconcile.sources]
         running = [name for name in self._tasks if name.startswith("worker")]
         grace = self._settings.stop_grace.total_seconds()
         if running:
             await asyncio.wait([self._tasks[name] for name in running], timeout=grace)
         await self._evidence.stop()
-        for name in ("contests", "rules", "clock", "heartbeat", *running):
+        for name in (*asking, "contests", "rules", "clock", "heartbeat", *running):
             await self._end(name, cancel=True)
         try:
+            await self.reconcile.leave()
             await self.ownership.end()
         except ResponderError as error:
             _log.warning("leases could not be given up", error=str(error))

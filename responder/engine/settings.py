@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from responder.decide.case import Terms
 from responder.model.autonomy import Autonomy, AutonomyWord
 from responder.model.base import Frozen
-from responder.model.duration import Duration
+from responder.model.duration import Duration, PositiveDuration
 from responder.model.matcher import Matcher
 from responder.rulebook.matchers import parse_matchers
 
@@ -41,6 +41,17 @@ class MatchedCeiling(Frozen):
         return f"{self.level.word} where {where}" if where else f"{self.level.word} for every alert"
 
 
+class ReconcileSettings(Frozen):
+    """How often each source is asked for all its alerts, and when what it does not know is gone."""
+
+    every: PositiveDuration = timedelta(minutes=1)
+    """With a tenth of jitter, so that replicas and sources do not ask in step."""
+    absent_polls: int = Field(default=3, ge=3)
+    """In how many polls in a row an alert is unknown to every peer before it counts as ended."""
+    warn_after: int = Field(default=5, ge=2)
+    """After how many periods without a complete round `/readyz` warns."""
+
+
 class EngineSettings(Frozen):
     """How far the engine may go, and how fast it looks.
 
@@ -53,6 +64,7 @@ class EngineSettings(Frozen):
     promoted: tuple[str, ...] = ()
     halt_file: Path | None = None
     terms: Terms = Terms()
+    reconcile: ReconcileSettings = ReconcileSettings()
     workers: int = Field(default=4, ge=1, le=64)
     poll_every: Duration = timedelta(milliseconds=250)
     evidence_timeout: Duration = timedelta(seconds=30)

@@ -9,7 +9,8 @@ before they are shortened, because half a secret has no form any more.
 """
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any, Literal
@@ -22,6 +23,7 @@ from responder.clients.wire import EARLIEST, parse_time, told
 from responder.model.alert import Alert, Delivery, Rejected, Standing, fingerprint
 from responder.model.errors import PermanentError
 from responder.model.redaction import SHIPPED, Redaction
+from responder.ports import Listed
 from responder.sources.identity import Identity, identify
 from responder.sources.refused import Refused, first_mistake, redacted_head, shortened
 from responder.sources.settings import SourceSettings
@@ -152,6 +154,42 @@ def divide(source: SourceSettings, body: bytearray, redaction: Redaction = SHIPP
         yield _slice(source, body, start, end, redaction)
     if payload.truncated > 0:
         yield Delivery(source=source.name, alerts=(), rejected=(_left_out(payload.truncated, source),))
+
+
+def listed(
+    source: SourceSettings, answer: bytes | bytearray, redaction: Redaction = SHIPPED
+) -> Iterator[Sequence[Listed]]:
+    """The alerts of an API's list, slice by slice, kept and redacted as if they had been delivered.
+
+    Alertmanager cuts their times to milliseconds; nothing else is different.
+
+    Raises:
+        NotAPayloadError: it is no list of alerts. Slices may have come before.
+    """
+    body = bytearray(b"".join((b'{"alerts":', answer, b"}")))
+    try:
+        found = cut(body, SLICE, SLICE_BYTES)
+    except NotCutError as error:
+        raise NotAPayloadError(str(error), error.field) from None
+    _envelope(_parsed(found.envelope))
+    for start, end in found.slices:
+        entries = _envelope(_parsed(_as_body(body, start, end))).alerts
+        yield [one for entry in entries if (one := list_entry(source, entry, redaction)) is not None]
+
+
+def list_entry(source: SourceSettings, entry: Any, redaction: Redaction) -> Listed | None:
+    """One alert of a list; None where its labels are those of no alert that could ever have been kept."""
+    try:
+        labels = {"status": "firing", "labels": entry["labels"], "startsAt": ""}
+        identity = _identity(_PostedAlert.model_validate(labels), source.drop_labels)
+    except (ValueError, TypeError, KeyError):
+        return None
+    try:
+        posted = _PostedAlert.model_validate({**entry, "status": "firing"})
+        alert = replace(_alert(posted, identity, redaction), standing=Standing.CONFIRMED)
+    except ValueError:
+        return Listed(identity.fingerprint, None)
+    return Listed(identity.fingerprint, alert)
 
 
 def _as_body(body: bytearray, start: int, end: int) -> bytes:

@@ -5,6 +5,7 @@ How the words of several peers become one answer is decided in `alert_state`.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -124,13 +125,13 @@ class PrometheusLook:
     """The label sets that one Prometheus evaluates as firing, redacted as those of alerts are."""
 
     firing: tuple[frozenset[tuple[str, str]], ...]
-    too_young: str | None
+    doubted: str | None
     redaction: Redaction
     answered: bool = True
 
     async def doubt(self) -> str | None:
         """Whether it is up for long enough."""
-        return self.too_young
+        return self.doubted
 
     def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
         """Firing where all labels of a firing alert are the alert's too: external labels come on top.
@@ -140,12 +141,7 @@ class PrometheusLook:
         """
         del fingerprint
         now = self.redaction.labels(labels)
-        pairs = now.items()
-        hidden = {name for name, value in pairs if is_redacted(value)}
-        fires = any(
-            known <= pairs or (hidden and all(pair in pairs or pair[0] in hidden for pair in known))
-            for known in self.firing
-        )
+        fires = any(within(known, now) for known in self.firing)
         return Statement(Word.FIRING) if fires else None
 
 
@@ -190,7 +186,7 @@ class AlertmanagerPeer:
             return str(error)
         if receiver is not None and receiver not in receivers:
             return f"{self._client.name} has no receiver named {receiver!r}"
-        return _too_young(self._client.name, status.up_for, self._source)
+        return too_young(self._client.name, status.up_for, self._source)
 
     def _known(self, alerts: tuple[KnownAlert, ...]) -> Mapping[str, Statement]:
         known: dict[str, Statement] = {}
@@ -222,7 +218,7 @@ class PrometheusPeer:
         except (TemporaryError, PermanentError) as error:
             return NoAnswer(str(error))
         firing = tuple(self._pairs(a.labels) for a in alerts if a.state is RuleState.FIRING)
-        doubt = _too_young(self._client.name, up_for, self._source)
+        doubt = too_young(self._client.name, up_for, self._source)
         return PrometheusLook(firing, doubt, self._redaction)
 
     async def close(self) -> None:
@@ -231,6 +227,15 @@ class PrometheusPeer:
 
     def _pairs(self, labels: Mapping[str, str]) -> frozenset[tuple[str, str]]:
         return frozenset(kept_labels(labels, self._source.drop_labels, self._redaction).items())
+
+
+def within(listed: AbstractSet[tuple[str, str]], held: Mapping[str, str]) -> bool:
+    """Whether all labels that are listed are among those that are held: external labels come on top."""
+    pairs = held.items()
+    if listed <= pairs:
+        return True
+    hidden = {name for name, value in pairs if is_redacted(value)}
+    return bool(hidden) and all(pair in pairs or pair[0] in hidden for pair in listed)
 
 
 def peers_of(source: SourceSettings, redaction: Redaction) -> tuple[Peer, ...]:
@@ -266,7 +271,8 @@ def _statement(alert: KnownAlert) -> Statement:
             return Statement(Word.UNPROCESSED)
 
 
-def _too_young(name: str, up_for: timedelta, source: SourceSettings) -> str | None:
+def too_young(name: str, up_for: timedelta, source: SourceSettings) -> str | None:
+    """Why its list may not be complete yet, in words: a restarted one's empty list is no recovery."""
     needed = 2 * source.resend_period
     if up_for > needed:
         return None

@@ -17,9 +17,10 @@ from responder.model.duration import format_duration
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState
 from responder.model.rule import Rule
+from responder.model.source import SourceStanding
 from responder.model.timeline import broken_at
 from responder.ports import DeadLetter, Dossier, ShadowRunTold
-from responder.store import cases, dead_letters, episodes, ledger, owner, shadow, timeline
+from responder.store import cases, dead_letters, episodes, ledger, owner, rounds, shadow, timeline
 from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
@@ -64,8 +65,16 @@ _EXPIRED_AT_ONCE = 1000
 class PostgresDesk:
     """See `ports.Desk` for what each method promises."""
 
-    def __init__(self, lane: Lane, rulebooks: Rulebooks, keys: TimelineKeys, clock: ServiceClock) -> None:
+    def __init__(
+        self,
+        lane: Lane,
+        rulebooks: Rulebooks,
+        keys: TimelineKeys,
+        clock: ServiceClock,
+        lease_time: timedelta,
+    ) -> None:
         self._lane = lane
+        self._lease_time = lease_time
         self._rulebooks = rulebooks
         self._keys = keys
         self._clock = clock
@@ -212,6 +221,16 @@ class PostgresDesk:
         """See `ports.Desk.unmatched`."""
         async with self._lane.connection() as connection:
             return [dict(row) for row in await episodes.unmatched(connection, limit)]
+
+    async def source_standings(self) -> Sequence[SourceStanding]:
+        """See `ports.Desk.source_standings`."""
+        async with self._lane.connection() as connection:
+            return await rounds.standings(connection, self._clock, self._lease_time)
+
+    async def ask_for_round(self, source: str, actor: str) -> bool:
+        """See `ports.Desk.ask_for_round`."""
+        async with transaction(self._lane) as connection:
+            return await rounds.ask(connection, source, actor, await self._clock.now(connection))
 
     async def _dossier(self, connection: Connection, incident: Incident) -> Dossier:
         rule = await cases.pinned_rule(connection, incident, self._rulebooks)

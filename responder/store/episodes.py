@@ -157,6 +157,8 @@ LEFT JOIN LATERAL (
 """
 """What was heard firing after the last end is of the open episode, be it by opening it or by contest."""
 
+_RECORDS = "SELECT * FROM alerts WHERE source = $1 AND fingerprint = ANY($2::text[]) ORDER BY fingerprint"
+
 _CONTESTED = "SELECT * FROM alerts WHERE contested_at IS NOT NULL ORDER BY contested_at LIMIT $1"
 
 _UNMATCHED_PAGE = """
@@ -326,6 +328,11 @@ async def first_heard(connection: Connection, records: Sequence[AlertRecord]) ->
 async def contested(connection: Connection, limit: int) -> list[AlertRecord]:
     """Alerts whose firing waits for the source's word, the oldest contest first."""
     return [_record(_key(row), row) for row in await connection.fetch(_CONTESTED, limit)]
+
+
+async def records(connection: Connection, source: str, fingerprints: Sequence[str]) -> list[AlertRecord]:
+    """What is known of these alerts of a source, in the order of their fingerprints."""
+    return [_record(_key(row), row) for row in await connection.fetch(_RECORDS, source, list(fingerprints))]
 
 
 async def unmatched(connection: Connection, limit: int) -> Sequence[asyncpg.Record]:

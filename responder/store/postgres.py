@@ -31,6 +31,7 @@ from responder.store.intake import PostgresIntake
 from responder.store.leases import Leases
 from responder.store.owner import Owner, lock_incident, write_finding
 from responder.store.partitions import is_missing_partition, make_partition
+from responder.store.rounds import PostgresRounds
 from responder.store.rulebooks import Rulebooks
 from responder.store.startup import system_identifier
 from responder.store.timeline import TimelineKeys
@@ -57,7 +58,8 @@ class PostgresStore(PostgresDesk):
         redaction: Redaction = SHIPPED,
         storm: StormTerms = StormTerms(),  # noqa: B008 - frozen
     ) -> None:
-        super().__init__(connections.web, Rulebooks(), keys, ServiceClock(connections.workers, lease_time))
+        clock = ServiceClock(connections.workers, lease_time)
+        super().__init__(connections.web, Rulebooks(), keys, clock, lease_time)
         self._redaction = redaction
         self._connections = connections
         self._leases = Leases(
@@ -65,6 +67,8 @@ class PostgresStore(PostgresDesk):
         )
         self._case = cases.load(storm)
         self._owner = Owner(connections.workers, lease_time, keys, self._clock)
+        self.rounds = PostgresRounds(connections.workers, clock, lease_time)
+        """Whose turn it is to ask a source for all its alerts."""
         self._ground: tuple[str, ...] | None = None
 
     async def now(self) -> datetime:
@@ -241,6 +245,10 @@ class PostgresStore(PostgresDesk):
     async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
         """See `ports.Desk.drop_dead_letters`."""
         return await super().drop_dead_letters(numbers, *map(self._redaction.text, (actor, reason)))
+
+    async def ask_for_round(self, source: str, actor: str) -> bool:
+        """See `ports.Desk.ask_for_round`."""
+        return await super().ask_for_round(source, self._redaction.text(actor))
 
     async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
         """See `ports.Desk.promote`."""

@@ -27,6 +27,7 @@ from responder.model.guard import Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
+from responder.model.source import PeerReport, SourceStanding
 from responder.model.timeline import Entry, EntryKind
 from responder.ports import DeadLetter, Dossier, ShadowRunTold, Store
 from responder.rulebook.mistake import Mistake
@@ -139,6 +140,25 @@ def _entry(command: Command, *, changed: bool) -> Entry:
     )
 
 
+def standing(**more: Any) -> SourceStanding:
+    """A source that was asked half a minute ago, by a live worker."""
+    told: dict[str, Any] = {
+        "source": "default",
+        "now": NOW,
+        "since": NOW - timedelta(days=1),
+        "owner": OTHER,
+        "owner_alive": True,
+        "epoch": 1,
+        "due_at": NOW + timedelta(seconds=30),
+        "began_at": NOW - timedelta(seconds=30),
+        "ended_at": NOW - timedelta(seconds=29),
+        "complete_at": NOW - timedelta(seconds=30),
+        "rounds": 1440,
+        "peers": (PeerReport(name="http://am:9093", answered=True, alerts=7, up_for_s=86400.0),),
+    }
+    return SourceStanding(**{**told, **more})
+
+
 @dataclass
 class RememberingDesk:
     """Two incidents, one quarantined target, and everything that people did."""
@@ -150,6 +170,7 @@ class RememberingDesk:
     entries: list[Entry] = field(default_factory=list)
     owner: Literal["applies", "finds nothing to change", "is busy"] = "applies"
     """What becomes of a command."""
+    standing: SourceStanding = field(default_factory=standing)
 
     async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
         known = [incident(), incident(OTHER, IncidentState.CLOSED)]
@@ -170,6 +191,13 @@ class RememberingDesk:
             entries=tuple(one for one in self.entries if one.incident_id == incident_id),
             commands=commands,
         )
+
+    async def source_standings(self) -> Sequence[SourceStanding]:
+        return (self.standing,)
+
+    async def ask_for_round(self, source: str, actor: str) -> bool:
+        self.acts.append(("round", source, actor))
+        return source == self.standing.source
 
     async def chain_break(self, incident_id: UUID) -> str | None:
         return None if incident_id == INCIDENT else "entry 2 is missing"

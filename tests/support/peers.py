@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import yaml
 from aiohttp import web
 
 from responder.model.alert import fingerprint
@@ -107,14 +108,18 @@ class FakePrometheus(FakeApi):
     data: Any = field(default_factory=lambda: {"resultType": "vector", "result": []})
     extra: dict[str, Any] = field(default_factory=dict)
     queries: list[str] = field(default_factory=list)
+    external: dict[str, str] = field(default_factory=dict)
 
     async def told(self, request: web.Request) -> Any:
-        """The three things that are asked of it."""
+        """The four things that are asked of it."""
         match request.path:
             case "/api/v1/alerts":
                 return {"status": "success", "data": {"alerts": self.alerts}}
             case "/api/v1/status/runtimeinfo":
                 return {"status": "success", "data": {"startTime": self.since, "reloadConfigSuccess": True}}
+            case "/api/v1/status/config":
+                written = yaml.safe_dump({"global": {"external_labels": self.external}})
+                return {"status": "success", "data": {"yaml": written}}
             case "/api/v1/query":
                 form = await request.post()
                 self.queries.append(str(form["query"]))
