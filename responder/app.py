@@ -483,6 +483,7 @@ def _api(
         describe_rule=describe,
         redaction=stored.redaction,
         unstored=Unstored(engine.rules, pager) if pager is not None else None,
+        askable=frozenset(engine.reconcile.sources),
         refusals=refusals,
     )
 

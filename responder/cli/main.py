@@ -32,6 +32,7 @@ _COMMANDS = {
     "rules": "rules",
     "run": "service",
     "serve": "service",
+    "sources": "sources",
     "targets": "operations",
 }
 """Each command, and the module that has it under the same name."""

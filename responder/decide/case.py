@@ -138,11 +138,17 @@ class Recheck(Frozen):
     """Ask the source whether the alerts are still suppressed."""
 
 
+class AskSource(Frozen):
+    """Ask the source whether somebody silenced the alerts, before a person is told of them unjudged."""
+
+
 class CloseBySource(Frozen):
     """The source's API has not known these alerts for long enough: journal their end, which never came."""
 
 
-Move = Wait | Apply | GatherEvidence | TakeStep | Settle | Check | TakeBack | Recheck | CloseBySource
+Move = (
+    Wait | Apply | GatherEvidence | TakeStep | Settle | Check | TakeBack | Recheck | AskSource | CloseBySource
+)
 
 
 # --- what comes back --------------------------------------------------------------------------------

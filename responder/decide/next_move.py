@@ -10,6 +10,7 @@ from typing import assert_never
 from responder.decide import changes
 from responder.decide.case import (
     Apply,
+    AskSource,
     Case,
     Change,
     Check,
@@ -110,14 +111,14 @@ def _open(case: Case, now: datetime, terms: Terms) -> Move:
         return GatherEvidence()
     if progress.step < len(rule.steps):
         return TakeStep(index=progress.step)
+    if rule.escalate and not rule.changing:
+        return AskSource()
     return Apply(change=_ladder_over(case, now, terms))
 
 
 def _ladder_over(case: Case, now: datetime, terms: Terms) -> Change:
     if case.rule.changing and not (case.incident.progress.shadow and changes.nothing_done(case)):
         return changes.escalated(case, now, "no step of the ladder is left, and it still fires", terms)
-    if case.rule.escalate:
-        return changes.escalated(case, now, "the rule asks for a person", terms)
     if case.rule.changing:
         why = "in shadow every step would have been passed over; nothing was done"
         return changes.recorded_in_shadow(case, now, why, terms, in_auto=changes.told_at_once(case))

@@ -19,6 +19,7 @@ from responder.crash_points import Point, reached
 from responder.decide import changes
 from responder.decide.case import (
     Apply,
+    AskSource,
     AttemptEnd,
     Case,
     Change,
@@ -112,6 +113,9 @@ class Perform:
             case Recheck():
                 view = await self.gather.source(case, fresh=False)
                 return changes.rechecked(case, view, now, self.terms)
+            case AskSource():
+                view = await self.gather.source(case, fresh=False)
+                return changes.asked_for_a_person(case, view, now, self.terms)
             case CloseBySource():
                 return await self._close_by_source(case, now)
             case _:

@@ -103,5 +103,7 @@ class Api:
     """What answers go through, and what is kept of a body that cannot be decoded."""
     unstored: Callable[[Delivery], None] | None = None
     """What is done for a delivery while the database is away: it neither waits nor raises."""
+    askable: frozenset[str] = frozenset()
+    """The sources that can be asked for all their alerts."""
     refusals: Refusals = field(default_factory=Refusals)
     """Which deliveries were refused, of this process."""

@@ -15,6 +15,7 @@ from responder.web.operations import Operations
 from responder.web.redacted import redact_answers
 from responder.web.reports import Reports
 from responder.web.rules import Rules
+from responder.web.sources import Sources
 from responder.web.webhooks import Webhooks
 
 STOP_TIMEOUT = 15.0
@@ -72,6 +73,7 @@ def build(api: Api) -> web.Application:
         DeadLetters(api),
         Rules(api),
         Reports(api),
+        Sources(api),
         Health(api),
     ):
         app.add_routes(routes.routes())

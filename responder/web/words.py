@@ -38,6 +38,12 @@ class Act(Frozen):
     reason: Sentence
 
 
+class RoundAsked(Frozen):
+    """Who wants a source to be asked for all its alerts now."""
+
+    actor: Name
+
+
 class IncidentAct(Frozen):
     """A command to one incident. An acknowledgement needs no reason."""
 

@@ -166,6 +166,7 @@ async def test_people_need_the_token_and_probes_do_not() -> None:
         "rules",
         "dead-letters",
         "alerts/unmatched",
+        "sources",
     )
     async with listening(settings) as served, aiohttp.ClientSession(served.url) as client:
         for path in paths:

@@ -371,6 +371,7 @@ async def listening(
         rules=rules,
         ready=lambda: _later(parts),
         review=_review,
+        askable=frozenset({"default"}),
         halt_file=lambda: files[-1] if files else file_reason(started.halt_file),
         started_with=started,
         ceilings=lambda _: (Ceiling(level=Autonomy.SHADOW, origin="the settings' ceiling"),),

@@ -28,6 +28,7 @@ from responder.engine.rules import ActiveRules
 from responder.model.alert import Retried
 from responder.model.incident import IncidentState
 from responder.model.inventory import Inventory
+from responder.model.source import Gap, PeerReport
 from responder.model.timeline import EntryKind
 from responder.ports import Store
 from responder.settings import load
@@ -36,7 +37,7 @@ from responder.telemetry import build_metrics
 from responder.web.api import StartedWith
 from responder.web.settings import WebSettings
 from tests.support.dossiers import Story, after, recovered
-from tests.support.http_api import INCIDENT, OTHER, TOKEN, Served, letter, listening
+from tests.support.http_api import INCIDENT, NOW, OTHER, TOKEN, Served, letter, listening, standing
 
 
 @pytest.fixture(name="served")
@@ -149,9 +150,30 @@ def test_lists_are_one_line_for_each_row_outside_of_a_terminal(served: Served) -
         ("incidents", "list"),
         ("rules", "list"),
         ("alerts", "unmatched"),
+        ("sources", "list"),
         ("deadletters", "list"),
     ):
         assert responder(*command, served=served).exit_code == 0
+
+
+def test_sources_are_told_with_their_peers_and_what_was_missed(served: Served) -> None:
+    """Each peer with its state, the last complete round, the gap; a round is asked for in a person's name."""
+    told = responder("sources", "list", served=served).output
+    assert "default: last complete round 30s ago; 1440 rounds since 2026-11-23 03:00:00 UTC took in 0" in told
+    assert "http://am:9093: 7 alerts, up for 1d" in told
+    away = PeerReport(name="http://am-1:9093", answered=False, doubt="http://am-1:9093 answered 503")
+    gap = Gap(since=NOW, noticed_at=NOW, reason="truncatedAlerts: 3")
+    served.desk.standing = standing(peers=(away,), problem=away.doubt, gap=gap, owner_alive=False)
+    told = responder("sources", "list", served=served).output
+    for words in (
+        "the last round was not complete: http://am-1:9093 answered 503",
+        "http://am-1:9093: no answer",
+        "alerts were missed since 2026-11-24 03:00:00 UTC: truncatedAlerts: 3",
+        "no live process has the turn",
+    ):
+        assert words in told
+    assert "is asked within seconds" in responder("sources", "reconcile", "default", served=served).output
+    assert served.desk.acts[-1] == ("round", "default", "ada")
 
 
 def test_the_list_says_whom_auto_would_have_told(served: Served) -> None:
@@ -256,6 +278,7 @@ def test_promote_is_bound_to_the_hash_that_was_shown(served: Served) -> None:
         (("incidents", "show", "zzzz"), 3, "no id begins with zzzz"),
         (("incidents", "list", "--url", "localhost:9095"), 2, "write http://localhost:9095"),
         (("targets", "release", "postgres/other", "--reason", "x"), 3, "is not quarantined"),
+        (("sources", "reconcile", "elsewhere"), 3, "there are: default"),
         (("rules", "show", "Nobody/../x"), 3, "there is no rule"),
         (("rules", "promote", "RunawayQueries", "--to", "bold", "--reason", "x"), 2, "bold"),
     ],

@@ -192,6 +192,25 @@ def test_a_shadow_that_had_nothing_left_to_do_says_that_auto_would_have_told_a_p
     assert change.notices == ()
 
 
+@pytest.mark.parametrize(
+    ("source", "state", "people"),
+    [
+        (SourceView(configured=True, suppressed=1, suppressed_by="silence 9"), IncidentState.SUPPRESSED, 0),
+        (SourceView(configured=True, suppressed=1, firing=1), IncidentState.ESCALATED, 1),
+        (SourceView(configured=True, problem="timeout"), IncidentState.ESCALATED, 1),
+        (SourceView(configured=False), IncidentState.ESCALATED, 1),
+    ],
+)
+def test_a_person_is_not_told_of_what_is_silenced(
+    source: SourceView, state: IncidentState, people: int
+) -> None:
+    """A rule that only asks for a person asks the source first; where that says nothing, a person is told."""
+    rule = ladder(steps=0).model_copy(update={"escalate": True})
+    store = drive(VirtualStore(World(source=source), rule, incident(), members()))
+    assert store.incident.state is state
+    assert sum(len(change.notices) for change in store.changes) == people
+
+
 SIX = {str(number) for number in range(6)}
 
 

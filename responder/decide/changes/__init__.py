@@ -27,6 +27,7 @@ from responder.decide.changes.endings import (
 )
 from responder.decide.changes.judging import (
     NAMED,
+    asked_for_a_person,
     judged,
     judged_entry,
     rechecked,
@@ -47,6 +48,7 @@ from responder.decide.changes.storm import still_part_of_storm, storm_grew, stor
 
 __all__ = [
     "NAMED",
+    "asked_for_a_person",
     "closed",
     "ended",
     "escalated",

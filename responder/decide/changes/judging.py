@@ -13,6 +13,7 @@ from responder.decide.case import (
 )
 from responder.decide.changes.base import go_on, moved, nothing_done, stay
 from responder.decide.changes.endings import escalated, recorded_in_shadow
+from responder.decide.guards.source import suppressed_words
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
 from responder.model.incident import Hold, IncidentState
@@ -30,7 +31,7 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         change = go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
         return _kept(change, index, facts, judgement)
     if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
-        return _suppressed(case, verdict, entry, terms, now)
+        return _suppressed(case, verdict.reason, terms, now, entry)
     if judgement.shadow and nothing_done(case):
         why, in_auto = _shadow_text(index, facts, verdict), _told_in_auto(case, verdict, terms)
         change = recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
@@ -175,14 +176,21 @@ def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, te
     )
 
 
-def _suppressed(case: Case, verdict: GuardVerdict, entry: EntryDraft, terms: Terms, now: datetime) -> Change:
+def asked_for_a_person(case: Case, view: SourceView, now: datetime, terms: Terms) -> Change:
+    """The rule wants a person, and no step has asked yet whether somebody silenced the alerts."""
+    if view.suppressed and not view.firing:
+        return _suppressed(case, suppressed_words(view), terms, now)
+    return escalated(case, now, "the rule asks for a person", terms)
+
+
+def _suppressed(case: Case, why: str, terms: Terms, now: datetime, *entries: EntryDraft) -> Change:
     # What held it before stays known: its time goes on when the suppression is over.
     return Change(
         state=IncidentState.SUPPRESSED,
         progress=case.incident.progress,
         deadline=now + terms.suppressed_deadline,
         due_at=now + terms.suppressed_every,
-        entries=(entry, moved(case, IncidentState.SUPPRESSED, verdict.reason)),
+        entries=(*entries, moved(case, IncidentState.SUPPRESSED, why)),
     )
 
 

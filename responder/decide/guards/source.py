@@ -2,10 +2,12 @@
 
 from datetime import timedelta
 
-from responder.decide.case import Facts, Terms
+from responder.decide.case import Facts, SourceView, Terms
 from responder.decide.guards.base import go, refuse, wait
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Refuses
+
+_SOMETHING = "a silence or an inhibition"
 
 
 def still_firing(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -23,9 +25,14 @@ def suppressed(facts: Facts, terms: Terms) -> GuardVerdict:
     """Nobody silenced or inhibited the alerts at their source."""
     view = facts.source
     if view.suppressed and not view.firing:
-        by = view.suppressed_by or "a silence or an inhibition"
-        return wait(Guard.SUPPRESSED, f"suppressed by {by}", facts, terms.suppressed_every, holder=by)
+        by = view.suppressed_by or _SOMETHING
+        return wait(Guard.SUPPRESSED, suppressed_words(view), facts, terms.suppressed_every, holder=by)
     return go(Guard.SUPPRESSED, "neither silenced nor inhibited")
+
+
+def suppressed_words(view: SourceView) -> str:
+    """What keeps the alerts silent."""
+    return f"suppressed by {view.suppressed_by or _SOMETHING}"
 
 
 def source_answers(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -37,7 +44,10 @@ def source_answers(facts: Facts, terms: Terms) -> GuardVerdict:
 
 
 def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
-    """The newest word that it fires is not older than `max_alert_age`."""
+    """The newest word that it fires is not older than `max_alert_age`.
+
+    A source that does not answer may confirm it yet: it is held, and a person is told when that takes too long.
+    """
     words = [facts.newest_seen_at]
     if facts.source.configured and facts.source.problem is None:
         # The source was asked just now: what it says of them is what the other guards judge.
@@ -45,6 +55,9 @@ def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
     known = [word for word in words if word is not None]
     newest = max(known, default=None)
     if newest is None or facts.now - newest > terms.max_alert_age:
+        if facts.source.problem is not None:
+            reason = "the word that it fires is old, and its source has to confirm it"
+            return wait(Guard.TOO_OLD, reason, facts, terms.hold_every, holder="the source")
         age = "unknown" if newest is None else format_duration(facts.now - newest)
         limit = format_duration(terms.max_alert_age)
         reason = f"the newest word that it fires is {age} old, more than {limit}"
