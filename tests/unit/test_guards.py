@@ -93,6 +93,15 @@ HELD = [
         {"newest_seen_at": NOW - timedelta(minutes=11), "source": SourceView(configured=False)},
         "11m old",
     ),
+    (
+        Guard.SOURCE,
+        Ruling.WAIT,
+        {
+            "newest_seen_at": NOW - timedelta(minutes=11),
+            "source": SourceView(configured=True, problem="timeout"),
+        },
+        "timeout",
+    ),
     (Guard.CONDITION, Ruling.REFUSE, {"condition": ProbeReading(holds=False, text="0 > 0")}, "0 > 0"),
     (Guard.CONDITION, Ruling.ASK, {"condition": ProbeReading(holds=None, text="empty")}, "no data"),
     (Guard.LOOK, Ruling.WAIT, {"look_problem": "does not answer"}, "does not answer"),

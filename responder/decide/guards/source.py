@@ -46,7 +46,7 @@ def source_answers(facts: Facts, terms: Terms) -> GuardVerdict:
 def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
     """The newest word that it fires is not older than `max_alert_age`.
 
-    A source that does not answer may confirm it yet: it is held, and a person is told when that takes too long.
+    A source that does not answer may confirm it yet: held, and a person is told when that takes too long.
     """
     words = [facts.newest_seen_at]
     if facts.source.configured and facts.source.problem is None:
