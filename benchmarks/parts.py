@@ -17,6 +17,7 @@ from responder.actions.registry import Registry
 from responder.app import surroundings
 from responder.rulebook.load import check
 from responder.settings import load
+from tests.support.installed import found_here, install_actions
 from tests.support.parts import Part, PostgresServer, embedded_bin_folder, free_port
 
 HERE = Path(__file__).parent
@@ -80,19 +81,16 @@ class Responder(Part):
         }
         (folder / "rules.yaml").write_text(settings["rules"])
         self._site = folder / "site"
-        _install(self._site)
+        install_actions(self._site, {"bench.call": "benchmarks.action:Call"})
 
     def argv(self) -> Sequence[str]:
         """With a settings file that promotes the rules by their hashes."""
         file = self.folder / "responder.yaml"
         file.touch(mode=0o600)
         file.write_text(yaml.safe_dump(self._settings))
-        sys.path.insert(0, str(self._site))
-        try:
+        with found_here(self._site):
             settings = load(file, {}).settings
             report = check(settings.rules, surroundings(settings, settings.inventory.load(), Registry()))
-        finally:
-            sys.path.remove(str(self._site))
         if report.rulebook is None:
             raise AssertionError([str(mistake) for mistake in report.mistakes])
         hashes = [rule.acting_hash for rule in report.rulebook.rules]
@@ -114,14 +112,6 @@ class Responder(Part):
             if line.startswith("VmRSS:"):
                 return int(line.split()[1]) / 1024
         raise AssertionError("no VmRSS")
-
-
-def _install(site: Path) -> None:
-    """What `pip install` would leave of a package with one action."""
-    info = site / "responder_bench-1.dist-info"
-    info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: responder-bench\nVersion: 1\n")
-    (info / "entry_points.txt").write_text("[responder.actions]\nbench.call = benchmarks.action:Call\n")
 
 
 async def _answers(url: str, status: int, post: Any = None) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from tests.crash.ledger import Kept, Ledgered
-from tests.crash.witness import Executed, Seen
+from tests.support.witness import Executed, Seen
 
 LOG_GRAIN = timedelta(milliseconds=1)
 """The log writes whole milliseconds, rounded down."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +12,7 @@ import aiohttp
 
 from responder.model.alert import fingerprint
 from tests.crash.check import Acknowledged
+from tests.support.deliveries import payload
 
 _AGAIN_AFTER_S = 0.25
 _PATIENCE = aiohttp.ClientTimeout(total=5)
@@ -35,7 +36,7 @@ class Sender:
             end = {"status": "resolved", "endsAt": self._started.isoformat()}
             told.append({**self._alert(ended.labels), **end})
             alerts = (*alerts, ended)
-        body = json.dumps(_payload(told)).encode()
+        body = json.dumps(payload(told)).encode()
         while not await self._acknowledged(body):  # noqa: ASYNC110 - nothing here knows when it is back
             await asyncio.sleep(_AGAIN_AFTER_S)
         self.acknowledged.extend(alerts)
@@ -69,18 +70,3 @@ class Sender:
             "generatorURL": "",
             "fingerprint": fingerprint(labels),
         }
-
-
-def _payload(alerts: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
-    return {
-        "version": "4",
-        "groupKey": "{}:{}",
-        "status": "firing",
-        "receiver": "responder",
-        "groupLabels": {},
-        "commonLabels": {},
-        "commonAnnotations": {},
-        "externalURL": "http://127.0.0.1:9093",
-        "truncatedAlerts": 0,
-        "alerts": alerts,
-    }

@@ -4,7 +4,6 @@ The two PostgreSQL servers outlive it: one carries its store, the other is the v
 statement. Each run has a database of its own on both.
 """
 
-import asyncio
 import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -14,16 +13,16 @@ from pathlib import Path
 from signal import SIGKILL
 from typing import Any
 
-import asyncpg
 import yaml
 
 from responder.crash_points import VARIABLE
 from tests.crash.check import Acknowledged
 from tests.crash.sender import Sender
-from tests.crash.witness import Seen, seen
 from tests.support.parts import PostgresServer, embedded_postgres, folder, free_port, until
 from tests.support.service import SOURCE, TOKEN, Responder, settings_for, stuck_query_rule
+from tests.support.stuck_again import database_on, execute, stuck_again
 from tests.support.victim import STUCK_USER
+from tests.support.witness import Seen, seen
 
 ROOT = Path(__file__).parents[2]
 STUCK = 2
@@ -113,7 +112,7 @@ async def ground() -> AsyncIterator[Ground]:
         embedded_postgres("store", log_statement="none", track_commit_timestamp="on") as store,
         embedded_postgres("victim", log_timezone="UTC") as victim,
     ):
-        await _execute(victim.dsn(), f"create role {STUCK_USER} login")
+        await execute(victim.dsn(), f"create role {STUCK_USER} login")
         yield Ground(store, victim, count(1))
 
 
@@ -124,9 +123,9 @@ async def stage(on: Ground, sabotage: str | None = None) -> AsyncIterator[Stage]
     store, victim = f"crash_{number}", f"orders_{number}"
     log_from = on.victim.log_path.stat().st_size
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(_database(on.store, store))
-        await stack.enter_async_context(_database(on.victim, victim))
-        await stack.enter_async_context(_stuck(on.victim, victim))
+        await stack.enter_async_context(database_on(on.store, store))
+        await stack.enter_async_context(database_on(on.victim, victim))
+        await stack.enter_async_context(stuck_again(on.victim, victim, STUCK, _STUCK_FOR))
         home = await stack.enter_async_context(folder())
         service = MortalResponder(home, free_port(), _settings(on, store, victim, home), sabotage)
         stack.push_async_callback(service.stop)
@@ -189,56 +188,3 @@ def _noting() -> dict[str, Any]:
         "group_by": ["server"],
         "evidence": [{"action": "postgres.activity", "with": {"connection": "orders"}}],
     }
-
-
-@asynccontextmanager
-async def _database(server: PostgresServer, name: str) -> AsyncIterator[None]:
-    await _execute(server.dsn(), f"create database {name}")
-    try:
-        yield
-    finally:
-        await _execute(server.dsn(), f"drop database {name} with (force)")
-
-
-@asynccontextmanager
-async def _stuck(server: PostgresServer, database: str) -> AsyncIterator[None]:
-    """`STUCK` queries that never end; where one is ended, the next one hangs at once."""
-    dsn = server.dsn(database, user=STUCK_USER)
-    tasks = [asyncio.create_task(_stuck_for_ever(dsn)) for _ in range(STUCK)]
-    try:
-        await until(lambda: _all_hang(server.dsn(database)), "the queries hang")
-        yield
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-
-
-async def _stuck_for_ever(dsn: str) -> None:
-    while True:
-        connection = await asyncpg.connect(dsn, timeout=10)
-        try:
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
-                await connection.execute("select pg_sleep(600)", timeout=None)
-        finally:
-            connection.terminate()
-
-
-async def _all_hang(dsn: str) -> bool:
-    """Whether all of them are as old as the rule wants them, and a little older."""
-    query = f"""select count(*) from pg_stat_activity
-                where usename = '{STUCK_USER}' and datname = current_database() and state = 'active'
-                and clock_timestamp() - query_start > 2 * interval '{_STUCK_FOR}'"""
-    connection = await asyncpg.connect(dsn, timeout=10)
-    try:
-        return bool(await connection.fetchval(query) == STUCK)
-    finally:
-        await connection.close()
-
-
-async def _execute(dsn: str, statement: str) -> None:
-    connection = await asyncpg.connect(dsn, timeout=10)
-    try:
-        await connection.execute(statement)
-    finally:
-        await connection.close()

@@ -11,7 +11,7 @@ from responder.crash_points import Point
 from tests.crash.check import Acknowledged, violations
 from tests.crash.ledger import Kept, Ledgered, Standing
 from tests.crash.run import DEATHS
-from tests.crash.witness import Ended, Executed, Seen, seen
+from tests.support.witness import Ended, Executed, Seen, seen
 
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 ATTEMPT = UUID(int=7)
