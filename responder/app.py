@@ -481,6 +481,7 @@ def _api(
         ceilings=engine.trust.possible,
         anchor=lambda: stored.anchoring.state,
         describe_rule=describe,
+        budgets=settings.engine.budgets,
         redaction=stored.redaction,
         unstored=Unstored(engine.rules, pager) if pager is not None else None,
         askable=frozenset(engine.reconcile.sources),

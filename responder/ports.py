@@ -17,6 +17,7 @@ from responder.decide.case import (
     Change,
     Finding,
     IntentLost,
+    LedgerQuestion,
     LedgerView,
     Notice,
     ProbeReading,
@@ -39,6 +40,8 @@ from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen, canonical_json
+from responder.model.breaker import Breaker
+from responder.model.budget import Start
 from responder.model.guard import RulingWord
 from responder.model.incident import Command, Incident, MemberAlert, Members
 from responder.model.rule import Probe, Rulebook, StepKind
@@ -451,12 +454,15 @@ class Store(Protocol):
     async def commit_intent(
         self, lease: Lease, intent: Intent, change: Change, *, after: int | None = None
     ) -> Attempt | IntentLost:
-        """Check epoch, heartbeat, halt, clock, firing members and claim; write attempt, claim and change.
+        """Check what may have changed since the step was judged; write attempt, claim and change.
 
-        It is on disk before this returns, whatever was recorded before it as well. `after` is how many
-        entries the timeline has by then, as the owner knows it.
+        Looked at again are epoch, heartbeat, halt, clock, firing members, commands, the claim, attempts that
+        the limits were not judged by, the rule's breaker and the budgets. It is on disk before this returns,
+        whatever was recorded before it as well. `after` is how many entries the timeline has by then, as the
+        owner knows it.
 
-        An undo (`intent.undo_of`) needs no firing member, and takes over the claim of what it undoes.
+        An undo (`intent.undo_of`) needs no firing member, passes limits, breaker and budgets, and takes over
+        the claim of what it undoes.
         """
         ...
 
@@ -471,10 +477,8 @@ class Store(Protocol):
         """Keep one piece of evidence and make the incident due."""
         ...
 
-    async def ledger_view(
-        self, rule: str, target: str | None, since: datetime, incident: Incident
-    ) -> LedgerView:
-        """The attempts of (rule, target) intended since then, who holds it, what keeps all from starting."""
+    async def ledger_view(self, question: LedgerQuestion, incident: Incident) -> LedgerView:
+        """What was tried before and how it went, what goes on elsewhere, what keeps all from starting."""
         ...
 
     async def halted(self) -> str | None:
@@ -638,6 +642,18 @@ class Desk(Protocol):
 
     async def release(self, target: str, actor: str, reason: str) -> bool:
         """Release a quarantined target; False where it is not quarantined."""
+        ...
+
+    async def starts(self, since: datetime, limit: int) -> Sequence[Start]:
+        """The newest disruptive starts since then that budgets count."""
+        ...
+
+    async def breakers(self, limit: int, *, open_only: bool) -> Sequence[Breaker]:
+        """Circuit breakers: those that are open first, then the newest that were."""
+        ...
+
+    async def reset_breaker(self, rule: str, actor: str, reason: str) -> bool:
+        """Close the circuit breaker of a rule; False where it is not open."""
         ...
 
     async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:

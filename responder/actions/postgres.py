@@ -126,7 +126,7 @@ class Activity(ReadOnlyAction[ActivityParams, ActivityState]):
     def resolve(self, params: ActivityParams) -> tuple[Target, ...]:
         """The connection of the inventory."""
         found = self._inventory.find_postgres(params.connection)
-        return (Target(key=found.key, name=found.name),)
+        return (found.target,)
 
     async def look(self, params: ActivityParams, target: Target) -> ActivityState:
         """All sessions of clients, ours left out."""
@@ -231,7 +231,7 @@ class _SignalSessions(ChangingAction[P, MatchingSessions], Generic[P]):
     def resolve(self, params: P) -> tuple[Target, ...]:
         """The connection of the inventory."""
         found = self._inventory.find_postgres(params.connection)
-        return (Target(key=found.key, name=found.name),)
+        return (found.target,)
 
     async def look(self, params: P, target: Target) -> MatchingSessions:
         """The sessions that fit and may be touched."""

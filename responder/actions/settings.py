@@ -12,6 +12,7 @@ from responder.model.matcher import Matcher
 from responder.rulebook.matchers import parse_matchers
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+_NAMESPACE = r"^[A-Za-z0-9][A-Za-z0-9._/-]{0,199}$"
 _DSN = re.compile(r"postgres(ql)?://\S+")
 
 
@@ -35,12 +36,14 @@ class PostgresSettings(_Settings):
 
     Exactly one of `dsn` and `dsn_file` is given; the file holds the DSN alone. `matches` are Alertmanager's
     matchers over the labels that a rule gives as `connection:`; without them only the name leads here.
+    Connections with the same `namespace` share the budget of a namespace: without one a server is its own.
     """
 
     name: Annotated[str, Field(pattern=_NAME)]
     dsn: SecretStr | None = None
     dsn_file: Path | None = None
     matches: Annotated[tuple[Matcher, ...], BeforeValidator(_parsed)] = ()
+    namespace: Annotated[str, Field(pattern=_NAMESPACE)] | None = None
 
     @model_validator(mode="after")
     def _one_dsn(self) -> Self:
@@ -52,7 +55,9 @@ class PostgresSettings(_Settings):
 
     def connection(self) -> PostgresConnection:
         """The inventory's entry. Raises PermanentError where `dsn_file` cannot be read or holds no DSN."""
-        return PostgresConnection(name=self.name, dsn=self._secret(), matches=self.matches)
+        return PostgresConnection(
+            name=self.name, dsn=self._secret(), matches=self.matches, namespace=self.namespace
+        )
 
     def _secret(self) -> SecretStr:
         if self.dsn is not None:

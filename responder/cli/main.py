@@ -20,6 +20,8 @@ RESPONDER_DATA_DIR, else `data_dir` of --config, RESPONDER_CONFIG or ./responder
 
 _COMMANDS = {
     "alerts": "operations",
+    "breaker": "limits",
+    "budgets": "limits",
     "config": "config",
     "deadletters": "dead_letters",
     "demo": "demo",

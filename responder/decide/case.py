@@ -16,13 +16,22 @@ from responder.decide.clock import Unsteady
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.base import Frozen
-from responder.model.duration import Duration
+from responder.model.breaker import Breaker
+from responder.model.budget import Budget, Budgets
+from responder.model.duration import Duration, PositiveDuration
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.rule import Limits, Rule, StepKind
 from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
 from responder.model.storm import Storm, StormTerms
 from responder.model.timeline import EntryDraft
+
+
+class Flapping(Frozen):
+    """From how many episodes of one alert within a while on it flaps."""
+
+    episodes: int = Field(default=5, ge=2, le=1000)
+    within: PositiveDuration = timedelta(minutes=30)
 
 
 class Terms(Frozen):
@@ -49,6 +58,9 @@ class Terms(Frozen):
     missed_starts: int = Field(default=3, ge=1)
     """How many intents in a row may find their start window over before a person is told."""
     storm: StormTerms = StormTerms()
+    flapping: Flapping = Flapping()
+    breaker_after: int = Field(default=3, ge=1, le=1000)
+    """How many attempts of a rule in a row that did not lead to recovery open its circuit breaker."""
 
 
 class Finding(Frozen):
@@ -171,6 +183,29 @@ class SourceView(Frozen):
     """Service time of the answer; it counts as a confirmation for `max_alert_age`."""
 
 
+class LedgerQuestion(Frozen):
+    """What is asked of the ledger before a step; nothing is counted for one that has no `target`."""
+
+    rule: str
+    target: str | None
+    namespace: str | None
+    disruptive: bool
+    now: datetime
+    limits: Limits
+    budgets: Budgets = Budgets()
+    flapping: Flapping = Flapping()
+
+
+class OpenIncidents(Frozen):
+    """The incidents of one rule that are under way: neither pending nor over."""
+
+    count: int
+    more: bool = False
+    """Whether there are more than were counted."""
+    others: tuple[str, ...] = ()
+    """Some others than the one that asks, by the values of their group."""
+
+
 class LedgerView(Frozen):
     """What the ledger says of a rule on a target, and whether anything may start at all."""
 
@@ -179,8 +214,20 @@ class LedgerView(Frozen):
     unsteady: Unsteady | None = None
     history: tuple[PastAttempt, ...] = ()
     """The attempts of (rule, target), in any incident."""
+    newest: UUID | None = None
+    """The newest of them; an undo counts, too."""
     claim: Claim | None = None
     """Who holds the target."""
+    flapped_at: datetime | None = None
+    """When the n-th newest episode of one of its alerts joined, n as asked; of several alerts the latest."""
+    recurred: int = 0
+    """In how many other ladders the rule acted on the target within its `recurrence`."""
+    breaker: Breaker | None = None
+    """The rule's, where it is open."""
+    open_incidents: OpenIncidents | None = None
+    """Those of the rule; None where its limits do not ask."""
+    budgets: tuple[Budget, ...] = ()
+    """Those that a disruptive start on the target spends."""
 
 
 class ProbeReading(Frozen):
@@ -225,6 +272,14 @@ class Facts(Frozen):
     newest_seen_at: datetime | None
     history: tuple[PastAttempt, ...] = ()
     limits: Limits
+    newest_attempt: UUID | None = None
+    """The newest attempt of the rule on the target that the limits are judged by."""
+    flapped_at: datetime | None = None
+    """See `LedgerView`, as the other counts."""
+    recurred: int = 0
+    breaker: Breaker | None = None
+    open_incidents: OpenIncidents | None = None
+    budgets: tuple[Budget, ...] = ()
     claim: Claim | None = None
     """Somebody else's claim on the target."""
     condition: ProbeReading | None = None
@@ -243,6 +298,12 @@ class IntentLost(StrEnum):
     """A clock jumped a short while ago, or may have."""
     NOT_FIRING = "not_firing"
     CLAIMED = "claimed"
+    OVERTAKEN = "overtaken"
+    """There is another attempt of the rule on the target than the limits were judged by."""
+    BROKEN = "broken"
+    """The circuit breaker of the rule has opened."""
+    BUDGET = "budget"
+    """Another start has spent the last of a budget."""
     COMMANDED = "commanded"
     """A person's word is not applied yet: it comes before any effect."""
     FORGOTTEN = "forgotten"
@@ -267,6 +328,8 @@ class AttemptVerdict(Frozen):
     """None where nothing is to be verified, because nothing happened, and where one is written already."""
     claim_stays: bool = False
     """The attempt is to be taken back: its target stays held until that is over."""
+    breaks_after: int | None = None
+    """For one that did not lead to recovery: how many of them in a row open the breaker of its rule."""
 
 
 class Quarantine(Frozen):

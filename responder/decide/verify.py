@@ -98,14 +98,14 @@ def _alert_holds(case: Case, reading: Reading) -> tuple[bool | None, str]:
 def _recovered(case: Case, running: Verification, text: str, now: datetime, terms: Terms) -> Change:
     held = format_duration(_stable_for(case))
     change = resolved(case, now, f"recovered, stable for {held}", terms, _entry(Verdict.RECOVERED, text))
-    return _with_verdict(change, running, Verdict.RECOVERED)
+    return _with_verdict(change, running, Verdict.RECOVERED, terms)
 
 
 def _failed(case: Case, running: Verification, text: str, now: datetime, terms: Terms) -> Change:
     if running.no_data is not None:
         entry = _entry(Verdict.NO_DATA, text)
         reason = f"nobody can say whether it recovered: {running.no_data}"
-        return _with_verdict(escalated(case, now, reason, terms, entry), running, Verdict.NO_DATA)
+        return _with_verdict(escalated(case, now, reason, terms, entry), running, Verdict.NO_DATA, terms)
     entry = _entry(Verdict.NOT_RECOVERED, text)
     why = f"not recovered in time: {text}"
     attempt = case.attempt
@@ -115,9 +115,9 @@ def _failed(case: Case, running: Verification, text: str, now: datetime, terms: 
         and _undo_of(case, attempt.step) is not Undo.NEVER
     ):
         change = go_on(case, now, terms, why, entry, verification=None, take_back=attempt.id)
-        return _with_verdict(change, running, Verdict.NOT_RECOVERED, claim_stays=True)
+        return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms, claim_stays=True)
     change = go_on(case, now, terms, why, entry, verification=None)
-    return _with_verdict(change, running, Verdict.NOT_RECOVERED)
+    return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms)
 
 
 def _undo_of(case: Case, step: int) -> Undo:
@@ -125,11 +125,16 @@ def _undo_of(case: Case, step: int) -> Undo:
 
 
 def _with_verdict(
-    change: Change, running: Verification, verdict: Verdict, *, claim_stays: bool = False
+    change: Change, running: Verification, verdict: Verdict, terms: Terms, *, claim_stays: bool = False
 ) -> Change:
     if running.attempt_id is None:
         return change
-    written = AttemptVerdict(attempt_id=running.attempt_id, verdict=verdict, claim_stays=claim_stays)
+    written = AttemptVerdict(
+        attempt_id=running.attempt_id,
+        verdict=verdict,
+        claim_stays=claim_stays,
+        breaks_after=terms.breaker_after if verdict is Verdict.NOT_RECOVERED else None,
+    )
     return change.model_copy(update={"verdict": written, "quarantine": None})
 
 

@@ -70,12 +70,13 @@ class Engine:
             intake=self.intake,
             actions=actions,
             probes=probes,
-            gather=Gather(store, actions, probes, alert_state, self.halt, trust, terms),
+            gather=Gather(store, actions, probes, alert_state, self.halt, trust, terms, settings.budgets),
             evidence=self._evidence,
             ownership=self.ownership,
             halt=self.halt,
             metrics=metrics,
             terms=terms,
+            budgets=settings.budgets,
         )
         poll = settings.poll_every.total_seconds()
         self._workers = [

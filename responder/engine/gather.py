@@ -13,13 +13,14 @@ from uuid import UUID
 from pydantic import ValidationError
 
 from responder.decide.bind import bind_params, bindable
-from responder.decide.case import Case, Facts, LedgerView, ProbeReading, SourceView, Terms
+from responder.decide.case import Case, Facts, LedgerQuestion, LedgerView, ProbeReading, SourceView, Terms
 from responder.engine.halting import UNREADABLE, Halt
 from responder.engine.trust import Trust
 from responder.model.autonomy import Autonomy, Ceiling, effective
+from responder.model.budget import Budgets
 from responder.model.errors import PermanentError, RefusedError, ResponderError, TemporaryError
 from responder.model.incident import MemberAlert
-from responder.model.rule import Step
+from responder.model.rule import Step, StepKind
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, AlertState, Probes, Store
 
@@ -71,6 +72,7 @@ class Gather:
         halt: Halt,
         trust: Trust,
         terms: Terms,
+        budgets: Budgets,
     ) -> None:
         self._store = store
         self._actions = actions
@@ -79,6 +81,7 @@ class Gather:
         self._halt = halt
         self._trust = trust
         self._terms = terms
+        self._budgets = budgets
 
     async def step(self, case: Case, step: Step, now: datetime, *, undo_of: UUID | None = None) -> Seen:
         """Resolve, look, pin, and collect the facts.
@@ -147,7 +150,7 @@ class Gather:
         key = look.target.key if look.target else None
         state = look.place.state if look.place else None
         own_ground = await self._store.ground()
-        ledger = await self._ledger(case, key if step.kind.changing else None, now)
+        ledger = await self._ledger(case, step, look.target if step.kind.changing else None, now)
         claim = ledger.claim
         if claim is not None and claim.attempt_id == undo_of:
             claim = None
@@ -171,17 +174,32 @@ class Gather:
             newest_seen_at=case.members.newest_seen_at,
             history=ledger.history,
             limits=case.limits,
+            newest_attempt=ledger.newest,
+            flapped_at=ledger.flapped_at,
+            recurred=ledger.recurred,
+            breaker=ledger.breaker,
+            open_incidents=ledger.open_incidents,
+            budgets=ledger.budgets,
             claim=claim,
             condition=condition,
             floor=look.floor,
             elements=tuple(element.title for element in look.elements),
         )
 
-    async def _ledger(self, case: Case, target: str | None, now: datetime) -> LedgerView:
+    async def _ledger(self, case: Case, step: Step, target: Target | None, now: datetime) -> LedgerView:
         """What cannot be read counts as halted."""
-        since = now - max(case.limits.per, case.limits.cooldown)
+        question = LedgerQuestion(
+            rule=case.rule.name,
+            target=target.key if target is not None else None,
+            namespace=target.namespace if target is not None else None,
+            disruptive=step.kind is StepKind.DISRUPTIVE,
+            now=now,
+            limits=case.limits,
+            budgets=self._budgets,
+            flapping=self._terms.flapping,
+        )
         try:
-            return await self._store.ledger_view(case.rule.name, target, since, case.incident)
+            return await self._store.ledger_view(question, case.incident)
         except ResponderError:
             return LedgerView(halted=UNREADABLE)
 

@@ -45,9 +45,11 @@ from responder.engine.outlast import outlast
 from responder.engine.ownership import Ownership
 from responder.model.alert import Alert, Delivery, Standing
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
+from responder.model.budget import Budgets
 from responder.model.errors import DeposedError, ResponderError
 from responder.model.guard import Judgement, Ruling
 from responder.model.incident import MemberAlert
+from responder.model.rule import StepKind
 from responder.model.target import Element
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.ports import Actions, Intake, Lease, Probes, Store
@@ -78,6 +80,7 @@ class Perform:
     halt: Halt
     metrics: Metrics
     terms: Terms
+    budgets: Budgets
     monotonic: Callable[[], float] = field(default=boottime)
 
     async def __call__(
@@ -140,7 +143,7 @@ class Perform:
         if seen.place is None or not seen.elements:
             return changes.nothing_to_do(case, index, told, now, self.terms)
         reached(Point.STEP_JUDGED)
-        intent = _intent(case, index, seen.place, seen, self.terms)
+        intent = self._intent(case, index, seen.place, seen)
         return await self._attempt(lease, case, seen.place, intent, told, now)
 
     async def _attempt(
@@ -214,6 +217,9 @@ class Perform:
                 | IntentLost.CLOCK
                 | IntentLost.NOT_FIRING
                 | IntentLost.CLAIMED
+                | IntentLost.OVERTAKEN
+                | IntentLost.BROKEN
+                | IntentLost.BUDGET
                 | IntentLost.COMMANDED
                 | IntentLost.FORGOTTEN
             ):
@@ -221,8 +227,30 @@ class Perform:
             case _:
                 assert_never(lost)
 
-    def _judge(self, seen: Seen) -> Judgement:
+    def _intent(self, case: Case, index: int, place: Place, seen: Seen) -> Intent:
+        return Intent(
+            attempt_id=uuid4(),
+            incident_id=case.incident.id,
+            rule=case.rule.name,
+            step=index,
+            action=place.action.name,
+            params=place.params.model_dump(mode="json"),
+            target=place.target.key,
+            namespace=place.target.namespace,
+            elements=seen.elements,
+            state_before=place.state.model_dump(mode="json"),
+            start_window_s=self.terms.start_window.total_seconds(),
+            timeout_s=seen.step.timeout.total_seconds(),
+            fenced=place.action.fenced,
+            disruptive=seen.step.kind is StepKind.DISRUPTIVE,
+            budgets=self.budgets,
+            newest_known=seen.facts.newest_attempt,
+        )
+
+    def _judge(self, seen: Seen, *, undo: bool = False) -> Judgement:
         judgement = judge(seen.facts, self.terms)
+        if undo:
+            judgement = judgement.for_undo()
         for verdict in judgement.verdicts:
             self.metrics.guard_verdicts.labels(
                 guard=verdict.guard.value, ruling=verdict.ruling.name.lower()
@@ -270,13 +298,13 @@ class Perform:
             update={"action": inverse.action, "params": dict(inverse.params), "kind": kind}
         )
         seen = await self.gather.step(case, step, now, undo_of=attempt.id)
-        judgement = judge(seen.facts, self.terms).for_undo()
+        judgement = self._judge(seen, undo=True)
         told = changes.judged_entry(case, attempt.step, seen.facts, judgement)
         if not _may_act(judgement):
             return changes.undo_owed(case, attempt, judgement.strictest, told, now, self.terms)
         if seen.place is None or not seen.elements:
             return changes.undo_over(case, attempt, now, self.terms, "nothing was left to take back", told)
-        intent = _intent(case, attempt.step, seen.place, seen, self.terms)
+        intent = self._intent(case, attempt.step, seen.place, seen)
         intent = intent.model_copy(update={"undo_of": attempt.id})
         return await self._attempt(lease, case, seen.place, intent, told, now)
 
@@ -327,23 +355,6 @@ async def _both(one: Awaitable[_One], other: Awaitable[_Other]) -> tuple[_One, _
 
 def _may_act(judgement: Judgement) -> bool:
     return judgement.strictest.ruling is Ruling.GO and not judgement.shadow
-
-
-def _intent(case: Case, index: int, place: Place, seen: Seen, terms: Terms) -> Intent:
-    return Intent(
-        attempt_id=uuid4(),
-        incident_id=case.incident.id,
-        rule=case.rule.name,
-        step=index,
-        action=place.action.name,
-        params=place.params.model_dump(mode="json"),
-        target=place.target.key,
-        elements=seen.elements,
-        state_before=place.state.model_dump(mode="json"),
-        start_window_s=terms.start_window.total_seconds(),
-        timeout_s=seen.step.timeout.total_seconds(),
-        fenced=place.action.fenced,
-    )
 
 
 def _evidence(seen: Seen) -> EntryDraft:

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, Field
 from responder.decide.case import Terms
 from responder.model.autonomy import Autonomy, AutonomyWord
 from responder.model.base import Frozen
+from responder.model.budget import Budgets
 from responder.model.duration import Duration, PositiveDuration
 from responder.model.matcher import Matcher
 from responder.rulebook.matchers import parse_matchers
@@ -65,6 +66,8 @@ class EngineSettings(Frozen):
     halt_file: Path | None = None
     terms: Terms = Terms()
     reconcile: ReconcileSettings = ReconcileSettings()
+    budgets: Budgets = Budgets()
+    """How many disruptive steps may start, over all replicas. All replicas should have the same."""
     workers: int = Field(default=4, ge=1, le=64)
     poll_every: Duration = timedelta(milliseconds=250)
     evidence_timeout: Duration = timedelta(seconds=30)

@@ -8,6 +8,7 @@ from uuid import UUID
 from pydantic import Field
 
 from responder.model.base import Frozen
+from responder.model.budget import Budgets
 from responder.model.target import Element
 
 
@@ -61,6 +62,15 @@ class Intent(Frozen):
     fenced: bool
     """Whether the effect is fenced at the target: only then is a later "it did not happen" believed."""
     undo_of: UUID | None = None
+    namespace: str
+    """What the target stands in: the budget of a namespace counts on it."""
+    disruptive: bool
+    """Whether it spends budgets."""
+    budgets: Budgets = Budgets()
+    """What they allow."""
+    newest_known: UUID | None = None
+    """The newest attempt of its rule on its target when it was judged: where there is a newer one by now, the
+    limits are judged anew."""
 
 
 class Attempt(Frozen):

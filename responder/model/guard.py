@@ -47,9 +47,14 @@ class Guard(StrEnum):
     TOO_OLD = "too_old"
     CONDITION = "condition"
     LOOK = "look"
+    FLAPPING = "flapping"
     COOLDOWN = "cooldown"
     ATTEMPTS = "attempts"
+    RECURRENCE = "recurrence"
+    BREAKER = "breaker"
+    OPEN_AT_MOST = "only_if_open_at_most"
     CLAIM = "claim"
+    BUDGET = "budget"
     FLOOR = "floor"
     AUTONOMY = "autonomy"
 
@@ -71,9 +76,14 @@ _ASKS = {
     Guard.TOO_OLD: "is the last word that it fires fresh?",
     Guard.CONDITION: "does the step's own condition hold?",
     Guard.LOOK: "could the target be looked at just now?",
+    Guard.FLAPPING: "does no alert of it begin again and again?",
     Guard.COOLDOWN: "was the last attempt long enough ago?",
     Guard.ATTEMPTS: "are attempts left?",
+    Guard.RECURRENCE: "was the rule not needed here too often?",
+    Guard.BREAKER: "has the rule not failed too often in a row?",
+    Guard.OPEN_AT_MOST: "are no more incidents of the rule open than it allows?",
     Guard.CLAIM: "does nobody else work on the target?",
+    Guard.BUDGET: "is a disruptive start left in every budget?",
     Guard.FLOOR: "is it within the action's own limits?",
     Guard.AUTONOMY: "may automation go so far here?",
 }
@@ -132,6 +142,13 @@ _SKIPPED_BY_UNDO = {
     Guard.SOURCE,
     Guard.TOO_OLD,
     Guard.CONDITION,
+    Guard.FLAPPING,
     Guard.COOLDOWN,
     Guard.ATTEMPTS,
+    Guard.RECURRENCE,
+    Guard.BREAKER,
+    Guard.OPEN_AT_MOST,
+    Guard.BUDGET,
 }
+"""What only keeps more from being done: an undo does less. The breaker opens by the very verdict that an undo
+follows from."""

@@ -10,6 +10,7 @@ from pydantic import Field, SecretStr
 from responder.model.base import Frozen
 from responder.model.errors import RefusedError
 from responder.model.matcher import Matcher, all_match
+from responder.model.target import Target
 
 
 class PostgresConnection(Frozen):
@@ -21,11 +22,18 @@ class PostgresConnection(Frozen):
     name: str
     dsn: SecretStr
     matches: tuple[Matcher, ...] = ()
+    namespace: str | None = None
+    """What the connection shares the budget of a namespace with; None where the server is its own."""
 
     @property
     def key(self) -> str:
         """The target's key."""
         return f"postgres/{self.name}"
+
+    @property
+    def target(self) -> Target:
+        """What an action acts on."""
+        return Target(key=self.key, name=self.name, namespace=self.namespace or self.key)
 
 
 class Inventory(Frozen):

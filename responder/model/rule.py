@@ -103,20 +103,49 @@ class Verify(Frozen):
     probes: tuple[Probe, ...] = ()
 
 
+class Recurrence(Frozen):
+    """How many incidents of a rule may have needed it on one target within a while, though it worked."""
+
+    count: int
+    within: Duration
+
+
+def _absent(value: object) -> bool:
+    return value is None
+
+
 class Limits(Frozen):
-    """How often, for (rule, target), across incidents."""
+    """How often, for (rule, target), across incidents; and with how many incidents of the rule open.
+
+    What is not given is not written either: a rule without it keeps its hash, and its promotion.
+    """
 
     attempts: int
     per: Duration
     cooldown: Duration
+    recurrence: Recurrence | None = Field(default=None, exclude_if=_absent)
+    only_if_open_at_most: int | None = Field(default=None, exclude_if=_absent)
 
     def tightened(self, by: "Limits") -> "Limits":
-        """The stricter of two, key by key: fewer attempts in a longer window, and a longer cooldown."""
+        """The stricter of two, key by key: fewer in a longer window, and a longer cooldown."""
         return Limits(
             attempts=min(self.attempts, by.attempts),
             per=max(self.per, by.per),
             cooldown=max(self.cooldown, by.cooldown),
+            recurrence=_rarer(self.recurrence, by.recurrence),
+            only_if_open_at_most=_fewer(self.only_if_open_at_most, by.only_if_open_at_most),
         )
+
+
+def _rarer(one: Recurrence | None, other: Recurrence | None) -> Recurrence | None:
+    if one is None or other is None:
+        return one or other
+    return Recurrence(count=min(one.count, other.count), within=max(one.within, other.within))
+
+
+def _fewer(one: int | None, other: int | None) -> int | None:
+    given = [number for number in (one, other) if number is not None]
+    return min(given, default=None)
 
 
 class SeverityCase(Frozen):

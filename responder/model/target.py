@@ -16,6 +16,8 @@ class Target(Frozen):
     key: str
     name: str
     """The inventory's name of the connection or workload."""
+    namespace: str = Field(default_factory=lambda given: str(given["key"]))
+    """What it stands in, and what the budget of a namespace counts on; by itself the target stands alone."""
 
 
 class Element(Frozen):

@@ -8,7 +8,7 @@ from typing import TypeVar
 from responder.decide.bind import fixed_in
 from responder.model.autonomy import Autonomy
 from responder.model.matcher import Matcher
-from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, Verify
+from responder.model.rule import Limits, Position, Probe, Recurrence, Rule, SeverityCase, Step, Verify
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
@@ -40,8 +40,8 @@ _RULE_KEYS = (
     "notes",
 )
 _RULE_LATER = ("raise", "continue", "inhibited_by", "on", "notify")
-_LIMIT_KEYS = ("attempts", "per", "cooldown")
-_LIMIT_LATER = ("recurrence", "only_if_open_at_most")
+_DEFAULTED_LIMITS = ("attempts", "per", "cooldown")
+_LIMIT_KEYS = (*_DEFAULTED_LIMITS, "recurrence", "only_if_open_at_most")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
 _SEVERITIES = {level.value: level for level in Severity}
 _MATCH_EXAMPLE = """match: ['alertname = "NAME"']"""
@@ -227,7 +227,7 @@ class _RuleReader:
             entry = own.get(key) or defaults.get(key)
             if entry is not None:
                 found[key] = entry.value
-            if key not in own:
+            if key not in own and (entry is not None or key in _DEFAULTED_LIMITS):
                 self._origins[f"limits.{key}"] = BUILT_IN if entry is None else _defaults_at(entry.position)
         return _limits(found, self._reader)
 
@@ -235,7 +235,7 @@ class _RuleReader:
         entry = entries.get("limits")
         if entry is None:
             return {}
-        return self._reader.mapping(entry.value, "`limits`", _LIMIT_KEYS, _LIMIT_LATER)
+        return self._reader.mapping(entry.value, "`limits`", _LIMIT_KEYS)
 
     def _escalate(self) -> bool:
         entry = self._own.get("escalate")
@@ -263,7 +263,7 @@ class _RuleReader:
 
 
 def _limits(found: Mapping[str, Node], reader: Reader) -> Limits:
-    attempts, per, cooldown = (found.get(key) for key in _LIMIT_KEYS)
+    attempts, per, cooldown, recurrence, open_at_most = (found.get(key) for key in _LIMIT_KEYS)
     fallback = DEFAULT_LIMITS
     return Limits(
         attempts=fallback.attempts
@@ -273,7 +273,24 @@ def _limits(found: Mapping[str, Node], reader: Reader) -> Limits:
         cooldown=fallback.cooldown
         if cooldown is None
         else reader.duration(cooldown, "cooldown", fallback.cooldown),
+        recurrence=None if recurrence is None else _recurrence(recurrence, reader),
+        only_if_open_at_most=None
+        if open_at_most is None
+        else reader.count(open_at_most, "only_if_open_at_most", 1),
     )
+
+
+def _recurrence(node: Node, reader: Reader) -> Recurrence | None:
+    entries = reader.mapping(node, "`recurrence`", ("count", "within"))
+    missing = [key for key in ("count", "within") if key not in entries]
+    if isinstance(node, Mapped) and missing:
+        text = f"`recurrence` has no `{missing[0]}`"
+        reader.wrong(node, text, "Write recurrence: {count: 3, within: 10d}")
+    if missing:
+        return None
+    count = reader.count(entries["count"].value, "count", 1)
+    within = reader.duration(entries["within"].value, "within", timedelta(days=1), positive=True)
+    return Recurrence(count=count, within=within)
 
 
 def _severity(node: Node, around: Surroundings, reader: Reader) -> tuple[SeverityCase, ...]:

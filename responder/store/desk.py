@@ -13,6 +13,8 @@ from responder.decide.case import Finding
 from responder.model.anchor import AnchorCheck
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy
+from responder.model.breaker import Breaker
+from responder.model.budget import Start
 from responder.model.duration import format_duration
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState
@@ -20,7 +22,18 @@ from responder.model.rule import Rule
 from responder.model.source import SourceStanding
 from responder.model.timeline import broken_at
 from responder.ports import DeadLetter, Dossier, ShadowRunTold
-from responder.store import cases, dead_letters, episodes, ledger, owner, rounds, shadow, timeline
+from responder.store import (
+    breakers,
+    budgets,
+    cases,
+    dead_letters,
+    episodes,
+    ledger,
+    owner,
+    rounds,
+    shadow,
+    timeline,
+)
 from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
@@ -175,6 +188,22 @@ class PostgresDesk:
             )
             await owner.write_finding(connection, held.incident_id, told, now)
         return True
+
+    async def starts(self, since: datetime, limit: int) -> Sequence[Start]:
+        """See `ports.Desk.starts`."""
+        async with self._lane.connection() as connection:
+            return await budgets.starts(connection, since, limit)
+
+    async def breakers(self, limit: int, *, open_only: bool) -> Sequence[Breaker]:
+        """See `ports.Desk.breakers`."""
+        async with self._lane.connection() as connection:
+            return await breakers.listed(connection, limit, open_only=open_only)
+
+    async def reset_breaker(self, rule: str, actor: str, reason: str) -> bool:
+        """See `ports.Desk.reset_breaker`."""
+        async with transaction(self._lane) as connection:
+            now = await self._clock.now(connection)
+            return await breakers.reset(connection, rule, storable_text(actor), storable_text(reason), now)
 
     async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
         """See `ports.Desk.promote`."""

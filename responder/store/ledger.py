@@ -5,15 +5,27 @@ an undo gets past it.
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 
 from responder.clients.boottime import boottime
-from responder.decide.case import AttemptEnd, AttemptVerdict, LedgerView, Quarantine
+from responder.decide.case import (
+    AttemptEnd,
+    AttemptVerdict,
+    IntentLost,
+    LedgerQuestion,
+    LedgerView,
+    OpenIncidents,
+    Quarantine,
+)
 from responder.model.attempt import Attempt, Claim, Intent, Outcome, PastAttempt
 from responder.model.autonomy import Autonomy
-from responder.model.incident import Incident
+from responder.model.breaker import Breaker
+from responder.model.budget import BudgetScope
+from responder.model.incident import SAMPLE, Incident
+from responder.store import breakers, budgets
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.storable import storable_json, storable_text
@@ -23,13 +35,15 @@ id, incident_id, rule, step, action, params, target, elements, results, outcome,
 start_before, timeout_s, ended_at, verdict_at, fenced, undo_of, state_before, state_after
 """
 
-_INTEND = f"""
+_INTEND = """
 INSERT INTO attempts (id, incident_id, rule, step, action, params, target, elements, outcome, intended_at,
                       start_before, timeout_s, fenced, undo_of, state_before)
-VALUES ($1, $2, $3, $4, $5, $6::text::jsonb, $7, $8::text::jsonb, $9, $10, $11, $12, $13, $14,
-        $15::text::jsonb)
-RETURNING {ATTEMPT_COLUMNS}
+SELECT $1::uuid, $2::uuid, $3::text, $4::integer, $5::text, $6::text::jsonb, $7::text, $8::text::jsonb,
+       $9::text, $10::timestamptz, $11::timestamptz, $12::double precision, $13::boolean, $14::uuid,
+       $15::text::jsonb
 """
+
+_INTEND_UNDO = f"{_INTEND} RETURNING {ATTEMPT_COLUMNS}"
 
 _TAKE_OVER = """
 UPDATE claims SET attempt_id = $2, since = $3 WHERE attempt_id = $1 AND target = $4 AND NOT quarantined
@@ -37,18 +51,47 @@ RETURNING 1
 """
 
 _CLAIM = """
-INSERT INTO claims (target, attempt_id, incident_id, rule, since) VALUES ($1, $2, $3, $4, $5)
+INSERT INTO claims (target, attempt_id, incident_id, rule, since)
+VALUES ({target}, {attempt}, {incident}, {rule}, {now})
 ON CONFLICT (target) DO NOTHING
 RETURNING 1
 """
 
-_INTEND_AND_CLAIM = f"""
-WITH attempt AS ({_INTEND}), claim AS (
-    INSERT INTO claims (target, attempt_id, incident_id, rule, since) VALUES ($7, $1, $2, $3, $10)
-    ON CONFLICT (target) DO NOTHING
-    RETURNING 1
-)
-SELECT attempt.*, EXISTS (SELECT FROM claim) AS claimed FROM attempt
+_CLAIM_ALONE = _CLAIM.format(target="$1", attempt="$2", incident="$3", rule="$4", now="$5")
+
+_NEWEST = """
+SELECT id FROM attempts WHERE rule = {rule} AND target = {target}
+ORDER BY intended_at DESC, number DESC LIMIT 1
+"""
+
+_STILL = f"""
+SELECT ({_NEWEST.format(rule="$3", target="$7")}) IS NOT DISTINCT FROM $16 AS in_order,
+       NOT EXISTS (SELECT FROM breakers WHERE rule = $3 AND reset_at IS NULL) AS whole
+"""
+"""What raced with judging: attempts of other incidents, on which the limits count, and the rule's breaker."""
+
+_INTEND_SAFE = f"""
+WITH claim AS ({_CLAIM.format(target="$7", attempt="$1", incident="$2", rule="$3", now="$10")}),
+still AS MATERIALIZED ({_STILL}),
+attempt AS ({_INTEND} FROM claim, still WHERE in_order AND whole RETURNING {ATTEMPT_COLUMNS})
+SELECT EXISTS (SELECT FROM claim) AS claimed, in_order, whole, true AS affordable, attempt.*
+FROM still LEFT JOIN attempt ON true
+"""
+
+_CLAIM_AND_LOCK = f"""
+WITH claim AS ({_CLAIM.format(target="$1", attempt="$2", incident="$3", rule="$4", now="$5")})
+{budgets.LOCK.format(now="$5", namespace="$6", target="$1", claim="claim")}
+"""
+"""A statement of its own: only a later one counts what others had spent before the locks were given up."""
+
+_INTEND_DISRUPTIVE = f"""
+WITH still AS MATERIALIZED (
+    SELECT s.*, ({budgets.left("$7", "$17", "$18", ("$19", "$20", "$21"))}) AS affordable FROM ({_STILL}) s
+),
+attempt AS ({_INTEND} FROM still WHERE in_order AND whole AND affordable RETURNING {ATTEMPT_COLUMNS}),
+start AS (INSERT INTO starts (attempt_id, at, target, namespace)
+          SELECT id, intended_at, target, $17 FROM attempt)
+SELECT true AS claimed, in_order, whole, affordable, attempt.* FROM still LEFT JOIN attempt ON true
 """
 
 _END = """
@@ -64,16 +107,64 @@ _RELEASE = "DELETE FROM claims WHERE attempt_id = $1 AND NOT quarantined"
 
 _QUARANTINE = "UPDATE claims SET quarantined = true, reason = $2 WHERE attempt_id = $1 AND NOT quarantined"
 
-_PAST = """
+_SAME_LADDER = "coalesce(incident_id = $4 AND intended_at >= $5, false)"
+
+_OF_TARGET = "FROM attempts WHERE rule = $1 AND target = $2 AND undo_of IS NULL"
+
+_PAST = f"""
 SELECT jsonb_agg(jsonb_build_object(
            'intended_at', intended_at, 'ended_at', ended_at, 'spent', outcome <> 'not_done',
-           'verdict', verdict,
-           'same_ladder', coalesce(incident_id = $4 AND intended_at >= $5, false))
+           'verdict', verdict, 'same_ladder', {_SAME_LADDER})
        ORDER BY intended_at)
-FROM attempts
-WHERE rule = $1 AND target = $2 AND intended_at >= $3 AND undo_of IS NULL
+FROM (
+    (SELECT * {_OF_TARGET} AND intended_at >= $3)
+    UNION ALL (SELECT * {_OF_TARGET} AND intended_at < $3 ORDER BY intended_at DESC LIMIT 1)
+) past
 """
-"""What the limits count: attempts of (rule, target) in any incident. An undo is no attempt."""
+"""What the limits count: attempts of (rule, target) in any incident. An undo is no attempt.
+
+The last one before that time is there, too: it may have ended after it, and the cooldown counts from the end.
+"""
+
+_RECURRED = f"""
+SELECT count(DISTINCT incident_id) {_OF_TARGET}
+       AND outcome <> 'not_done' AND intended_at > $6 AND NOT {_SAME_LADDER}
+"""
+
+_OPEN_COUNTED = 200
+"""So many are counted in any case: in a storm each one that looks must not look at all of them."""
+
+_OTHERS_NAMED = 3
+
+_OPEN = f"""
+WITH open AS MATERIALIZED (
+    SELECT id, key FROM incidents
+    WHERE rule = $1 AND state NOT IN ('pending', 'resolved', 'recorded', 'closed')
+    LIMIT greatest($7::integer + 1, {_OPEN_COUNTED})
+)
+SELECT jsonb_build_object(
+    'count', (SELECT count(*) FROM open),
+    'more', (SELECT count(*) FROM open) = greatest($7 + 1, {_OPEN_COUNTED}),
+    'others', ARRAY(
+        SELECT (SELECT left(string_agg(l.name || '=' || left(l.value, 60), ', ' ORDER BY l.name), 120)
+                FROM jsonb_each_text(o.key) AS l (name, value))
+        FROM open o WHERE o.id <> $4 AND o.key <> '{{}}' ORDER BY o.id LIMIT {_OTHERS_NAMED}))
+WHERE $7 IS NOT NULL
+"""
+
+_FLAPPED = f"""
+SELECT max(episode.joined_at)
+FROM (
+    SELECT source, fingerprint, generation FROM members
+    WHERE incident_id = $4 AND firing AND $2 IS NOT NULL ORDER BY joined_at DESC LIMIT {SAMPLE}
+) f, LATERAL (
+    SELECT m.joined_at FROM members m
+    WHERE m.source = f.source AND m.fingerprint = f.fingerprint AND m.generation <= f.generation
+    ORDER BY m.generation DESC OFFSET $8::integer - 1 LIMIT 1
+) episode
+"""
+"""Of alerts that fire, those that joined last: what flaps has just joined again. Episodes are numbered by
+alert, so the n-th newest of each is found by its key, whichever incident it belonged to."""
 
 CLAIM_COLUMNS = "target, attempt_id, incident_id, rule, since, quarantined, reason"
 
@@ -84,18 +175,38 @@ SELECT CASE WHEN halted THEN format('by %s: %s', actor, reason) END AS why FROM 
 _VIEW = f"""
 SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
        EXISTS (SELECT FROM halt) AS flagged, ({HALTED}) AS why, ({_PAST}) AS history,
+       ({_NEWEST.format(rule="$1", target="$2")}) AS newest, ({_RECURRED}) AS recurred,
+       ({_OPEN}) AS open_incidents, ({_FLAPPED}) AS flapped_at,
+       ({budgets.view("$2", "$9", "$10", ("$11", "$12", "$13"))}) AS budgets,
+       (SELECT to_jsonb(b) FROM (SELECT {breakers.COLUMNS} FROM breakers
+                                 WHERE rule = $1 AND reset_at IS NULL) b) AS breaker,
        (SELECT to_jsonb(c) FROM (SELECT {CLAIM_COLUMNS} FROM claims WHERE target = $2) c) AS claim
 FROM service_clock
 """
 
 
-async def write_intent(connection: Connection, intent: Intent, now: datetime) -> Attempt | None:
-    """Write the attempt and claim its target; None where somebody else holds it, then nothing may be kept.
+async def write_intent(connection: Connection, intent: Intent, now: datetime) -> Attempt | IntentLost:
+    """Claim the target, look again at what raced with judging, and write the attempt.
 
-    The caller's transaction must be rolled back after None.
+    Where one of these says no nothing may be kept: the caller's transaction must be rolled back.
     """
-    row = await connection.fetchrow(
-        _INTEND if intent.undo_of is not None else _INTEND_AND_CLAIM,
+    values = _of_intent(intent, now)
+    if intent.undo_of is not None:
+        return await _write_undo(connection, intent, values, now)
+    if not intent.disruptive:
+        row = await connection.fetchrow(_INTEND_SAFE, *values, intent.newest_known)
+    elif await _claimed_and_locked(connection, intent, now):
+        row = await connection.fetchrow(
+            _INTEND_DISRUPTIVE, *values, intent.newest_known, *_spends(intent, now)
+        )
+    else:
+        return IntentLost.CLAIMED
+    return _written(row)
+
+
+def _of_intent(intent: Intent, now: datetime) -> tuple[Any, ...]:
+    """What `_INTEND` is given: $1 to $15."""
+    return (
         intent.attempt_id,
         intent.incident_id,
         intent.rule,
@@ -112,13 +223,44 @@ async def write_intent(connection: Connection, intent: Intent, now: datetime) ->
         intent.undo_of,
         storable_json(intent.state_before),
     )
+
+
+def _spends(intent: Intent, now: datetime) -> tuple[Any, ...]:
+    """What `_INTEND_DISRUPTIVE` is given of budgets: $17 to $21."""
+    allowed = (intent.budgets.allowed(scope) for scope in BudgetScope)
+    return (intent.namespace, now - intent.budgets.within, *allowed)
+
+
+async def _claimed_and_locked(connection: Connection, intent: Intent, now: datetime) -> bool:
+    """Claim the target and lock its budgets; False where somebody else holds it."""
+    new = (intent.target, intent.attempt_id, intent.incident_id, intent.rule, now, intent.namespace)
+    return await connection.fetchval(_CLAIM_AND_LOCK, *new) is not None
+
+
+def _written(row: asyncpg.Record | None) -> Attempt | IntentLost:
+    """The attempt, or the first thing that was in its way."""
+    if row is None:
+        raise AssertionError("what is looked at again is one row")
+    written = dict(row)
+    in_the_way = {
+        "claimed": IntentLost.CLAIMED,
+        "in_order": IntentLost.OVERTAKEN,
+        "whole": IntentLost.BROKEN,
+        "affordable": IntentLost.BUDGET,
+    }
+    lost = [reason for look, reason in in_the_way.items() if not written.pop(look)]
+    return lost[0] if lost else Attempt.model_validate(written)
+
+
+async def _write_undo(
+    connection: Connection, intent: Intent, values: tuple[Any, ...], now: datetime
+) -> Attempt | IntentLost:
+    """An undo does less, not more: no limit, no breaker and no budget is in its way."""
+    row = await connection.fetchrow(_INTEND_UNDO, *values)
     if row is None:
         raise AssertionError("an insert with RETURNING and no conflict clause gives a row")
-    written = dict(row)
-    claimed = written.pop("claimed", None)
-    if claimed is None:
-        claimed = await _taken_over(connection, intent, now)
-    return Attempt.model_validate(written) if claimed else None
+    claimed = await _taken_over(connection, intent, now)
+    return Attempt.model_validate(dict(row)) if claimed else IntentLost.CLAIMED
 
 
 async def _taken_over(connection: Connection, intent: Intent, now: datetime) -> bool:
@@ -127,7 +269,7 @@ async def _taken_over(connection: Connection, intent: Intent, now: datetime) -> 
     if taken is not None:
         return True
     new = (intent.target, intent.attempt_id, intent.incident_id, intent.rule, now)
-    return await connection.fetchval(_CLAIM, *new) is not None
+    return await connection.fetchval(_CLAIM_ALONE, *new) is not None
 
 
 async def write_end(connection: Connection, end: AttemptEnd, now: datetime) -> None:
@@ -142,6 +284,8 @@ async def write_verdict(connection: Connection, verdict: AttemptVerdict, now: da
     if not verdict.claim_stays:
         await connection.execute(_RELEASE, verdict.attempt_id)
     await connection.execute(_VERDICT, verdict.attempt_id, verdict.verdict, now)
+    if verdict.breaks_after is not None:
+        await breakers.open_after(connection, verdict.attempt_id, verdict.breaks_after, now)
 
 
 async def write_quarantine(connection: Connection, quarantine: Quarantine) -> None:
@@ -156,17 +300,11 @@ async def attempts_of(connection: Connection, incident_id: UUID) -> tuple[Attemp
 
 
 async def view(
-    connection: Connection,
-    clock: ServiceClock,
-    rule: str,
-    target: str | None,
-    since: datetime,
-    incident: Incident,
+    connection: Connection, clock: ServiceClock, question: LedgerQuestion, incident: Incident
 ) -> LedgerView:
     """Everything that the ledger has to say on one step, as of one moment."""
     before = boottime()
-    ladder = incident.progress.opened_at
-    row = await connection.fetchrow(_VIEW, rule, target, since, incident.id, ladder)
+    row = await connection.fetchrow(_VIEW, *_asked(question, incident))
     unsteady = clock.unsteady_by(row, before)
     if row is None:
         raise AssertionError("the row of service_clock is made with the schema")
@@ -174,8 +312,41 @@ async def view(
         halted=why_halted(row if row["flagged"] else None),
         unsteady=unsteady,
         history=tuple(PastAttempt.model_validate(past) for past in row["history"] or ()),
+        newest=row["newest"],
         claim=None if row["claim"] is None else Claim.model_validate(row["claim"]),
+        flapped_at=row["flapped_at"],
+        recurred=row["recurred"],
+        breaker=None if row["breaker"] is None else Breaker.model_validate(row["breaker"]),
+        open_incidents=_open_incidents(row["open_incidents"]),
+        budgets=budgets.as_budgets(row["budgets"], question) if _spends_any(question) else (),
     )
+
+
+def _asked(question: LedgerQuestion, incident: Incident) -> tuple[Any, ...]:
+    """What `_VIEW` is given. What is not counted is asked for since no time."""
+    now, limits, allowed = question.now, question.limits, question.budgets
+    recurrence = limits.recurrence
+    return (
+        question.rule,
+        question.target,
+        now - max(limits.per, limits.cooldown),
+        incident.id,
+        incident.progress.opened_at,
+        None if recurrence is None else now - recurrence.within,
+        limits.only_if_open_at_most,
+        question.flapping.episodes,
+        question.namespace,
+        now - allowed.within if _spends_any(question) else None,
+        *(allowed.allowed(scope) for scope in BudgetScope),
+    )
+
+
+def _spends_any(question: LedgerQuestion) -> bool:
+    return question.disruptive and question.target is not None
+
+
+def _open_incidents(told: dict[str, Any] | None) -> OpenIncidents | None:
+    return None if told is None else OpenIncidents.model_validate(told)
 
 
 async def claim(connection: Connection, target: str) -> Claim | None:

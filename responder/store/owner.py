@@ -2,7 +2,7 @@
 
 Each function is one transaction that first makes sure, under that lock, that the caller still owns the
 incident: same worker, same epoch, heartbeat younger than the lease time. A deposed owner writes nothing.
-Lock order: the incident, its claim, then what is only appended to.
+Lock order: the incident, its claim, its budgets (global, namespace, target), then what is only appended to.
 
 What `has_to_last` is on disk when the function returns, an intent always. The rest may be forgotten by a
 crash of PostgreSQL, together with all that came after it: an intent finds that by the length of the timeline.
@@ -113,7 +113,11 @@ with, nothing has happened to the incident since it was loaded, and its lock is 
 
 
 class _NothingWrittenError(Exception):
-    """Rolls the transaction back: the target of the intent is claimed by somebody else."""
+    """Rolls the transaction back: something that raced with judging is in the way of the intent."""
+
+    def __init__(self, lost: IntentLost) -> None:
+        super().__init__(lost)
+        self.lost = lost
 
 
 class Owner:
@@ -163,8 +167,8 @@ class Owner:
                 return await self._commit_intent(connection, lease, intent, change, after)
         except DeposedError:
             return IntentLost.DEPOSED
-        except _NothingWrittenError:
-            return IntentLost.CLAIMED
+        except _NothingWrittenError as error:
+            return error.lost
 
     async def _commit_intent(
         self, connection: Connection, lease: Lease, intent: Intent, change: Change, after: int | None
@@ -181,8 +185,8 @@ class Owner:
         if locked.commanded:
             return IntentLost.COMMANDED
         attempt = await ledger.write_intent(connection, intent, locked.now)
-        if attempt is None:
-            raise _NothingWrittenError
+        if isinstance(attempt, IntentLost):
+            raise _NothingWrittenError(attempt)
         await self._write_change(connection, locked, change, change.due_at, ends=False, lasts=True)
         reached(Point.INTENT_WRITTEN)
         return attempt

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from responder.crash_points import Point, reached
-from responder.decide.case import Case, Change, Finding, IntentLost, LedgerView
+from responder.decide.case import Case, Change, Finding, IntentLost, LedgerQuestion, LedgerView
 from responder.decide.clock import ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard
@@ -200,12 +200,10 @@ class PostgresStore(PostgresDesk):
             if now is not None:
                 await write_finding(connection, incident_id, finding, now)
 
-    async def ledger_view(
-        self, rule: str, target: str | None, since: datetime, incident: Incident
-    ) -> LedgerView:
+    async def ledger_view(self, question: LedgerQuestion, incident: Incident) -> LedgerView:
         """See `ports.Store.ledger_view`."""
         async with self._connections.workers.connection() as connection:
-            return await ledger.view(connection, self._clock, rule, target, since, incident)
+            return await ledger.view(connection, self._clock, question, incident)
 
     async def halted(self) -> str | None:
         """See `ports.Store.halted`. What cannot be read is raised, and counts as halted where it is asked."""
@@ -241,6 +239,10 @@ class PostgresStore(PostgresDesk):
     async def release(self, target: str, actor: str, reason: str) -> bool:
         """See `ports.Desk.release`."""
         return await super().release(target, *map(self._redaction.text, (actor, reason)))
+
+    async def reset_breaker(self, rule: str, actor: str, reason: str) -> bool:
+        """See `ports.Desk.reset_breaker`."""
+        return await super().reset_breaker(rule, *map(self._redaction.text, (actor, reason)))
 
     async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
         """See `ports.Desk.drop_dead_letters`."""

@@ -11,6 +11,7 @@ from responder.model.alert import Delivery
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Ceiling
 from responder.model.base import Frozen
+from responder.model.budget import Budgets
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rule
 from responder.ports import Desk, Dossier, Intake, Store
@@ -99,6 +100,8 @@ class Api:
     """How the anchoring of the timelines stands in this process."""
     describe_rule: Callable[[Rule], Mapping[str, Any]]
     """A resolved rule as JSON with the origin of each default."""
+    budgets: Budgets = field(default_factory=Budgets)
+    """What budgets of disruptive starts allow."""
     redaction: Redaction = SHIPPED
     """What answers go through, and what is kept of a body that cannot be decoded."""
     unstored: Callable[[Delivery], None] | None = None

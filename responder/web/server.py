@@ -11,6 +11,7 @@ from responder.web.api import Api
 from responder.web.dead_letters import DeadLetters
 from responder.web.health import Health
 from responder.web.incidents import Incidents
+from responder.web.limits import Limits
 from responder.web.operations import Operations
 from responder.web.redacted import redact_answers
 from responder.web.reports import Reports
@@ -70,6 +71,7 @@ def build(api: Api) -> web.Application:
         Webhooks(api),
         Incidents(api),
         Operations(api),
+        Limits(api),
         DeadLetters(api),
         Rules(api),
         Reports(api),

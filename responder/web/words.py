@@ -60,6 +60,14 @@ class TargetRelease(Frozen):
     reason: Sentence
 
 
+class BreakerReset(Frozen):
+    """The reset of a rule's circuit breaker."""
+
+    rule: Name
+    actor: Name
+    reason: Sentence
+
+
 class AnchorLines(Frozen):
     """Lines of an anchor file, in their order."""
 

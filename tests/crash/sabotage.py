@@ -42,7 +42,7 @@ def _intent_after_effect() -> None:
 
 def _uncommitted(intent: Intent, now: datetime) -> Attempt:
     return Attempt(
-        **intent.model_dump(exclude={"attempt_id", "start_window_s", "elements"}),
+        **intent.model_dump(include=Attempt.model_fields.keys() - {"elements"}),
         id=intent.attempt_id,
         elements=intent.elements,
         outcome=Outcome.STARTED,

@@ -25,7 +25,7 @@ from responder.ports import Lease
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.postgres import PostgresStore
-from tests.support.stored import KEYS, LEASE_TIME, RULE, Stored, alert, change, intent, stored
+from tests.support.stored import KEYS, LEASE_TIME, RULE, Stored, alert, change, intent, question, stored
 from tests.unit.test_guards import facts
 
 FAKE = """
@@ -307,8 +307,7 @@ async def test_no_decision_is_another_one_by_a_jump(db: Stored, jump: timedelta)
         cases = [await db.store.load(one) for one in (*waiting, lease)]
         moves = [next_move(each, each.now, TERMS) for each in cases]
         now = cases[-1]
-        since = now.now - RULE.limits.cooldown
-        view = await db.store.ledger_view(now.rule.name, attempt.target, since, now.incident)
+        view = await db.store.ledger_view(question(now, attempt.target), now.incident)
         none = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.NOT_DONE, results=())
         settled = changes.settled(now, attempt, none, now.now, TERMS, timedelta(hours=1))
         again = facts(now=now.now, history=view.history, limits=RULE.limits)

@@ -8,12 +8,12 @@ from uuid import UUID
 
 import pytest_asyncio
 
-from responder.decide.case import AttemptEnd, AttemptVerdict, Case, IntentLost, Quarantine
+from responder.decide.case import AttemptEnd, AttemptVerdict, Case, IntentLost, LedgerQuestion, Quarantine
 from responder.model.attempt import Attempt, ElementOutcome, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy
 from responder.model.incident import Incident, IncidentState
 from responder.ports import Lease
-from tests.support.stored import RULE, Stored, alert, change, ended, intent, stored
+from tests.support.stored import RULE, Stored, alert, change, ended, intent, question, stored
 
 TARGET = "postgres/orders"
 HOUR = timedelta(hours=1)
@@ -26,8 +26,11 @@ async def db(dsn: str) -> AsyncIterator[Stored]:
 
 
 async def started(db: Stored, lease: Lease, case: Case, **more: Any) -> Attempt:
-    """A committed intent."""
-    attempt = await db.store.commit_intent(lease, intent(case, **more), change(case))
+    """A committed intent, of a step that was judged by all that the ledger has."""
+    wanted = intent(case, **more)
+    known = (await db.store.ledger_view(question(case, wanted.target), case.incident)).newest
+    wanted = wanted.model_copy(update={"newest_known": known})
+    attempt = await db.store.commit_intent(lease, wanted, change(case))
     assert isinstance(attempt, Attempt)
     return attempt
 
@@ -209,11 +212,17 @@ async def test_a_release_is_told_in_the_timeline_by_the_owner(db: Stored) -> Non
 async def past_attempts(
     db: Stored, rule: str, target: str, since: datetime, incident: Incident
 ) -> tuple[PastAttempt, ...]:
-    return (await db.store.ledger_view(rule, target, since, incident)).history
+    asked = LedgerQuestion(
+        rule=rule, target=target, namespace=target, disruptive=True, now=since + HOUR, limits=RULE.limits
+    )
+    return (await db.store.ledger_view(asked, incident)).history
 
 
 async def test_past_attempts_are_of_rule_and_target_since_then(db: Stored) -> None:
-    """Every incident counts, undos do not; only what is proven not to have happened is not spent."""
+    """Every incident counts, undos do not; only what is proven not to have happened is not spent.
+
+    The last one before that time is told, too: it may have ended after it, as the cooldown counts.
+    """
     lease, case = await db.held()
     other_lease, other = await second(db)
     attempts = []
@@ -231,7 +240,7 @@ async def test_past_attempts_are_of_rule_and_target_since_then(db: Stored) -> No
     assert [one.spent for one in past] == [True, False, True, True]
     assert [one.verdict for one in past] == [Verdict.NOT_RECOVERED] * 3 + [None]
     assert await past_attempts(db, "Other", TARGET, now - HOUR, case.incident) == ()
-    assert await past_attempts(db, case.incident.rule, TARGET, now, case.incident) == ()
+    assert await past_attempts(db, case.incident.rule, TARGET, now, case.incident) == past[-1:]
 
 
 async def test_the_same_ladder_is_this_incident_since_it_last_opened(db: Stored) -> None:

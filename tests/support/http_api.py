@@ -22,6 +22,8 @@ from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, 
 from responder.model.anchor import AnchorCheck, AnchorState
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy, Ceiling
+from responder.model.breaker import Breaker
+from responder.model.budget import Start
 from responder.model.errors import PermanentError
 from responder.model.guard import Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
@@ -239,6 +241,27 @@ class RememberingDesk:
     async def release(self, target: str, actor: str, reason: str) -> bool:
         self.acts.append(("release", target, actor, reason))
         return target == "postgres/orders"
+
+    async def starts(self, since: datetime, limit: int) -> Sequence[Start]:
+        one = Start(
+            at=since + timedelta(minutes=40),
+            target="postgres/orders",
+            namespace="postgres/orders",
+            attempt_id=OTHER,
+            incident_id=INCIDENT,
+            rule="RunawayQueries",
+            action="postgres.terminate_queries",
+        )
+        return [one.model_copy(update={"at": one.at - n * timedelta(minutes=5)}) for n in range(3)][:limit]
+
+    async def breakers(self, limit: int, *, open_only: bool) -> Sequence[Breaker]:
+        open_one = Breaker(rule="RunawayQueries", opened_at=NOW, attempts=(OTHER, INCIDENT, OTHER))
+        past = {"reset_at": NOW, "actor": "ada", "reason": "the index is back"}
+        return [open_one, *([] if open_only else [open_one.model_copy(update=past)])][:limit]
+
+    async def reset_breaker(self, rule: str, actor: str, reason: str) -> bool:
+        self.acts.append(("reset", rule, actor, reason))
+        return rule == "RunawayQueries"
 
     async def promote(self, rule: str, acting_hash: str, level: Autonomy, actor: str, reason: str) -> None:
         self.acts.append(("promote", rule, acting_hash, level.word, actor, reason))

@@ -13,7 +13,7 @@ from uuid import UUID, uuid4
 
 import asyncpg
 
-from responder.decide.case import Case, Change
+from responder.decide.case import Case, Change, LedgerQuestion
 from responder.decide.clock import Unsteady
 from responder.decide.fold import AlertRecord, step
 from responder.model.alert import Alert, AlertKey, Observation, Standing, content_hash, fingerprint
@@ -129,7 +129,10 @@ class Stored:
 
     async def unsteady(self) -> Unsteady | None:
         """Why nothing may start, as a step is told it."""
-        return (await self.store.ledger_view("any", None, T0, incident())).unsteady
+        asked = LedgerQuestion(
+            rule="any", target=None, namespace=None, disruptive=False, now=T0, limits=RULE.limits
+        )
+        return (await self.store.ledger_view(asked, incident())).unsteady
 
     async def somebody_waits(self) -> None:
         """Until a session of this database waits for a lock."""
@@ -192,6 +195,21 @@ def intent(case: Case, target: str = "postgres/orders", **more: Any) -> Intent:
         start_window_s=5.0,
         timeout_s=30.0,
         fenced=True,
+        namespace=target,
+        disruptive=True,
+    )
+    return given.model_copy(update=more)
+
+
+def question(case: Case, target: str | None = "postgres/orders", **more: Any) -> LedgerQuestion:
+    """What is asked of the ledger before a disruptive step on a target."""
+    given = LedgerQuestion(
+        rule=case.incident.rule,
+        target=target,
+        namespace=target,
+        disruptive=True,
+        now=case.now,
+        limits=RULE.limits,
     )
     return given.model_copy(update=more)
 

@@ -19,6 +19,7 @@ from responder.decide.case import (
     Change,
     Finding,
     IntentLost,
+    LedgerQuestion,
     LedgerView,
     ProbeReading,
     SourceView,
@@ -329,11 +330,9 @@ class VirtualStore:
         """The store's own ground."""
         return ("ground/own",)
 
-    async def ledger_view(
-        self, rule: str, target: str | None, since: datetime, incident: Incident
-    ) -> LedgerView:
+    async def ledger_view(self, question: LedgerQuestion, incident: Incident) -> LedgerView:
         """All attempts, which are of this ladder, and the claim on the target."""
-        del rule, since, incident
+        del incident
         if self.unreadable:
             raise StoreAwayError("by the test")
         history = tuple(
@@ -348,8 +347,8 @@ class VirtualStore:
         return LedgerView(
             halted=self.world.halted,
             unsteady=self.world.unsteady,
-            history=() if target is None else history,
-            claim=None if target is None else self.claim_,
+            history=() if question.target is None else history,
+            claim=None if question.target is None else self.claim_,
         )
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
@@ -449,12 +448,13 @@ def perform_on(
         intake=cast("Intake", _Intake(store)),
         actions=actions,
         probes=probes,
-        gather=Gather(as_store, actions, probes, source, halt, trust, terms),
+        gather=Gather(as_store, actions, probes, source, halt, trust, terms, settings.budgets),
         evidence=Evidence(as_store, actions, 1.0),
         ownership=cast("Ownership", SimpleNamespace(owns=lambda _: not world.deposed, stopping=False)),
         halt=halt,
         metrics=build_metrics("test"),
         terms=terms,
+        budgets=settings.budgets,
         monotonic=lambda: _seconds(world),
     )
 

@@ -6,13 +6,15 @@ from uuid import UUID
 
 import pytest
 
-from responder.decide.case import Facts, ProbeReading, SourceView, Terms
+from responder.decide.case import Facts, OpenIncidents, ProbeReading, SourceView, Terms
 from responder.decide.clock import Unsteady
 from responder.decide.guards import GUARDS, judge
 from responder.model.attempt import Claim, PastAttempt
 from responder.model.autonomy import Autonomy, Ceiling
+from responder.model.breaker import Breaker
+from responder.model.budget import Budget, BudgetScope
 from responder.model.guard import Guard, Refuses, Ruling
-from responder.model.rule import Limits, StepKind
+from responder.model.rule import Limits, Recurrence, StepKind
 from responder.model.severity import Severity
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -32,7 +34,7 @@ def facts(**changed: Any) -> Facts:
         "firing": 1,
         "source": SourceView(configured=True, firing=1, asked_at=NOW),
         "newest_seen_at": NOW,
-        "limits": Limits(attempts=3, per=timedelta(hours=1), cooldown=timedelta(minutes=10)),
+        "limits": limits(),
         "elements": ("pid 1",),
     }
     return Facts(**{**given, **changed})
@@ -54,6 +56,18 @@ def claim(**changed: Any) -> Claim:
         "since": NOW,
     }
     return Claim(**{**given, **changed})
+
+
+def limits(**more: Any) -> Limits:
+    """The usual limits, and more."""
+    return Limits(attempts=3, per=timedelta(hours=1), cooldown=timedelta(minutes=10), **more)
+
+
+def budget(scope: BudgetScope, spent: int, allowed: int) -> Budget:
+    """A budget of the target's; where it is spent it frees in half an hour."""
+    frees_at = NOW + timedelta(minutes=30) if spent >= allowed else None
+    name = "" if scope is BudgetScope.GLOBAL else "postgres/orders"
+    return Budget(scope=scope, name=name, spent=spent, allowed=allowed, frees_at=frees_at)
 
 
 def ceiling(level: Autonomy) -> dict[str, Any]:
@@ -107,6 +121,34 @@ HELD = [
     (Guard.LOOK, Ruling.WAIT, {"look_problem": "does not answer"}, "does not answer"),
     (Guard.COOLDOWN, Ruling.WAIT, {"history": (past(9),)}, "another 1m"),
     (Guard.ATTEMPTS, Ruling.REFUSE, {"history": (past(50), past(40), past(30))}, "3 of 3"),
+    (Guard.FLAPPING, Ruling.WAIT, {"flapped_at": NOW - timedelta(minutes=29)}, "5 times or more within 30m"),
+    (
+        Guard.RECURRENCE,
+        Ruling.REFUSE,
+        {"limits": limits(recurrence=Recurrence(count=3, within=timedelta(days=10))), "recurred": 3},
+        "3 earlier incidents within 10d",
+    ),
+    (
+        Guard.BREAKER,
+        Ruling.REFUSE,
+        {"breaker": Breaker(rule="Stuck", opened_at=NOW, attempts=(UUID(int=1),) * 3)},
+        "3 attempts in a row did not lead to recovery. When you know why: responder breaker reset Stuck",
+    ),
+    (
+        Guard.OPEN_AT_MOST,
+        Ruling.REFUSE,
+        {
+            "limits": limits(only_if_open_at_most=2),
+            "open_incidents": OpenIncidents(count=5, others=("server=db2", "server=db3")),
+        },
+        "5 incidents of this rule are open, more than 2: treat them as one outage (also server=db2;",
+    ),
+    (
+        Guard.BUDGET,
+        Ruling.WAIT,
+        {"budgets": (budget(BudgetScope.GLOBAL, 4, 20), budget(BudgetScope.TARGET, 3, 3))},
+        "the budget of postgres/orders is spent: 3 of 3, one is free at 00:30:00 UTC",
+    ),
     (Guard.CLAIM, Ruling.WAIT, {"claim": claim()}, "held by"),
     (Guard.CLAIM, Ruling.WAIT, {"claim": claim(quarantined=True, reason="unknown")}, "quarantined"),
     (Guard.FLOOR, Ruling.REFUSE, {"floor": "9 elements were found"}, "9 elements"),
@@ -136,6 +178,11 @@ PASSES = [
     {"source": SourceView(configured=True, firing=1, suppressed=1, asked_at=NOW)},
     {"ground": ("pg/7",), "own_ground": ("pg/8",)},
     {"condition": ProbeReading(holds=True, text="1 > 0")},
+    {"flapped_at": NOW - timedelta(minutes=30)},
+    {"limits": limits(recurrence=Recurrence(count=3, within=timedelta(days=10))), "recurred": 2},
+    {"limits": limits(only_if_open_at_most=2), "open_incidents": OpenIncidents(count=2)},
+    {"budgets": (budget(BudgetScope.GLOBAL, 19, 20), budget(BudgetScope.TARGET, 2, 3))},
+    {"kind": StepKind.SAFE, "budgets": (budget(BudgetScope.TARGET, 3, 3),)},
 ]
 
 
@@ -161,16 +208,36 @@ def test_refusals_by_the_incident_weigh_more_than_the_targets() -> None:
     assert judgement.strictest.refuses is Refuses.INCIDENT
 
 
-def test_the_undo_is_never_let_past_halt_clock_scope_claim_ground_and_floors() -> None:
-    """An undo skips what only forbids new remediation, and nothing else."""
-    kept = {v.guard for v in judge(facts(), TERMS).for_undo().verdicts}
-    assert kept == {
-        Guard.HALT,
-        Guard.CLOCK,
-        Guard.SCOPE,
-        Guard.OWN_GROUND,
-        Guard.LOOK,
-        Guard.CLAIM,
-        Guard.FLOOR,
-        Guard.AUTONOMY,
-    }
+HOLDS_AN_UNDO = {
+    Guard.HALT: True,
+    Guard.CLOCK: True,
+    Guard.STORM: False,
+    Guard.SCOPE: True,
+    Guard.OWN_GROUND: True,
+    Guard.STILL_FIRING: False,
+    Guard.SUPPRESSED: False,
+    Guard.SOURCE: False,
+    Guard.TOO_OLD: False,
+    Guard.CONDITION: False,
+    Guard.LOOK: True,
+    Guard.FLAPPING: False,
+    Guard.COOLDOWN: False,
+    Guard.ATTEMPTS: False,
+    Guard.RECURRENCE: False,
+    Guard.BREAKER: False,
+    Guard.OPEN_AT_MOST: False,
+    Guard.CLAIM: True,
+    Guard.BUDGET: False,
+    Guard.FLOOR: True,
+    Guard.AUTONOMY: True,
+}
+"""Whether a guard may keep an attempt from being taken back: decided for each, one by one."""
+
+
+@pytest.mark.parametrize("guard", Guard)
+def test_an_undo_skips_what_only_keeps_more_from_being_done(guard: Guard) -> None:
+    """Never halt, clock, scope, claim, ground and floors. For a new guard it has to be decided."""
+    judged = {verdict.guard for verdict in judge(facts(), TERMS).verdicts}
+    kept = {verdict.guard for verdict in judge(facts(), TERMS).for_undo().verdicts}
+    assert guard in judged
+    assert (guard in kept) is HOLDS_AN_UNDO[guard]

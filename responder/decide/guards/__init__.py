@@ -9,7 +9,15 @@ from collections.abc import Callable
 
 from responder.decide.case import Facts, Terms
 from responder.decide.guards.consent import autonomy
-from responder.decide.guards.limits import attempts_left, cooldown
+from responder.decide.guards.limits import (
+    attempts_left,
+    breaker,
+    budget,
+    cooldown,
+    flapping,
+    open_at_most,
+    recurrence,
+)
 from responder.decide.guards.service import clock, halt, storm
 from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
 from responder.decide.guards.target import claim_free, condition, floor, look, opt_out, own_ground, scope
@@ -36,9 +44,14 @@ GUARDS: tuple[GuardCheck, ...] = (
     too_old,
     condition,
     look,
+    flapping,
     cooldown,
     attempts_left,
+    recurrence,
+    breaker,
+    open_at_most,
     claim_free,
+    budget,
     floor,
     autonomy,
 )

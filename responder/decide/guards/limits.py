@@ -1,9 +1,22 @@
-"""Guards over how often: what was tried before, and how it went."""
+"""Guards over how often: what was tried before, how it went, and how much of it goes on elsewhere."""
 
-from responder.decide.case import Facts, Terms
+from datetime import datetime
+
+from responder.decide.case import Facts, OpenIncidents, Terms
 from responder.decide.guards.base import go, refuse
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.model.rule import StepKind
+
+
+def flapping(facts: Facts, terms: Terms) -> GuardVerdict:
+    """No alert of the incident begins again and again: what flaps is not mended by one more act."""
+    allowed, at = terms.flapping, facts.flapped_at
+    if at is not None and facts.now < at + allowed.within:
+        within = format_duration(allowed.within)
+        reason = f"an alert of it flaps: it began {allowed.episodes} times or more within {within}"
+        return _wait(Guard.FLAPPING, reason, at + allowed.within, "flapping")
+    return go(Guard.FLAPPING, "no alert of it flaps")
 
 
 def cooldown(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -18,9 +31,7 @@ def cooldown(facts: Facts, terms: Terms) -> GuardVerdict:
     if facts.now < over:
         rest = format_duration(over - facts.now)
         reason = f"cooling down for another {rest} after an earlier attempt on {facts.target}"
-        return GuardVerdict(
-            guard=Guard.COOLDOWN, ruling=Ruling.WAIT, reason=reason, until=over, holder="cooldown"
-        )
+        return _wait(Guard.COOLDOWN, reason, over, "cooldown")
     return go(Guard.COOLDOWN, "the cooldown is over")
 
 
@@ -34,3 +45,74 @@ def attempts_left(facts: Facts, terms: Terms) -> GuardVerdict:
         reason = f"{spent} of {facts.limits.attempts} attempts on {facts.target} in {window} are spent"
         return refuse(Guard.ATTEMPTS, reason, Refuses.INCIDENT)
     return go(Guard.ATTEMPTS, f"{spent} of {facts.limits.attempts} attempts in {window} are spent")
+
+
+def recurrence(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The rule was not needed on this target too often, though it worked each time."""
+    del terms
+    limit = facts.limits.recurrence
+    if limit is None:
+        return go(Guard.RECURRENCE, "the rule sets no limit of recurrence")
+    often = f"{facts.recurred} earlier incidents within {format_duration(limit.within)}"
+    if facts.recurred >= limit.count:
+        reason = f"it acted on {facts.target} in {often}: the cause comes back, doing it again mends nothing"
+        return refuse(Guard.RECURRENCE, reason, Refuses.INCIDENT)
+    return go(Guard.RECURRENCE, f"needed in {often}, fewer than {limit.count}")
+
+
+def breaker(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The rule has not failed so often in a row that a person has to look at it first."""
+    del terms
+    found = facts.breaker
+    if found is None:
+        return go(Guard.BREAKER, "the circuit breaker is closed")
+    reason = (
+        f"the circuit breaker of {found.rule} is open since {found.opened_at:%Y-%m-%d %H:%M:%S} UTC: "
+        f"{len(found.attempts)} attempts in a row did not lead to recovery. When you know why: "
+        f"responder breaker reset {found.rule} --reason ..."
+    )
+    return refuse(Guard.BREAKER, reason, Refuses.INCIDENT)
+
+
+def open_at_most(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Not so many incidents of the rule are open at once that they are one outage."""
+    del terms
+    limit, found = facts.limits.only_if_open_at_most, facts.open_incidents
+    if limit is None or found is None:
+        return go(Guard.OPEN_AT_MOST, "the rule sets no limit of open incidents")
+    if found.count > limit:
+        reason = f"{_number(found)} of this rule are open, more than {limit}: treat them as one outage"
+        return refuse(Guard.OPEN_AT_MOST, f"{reason}{_others(found)}", Refuses.INCIDENT)
+    return go(Guard.OPEN_AT_MOST, f"open of this rule: {_number(found)}; up to {limit} it acts")
+
+
+def budget(facts: Facts, terms: Terms) -> GuardVerdict:
+    """A disruptive start has a budget of its target, of its namespace and of everything left."""
+    del terms
+    if facts.kind is not StepKind.DISRUPTIVE:
+        return go(Guard.BUDGET, "it is not disruptive: it spends no budget")
+    spent = [one for one in facts.budgets if one.used_up]
+    if not spent:
+        left = ", ".join(f"{one.spent} of {one.allowed} of {one.words}" for one in facts.budgets)
+        return go(Guard.BUDGET, f"spent: {left}" if left else "no target to spend a budget on")
+    last = max(spent, key=lambda one: one.frees_at or facts.now)
+    until = max(last.frees_at or facts.now, facts.now)
+    reason = f"{last.words} is spent: {last.spent} of {last.allowed}, one is free at {until:%H:%M:%S} UTC"
+    return _wait(Guard.BUDGET, reason, until, "budget")
+
+
+def _wait(guard: Guard, reason: str, until: datetime, holder: str) -> GuardVerdict:
+    return GuardVerdict(guard=guard, ruling=Ruling.WAIT, reason=reason, until=until, holder=holder)
+
+
+def _number(found: OpenIncidents) -> str:
+    least = "at least " if found.more else ""
+    return f"{least}{found.count} incident{'' if found.count == 1 else 's'}"
+
+
+def _others(found: OpenIncidents) -> str:
+    if not found.others:
+        return ""
+    more = found.count - 1 - len(found.others)
+    rest = f"; and {more} more" if more > 0 else ""
+    return f" (also {'; '.join(found.others)}{rest})"
