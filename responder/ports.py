@@ -5,6 +5,7 @@ PostgreSQL does not answer, `DeposedError` when the lease is lost.
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -388,6 +389,15 @@ class Store(Protocol):
         which order it was received. Only what needs no folding is stored: alerts that are new, or fire on, or
         end, or fire anew after that. `left_over` has the others, of which nothing is stored. `wanted` has the
         incidents that those with a rule open or join where they begin.
+        """
+        ...
+
+    async def standing(
+        self, rules: Sequence[str], keys: Sequence[IncidentKey], at_most: int
+    ) -> tuple[Mapping[str, int], AbstractSet[IncidentKey]]:
+        """How many incidents of each rule are open, counted up to `at_most`; and which of the keys are.
+
+        Open is what is neither resolved nor closed; a key is as long as an alert of it joins an incident.
         """
         ...
 

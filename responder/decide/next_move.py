@@ -188,12 +188,22 @@ def _escalated(case: Case, now: datetime, terms: Terms) -> Move:
     progress, deadline = case.incident.progress, case.incident.deadline
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "the alert ended", terms))
-    if case.members.total > progress.covered_members:
+    if _news_to_people(case):
         return Apply(change=_news(case, now, terms))
     if deadline is None or now >= deadline:
         reason = progress.escalation_reason or "it still fires"
         return Apply(change=changes.escalated(case, now, reason, terms, again=True))
     return Wait(until=deadline)
+
+
+_MANY = 20
+"""From so many alerts on it is no news to people that one more joined, but that they have doubled."""
+
+
+def _news_to_people(case: Case) -> bool:
+    """Whether what joined after the ladder ended is worth another word; the timeline has all of it."""
+    known, total = case.incident.progress.covered_members, case.members.total
+    return total > known if known < _MANY else total >= 2 * known
 
 
 def _news(case: Case, now: datetime, terms: Terms) -> Change:
@@ -218,7 +228,7 @@ def _recorded(case: Case, now: datetime, terms: Terms) -> Move:
     deadline = case.incident.deadline
     if case.incident.progress.part_of is not None and case.members.firing > 0:
         return _part_of_storm(case, now, terms)
-    if case.members.firing > 0 and case.members.total > case.incident.progress.covered_members:
+    if case.members.firing > 0 and _news_to_people(case):
         return Apply(change=changes.reopened(case, now, terms))
     if deadline is not None and now < deadline:
         return Wait(until=deadline)

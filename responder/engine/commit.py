@@ -10,7 +10,7 @@ waited, a microsecond apart: what they say of one alert is told in that order.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -21,6 +21,7 @@ from uuid import UUID
 import structlog
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
+from responder.engine.crowds import Crowds
 from responder.engine.rules import ActiveRules
 from responder.engine.wake import Wake
 from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
@@ -71,10 +72,17 @@ class Commit:
     """Writes whole batches of deliveries."""
 
     def __init__(
-        self, store: Store, rules: ActiveRules, contest_window: timedelta, metrics: Metrics, wake: Wake
+        self,
+        store: Store,
+        rules: ActiveRules,
+        crowds: Crowds,
+        contest_window: timedelta,
+        metrics: Metrics,
+        wake: Wake,
     ) -> None:
         self._store = store
         self._rules = rules
+        self._crowds = crowds
         self._window = contest_window
         self._metrics = metrics
         self._wake = wake
@@ -119,6 +127,7 @@ class Commit:
         left = {AlertKey(source, name): told for name, told in said.items() if _at_one_moment(told)}
         if left:
             said = {name: told for name, told in said.items() if AlertKey(source, name) not in left}
+        wanted = await self._crowds.within(wanted)
         for _ in range(_WORDS_AT_ONCE):
             if not said:
                 break
@@ -156,12 +165,14 @@ class Commit:
                     await transaction.write_dead_letters(delivery.source, delivery.rejected)
                 if delivery.retried is not None:
                     await transaction.take_back(delivery.retried)
+            wanted = await self._crowds.all_within(wanted)
             opened = tuple(await transaction.open_or_join(wanted))
         self._opened(wanted, transaction.due)
         return opened
 
-    def _opened(self, opened: Iterable[NewIncident], due: int) -> None:
+    def _opened(self, opened: Collection[NewIncident], due: int) -> None:
         self._wake.due(due)
+        self._crowds.opened(opened)
         for new in opened:
             self._metrics.incidents_opened.labels(rule=new.rule, severity=new.severity.value).inc()
 

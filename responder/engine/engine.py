@@ -110,6 +110,7 @@ class Engine:
         self._begin("clock", _every(_SOON, "clock", self._clock.round))
         self._begin("writer", self.intake.run())
         self._begin("rules", _every(_SOON, "rules", self._follow_rules))
+        self._begin("crowds", _every(_SOON, "crowds", self.intake.crowds.round))
         self._begin("contests", _every(_SOON, "contests", self._contests.round))
         for source in self.reconcile.sources:
             look = partial(self.reconcile.look, source)
@@ -134,7 +135,7 @@ class Engine:
         if running:
             await asyncio.wait([self._tasks[name] for name in running], timeout=grace)
         await self._evidence.stop()
-        for name in (*asking, "contests", "rules", "clock", "heartbeat", *running):
+        for name in (*asking, "crowds", "contests", "rules", "clock", "heartbeat", *running):
             await self._end(name, cancel=True)
         try:
             await self.reconcile.leave()

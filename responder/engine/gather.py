@@ -114,6 +114,8 @@ class Gather:
         return await self._probes.ask(step.when, labels_of(case)) if step.when is not None else None
 
     async def _look(self, case: Case, step: Step, *, looks: bool, bound: bool) -> _Look:
+        if case.incident.overflow:
+            return _Look(out_of_scope=_overflows(case))
         try:
             action = self._actions.get(step.action)
             given = step.params if bound else bind_params(step.params, labels_of(case))
@@ -207,6 +209,14 @@ class Gather:
 def labels_of(case: Case) -> Mapping[str, str]:
     """What `$labels.x` may name in this incident."""
     return bindable(case.rule, case.incident.key)
+
+
+def _overflows(case: Case) -> str:
+    members = case.members
+    return (
+        f"too many incidents of {case.rule.name} are open, and all its further alerts are in this one "
+        f"({members.total}, {members.firing} firing): it has no target of its own"
+    )
 
 
 def _only(targets: tuple[Target, ...]) -> Target:

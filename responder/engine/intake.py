@@ -14,6 +14,7 @@ import structlog
 
 from responder.crash_points import Point, reached
 from responder.engine.commit import Commit, Prepared
+from responder.engine.crowds import Crowds
 from responder.engine.isolate import Answer, Isolation
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
@@ -51,7 +52,8 @@ class GroupCommit:
         wake: Wake,
     ) -> None:
         self._store = store
-        self._commit = Commit(store, rules, settings.terms.contest_window, metrics, wake)
+        self.crowds = Crowds(store, settings.open_incidents_per_rule)
+        self._commit = Commit(store, rules, self.crowds, settings.terms.contest_window, metrics, wake)
         self._settings = settings
         self._metrics = metrics
         self._waiting: deque[_Waiting] = deque()

@@ -75,6 +75,8 @@ class EngineSettings(Frozen):
     """How many deliveries may wait for the writer; more are refused with 503."""
     batch_limit: int = Field(default=200, ge=1)
     """How many deliveries go into one transaction at most."""
+    open_incidents_per_rule: int = Field(default=200, ge=1)
+    """How many incidents of one rule may be open; further alerts of it join one overflow incident."""
     intake_timeout: Duration = timedelta(seconds=10)
     stop_grace: Duration = timedelta(seconds=30)
     """How long running effects may finish after SIGTERM."""

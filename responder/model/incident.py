@@ -97,6 +97,10 @@ class Progress(Frozen):
     """Where shadow ended the ladder: what people would have heard in auto, in words; None for nothing."""
 
 
+OVERFLOW = {"": "overflow"}
+"""The key of a rule's overflow incident: no label has an empty name."""
+
+
 class Incident(Frozen):
     """One for each (rule, values of group_by) while open. `id` sorts by time (UUID version 7)."""
 
@@ -117,6 +121,11 @@ class Incident(Frozen):
     wakes: int = 0
     """Counts what happened to it from outside (alerts, commands, findings); see `ports.Store.record`."""
     timeline_length: int = 0
+
+    @property
+    def overflow(self) -> bool:
+        """Whether it has the alerts of a rule of which too many incidents are open."""
+        return self.key == OVERFLOW
 
 
 class MemberAlert(Frozen):

@@ -35,6 +35,20 @@ FOR UPDATE OF i
 """An array and no join: of a row that changed while its lock was waited for PostgreSQL looks at the condition
 again, and with some plans of a join the row is lost then."""
 
+_OPEN = """
+SELECT rule, (
+    SELECT count(*) FROM (
+        SELECT FROM incidents i WHERE i.rule = r.rule AND i.state NOT IN ('closed', 'resolved') LIMIT $2) n
+    ) AS count
+FROM unnest($1::text[]) AS r (rule)
+"""
+
+_AMONG = """
+SELECT rule, key_hash FROM unnest($1::text[], $2::bytea[]) AS k (rule, key_hash)
+WHERE EXISTS (SELECT FROM incidents i
+              WHERE i.rule = k.rule AND i.key_hash = k.key_hash AND i.state <> 'closed')
+"""
+
 NEWS_WITHIN = timedelta(seconds=5)
 """How soon an incident hears of its members while its ladder runs or waits: one that is quiet hears at once.
 
@@ -90,6 +104,16 @@ class Opened:
 
     incidents: Mapping[IncidentKey, UUID]
     due: int
+
+
+async def standing(
+    connection: Connection, rules: Sequence[str], keys: Sequence[IncidentKey], at_most: int
+) -> tuple[dict[str, int], set[IncidentKey]]:
+    """See `ports.Store.standing`."""
+    counted = {row["rule"]: row["count"] for row in await connection.fetch(_OPEN, list(rules), at_most)}
+    names, hashes = [rule for rule, _ in keys], [key_hash for _, key_hash in keys]
+    found = await connection.fetch(_AMONG, names, hashes) if keys else []
+    return counted, {(row["rule"], row["key_hash"]) for row in found}
 
 
 async def open_join_wake(

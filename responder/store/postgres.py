@@ -4,6 +4,7 @@ No SQL belongs here.
 """
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,8 +21,8 @@ from responder.model.incident import Command, Incident
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rulebook
 from responder.model.storm import StormTerms
-from responder.ports import Lease, Leased, NewIncident, Numbered, Taken, UnmatchedPage
-from responder.store import cases, episodes, ledger, umbrella
+from responder.ports import IncidentKey, Lease, Leased, NewIncident, Numbered, Taken, UnmatchedPage
+from responder.store import cases, episodes, ledger, openings, umbrella
 from responder.store.anchors import Anchors
 from responder.store.at_once import take_in
 from responder.store.clock import ServiceClock
@@ -128,6 +129,13 @@ class PostgresStore(PostgresDesk):
                 raise
             await make_partition(self._connections.intake, await self.now())
             raise TemporaryError("the journal had no partition for today", timedelta(0)) from error
+
+    async def standing(
+        self, rules: Sequence[str], keys: Sequence[IncidentKey], at_most: int
+    ) -> tuple[Mapping[str, int], AbstractSet[IncidentKey]]:
+        """See `ports.Store.standing`."""
+        async with self._connections.workers.connection() as connection:
+            return await openings.standing(connection, rules, keys, at_most)
 
     async def contested(self, limit: int) -> Sequence[AlertRecord]:
         """See `ports.Store.contested`."""

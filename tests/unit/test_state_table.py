@@ -22,7 +22,8 @@ from responder.decide.case import (
 )
 from responder.decide.next_move import next_move
 from responder.model.autonomy import Autonomy
-from responder.model.incident import Command, CommandKind, Hold, IncidentState, Progress
+from responder.model.incident import OVERFLOW, Command, CommandKind, Hold, IncidentState, Progress
+from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members, perform_on
 
@@ -373,3 +374,33 @@ def test_a_person_takes_over_and_automation_is_off() -> None:
     store.incident = store.incident.model_copy(update={"due_at": START})
     drive(store, Autonomy.AUTO)
     assert len(store.world.effects) == 2
+
+
+def test_of_many_alerts_it_is_news_that_they_doubled_and_that_a_worse_one_joined() -> None:
+    """A storm of one group must not page with every delivery: from twenty alerts on each doubling is told."""
+    told = {"told_members": 39, "told_firing": 1, "step": 2, "escalations": 1}
+    few = {**told, "covered_members": 20, "told_severity": Severity.P1}
+    given = incident(IncidentState.ESCALATED, deadline=LATER, progress=Progress(**few))
+    store = VirtualStore(World(), ladder(), given, members(total=39))
+    assert next_move(_case(store), START, TERMS) == Wait(until=LATER)
+    store.members = members(total=40)
+    store.incident = given.model_copy(update={"progress": Progress(**{**few, "told_members": 40})})
+    assert applied(next_move(_case(store), START, TERMS)).notices[0].level == 2
+    store.members = members(total=39)
+    store.incident = given.model_copy(update={"severity": Severity.P0})
+    change = applied(next_move(_case(store), START, TERMS))
+    worse = store.incident.model_copy(update={"progress": change.progress})
+    store.incident = worse
+    assert applied(next_move(_case(store), START, TERMS)).notices[0].text.startswith("P0 ")
+
+
+def test_an_overflow_incident_acts_on_nothing_and_says_why() -> None:
+    """It stands for many groups: no target is its own, though the step's parameters name one."""
+    crowd = incident(key=OVERFLOW)
+    store = drive(VirtualStore(World(), ladder(), crowd, members(firing=7, total=9)), Autonomy.AUTO)
+    assert (store.world.effects, store.incident.state) == ([], IncidentState.ESCALATED)
+    assert "opened for its further alerts: too many of its incidents" in store.changes[0].entries[0].text
+    assert store.changes[-1].notices[0].text == (
+        "P1 Hit: too many incidents of Hit are open, and all its further alerts are in this one "
+        "(9, 7 firing): it has no target of its own"
+    )

@@ -9,7 +9,7 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.changes.base import go_on, stay
-from responder.model.incident import Hold, IncidentState, Progress
+from responder.model.incident import Hold, Incident, IncidentState, Progress
 from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 
@@ -25,9 +25,7 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
         "severity": incident.severity.value,
         "labels": incident.key,
     }
-    group = (
-        ", ".join(f"{name}={_short(value)}" for name, value in sorted(incident.key.items())) or "all alerts"
-    )
+    group = _group(incident)
     text = f"{incident.severity} {case.rule.name} opened for {group}"
     if members.first_heard_at is not None and members.first_heard_at < incident.opened_at:
         heard = members.first_heard_at.astimezone(UTC)
@@ -45,6 +43,13 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
         due_at=now,
         entries=(EntryDraft(kind=EntryKind.OPENED, text=text, facts=facts), *_alerts(case)),
     )
+
+
+def _group(incident: Incident) -> str:
+    if incident.overflow:
+        return "its further alerts: too many of its incidents are open"
+    labels = ", ".join(f"{name}={_short(value)}" for name, value in sorted(incident.key.items()))
+    return labels or "all alerts"
 
 
 def _short(value: str) -> str:
@@ -109,7 +114,11 @@ def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
         text=f"it is {severity} now, no longer {before}: a worse alert joined",
         facts={"from": before.value, "to": severity.value},
     )
-    change = stay(case, now, entry, told_severity=severity, hold=_hastened(progress.hold, severity, terms))
+    # Whoever was told of a lesser one is told again, however many alerts it has.
+    unheard = {IncidentState.ESCALATED, IncidentState.RECORDED}
+    covered = 0 if incident.state in unheard else progress.covered_members
+    hold = _hastened(progress.hold, severity, terms)
+    change = stay(case, now, entry, told_severity=severity, hold=hold, covered_members=covered)
     patience = _patience(incident.state, severity, terms)
     if incident.deadline is None or patience is None:
         return change
