@@ -20,6 +20,7 @@ from responder import crash_points
 from responder.actions.base import Clients
 from responder.actions.probes import StandardProbes
 from responder.actions.registry import BuiltActions, Registry
+from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.clients.webhook import Webhook
@@ -402,10 +403,14 @@ async def _engine(
     lists = {name: lists_of(source, redaction) for name, source in settings.sources.items() if source.askable}
     for peer in chain.from_iterable(lists.values()):
         stack.push_async_callback(peer.close)
+    clusters = AlertmanagerClusters(
+        {name: (source.alertmanager, source.api) for name, source in settings.sources.items()}
+    )
+    stack.push_async_callback(clusters.close)
     queries = {name: query.sql for name, query in settings.queries.items()}
     return Engine(
         store=store,
-        actions=BuiltActions(Registry(), Clients(inventory, servers)),
+        actions=BuiltActions(Registry(), Clients(inventory, servers, clusters, store)),
         probes=StandardProbes(prometheus, servers, inventory, queries),
         alert_state=states,
         notifier=LogChannel(),

@@ -140,6 +140,14 @@ class UndoStep:
     params: Mapping[str, Any]
 
 
+class Attempts(Protocol):
+    """The ledger, for an action that says at its target who made what is there."""
+
+    async def attempt(self, attempt_id: UUID) -> Attempt | None:
+        """One attempt, with its rule and its incident."""
+        ...
+
+
 class Actions(Protocol):
     """The actions by name, built on first use with the clients that they need."""
 
@@ -159,10 +167,13 @@ class Probes(Protocol):
 class AlertState(Protocol):
     """Asks the sources what they know of alerts."""
 
-    async def ask(self, members: Sequence[MemberAlert], *, fresh: bool) -> SourceView:
+    async def ask(
+        self, members: Sequence[MemberAlert], *, fresh: bool, incident: UUID | None = None
+    ) -> SourceView:
         """What the sources' APIs say of these members, all together.
 
-        `fresh` forbids the cache (at most 5 s). Never raises: what did not answer is in `problem`.
+        `fresh` forbids the cache (at most 5 s). A silence that was made for `incident` does not count. Never
+        raises: what did not answer is in `problem`.
         """
         ...
 

@@ -6,11 +6,12 @@ effect). Both meet `ports.Action`; docs/actions.md says how to write one.
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any, ClassVar, Generic, TypeVar
 from uuid import UUID
 
+from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
 from responder.model.attempt import Attempt, ElementOutcome, Outcome
 from responder.model.base import Frozen
@@ -18,7 +19,7 @@ from responder.model.errors import PermanentError
 from responder.model.inventory import Inventory
 from responder.model.rule import StepKind
 from responder.model.target import Element, State, Target
-from responder.ports import UndoStep
+from responder.ports import Attempts, UndoStep
 
 P = TypeVar("P", bound=Frozen)
 S = TypeVar("S", bound=State)
@@ -30,6 +31,9 @@ class Clients:
 
     inventory: Inventory
     postgres: PostgresServers
+    alertmanagers: AlertmanagerClusters = field(default_factory=lambda: AlertmanagerClusters({}))
+    attempts: Attempts | None = None
+    """The ledger; None where there is none to ask."""
 
 
 class BaseAction(ABC, Generic[P, S]):

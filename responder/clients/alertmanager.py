@@ -5,11 +5,15 @@ means for an incident belongs to `sources`.
 """
 
 import asyncio
+import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Annotated, Any, TypeVar
+from http import HTTPStatus
+from typing import Annotated, Any, Self, TypeVar
+from urllib.parse import quote
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
@@ -23,6 +27,8 @@ _PLAIN = re.compile(r"[A-Za-z0-9_.:/-]+")
 _TOLD = 200
 _READ = 8 * 1024
 """Of the body of an error: more than is told, so that no secret is cut in two before it is seen."""
+_UNKNOWN_ID = (HTTPStatus.NOT_FOUND, HTTPStatus.UNPROCESSABLE_ENTITY)
+"""What it answers for an id that it does not know, and for one that is none."""
 T = TypeVar("T")
 
 
@@ -76,11 +82,15 @@ class KnownAlert(_Wire):
         return self.status.state
 
     @property
-    def suppressed_by(self) -> tuple[str, ...]:
-        """What suppresses it, in words: silences by id, inhibiting alerts by fingerprint."""
+    def silenced_by(self) -> tuple[str, ...]:
+        """The ids of the silences that cover it."""
+        return self.status.silenced_by or ()
+
+    @property
+    def held_by(self) -> tuple[str, ...]:
+        """What else suppresses it, in words: inhibiting alerts by fingerprint, time intervals by name."""
         status = self.status
         return (
-            *(told(f"silence {silence}") for silence in status.silenced_by or ()),
             *(told(f"inhibition by alert {alert}") for alert in status.inhibited_by or ()),
             *(told(f"time interval {interval}") for interval in status.muted_by or ()),
         )
@@ -93,6 +103,11 @@ class SilenceMatcher(_Wire):
     value: str
     is_regex: bool = Field(alias="isRegex")
     is_equal: bool = Field(default=True, alias="isEqual")
+
+    @classmethod
+    def exactly(cls, name: str, value: str) -> Self:
+        """A label with exactly this value."""
+        return cls.model_validate({"name": name, "value": value, "isRegex": False, "isEqual": True})
 
 
 class _SilenceStatus(_Wire):
@@ -143,8 +158,21 @@ class AlertmanagerStatus:
     up_for: timedelta
     config: str
 
+    @property
+    def now(self) -> datetime:
+        """The time by its own clock, in whole seconds."""
+        return (self.started_at + self.up_for).replace(microsecond=0)
+
 
 _ALERTS = TypeAdapter(tuple[KnownAlert, ...])
+
+
+class _Made(_Wire):
+    silence_id: str = Field(alias="silenceID")
+
+
+_SILENCE = TypeAdapter(Silence)
+_MADE = TypeAdapter(_Made)
 _SILENCES = TypeAdapter(tuple[Silence, ...])
 _RECEIVERS = TypeAdapter(tuple[_Receiver, ...])
 _STATUS = TypeAdapter(_StatusAnswer)
@@ -181,6 +209,38 @@ class Alertmanager:
     async def silences(self) -> tuple[Silence, ...]:
         """All silences, expired ones too."""
         return await self._get("silences", _SILENCES)
+
+    async def find_silence(self, identity: str) -> Silence | None:
+        """One silence, be it expired; None where it knows none of that id."""
+        answer = await self._http.get(f"api/v2/silence/{quote(identity, safe='')}", {}, self._timeout)
+        if answer.status in _UNKNOWN_ID:
+            return None
+        return await self._read(answer, _SILENCE)
+
+    async def silence(
+        self,
+        matchers: Iterable[SilenceMatcher],
+        starts_at: datetime,
+        ends_at: datetime,
+        created_by: str,
+        comment: str,
+    ) -> str:
+        """Make a silence; its id. A TemporaryError does not say that none was made."""
+        body = {
+            "matchers": [matcher.model_dump(by_alias=True) for matcher in matchers],
+            "startsAt": starts_at.isoformat(),
+            "endsAt": ends_at.isoformat(),
+            "createdBy": created_by,
+            "comment": comment,
+        }
+        headers = {"Content-Type": "application/json"}
+        sent = json.dumps(body).encode()
+        answer = await self._http.post("api/v2/silences", sent, headers, self._timeout)
+        return (await self._read(answer, _MADE)).silence_id
+
+    async def expire_silence(self, identity: str) -> None:
+        """End a silence now. A TemporaryError does not say that it stands."""
+        self._check(await self._http.delete(f"api/v2/silence/{quote(identity, safe='')}", self._timeout))
 
     async def receivers(self) -> tuple[str, ...]:
         """The names of the receivers of its configuration."""

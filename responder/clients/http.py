@@ -124,6 +124,10 @@ class HttpClient:
         """POST bytes to a path, encoded as it is. Otherwise as `get`."""
         return await self._ask("POST", path, within, headers=headers, data=body)
 
+    async def delete(self, path: str, within: timedelta) -> HttpAnswer:
+        """DELETE a path. Otherwise as `get`."""
+        return await self._ask("DELETE", path, within)
+
     async def close(self) -> None:
         """Close the connections."""
         session, self._session = self._session, None

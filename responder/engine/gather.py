@@ -101,7 +101,7 @@ class Gather:
 
     async def source(self, case: Case, *, fresh: bool) -> SourceView:
         """What the source's API says. It was asked after the case was read, and counts as no younger."""
-        view = await self._alert_state.ask(case.members.sample, fresh=fresh)
+        view = await self._alert_state.ask(case.members.sample, fresh=fresh, incident=case.incident.id)
         return view.model_copy(update={"asked_at": case.now}) if view.configured else view
 
     async def all_gone(self, members: Sequence[MemberAlert]) -> bool:

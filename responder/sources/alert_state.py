@@ -7,15 +7,19 @@ A peer that is missing resolves nothing.
 import asyncio
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
+from uuid import UUID
 
+from responder.clients.alertmanager import Silence
 from responder.decide.case import SourceView
 from responder.model.incident import MemberAlert
 from responder.model.redaction import SHIPPED, Redaction, is_redacted
 from responder.sources.peers import Look, Peer, Word, peers_of, strongest
 from responder.sources.settings import SourceSettings
+from responder.sources.silences import Silences, is_own
 
 MAX_AGE = timedelta(seconds=5)
 """How old an answer may be that is not asked for freshly."""
@@ -33,10 +37,11 @@ class Fate(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The fate of one alert: what suppresses it, or why nobody can say, in words."""
+    """The fate of one alert: what suppresses it, or why nobody can say, in words; its silences by id."""
 
     fate: Fate
     text: str = ""
+    silences: tuple[str, ...] = ()
 
 
 class SourceStates:
@@ -44,11 +49,17 @@ class SourceStates:
 
     def __init__(self, sources: Iterable[SourceSettings], redaction: Redaction = SHIPPED) -> None:
         self._asked = {
-            source.name: _Asked(peers_of(source, redaction)) for source in sources if source.askable
+            source.name: _Asked(peers_of(source, redaction), redaction)
+            for source in sources
+            if source.askable
         }
 
-    async def ask(self, members: Sequence[MemberAlert], *, fresh: bool) -> SourceView:
+    async def ask(
+        self, members: Sequence[MemberAlert], *, fresh: bool, incident: UUID | None = None
+    ) -> SourceView:
         """What the sources say of these members, all together. Never raises.
+
+        An alert that is silent only by what a step of `incident` did fires for it: the ladder goes on.
 
         `problem` is set where something is unknown that could change the answer: as long as one member is
         known to fire, the rest need not be known.
@@ -59,7 +70,10 @@ class SourceStates:
         if not by_source or not by_source.keys() <= self._asked.keys():
             return SourceView(configured=False)
         answers = await asyncio.gather(
-            *(self._asked[source].answers(alerts, fresh=fresh) for source, alerts in by_source.items())
+            *(
+                self._asked[source].heard(alerts, fresh=fresh, incident=incident)
+                for source, alerts in by_source.items()
+            )
         )
         return _view([answer for of_source in answers for answer in of_source.values()])
 
@@ -99,8 +113,9 @@ class _Shelf:
 class _Asked:
     """The peers of one source, with what they said last."""
 
-    def __init__(self, peers: tuple[Peer, ...]) -> None:
+    def __init__(self, peers: tuple[Peer, ...], redaction: Redaction) -> None:
         self._peers = peers
+        self._silences = Silences(peers, redaction)
         self._shelves: dict[str | None, _Shelf] = {}
 
     async def answers(self, alerts: Mapping[str, Mapping[str, str]], *, fresh: bool) -> Mapping[str, Answer]:
@@ -109,6 +124,28 @@ class _Asked:
         return {
             fingerprint: await _fate(looks, fingerprint, labels) for fingerprint, labels in alerts.items()
         }
+
+    async def heard(
+        self, alerts: Mapping[str, Mapping[str, str]], *, fresh: bool, incident: UUID | None
+    ) -> Mapping[str, Answer]:
+        """The fate of each fingerprint for one incident, with its silences in words."""
+        answers = await self.answers(alerts, fresh=fresh)
+        ids = [one for answer in answers.values() for one in answer.silences]
+        if not ids:
+            return answers
+        known = await self._silences.find(ids)
+        own = {identity for identity, silence in known.items() if is_own(silence, incident)}
+        return {fingerprint: self._without(answer, own, known) for fingerprint, answer in answers.items()}
+
+    def _without(self, answer: Answer, own: AbstractSet[str], known: Mapping[str, Silence]) -> Answer:
+        """An answer less the silences that do not count."""
+        if answer.fate is not Fate.SUPPRESSED:
+            return answer
+        others = [identity for identity in answer.silences if identity not in own]
+        if len(others) < len(answer.silences) and not others and not answer.text:
+            return Answer(Fate.FIRING)
+        words = [self._silences.words(identity, known.get(identity)) for identity in others]
+        return Answer(Fate.SUPPRESSED, ", ".join((*words, *([answer.text] if answer.text else []))))
 
     async def close(self) -> None:
         await asyncio.gather(*(peer.close() for peer in self._peers))
@@ -150,7 +187,7 @@ async def _fate(looks: tuple[Look, ...], fingerprint: str, labels: Mapping[str, 
     if statements:
         said = strongest(statements)
         if said.word is Word.SUPPRESSED:
-            return Answer(Fate.SUPPRESSED, ", ".join(said.suppressed_by))
+            return Answer(Fate.SUPPRESSED, ", ".join(said.held_by), said.silences)
         return Answer(Fate.FIRING)
     told = await asyncio.gather(*(look.doubt() for look in looks))
     doubts = [doubt for doubt in told if doubt is not None]

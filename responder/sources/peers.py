@@ -11,7 +11,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Protocol
 
-from responder.clients.alertmanager import Alertmanager, AlertStatus, KnownAlert
+from responder.clients.alertmanager import Alertmanager, AlertStatus, KnownAlert, Silence
 from responder.clients.prometheus import Prometheus, RuleState
 from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, TemporaryError
@@ -36,10 +36,11 @@ class Word(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Statement:
-    """One peer's word on one alert, and what suppresses it, in words."""
+    """One peer's word on one alert: the silences that cover it, by id, and what else holds it, in words."""
 
     word: Word
-    suppressed_by: tuple[str, ...] = ()
+    silences: tuple[str, ...] = ()
+    held_by: tuple[str, ...] = ()
 
 
 class Look(Protocol):
@@ -70,6 +71,10 @@ class Peer(Protocol):
 
     async def look(self, alertname: str | None) -> Look:
         """Ask it, for alerts of one name or for all. Never raises."""
+        ...
+
+    async def silence(self, identity: str) -> Silence | None:
+        """One of its silences; None where it does not know it, or does not answer. Never raises."""
         ...
 
     async def close(self) -> None:
@@ -164,6 +169,13 @@ class AlertmanagerPeer:
         except (TemporaryError, PermanentError) as error:
             return NoAnswer(str(error))
 
+    async def silence(self, identity: str) -> Silence | None:
+        """One of its silences."""
+        try:
+            return await self._client.find_silence(identity)
+        except (TemporaryError, PermanentError):
+            return None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
@@ -221,6 +233,11 @@ class PrometheusPeer:
         doubt = too_young(self._client.name, up_for, self._source)
         return PrometheusLook(firing, doubt, self._redaction)
 
+    async def silence(self, identity: str) -> Silence | None:
+        """It has none."""
+        del identity
+        return None
+
     async def close(self) -> None:
         """Close the connections."""
         await self._client.close()
@@ -253,15 +270,16 @@ def strongest(statements: list[Statement]) -> Statement:
     """
     if any(statement.word is Word.FIRING for statement in statements):
         return Statement(Word.FIRING)
-    by = [text for statement in statements for text in statement.suppressed_by]
+    silences = [one for statement in statements for one in statement.silences]
+    held_by = [text for statement in statements for text in statement.held_by]
     if any(statement.word is Word.SUPPRESSED for statement in statements):
-        return Statement(Word.SUPPRESSED, tuple(dict.fromkeys(by)))
+        return Statement(Word.SUPPRESSED, tuple(dict.fromkeys(silences)), tuple(dict.fromkeys(held_by)))
     return Statement(Word.UNPROCESSED)
 
 
 def _statement(alert: KnownAlert) -> Statement:
-    if alert.suppressed_by:
-        return Statement(Word.SUPPRESSED, alert.suppressed_by)
+    if alert.silenced_by or alert.held_by:
+        return Statement(Word.SUPPRESSED, alert.silenced_by, alert.held_by)
     match alert.state:
         case AlertStatus.ACTIVE:
             return Statement(Word.FIRING)

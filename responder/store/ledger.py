@@ -299,6 +299,13 @@ async def attempts_of(connection: Connection, incident_id: UUID) -> tuple[Attemp
     return tuple(Attempt.model_validate(dict(row)) for row in await connection.fetch(query, incident_id))
 
 
+async def attempt(connection: Connection, attempt_id: UUID) -> Attempt | None:
+    """One attempt, or None where there is none of that id."""
+    query = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE id = $1"
+    row = await connection.fetchrow(query, attempt_id)
+    return None if row is None else Attempt.model_validate(dict(row))
+
+
 async def view(
     connection: Connection, clock: ServiceClock, question: LedgerQuestion, incident: Incident
 ) -> LedgerView:

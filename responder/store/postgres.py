@@ -213,6 +213,11 @@ class PostgresStore(PostgresDesk):
         async with self._connections.workers.connection() as connection:
             return await ledger.view(connection, self._clock, question, incident)
 
+    async def attempt(self, attempt_id: UUID) -> Attempt | None:
+        """See `ports.Attempts.attempt`."""
+        async with self._connections.workers.connection() as connection:
+            return await ledger.attempt(connection, attempt_id)
+
     async def halted(self) -> str | None:
         """See `ports.Store.halted`. What cannot be read is raised, and counts as halted where it is asked."""
         async with self._connections.workers.connection() as connection:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from aiohttp import web
@@ -13,11 +14,20 @@ from responder.decide.case import SourceView
 from responder.model.alert import fingerprint
 from responder.model.incident import MemberAlert
 from responder.model.redaction import SHIPPED
+from responder.model.silence import CREATED_BY, attempt_mark, incident_mark
 from responder.sources import alert_state
 from responder.sources.alert_state import SourceStates
 from responder.sources.settings import SourceSettings
 from tests.support.parts import free_port
-from tests.support.peers import RECEIVER, FakeAlertmanager, FakeApi, FakePrometheus, known_alert, served
+from tests.support.peers import (
+    RECEIVER,
+    FakeAlertmanager,
+    FakeApi,
+    FakePrometheus,
+    known_alert,
+    known_silence,
+    served,
+)
 
 LABELS = {"alertname": "PostgresLongRunningQuery", "server": "orders"}
 OTHER = {"alertname": "PostgresLongRunningQuery", "server": "billing"}
@@ -117,6 +127,42 @@ async def test_suppressed_where_all_that_know_it_say_so() -> None:
     both = await view(FakeAlertmanager(alerts=[unprocessed]), FakeAlertmanager(alerts=[silenced()]))
     assert both.suppressed == 1, "who has not looked at it yet has no say about silences"
     assert (await view(FakeAlertmanager(alerts=[unprocessed]))).firing == 1, "but it has not ended"
+
+
+async def test_a_silence_is_told_with_who_made_it_until_when_and_why() -> None:
+    """Its words are redacted and short; one that no peer tells of is told by its id."""
+    long = "planned work, password=hunter22 " + "x" * 1000
+    api = FakeAlertmanager(alerts=[silenced()], silences=[known_silence("b2a1", "alice", long)])
+    by = (await view(api)).suppressed_by or ""
+    assert by.startswith(
+        "silence b2a1 by alice until 2026-11-24 10:00 UTC: planned work, password=[redacted]"
+    )
+    assert len(by) < 300
+    assert "hunter22" not in by
+    assert (await view(FakeAlertmanager(alerts=[silenced()]))).suppressed_by == "silence b2a1"
+
+
+async def test_our_own_silence_does_not_hold_the_incident_that_made_it() -> None:
+    """It counts for every other incident; so do a person's beside it, whatever it says, and an inhibition."""
+    mine, other = uuid4(), uuid4()
+    comment = f"Made by the responder: rule R, {incident_mark(mine)}, {attempt_mark(uuid4())}, for k"
+    ours, persons = known_silence("aaaa", CREATED_BY, comment), known_silence("bbbb", "alice", comment)
+    alone = known_alert(LABELS, state="suppressed", silenced=["aaaa"])
+    both = known_alert(LABELS, state="suppressed", silenced=["aaaa", "bbbb"])
+    inhibited = known_alert(LABELS, state="suppressed", silenced=["aaaa"], inhibited=["00ff"])
+    for alert, incident, fires in (
+        (alone, mine, True),
+        (alone, other, False),
+        (alone, None, False),
+        (both, mine, False),
+        (inhibited, mine, False),
+    ):
+        async with asking(FakeAlertmanager(alerts=[alert], silences=[ours, persons])) as states:
+            found = await states.ask([member()], fresh=True, incident=incident)
+        assert (found.firing, found.suppressed) == ((1, 0) if fires else (0, 1))
+        if alert is both:
+            assert "alice" in (found.suppressed_by or "")
+            assert "aaaa" not in (found.suppressed_by or "")
 
 
 async def test_the_unknown_matters_only_where_nothing_fires() -> None:

@@ -137,7 +137,7 @@ async def test_alertmanager_is_asked_for_everything_not_ended() -> None:
         await client.alerts("responder", "DiskFull")
         await client.close()
     assert (active.state, suppressed.state) == (AlertStatus.ACTIVE, AlertStatus.SUPPRESSED)
-    assert suppressed.suppressed_by == ("silence id-1",)
+    assert (suppressed.silenced_by, suppressed.held_by) == (("id-1",), ())
     assert active.starts_at == datetime(2026, 11, 24, 0, 11, 2, 123000, tzinfo=UTC)
     asked, narrowed = (dict(request.query) for request in api.seen)
     assert asked["receiver"] == r"team\.x\|y"
@@ -156,7 +156,7 @@ async def test_what_newer_alertmanagers_add_is_no_error() -> None:
         (found,) = await client.alerts()
         status = await client.status()
         await client.close()
-    assert found.suppressed_by == ("time interval weekends",)
+    assert (found.silenced_by, found.held_by) == ((), ("time interval weekends",))
     assert status.version == "0.25.0"
     assert abs(status.up_for - timedelta(seconds=90)) < timedelta(seconds=3)
     assert status.config.startswith("route:")

@@ -28,6 +28,8 @@ SCENES = {
     "postgres.terminate_queries": postgres_scene,
 }
 """How each action's scene is made; a new action brings one."""
+ELSEWHERE = ("alertmanager.",)
+"""Actions whose system is no PostgreSQL: tests/real has their scenes."""
 _JOBS = """
 DROP TABLE IF EXISTS jobs;
 CREATE TABLE jobs (id bigint PRIMARY KEY, queue text, started_at timestamptz, paused_by uuid)
@@ -44,6 +46,7 @@ def _cases() -> list[Any]:
     return [
         pytest.param(name, claim, id=f"{name}-{claim.__name__}")
         for name in OURS.names()
+        if not name.startswith(ELSEWHERE)
         for claim in claims_for(OURS.load(name).kind)
     ]
 

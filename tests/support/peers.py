@@ -41,6 +41,20 @@ def known_alert(
     }
 
 
+def known_silence(identity: str, created_by: str, comment: str) -> dict[str, Any]:
+    """One silence as Alertmanager 0.25 tells of it."""
+    return {
+        "id": identity,
+        "status": {"state": "active"},
+        "updatedAt": "2026-11-24T00:11:02.123Z",
+        "comment": comment,
+        "createdBy": created_by,
+        "startsAt": "2026-11-24T00:11:02.123Z",
+        "endsAt": "2026-11-24T10:00:00.000Z",
+        "matchers": [{"isEqual": True, "isRegex": False, "name": "alertname", "value": "A"}],
+    }
+
+
 @dataclass
 class FakeApi:
     """One server. Set what it answers; `requests` counts what it was asked by path."""
@@ -81,9 +95,12 @@ class FakeAlertmanager(FakeApi):
 
     alerts: list[dict[str, Any]] = field(default_factory=list)
     receivers: tuple[str, ...] = (RECEIVER, "team-x")
+    silences: list[dict[str, Any]] = field(default_factory=list)
 
     async def told(self, request: web.Request) -> Any:
-        """The four things that are asked of it. Filters are not applied: the client must not rely on them."""
+        """What is asked of it. Filters are not applied: the client must not rely on them."""
+        if request.path.startswith("/api/v2/silence/"):
+            return next((one for one in self.silences if request.path.endswith(one["id"])), {})
         match request.path:
             case "/api/v2/alerts":
                 return self.alerts

@@ -407,8 +407,10 @@ class _AlertState:
     def __init__(self, world: World) -> None:
         self.world = world
 
-    async def ask(self, members: Sequence[MemberAlert], *, fresh: bool) -> SourceView:
-        del members, fresh
+    async def ask(
+        self, members: Sequence[MemberAlert], *, fresh: bool, incident: UUID | None = None
+    ) -> SourceView:
+        del members, fresh, incident
         return self.world.source
 
 
