@@ -28,6 +28,7 @@ from responder.model.target import Element, State, Target
 from responder.ports import UndoStep
 
 _LONGEST = timedelta(hours=24)
+_AT_ONCE = 20
 _NAMED = 20
 """How many alerts of one silence are pinned: enough to see that it still means the same."""
 _DEADLINE = timedelta(seconds=15)
@@ -50,13 +51,18 @@ def _telling(value: dict[str, str]) -> dict[str, str]:
     return value
 
 
+def _some(value: tuple[dict[str, str], ...]) -> tuple[dict[str, str], ...]:
+    if not 1 <= len(value) <= _AT_ONCE:
+        raise ValueError(f"give 1 to {_AT_ONCE} sets of labels, each for one silence")
+    return value
+
+
 Conditions = Annotated[dict[str, str], AfterValidator(_telling)]
 """Labels that an alert must have, each with exactly this value."""
 _MATCHERS = Field(
-    min_length=1,
-    max_length=20,
     description="One silence for each: the labels that an alert must have, `alertname` among them.",
 )
+SetsOfConditions = Annotated[tuple[Conditions, ...], AfterValidator(_some)]
 _SOURCE = Field(
     default=None, description="The source whose Alertmanager it is; may be left out where only one has any."
 )
@@ -66,7 +72,7 @@ class SilenceParams(Frozen):
     """What `alertmanager.silence` takes."""
 
     source: Name | None = _SOURCE
-    matchers: tuple[Conditions, ...] = _MATCHERS
+    matchers: SetsOfConditions = _MATCHERS
     lasts: Annotated[PositiveDuration, AfterValidator(_bounded)] = Field(
         description="How long; at most 24h. Nothing is silenced without an end."
     )
@@ -113,7 +119,7 @@ class ExpireParams(Frozen):
     """What `alertmanager.expire_silence` takes."""
 
     source: Name | None = _SOURCE
-    matchers: tuple[Conditions, ...] = _MATCHERS
+    matchers: SetsOfConditions = _MATCHERS
     other_than: tuple[str, ...] = Field(default=(), description="Ids of silences that stay.")
     at_most: AtMost = 1
 

@@ -17,7 +17,8 @@ from responder.model.rule import StepKind
 class ActionFacts:
     """What a rule may rely on of one action.
 
-    A parameter called `connection` is a connection of the inventory: a name, or labels that lead to one.
+    A parameter called `connection` is a connection of the inventory: a name, or labels that lead to one. One
+    called `source` is the name of a source of alerts.
     """
 
     name: str

@@ -52,7 +52,17 @@ def read_parameters(
     _check_fit({key: value for key, value in data.items() if key in known}, written, facts, reader)
     if "connection" in written.entries and "connection" in known:
         check_connection(written.entries["connection"].value, around.inventory, scope, reader)
+    if "source" in written.entries and "source" in known:
+        _check_source(written.entries["source"].value, around, reader)
     return data
+
+
+def _check_source(node: Node, around: Surroundings, reader: Reader) -> None:
+    """A source that is named must be one of the settings."""
+    name = plain(node)
+    known = [source.name for source in around.sources]
+    if isinstance(name, str) and LABEL_REFERENCE.fullmatch(name) is None and name not in known:
+        reader.wrong(node, f"there is no source {name!r}", did_you_mean(name, known, "sources"))
 
 
 def _check_fit(data: dict[str, Any], written: Mapped, facts: ActionFacts, reader: Reader) -> None:

@@ -90,7 +90,9 @@ async def test_two_real_peers_fire_silence_and_forget() -> None:
             assert (firing.suppressed, firing.problem) == (0, None)
             silence = await _silenced(first, POSTED)
             held = await view_when(states, lambda v: v.suppressed, "the silence has reached both peers")
-            assert held.suppressed_by == f"silence {silence}"
+            by = held.suppressed_by or ""
+            assert by.startswith(f"silence {silence} by test until ")
+            assert by.endswith(" UTC: planned work")
             for peer in (first, second):
                 await peer.post({**lasting(POSTED), "endsAt": written(datetime.now(UTC))})
             await view_when(states, lambda v: v.absent, "it has ended")
