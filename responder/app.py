@@ -31,6 +31,7 @@ from responder.engine.rules import rules_in_words
 from responder.memory import give_back_freed_memory
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Autonomy, Ceiling
+from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, ResponderError, StoreRefusesError, TemporaryError
 from responder.model.inventory import Inventory
 from responder.model.redaction import Redaction
@@ -53,6 +54,7 @@ from responder.store.anchor_file import AnchorFile
 from responder.store.anchoring import Anchoring
 from responder.store.connection import Connections
 from responder.store.embedded import EmbeddedServer
+from responder.store.gate import Gate
 from responder.store.identity import halt_if_forgotten
 from responder.store.migrate import migrate
 from responder.store.partitions import days_ahead, drop_older, make_ahead
@@ -206,6 +208,7 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         begun.push_async_callback(engine.stop)
         keeping = asyncio.create_task(_house_keeping(stored, settings, servers))
         begun.push_async_callback(_cancel, keeping)
+        begun.push_async_callback(_cancel, asyncio.create_task(_judge_anew(stored)))
         if switch is not None:
             begun.push_async_callback(_cancel, asyncio.create_task(switch.run()))
         url = f"http://{site[0]}:{site[1]}"
@@ -240,6 +243,7 @@ class _Stored:
     """The store, what keeps it in order, and what everything goes through that is kept."""
 
     dsn: str
+    gate: Gate
     connections: Connections
     store: PostgresStore
     anchoring: Anchoring
@@ -325,13 +329,14 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
     """The store, of a database that is not reached yet."""
     dsn, key = await _database(settings, stack)
     redaction = _redaction(settings, key)
-    connections = Connections.to(dsn, settings.store)
+    gate = Gate()
+    connections = Connections.to(dsn, settings.store, gate.admit)
     stack.push_async_callback(connections.close)
     keys, storm = _timeline_keys(settings, key), settings.engine.terms.storm
     store = PostgresStore(connections, settings.lease_time, keys, redaction, storm)
     file = AnchorFile(settings.anchor) if settings.anchor is not None else None
     anchoring = Anchoring(store.anchors, file, settings.anchor_every)
-    return _Stored(dsn, connections, store, anchoring, redaction)
+    return _Stored(dsn, gate, connections, store, anchoring, redaction)
 
 
 async def _reach(stored: _Stored, settings: Settings) -> None:
@@ -339,13 +344,32 @@ async def _reach(stored: _Stored, settings: Settings) -> None:
 
     Only what has gone through all that is let to the lanes.
     """
+    await _judged(stored)
+    await stored.connections.reach()
+    await make_ahead(stored.connections.workers, await stored.store.now(), settings.partitions_ahead)
+    await stored.anchoring.anchor()
+
+
+async def _judged(stored: _Stored) -> None:
+    """A server that may carry the store, with our schema, halted where it may have forgotten something."""
     await check_server(stored.dsn)
     await migrate(stored.dsn)
     for reason in await halt_if_forgotten(stored.dsn, await stored.anchoring.newest()):
         _log.error("halted until a person resumes: the store may have forgotten what was done", why=reason)
-    await stored.connections.reach()
-    await make_ahead(stored.connections.workers, await stored.store.now(), settings.partitions_ahead)
-    await stored.anchoring.anchor()
+
+
+async def _judge_anew(stored: _Stored) -> None:
+    """Whenever another server answers than before: it is judged as at a start, then sessions are let in."""
+    told = _Told(_MINUTE)
+    while True:
+        await stored.gate.moved.wait()
+        try:
+            await _judged(stored)
+            stored.gate.moved.clear()
+        except ResponderError as error:
+            if told.is_new(str(error)):
+                _log.error("the database cannot be judged yet: nothing is stored", why=str(error))
+            await asyncio.sleep(_SOON.total_seconds())
 
 
 def _timeline_keys(settings: Settings, key: bytes) -> TimelineKeys:
@@ -505,6 +529,7 @@ async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles, *, pages
             ready=engine.ownership.alive() and not engine.ownership.stopping,
             text="the heartbeat is fresh" if engine.ownership.alive() else "the heartbeat is too old",
         ),
+        _event_loop(engine),
         _active_rules(engine, files),
         _halts(by),
         _emergency(engine, pages=pages),
@@ -532,6 +557,14 @@ async def _store_parts(stored: _Stored) -> Sequence[Part]:
         Part(name="journal", ready=True, text=f"partitions for {ahead} days ahead", warning=few),
         _anchored(stored.anchoring.state),
     ]
+
+
+def _event_loop(engine: Engine) -> Part:
+    """What blocks it longer than a heartbeat may be late would depose this process."""
+    worst = engine.lag.worst
+    blocked = worst >= engine.ownership.lease_time / 3
+    text = f"it was blocked for {format_duration(worst)} within the last minute" if blocked else "it turns"
+    return Part(name="event loop", ready=True, text=text, warning=blocked)
 
 
 def _active_rules(engine: Engine, files: RuleFiles) -> Part:

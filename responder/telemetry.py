@@ -181,6 +181,8 @@ class Metrics:
     """`source`. By whichever replica the last complete round was."""
     emergency_pages: Counter
     """`outcome`: sent, repeated, counted or failed."""
+    loop_lag_seconds: Histogram
+    """How late the event loop wakes."""
     life_signs: Counter
     """`outcome`: taken or missed, of the dead man's switch."""
     build: Info
@@ -301,6 +303,12 @@ def build_metrics(version: str) -> Metrics:
             "responder_emergency_pages_total",
             "Pages for P0 alerts that could not be stored, by what became of them.",
             ["outcome"],
+            registry=registry,
+        ),
+        loop_lag_seconds=Histogram(
+            "responder_event_loop_lag_seconds",
+            "How late the event loop wakes: what blocks it holds up heartbeats, effects and answers.",
+            buckets=_INTAKE_BUCKETS,
             registry=registry,
         ),
         life_signs=Counter(

@@ -13,6 +13,7 @@ from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
 from responder.engine.halting import Halt
 from responder.engine.intake import GroupCommit
+from responder.engine.loop_lag import LoopLag
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
 from responder.engine.reconcile import Reconcile
@@ -85,6 +86,7 @@ class Engine:
         ]
         self._rematch = Rematch(store, self.rules, self.intake)
         self._clock = ClockWatch(store, self.ownership, metrics)
+        self.lag = LoopLag(metrics)
         self._contests = Contests(store, self.intake, alert_state)
         self.reconcile = Reconcile(
             rounds=rounds,
@@ -107,6 +109,7 @@ class Engine:
         await self.reconcile.enter()
         self.intake.away = self.intake.starting = False
         self._begin("heartbeat", self.ownership.run())
+        self._begin("event loop", self.lag.run())
         self._begin("clock", _every(_SOON, "clock", self._clock.round))
         self._begin("writer", self.intake.run())
         self._begin("rules", _every(_SOON, "rules", self._follow_rules))
@@ -129,13 +132,12 @@ class Engine:
         await self._end("writer")
         for worker in self._workers:
             worker.stop()
-        asking = [f"reconcile {source}" for source in self.reconcile.sources]
         running = [name for name in self._tasks if name.startswith("worker")]
         grace = self._settings.stop_grace.total_seconds()
         if running:
             await asyncio.wait([self._tasks[name] for name in running], timeout=grace)
         await self._evidence.stop()
-        for name in (*asking, "crowds", "contests", "rules", "clock", "heartbeat", *running):
+        for name in sorted(self._tasks, key=lambda name: name == "heartbeat"):  # that one last
             await self._end(name, cancel=True)
         try:
             await self.reconcile.leave()

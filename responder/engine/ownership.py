@@ -28,6 +28,8 @@ class Ownership:
     def __init__(self, store: Store, metrics: Metrics, lease_time: timedelta, every: timedelta) -> None:
         self._store = store
         self._metrics = metrics
+        self.lease_time = lease_time
+        """How long a heartbeat counts."""
         self._lease_s = lease_time.total_seconds()
         self._every_s = every.total_seconds()
         self._confirmed = float("-inf")

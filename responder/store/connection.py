@@ -6,7 +6,7 @@ another: a flood of alerts must not keep the heartbeat waiting, and a slow page 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -63,6 +63,10 @@ set enable_mergejoin = off;
 set enable_seqscan = off
 """
 """A plan made while a table was empty would scan it, and go on to do so when it holds a million rows."""
+
+
+Admission: TypeAlias = Callable[[Session], Awaitable[None]]
+"""Lets a new session in, or raises StoreAwayError."""
 
 
 @contextmanager
@@ -163,13 +167,21 @@ class Lane:
     """
 
     def __init__(
-        self, dsn: str, settings: StoreSettings, *, name: str, size: int, by_key: bool = False
+        self,
+        dsn: str,
+        settings: StoreSettings,
+        *,
+        name: str,
+        size: int,
+        by_key: bool = False,
+        admit: Admission | None = None,
     ) -> None:
         self._dsn = dsn
         self._settings = settings
         self._name = name
         self._size = size
         self._by_key = by_key
+        self._admit = admit
         self._wait = settings.connect_timeout.total_seconds()
         self._pool: Pool | None = None
 
@@ -251,6 +263,8 @@ class Lane:
         await _set_up(connection, self._settings)
         if self._by_key:
             await connection.execute(_BY_KEY)
+        if self._admit is not None:
+            await self._admit(connection)
 
 
 async def _give_back(pool: Pool, connection: Loan, within_s: float) -> None:
@@ -286,8 +300,8 @@ class Connections:
     """A single connection that nothing else uses."""
 
     @classmethod
-    def to(cls, dsn: str, settings: StoreSettings) -> Self:
-        """Lanes to a database that is not reached yet."""
+    def to(cls, dsn: str, settings: StoreSettings, admit: Admission | None = None) -> Self:
+        """Lanes to a database that is not reached yet. `admit` is asked for each new session."""
         sizes = {
             "intake": settings.intake_connections,
             "workers": settings.worker_connections,
@@ -295,7 +309,7 @@ class Connections:
             "heartbeat": 1,
         }
         lanes = {
-            name: Lane(dsn, settings, name=name, size=size, by_key=name in {"intake", "workers"})
+            name: Lane(dsn, settings, name=name, size=size, by_key=name in {"intake", "workers"}, admit=admit)
             for name, size in sizes.items()
         }
         return cls(**lanes)

@@ -1,4 +1,4 @@
-"""Who the store is: whether the database is the one that was acted on last, asked at each start.
+"""Who the store is: whether the database is the one that was acted on last, asked at each start and failover.
 
 A restored backup has forgotten attempts, and what is forgotten would be done twice. Three things show it. A
 dump restored into another server has another system identifier than it remembers. A recovery to a point in
@@ -59,6 +59,12 @@ async def identity_of(connection: Connection) -> Identity:
         PermanentError: the role may not ask; says what to grant.
     """
     return Identity(await system_identifier(connection), await connection.fetchval(_WAL_TIMELINE))
+
+
+async def remembered(connection: Connection) -> Identity | None:
+    """Who carried the store when it was judged last; None where it never was."""
+    row = await connection.fetchrow(_REMEMBERED)
+    return None if row is None else Identity(row["system"], row["wal_timeline"])
 
 
 async def halt_if_forgotten(dsn: str, last: Anchor | None) -> Sequence[str]:
