@@ -24,8 +24,10 @@ from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.clients.webhook import Webhook
+from responder.decide.freezes import Freeze, in_force_until
 from responder.engine.emergency import Unstored, pages_p0
 from responder.engine.engine import Engine
+from responder.engine.halting import UNREADABLE
 from responder.engine.loading import RuleFiles
 from responder.engine.rules import rules_in_words
 from responder.memory import give_back_freed_memory
@@ -35,6 +37,7 @@ from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, ResponderError, StoreRefusesError, TemporaryError
 from responder.model.inventory import Inventory
 from responder.model.redaction import Redaction
+from responder.model.restraint import RestraintKind, Restraints
 from responder.notify.dead_mans_switch import DeadMansSwitch
 from responder.notify.emergency import EmergencyWebhook, Pacing
 from responder.notify.log import LogChannel
@@ -74,6 +77,7 @@ T = TypeVar("T")
 _SOON = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
 _ENOUGH_DAYS = 2
+_FLAG = "the flag in the database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -511,6 +515,7 @@ def _api(
         anchor=lambda: stored.anchoring.state,
         describe_rule=describe,
         budgets=settings.engine.budgets,
+        freezes=engine.freezes,
         redaction=stored.redaction,
         unstored=Unstored(engine.rules, pager) if pager is not None else None,
         askable=frozenset(engine.reconcile.sources),
@@ -521,7 +526,7 @@ def _api(
 async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles, *, pages: bool) -> Sequence[Part]:
     """Each part, and what is wrong with it."""
     dead = engine.dead()
-    store, by = await asyncio.gather(_store_parts(stored), engine.halt.holding())
+    store, stands = await asyncio.gather(_store_parts(stored), engine.halt.standing())
     return [
         Part(name="loops", ready=not dead, text=f"ended: {', '.join(dead)}" if dead else "all loops run"),
         Part(
@@ -531,7 +536,9 @@ async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles, *, pages
         ),
         _event_loop(engine),
         _active_rules(engine, files),
-        _halts(by),
+        _halts(stands, by_file=engine.halt.file_reason() is not None),
+        _freezes(stands, engine.freezes),
+        _maintenance(stands),
         _emergency(engine, pages=pages),
         *_reconciled(engine),
         *store,
@@ -599,9 +606,32 @@ def _reconciled(engine: Engine) -> Sequence[Part]:
     return [Part(name=f"reconcile {source}", ready=True, text=late[source], warning=True) for source in late]
 
 
-def _halts(by: Sequence[str]) -> Part:
-    text = f"halted by {' and '.join(by)}: no action starts" if by else "nothing halts"
-    return Part(name="halt", ready=True, text=text, warning=bool(by))
+def _halts(stands: Restraints, *, by_file: bool) -> Part:
+    """Without the words of who halts: readiness asks for no token."""
+    flag = "a flag in the database that cannot be read" if stands.flag == UNREADABLE else _FLAG
+    by = [*(["the halt file"] if by_file else []), *([flag] if stands.halts_all is not None else [])]
+    parts = [one for one in stands.of(RestraintKind.HALT) if one.match]
+    whole = f"halted by {' and '.join(by)}: no action starts" if by else ""
+    some = f"{count(len(parts), 'halt')} over a part: nothing of it starts" if parts else ""
+    text = "; ".join(filter(None, (whole, some))) or "nothing halts"
+    return Part(name="halt", ready=True, text=text, warning=bool(by or parts))
+
+
+def _freezes(stands: Restraints, written: Sequence[Freeze]) -> Part:
+    civil = stands.civil
+    given = [(one.name, one.until) for one in stands.of(RestraintKind.FREEZE) if civil and one.since <= civil]
+    in_force = [(f"freeze {one.name}", in_force_until(one, civil)) for one in written] if civil else []
+    told = [f"{name} until {until:%Y-%m-%d %H:%M %Z}" for name, until in (*given, *in_force) if until]
+    text = f"in force: {', '.join(told)}" if told else "no freeze is in force"
+    return Part(name="freeze", ready=True, text=text, warning=bool(told))
+
+
+def _maintenance(stands: Restraints) -> Part:
+    windows = stands.of(RestraintKind.MAINTENANCE)
+    stand = f"{count(len(windows), 'window')} under which alerts are recorded only"
+    return Part(
+        name="maintenance", ready=True, text=stand if windows else "no maintenance", warning=bool(windows)
+    )
 
 
 def _anchored(state: AnchorState) -> Part:
@@ -654,6 +684,7 @@ async def _house_keeping(stored: _Stored, settings: Settings, servers: PostgresS
         "days of the journal to come": lambda: _make_days(stored, settings),
         "days of the journal that are over": lambda: _drop_days(stored, settings),
         "old dead letters": lambda: _expire_letters(stored, settings),
+        "freezes and maintenance that are over": stored.store.expire_restraints,
         "anchor": stored.anchoring.round,
     }
     while True:

@@ -45,6 +45,8 @@ from responder.model.breaker import Breaker
 from responder.model.budget import Start
 from responder.model.guard import RulingWord
 from responder.model.incident import Command, Incident, MemberAlert, Members
+from responder.model.matcher import Matcher
+from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Probe, Rulebook, StepKind
 from responder.model.severity import Severity
 from responder.model.source import PeerReport, SourceStanding
@@ -478,9 +480,9 @@ class Store(Protocol):
         """Check what may have changed since the step was judged; write attempt, claim and change.
 
         Looked at again are epoch, heartbeat, halt, clock, firing members, commands, the claim, attempts that
-        the limits were not judged by, the rule's breaker and the budgets. It is on disk before this returns,
-        whatever was recorded before it as well. `after` is how many entries the timeline has by then, as the
-        owner knows it.
+        the limits were not judged by, restraints that are not among `intent.restraints`, the rule's breaker
+        and the budgets. It is on disk before this returns, whatever was recorded before it as well. `after`
+        is how many entries the timeline has by then, as the owner knows it.
 
         An undo (`intent.undo_of`) needs no firing member, passes limits, breaker and budgets, and takes over
         the claim of what it undoes.
@@ -502,8 +504,16 @@ class Store(Protocol):
         """What was tried before and how it went, what goes on elsewhere, what keeps all from starting."""
         ...
 
-    async def halted(self) -> str | None:
-        """Why the database's flag halts, in words, or None."""
+    async def restraints(self) -> Restraints:
+        """Every halt, freeze and maintenance window that stands. What cannot be read counts as halted."""
+        ...
+
+    async def follow_restraints(self, told: Callable[[Restraints], None]) -> None:
+        """Tell what stands, now and at once when somebody halts or resumes; ends only by an error.
+
+        Raises:
+            StoreAwayError: nobody can be heard any more.
+        """
         ...
 
     async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
@@ -626,6 +636,32 @@ class ShadowRunTold(Frozen):
     """Whose attempt hit the target before that."""
 
 
+@dataclass(frozen=True, slots=True)
+class NewRestraint:
+    """A halt, freeze or maintenance window that somebody asks for, under a key of their own.
+
+    It begins at `since`, or now, and lasts to `until`, or for so long; a halt has no end.
+    """
+
+    kind: RestraintKind
+    key: str
+    actor: str
+    reason: str
+    match: tuple[Matcher, ...] = ()
+    allow: tuple[Severity, ...] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    lasts: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Added:
+    """A restraint, and whether it is new: the same key gives the same one."""
+
+    restraint: Restraint
+    new: bool
+
+
 class Desk(Protocol):
     """What people see and do: the store's side of the HTTP API."""
 
@@ -649,12 +685,25 @@ class Desk(Protocol):
         """Store a person's act; False where the same id was given before. Makes the incident due."""
         ...
 
-    async def halt(self, actor: str, reason: str) -> None:
-        """Set the flag that stops every replica."""
+    async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:
+        """Stop every replica, or, with a scope, whatever the matchers may concern.
+
+        It stands beside all other halts, and until a person resumes.
+        """
         ...
 
-    async def resume(self, actor: str, reason: str) -> None:
-        """Clear the flag."""
+    async def resume(self, actor: str, reason: str, ids: Sequence[int] | None = None) -> Sequence[Restraint]:
+        """End these halts, or all; 0 is a flag that no halt stands behind. Which of them stood."""
+        ...
+
+    async def restrain(self, new: NewRestraint) -> Added:
+        """Begin a freeze or a maintenance window; the same key again is the same one, as it stands."""
+        ...
+
+    async def end_restraint(
+        self, kind: RestraintKind, which: int | str, actor: str, reason: str
+    ) -> Restraint | None:
+        """End a freeze or a maintenance window by its number or its key; None where no such one stands."""
         ...
 
     async def claims(self) -> Sequence[Claim]:

@@ -165,6 +165,8 @@ class Metrics:
     rulebook_load_failures: Counter
     worker_deposed: Counter
     incidents_unreadable: Counter
+    restraints: Gauge
+    """`kind`: halts, freezes of people and maintenance windows that stand, those to come included."""
     clock_jumps: Counter
     """`clock`: the database's or this process's own."""
     reconcile_rounds: Counter
@@ -258,6 +260,12 @@ def build_metrics(version: str) -> Metrics:
         incidents_unreadable=Counter(
             "responder_incidents_unreadable_total",
             "Times that an incident was due and could not be read: nothing happens to it.",
+            registry=registry,
+        ),
+        restraints=Gauge(
+            "responder_restraints",
+            "Halts, freezes and maintenance windows that stand, those that have yet to begin included.",
+            ["kind"],
             registry=registry,
         ),
         clock_jumps=Counter(

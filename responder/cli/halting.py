@@ -30,6 +30,12 @@ _WORDS = {"flag": "the flag in the database", "file": "a file"}
 
 @click.command()
 @click.option("--reason", default="halted by a person", show_default=True, help="Why.")
+@click.option(
+    "--scope",
+    multiple=True,
+    help="""Halt only what a matcher may concern, as 'namespace="prod"'; all given must hold. """
+    """Asked are rule, severity, action, target, its cluster and namespace, and the labels of the alerts.""",
+)
 @actor_option
 @click.option(
     "--file", "file", type=click.Path(path_type=Path), help="Make this file instead; needs no server."
@@ -41,6 +47,7 @@ _WORDS = {"flag": "the flag in the database", "file": "a file"}
 @ends_in_words
 def halt(
     reason: str,
+    scope: tuple[str, ...],
     actor: str,
     file: Path | None,
     config_file: Path | None,
@@ -50,18 +57,25 @@ def halt(
 ) -> None:
     """Stop every replica from starting anything. What runs already is not interrupted.
 
+    It stands until a person resumes, beside every other halt. What is to end by itself is a freeze:
+    responder freeze add --for 2h.
+
     With --file only the processes stop that see this file and were started with it as their engine.halt_file,
     which is empty by default. It works while no server and no database answers. A service that answers says
     whether the file halts it; else the settings on disk must name it. Exits 1 where nothing is known to be
     halted. Remove the file to end it.
     """
     why = _worded(reason)
+    if file is not None and scope:
+        raise click.UsageError("a file halts everything: --scope does not go with --file")
     if file is not None:
         asked = Client(url, token, config_file, patience_s=_PATIENCE_S)
         _halt_by_file(file.absolute(), f"{actor}: {why}", asked, as_json=as_json)
         return
     try:
-        told = Client(url, token, config_file).post("halt", {"actor": _worded(actor), "reason": why})
+        told = Client(url, token, config_file).post(
+            "halt", {"actor": _worded(actor), "reason": why, "scope": list(scope)}
+        )
     except ServerAwayError as error:
         fail(_not_halted(str(error), config_file), ExitCode.AWAY)
     except ServerRefusedError as error:
@@ -71,11 +85,21 @@ def halt(
 
 @click.command()
 @click.option("--reason", default="resumed by a person", show_default=True, help="Why.")
+@click.option("--id", "number", type=click.IntRange(min=0), help="The halt that is over, by its number.")
+@click.option("--all", "everything", is_flag=True, help="Every halt is over.")
 @actor_option
 @speaks
-def resume(reason: str, actor: str, client: Client, as_json: bool) -> None:
-    """Clear the halt flag; names what still halts, and exits 1 then."""
-    told = client.post("resume", {"actor": _worded(actor), "reason": _worded(reason)})
+def resume(
+    reason: str, number: int | None, everything: bool, actor: str, client: Client, as_json: bool
+) -> None:
+    """End a halt, and name those that still stand; exits 1 where everything is still halted.
+
+    Where several stand, --id or --all says which is meant: each was given for a reason of its own.
+    """
+    if number is not None and everything:
+        raise click.UsageError("give --id or --all, not both")
+    body: dict[str, Any] = {"actor": _worded(actor), "reason": _worded(reason), "all": everything}
+    told = client.post("resume", body if number is None else {**body, "id": number})
     _print_halt(told, as_json=as_json)
     if told["halted"]:
         raise SystemExit(ExitCode.WRONG)
@@ -112,12 +136,22 @@ def _print_halt(told: dict[str, Any], *, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    if not told["halted"]:
+    if not told["by"]:
         output.say("Nothing halts: actions may start.")
         return
-    output.say("Halted: no action starts.")
+    output.say("Halted: no action starts." if told["halted"] else "Halted in part; the rest may start.")
     for hold in told["by"]:
-        output.say(f"- by {_WORDS.get(hold['what'], hold['what'])}: {hold['reason']}")
+        output.say(f"- {_hold(hold)}")
+
+
+def _hold(hold: dict[str, Any]) -> str:
+    """One that holds, with its number where it has one, and why."""
+    if hold["what"] != "halt":
+        number = f" (--id {hold['id']})" if "id" in hold else ""
+        return f"by {_WORDS.get(hold['what'], hold['what'])}{number}: {hold['reason']}"
+    where = ", ".join(hold["scope"]) or "everything"
+    since = f"{output.moment(hold['since']):%Y-%m-%d %H:%M} UTC"
+    return f"halt {hold['id']} over {where}, by {hold['actor']} since {since}: {hold['reason']}"
 
 
 def _halt_by_file(file: Path, reason: str, client: Client, *, as_json: bool) -> None:

@@ -14,10 +14,11 @@ from responder.cli.local import left
 from responder.cli.rules import checked
 from responder.engine.halting import file_reason
 from responder.engine.rules import rules_in_words
+from responder.model.restraint import RestraintKind
 from responder.model.rule import Rulebook
 from responder.review.words import count
 from responder.settings import Settings
-from responder.store import ledger
+from responder.store import restraints
 from responder.store.connection import Connection, connect
 from responder.store.rulebooks import Rulebooks
 
@@ -70,7 +71,7 @@ async def standing(chosen: Settings) -> list[Finding]:
 
 
 async def _stored(connection: Connection) -> list[Finding]:
-    if await connection.fetchval("SELECT to_regclass('active_rulebook') IS NULL"):
+    if await connection.fetchval("SELECT to_regclass('restraints') IS NULL"):
         return [_rules(None)]
     return [_rules(await Rulebooks().active(connection)), await _flag(connection)]
 
@@ -81,10 +82,13 @@ def _rules(active: Rulebook | None) -> Finding:
 
 
 async def _flag(connection: Connection) -> Finding:
-    reason = await ledger.halted(connection)
-    if reason is None:
-        return good(_SERVICE, "no flag halts")
-    return warned(_SERVICE, f"no action starts, by the flag in the database: {reason}", _FLAG)
+    stands = await restraints.read(connection)
+    if (reason := stands.halts_all) is not None:
+        return warned(_SERVICE, f"no action starts, by the flag in the database: {reason}", _FLAG)
+    if halts := stands.of(RestraintKind.HALT):
+        told = "; ".join(f"{one.scope} by {one.actor}: {one.reason}" for one in halts)
+        return warned(_SERVICE, f"{count(len(halts), 'halt')} over a part: {told}", _FLAG)
+    return good(_SERVICE, "no flag halts")
 
 
 async def service(chosen: Settings) -> list[Finding]:

@@ -21,6 +21,7 @@ from responder.model.budget import Budget, Budgets
 from responder.model.duration import Duration, PositiveDuration
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
+from responder.model.restraint import Restraint, Restraints
 from responder.model.rule import Limits, Rule, StepKind
 from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
 from responder.model.storm import Storm, StormTerms
@@ -95,6 +96,8 @@ class Case(Frozen):
     """Whether it still holds its target. A quarantined claim is nobody's to give up but a person's."""
     command: Command | None = None
     """The oldest one that is not applied yet."""
+    maintenance: tuple[Restraint, ...] = ()
+    """Every maintenance window that stands."""
     findings: tuple[Finding, ...] = ()
     """Evidence that is not told yet."""
     storm: Storm = Storm()
@@ -207,10 +210,10 @@ class OpenIncidents(Frozen):
 
 
 class LedgerView(Frozen):
-    """What the ledger says of a rule on a target, and whether anything may start at all."""
+    """What the ledger says of a rule on a target, and what keeps anything from starting."""
 
-    halted: str | None = None
-    """Why the database's flag halts, in words."""
+    restraints: Restraints = Restraints()
+    """Halts, freezes and maintenance windows as they stand."""
     unsteady: Unsteady | None = None
     history: tuple[PastAttempt, ...] = ()
     """The attempts of (rule, target), in any incident."""
@@ -244,6 +247,15 @@ class Reading(Frozen):
     probes: tuple[ProbeReading, ...] = ()
 
 
+class Restrained(Frozen):
+    """A freeze or a maintenance window that holds something: its name, why in words, until when."""
+
+    holder: str
+    reason: str
+    until: datetime
+    """In service time."""
+
+
 class Facts(Frozen):
     """Everything that the guards judge one attempt by."""
 
@@ -255,7 +267,13 @@ class Facts(Frozen):
     out_of_scope: str | None = None
     """Why the parameters lead to no single target of the inventory."""
     halted: str | None = None
-    """What halts, in words: the flag, the file, or that it cannot be read."""
+    """What halts it, in words: the flag, a scoped halt, the file, or that they cannot be read."""
+    freeze: Restrained | None = None
+    """The freeze that holds it the longest."""
+    maintenance: Restrained | None = None
+    """The maintenance that any of its alerts is under."""
+    restraints: tuple[int, ...] = ()
+    """Every restraint that stood when these facts were gathered, whatever it concerns."""
     unsteady: Unsteady | None = None
     """A clock jumped a short while ago, or may have jumped."""
     storm: Storm = Storm()
@@ -294,6 +312,8 @@ class IntentLost(StrEnum):
     """Why an intent was not committed: the world moved between judging and the ledger."""
 
     HALTED = "halted"
+    RESTRAINED = "restrained"
+    """Somebody has halted a part, frozen or begun maintenance since it was judged."""
     CLOCK = "clock"
     """A clock jumped a short while ago, or may have."""
     NOT_FIRING = "not_firing"

@@ -24,6 +24,7 @@ from responder.decide.case import (
     Terms,
     Wait,
 )
+from responder.decide.restraints import quiet
 from responder.decide.umbrella import umbrella_move
 from responder.decide.verify import over, stable
 from responder.model.attempt import Outcome
@@ -90,7 +91,15 @@ def _pending(case: Case, now: datetime, terms: Terms) -> Move:
         return Apply(change=changes.closed(case, "it ended before `for` was over"))
     if deadline is not None and now < deadline:
         return Wait(until=deadline)
-    return Apply(change=changes.opened(case, now, terms))
+    return Apply(change=_begun(case, now, terms))
+
+
+def _begun(case: Case, now: datetime, terms: Terms) -> Change:
+    """The ladder begins, or, under maintenance, does not before that is over: nobody is told of it either."""
+    window = quiet(case, now)
+    if window is not None:
+        return changes.quieted(case, window, now, terms)
+    return changes.opened(case, now, terms)
 
 
 def _open(case: Case, now: datetime, terms: Terms) -> Move:
@@ -104,6 +113,8 @@ def _open(case: Case, now: datetime, terms: Terms) -> Move:
         )
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "no alert of it fires any more", terms))
+    if (window := quiet(case, now)) is not None:
+        return Apply(change=changes.quieted(case, window, now, terms))
     if incident.deadline is not None and now >= incident.deadline:
         since = format_duration(now - incident.state_since)
         return Apply(change=changes.escalated(case, now, f"open for {since} without a result", terms))
@@ -144,6 +155,8 @@ def _awaiting_approval(case: Case, now: datetime, terms: Terms) -> Move:
     deadline = case.incident.deadline
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "it ended before a person answered", terms))
+    if (window := quiet(case, now)) is not None:
+        return Apply(change=changes.quieted(case, window, now, terms))
     if deadline is None or now >= deadline:
         return Apply(change=changes.escalated(case, now, "nobody answered the question in time", terms))
     return Wait(until=deadline)
@@ -153,6 +166,8 @@ def _held(case: Case, now: datetime, terms: Terms) -> Move:
     hold = case.incident.progress.hold
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "it ended while it was held", terms))
+    if (window := quiet(case, now)) is not None:
+        return Apply(change=changes.quieted(case, window, now, terms))
     if hold is None:
         return Apply(change=changes.go_on(case, now, terms, "nothing holds it any more"))
     if now >= hold.deadline:
@@ -170,8 +185,23 @@ def _suppressed(case: Case, now: datetime, terms: Terms) -> Move:
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "it ended while it was suppressed", terms))
     if deadline is None or now >= deadline:
-        return Apply(change=changes.unsuppressed(case, now, terms, "suppressed for long enough: judged anew"))
+        return Apply(change=_anew(case, now, terms, "suppressed for long enough: judged anew"))
+    if (window := quiet(case, now)) is not None:
+        return Wait(until=min(window.until, deadline))
+    if (before := case.incident.progress.maintenance) is not None:
+        why = f"{before} does not keep it quiet any more: judged anew"
+        return Apply(change=_anew(case, now, terms, why))
     return Recheck()
+
+
+def _anew(case: Case, now: datetime, terms: Terms, why: str) -> Change:
+    """What never opened, because maintenance came first, opens now; what had ended before it reopens."""
+    progress = case.incident.progress
+    if progress.opened_at is None:
+        return _begun(case, now, terms)
+    if progress.maintenance is not None and progress.outcome is not None:
+        return changes.reopened(case, now, terms)
+    return changes.unsuppressed(case, now, terms, why)
 
 
 def _taken_over(case: Case, now: datetime, terms: Terms) -> Move:
@@ -188,6 +218,9 @@ def _escalated(case: Case, now: datetime, terms: Terms) -> Move:
     progress, deadline = case.incident.progress, case.incident.deadline
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "the alert ended", terms))
+    tells = _news_to_people(case) or deadline is None or now >= deadline
+    if tells and (window := quiet(case, now)) is not None:
+        return Apply(change=changes.quieted(case, window, now, terms))
     if _news_to_people(case):
         return Apply(change=_news(case, now, terms))
     if deadline is None or now >= deadline:
@@ -218,10 +251,19 @@ def _news(case: Case, now: datetime, terms: Terms) -> Change:
 def _resolved(case: Case, now: datetime, terms: Terms) -> Move:
     deadline = case.incident.deadline
     if case.members.firing > 0:
-        return Apply(change=changes.reopened(case, now, terms))
+        return Apply(change=_again(case, now, terms))
     if deadline is None or now >= deadline:
         return Apply(change=changes.closed(case, "it stayed resolved"))
     return Wait(until=deadline)
+
+
+def _again(case: Case, now: datetime, terms: Terms) -> Change:
+    window = quiet(case, now)
+    if window is not None:
+        return changes.quieted(case, window, now, terms)
+    if case.incident.progress.opened_at is None:
+        return changes.opened(case, now, terms)
+    return changes.reopened(case, now, terms)
 
 
 def _recorded(case: Case, now: datetime, terms: Terms) -> Move:
@@ -229,6 +271,8 @@ def _recorded(case: Case, now: datetime, terms: Terms) -> Move:
     if case.incident.progress.part_of is not None and case.members.firing > 0:
         return _part_of_storm(case, now, terms)
     if case.members.firing > 0 and _news_to_people(case):
+        if (window := quiet(case, now)) is not None:
+            return Wait(until=window.until)
         return Apply(change=changes.reopened(case, now, terms))
     if deadline is not None and now < deadline:
         return Wait(until=deadline)

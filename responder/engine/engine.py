@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from responder.decide.freezes import Freeze
 from responder.engine.clock_watch import ClockWatch
 from responder.engine.contests import Contests
 from responder.engine.evidence import Evidence
@@ -59,6 +60,7 @@ class Engine:
         terms = settings.terms
         self._settings = settings
         self._store = store
+        self._metrics = metrics
         self.rules = ActiveRules(store)
         self.halt = Halt(store, settings.halt_file)
         self.intake = GroupCommit(store, self.rules, settings, metrics, wake)
@@ -71,7 +73,17 @@ class Engine:
             intake=self.intake,
             actions=actions,
             probes=probes,
-            gather=Gather(store, actions, probes, alert_state, self.halt, trust, terms, settings.budgets),
+            gather=Gather(
+                store,
+                actions,
+                probes,
+                alert_state,
+                self.halt,
+                trust,
+                terms,
+                settings.budgets,
+                settings.freezes,
+            ),
             evidence=self._evidence,
             ownership=self.ownership,
             halt=self.halt,
@@ -98,6 +110,11 @@ class Engine:
         )
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
+    @property
+    def freezes(self) -> tuple[Freeze, ...]:
+        """Those of the settings."""
+        return self._settings.freezes
+
     def store_away(self) -> None:
         """Nothing can be stored before the start: from now on deliveries are refused for that reason."""
         self.intake.away = True
@@ -114,6 +131,7 @@ class Engine:
         self._begin("writer", self.intake.run())
         self._begin("rules", _every(_SOON, "rules", self._follow_rules))
         self._begin("crowds", _every(_SOON, "crowds", self.intake.crowds.round))
+        self._begin("halt", self.halt.follow(self._metrics))
         self._begin("contests", _every(_SOON, "contests", self._contests.round))
         for source in self.reconcile.sources:
             look = partial(self.reconcile.look, source)

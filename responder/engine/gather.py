@@ -14,12 +14,15 @@ from pydantic import ValidationError
 
 from responder.decide.bind import bind_params, bindable
 from responder.decide.case import Case, Facts, LedgerQuestion, LedgerView, ProbeReading, SourceView, Terms
+from responder.decide.freezes import Freeze
+from responder.decide.restraints import Concern, concern, frozen_by, halted_by, maintained
 from responder.engine.halting import UNREADABLE, Halt
 from responder.engine.trust import Trust
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.budget import Budgets
 from responder.model.errors import PermanentError, RefusedError, ResponderError, TemporaryError
 from responder.model.incident import MemberAlert
+from responder.model.restraint import RestraintKind, Restraints
 from responder.model.rule import Step, StepKind
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, AlertState, Probes, Store
@@ -33,6 +36,8 @@ class Place:
     params: Any
     target: Target
     state: State
+    concern: Concern
+    """What the step concerns: whoever halts a part of everything may mean it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +78,7 @@ class Gather:
         trust: Trust,
         terms: Terms,
         budgets: Budgets,
+        freezes: tuple[Freeze, ...] = (),
     ) -> None:
         self._store = store
         self._actions = actions
@@ -82,6 +88,7 @@ class Gather:
         self._trust = trust
         self._terms = terms
         self._budgets = budgets
+        self._freezes = freezes
 
     async def step(self, case: Case, step: Step, now: datetime, *, undo_of: UUID | None = None) -> Seen:
         """Resolve, look, pin, and collect the facts.
@@ -96,7 +103,8 @@ class Gather:
             self.source(case, fresh=True),
             self._condition(case, step),
         )
-        facts = await self._facts(case, step, now, look, ceilings, source, condition, undo_of)
+        about = concern(case, step.action, look.target.key if look.target else None)
+        facts = await self._facts(case, step, now, look, about, ceilings, source, condition, undo_of)
         return Seen(step, facts, look.place, look.elements)
 
     async def source(self, case: Case, *, fresh: bool) -> SourceView:
@@ -136,7 +144,7 @@ class Gather:
             return _Look(target, problem=f"{target.key} cannot be looked at: {error}")
         except (RefusedError, PermanentError) as error:
             return _Look(target, floor=str(error))
-        return _pinned(Place(action, params, target, state))
+        return _pinned(Place(action, params, target, state, concern(case, step.action, target.key)))
 
     async def _facts(
         self,
@@ -144,6 +152,7 @@ class Gather:
         step: Step,
         now: datetime,
         look: _Look,
+        about: Concern,
         ceilings: tuple[Ceiling, ...],
         source: SourceView,
         condition: ProbeReading | None,
@@ -153,6 +162,7 @@ class Gather:
         state = look.place.state if look.place else None
         own_ground = await self._store.ground()
         ledger = await self._ledger(case, step, look.target if step.kind.changing else None, now)
+        stands = ledger.restraints
         claim = ledger.claim
         if claim is not None and claim.attempt_id == undo_of:
             claim = None
@@ -163,7 +173,10 @@ class Gather:
             action=step.action,
             target=key,
             out_of_scope=look.out_of_scope,
-            halted=self._halt.reason(ledger.halted),
+            halted=self._halt.reason(halted_by(stands, about)),
+            freeze=frozen_by(stands, self._freezes, about, now),
+            maintenance=maintained(stands.of(RestraintKind.MAINTENANCE), case, now),
+            restraints=tuple(one.id for one in stands.standing),
             unsteady=ledger.unsteady,
             storm=case.storm,
             ceilings=ceilings,
@@ -203,7 +216,7 @@ class Gather:
         try:
             return await self._store.ledger_view(question, case.incident)
         except ResponderError:
-            return LedgerView(halted=UNREADABLE)
+            return LedgerView(restraints=Restraints(flag=UNREADABLE))
 
 
 def labels_of(case: Case) -> Mapping[str, str]:

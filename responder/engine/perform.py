@@ -185,7 +185,7 @@ class Perform:
     ) -> ElementOutcome:
         """One effect. It may start only within its window, and only while this process is a live owner."""
         not_let = _TOO_LATE if self.monotonic() > latest or not self.ownership.owns(lease) else None
-        if self.halt.file_reason() is not None:
+        if self.halt.before_effect(place.concern):
             not_let = _HALTED
         if not_let is not None:
             return ElementOutcome(element=element.key, outcome=Outcome.NOT_DONE, detail=not_let)
@@ -214,6 +214,7 @@ class Perform:
                 raise DeposedError("the lease was lost before the intent")
             case (
                 IntentLost.HALTED
+                | IntentLost.RESTRAINED
                 | IntentLost.CLOCK
                 | IntentLost.NOT_FIRING
                 | IntentLost.CLAIMED
@@ -242,6 +243,7 @@ class Perform:
             start_window_s=self.terms.start_window.total_seconds(),
             timeout_s=seen.step.timeout.total_seconds(),
             fenced=place.action.fenced,
+            restraints=seen.facts.restraints,
             disruptive=seen.step.kind is StepKind.DISRUPTIVE,
             budgets=self.budgets,
             newest_known=seen.facts.newest_attempt,
@@ -326,7 +328,7 @@ class Perform:
 
 
 _TOO_LATE = "the start window was over, or this process was deposed"
-_HALTED = "the halt file was there before the effect could start"
+_HALTED = "it was halted before the effect could start"
 _NOT_LET = {_TOO_LATE, _HALTED}
 _NOT_TRIED = "not tried: nobody can say what became of the element before it"
 

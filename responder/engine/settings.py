@@ -7,6 +7,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from responder.decide.case import Terms
+from responder.decide.freezes import Freeze
 from responder.model.autonomy import Autonomy, AutonomyWord
 from responder.model.base import Frozen
 from responder.model.budget import Budgets
@@ -53,6 +54,12 @@ class ReconcileSettings(Frozen):
     """After how many periods without a complete round `/readyz` warns."""
 
 
+class MatchedFreeze(Freeze):
+    """A freeze as it is written in the settings."""
+
+    match: Matchers = ()
+
+
 class EngineSettings(Frozen):
     """How far the engine may go, and how fast it looks.
 
@@ -62,6 +69,7 @@ class EngineSettings(Frozen):
 
     ceiling: AutonomyWord = Autonomy.SHADOW
     ceilings: tuple[MatchedCeiling, ...] = ()
+    freezes: tuple[MatchedFreeze, ...] = ()
     promoted: tuple[str, ...] = ()
     halt_file: Path | None = None
     terms: Terms = Terms()

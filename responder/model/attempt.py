@@ -71,6 +71,8 @@ class Intent(Frozen):
     newest_known: UUID | None = None
     """The newest attempt of its rule on its target when it was judged: where there is a newer one by now, the
     limits are judged anew."""
+    restraints: tuple[int, ...] = ()
+    """Every halt, freeze and maintenance window that stood when it was judged: a newer one stops it."""
 
 
 class Attempt(Frozen):

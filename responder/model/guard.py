@@ -38,6 +38,8 @@ class Guard(StrEnum):
 
     HALT = "halt"
     CLOCK = "clock"
+    FREEZE = "freeze"
+    MAINTENANCE = "maintenance"
     STORM = "storm"
     SCOPE = "scope"
     OWN_GROUND = "own_ground"
@@ -67,6 +69,8 @@ class Guard(StrEnum):
 _ASKS = {
     Guard.HALT: "may anything start now?",
     Guard.CLOCK: "are the clocks steady?",
+    Guard.FREEZE: "is no freeze in force here?",
+    Guard.MAINTENANCE: "does nobody do maintenance on it?",
     Guard.STORM: "is there no storm, or is it P0 or P1?",
     Guard.SCOPE: "is it one target of the inventory, and has it not opted out?",
     Guard.OWN_GROUND: "does the responder itself stand elsewhere?",
@@ -130,7 +134,7 @@ class Judgement(Frozen):
     def for_undo(self) -> "Judgement":
         """What remains for taking an attempt back.
 
-        Never less than halt, clock, scope, claim, ground and floors.
+        Never less than halt, clock, freeze, maintenance, scope, claim, ground and floors.
         """
         return Judgement(verdicts=tuple(v for v in self.verdicts if v.guard not in _SKIPPED_BY_UNDO))
 

@@ -93,6 +93,8 @@ class Progress(Frozen):
     """How it ended, in words: resolved, recorded in shadow, closed as false positive."""
     part_of: UUID | None = None
     """The storm's umbrella incident, where people hear of this one by that."""
+    maintenance: str | None = None
+    """What keeps it quiet while it is suppressed; None where a silence or an inhibition does."""
     in_auto: str | None = None
     """Where shadow ended the ladder: what people would have heard in auto, in words; None for nothing."""
 

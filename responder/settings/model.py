@@ -119,6 +119,8 @@ class Settings(StoreSettings, BaseSettings):
     def _matchers(self) -> Iterator[tuple[str, Iterable[Matcher]]]:
         for at, ceiling in enumerate(self.engine.ceilings):
             yield f"engine.ceilings[{at}].match", ceiling.match
+        for at, freeze in enumerate(self.engine.freezes):
+            yield f"engine.freezes[{at}].match", freeze.match
         for at, server in enumerate(self.inventory.postgres):
             yield f"inventory.postgres[{at}].matches", server.matches
 

@@ -19,6 +19,7 @@ from responder.model.incident import SAMPLE, Command, Incident, MemberAlert, Mem
 from responder.model.rule import Rule, Rulebook
 from responder.model.storm import UMBRELLA, Storm, StormTerms
 from responder.ports import Lease
+from responder.store import restraints
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.rulebooks import Rulebooks
@@ -141,7 +142,8 @@ service_clock c, LATERAL (
     SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt,
            coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command, ({_FINDINGS}) AS findings,
            (SELECT hash FROM active_rulebook) AS active_hash, ({_PROMOTIONS}) AS promotions,
-           ({_storm(storm)}) AS storm
+           ({_storm(storm)}) AS storm,
+           ({restraints.MAINTENANCE}) AS maintenance
 ) b
 """
 
@@ -194,6 +196,7 @@ async def case_of(
         attempt=Attempt.model_validate(body["attempt"]) if body["attempt"] else None,
         holds=body["holds"],
         command=Command.model_validate(body["command"]) if body["command"] else None,
+        maintenance=restraints.as_windows(body["maintenance"]),
         findings=tuple(Finding.model_validate(finding) for finding in body["findings"] or ()),
         storm=Storm.model_validate(body["storm"]),
     )

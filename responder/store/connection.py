@@ -298,6 +298,7 @@ class Connections:
     web: Lane
     heartbeat: Lane
     """A single connection that nothing else uses."""
+    dsn: str
 
     @classmethod
     def to(cls, dsn: str, settings: StoreSettings, admit: Admission | None = None) -> Self:
@@ -312,7 +313,21 @@ class Connections:
             name: Lane(dsn, settings, name=name, size=size, by_key=name in {"intake", "workers"}, admit=admit)
             for name, size in sizes.items()
         }
-        return cls(**lanes)
+        return cls(**lanes, dsn=dsn)
+
+    @asynccontextmanager
+    async def apart(self, name: str) -> AsyncIterator[Connection]:
+        """A connection outside of all lanes, for one who keeps it; cut off at the end of the block.
+
+        Raises:
+            StoreAwayError: PostgreSQL does not answer, or not any more.
+        """
+        connection = await connect(self.dsn, name=name)
+        try:
+            with store_errors(connection):
+                yield connection
+        finally:
+            connection.terminate()
 
     @classmethod
     async def open(cls, dsn: str, settings: StoreSettings) -> Self:

@@ -7,7 +7,7 @@ set or cleared the halt flag, released a target or promoted a rule stands in its
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from responder.decide.case import Finding
 from responder.model.anchor import AnchorCheck
@@ -18,10 +18,12 @@ from responder.model.budget import Start
 from responder.model.duration import format_duration
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState
+from responder.model.matcher import Matcher
+from responder.model.restraint import Restraint, RestraintKind
 from responder.model.rule import Rule
 from responder.model.source import SourceStanding
 from responder.model.timeline import broken_at
-from responder.ports import DeadLetter, Dossier, ShadowRunTold
+from responder.ports import Added, DeadLetter, Dossier, NewRestraint, ShadowRunTold
 from responder.store import (
     breakers,
     budgets,
@@ -30,6 +32,7 @@ from responder.store import (
     episodes,
     ledger,
     owner,
+    restraints,
     rounds,
     shadow,
     timeline,
@@ -37,7 +40,6 @@ from responder.store import (
 from responder.store.anchors import Anchors
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
-from responder.store.halt_flag import set_halt
 from responder.store.ids import uuid7
 from responder.store.rulebooks import Rulebooks
 from responder.store.storable import storable_json, storable_text
@@ -152,13 +154,33 @@ class PostgresDesk:
             await owner.wake(connection, command.incident_id, now)
         return True
 
-    async def halt(self, actor: str, reason: str) -> None:
+    async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:
         """See `ports.Desk.halt`."""
-        await self._set_halt(actor, reason, halted=True)
+        new = NewRestraint(RestraintKind.HALT, str(uuid4()), actor, reason, scope)
+        async with transaction(self._lane) as connection:
+            return await restraints.halt(connection, new)
 
-    async def resume(self, actor: str, reason: str) -> None:
+    async def resume(self, actor: str, reason: str, ids: Sequence[int] | None = None) -> Sequence[Restraint]:
         """See `ports.Desk.resume`."""
-        await self._set_halt(actor, reason, halted=False)
+        async with transaction(self._lane) as connection:
+            return await restraints.resume(connection, ids, actor, reason)
+
+    async def restrain(self, new: NewRestraint) -> Added:
+        """See `ports.Desk.restrain`."""
+        async with transaction(self._lane) as connection:
+            return await restraints.add(connection, new)
+
+    async def end_restraint(
+        self, kind: RestraintKind, which: int | str, actor: str, reason: str
+    ) -> Restraint | None:
+        """See `ports.Desk.end_restraint`."""
+        async with transaction(self._lane) as connection:
+            return await restraints.end(connection, kind, which, actor, reason)
+
+    async def expire_restraints(self) -> None:
+        """Mark those as ended whose time has been over for a day: the clocks may go back until then."""
+        async with transaction(self._lane) as connection:
+            await restraints.expire(connection, timedelta(days=1))
 
     async def claims(self) -> Sequence[Claim]:
         """See `ports.Desk.claims`."""
@@ -281,7 +303,3 @@ class PostgresDesk:
         if incident.state is IncidentState.CLOSED or (now and now.acting_hash == rule.acting_hash):
             return None
         return await self._rulebooks.known_since(connection, incident.rulebook_hash)
-
-    async def _set_halt(self, actor: str, reason: str, *, halted: bool) -> None:
-        async with transaction(self._lane) as connection:
-            await set_halt(connection, actor, reason, halted=halted)

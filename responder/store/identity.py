@@ -3,16 +3,19 @@
 A restored backup has forgotten attempts, and what is forgotten would be done twice. Three things show it. A
 dump restored into another server has another system identifier than it remembers. A recovery to a point in
 time has another WAL timeline. A copy of files, and a dump restored where it came from, have neither, but are
-behind the last line of the anchor file. Each of them sets the halt flag, in words; a person who has looked
-clears it (`responder resume`), and is recorded there.
+behind the last line of the anchor file. Each of them halts everything, in words, beside what else halts. A
+person who has looked ends that (`responder resume`), and is recorded there.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import uuid4
 
 from responder.model.anchor import Anchor
+from responder.model.restraint import RestraintKind
+from responder.ports import NewRestraint
+from responder.store import restraints
 from responder.store.connection import Connection, connect, store_errors
-from responder.store.halt_flag import set_halt
 from responder.store.startup import system_identifier
 
 _WAL_TIMELINE = "SELECT ('x' || left(pg_walfile_name(pg_current_wal_lsn()), 8))::bit(32)::int"
@@ -37,8 +40,6 @@ FROM anchored_heads h LEFT JOIN timeline t ON t.incident_id = h.incident_id AND 
 WHERE h.anchor <= $1 AND t.mac IS DISTINCT FROM h.head
 LIMIT 1
 """
-
-_HALTED_BEFORE = "SELECT format('%s: %s', actor, reason) FROM halt WHERE halted"
 
 _LOCK = 0x7265_7370_6F6E_6403
 """The advisory lock under which one process at a time looks."""
@@ -108,9 +109,8 @@ async def _halt(connection: Connection, reasons: Sequence[str]) -> None:
         f"the store may have forgotten what was done: {'; '.join(reasons)}. "
         "Find out what was done that it does not know of, then: responder resume"
     )
-    if (before := await connection.fetchval(_HALTED_BEFORE)) is not None:
-        why = f"{why} (halted before by {before})"
-    await set_halt(connection, "responder", why, halted=True)
+    new = NewRestraint(RestraintKind.HALT, str(uuid4()), "responder", why)
+    await restraints.halt(connection, new)
 
 
 def _moved(then: Identity, now: Identity, when: str) -> Sequence[str]:

@@ -1,4 +1,4 @@
-"""The ledger: attempts, the claims they hold, the halt flag and promotions.
+"""The ledger: attempts, the claims they hold, and promotions.
 
 A claim lasts from intent to verdict. A quarantined one is released by a person alone: neither a verdict nor
 an undo gets past it.
@@ -25,7 +25,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.breaker import Breaker
 from responder.model.budget import BudgetScope
 from responder.model.incident import SAMPLE, Incident
-from responder.store import breakers, budgets
+from responder.store import breakers, budgets, restraints
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.storable import storable_json, storable_text
@@ -168,13 +168,9 @@ alert, so the n-th newest of each is found by its key, whichever incident it bel
 
 CLAIM_COLUMNS = "target, attempt_id, incident_id, rule, since, quarantined, reason"
 
-HALTED = """
-SELECT CASE WHEN halted THEN format('by %s: %s', actor, reason) END AS why FROM halt
-"""
-
 _VIEW = f"""
 SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
-       EXISTS (SELECT FROM halt) AS flagged, ({HALTED}) AS why, ({_PAST}) AS history,
+       {restraints.FLAGGED}, ({restraints.STANDING}) AS restraints, ({_PAST}) AS history,
        ({_NEWEST.format(rule="$1", target="$2")}) AS newest, ({_RECURRED}) AS recurred,
        ({_OPEN}) AS open_incidents, ({_FLAPPED}) AS flapped_at,
        ({budgets.view("$2", "$9", "$10", ("$11", "$12", "$13"))}) AS budgets,
@@ -316,7 +312,7 @@ async def view(
     if row is None:
         raise AssertionError("the row of service_clock is made with the schema")
     return LedgerView(
-        halted=why_halted(row if row["flagged"] else None),
+        restraints=restraints.as_restraints(row),
         unsteady=unsteady,
         history=tuple(PastAttempt.model_validate(past) for past in row["history"] or ()),
         newest=row["newest"],
@@ -365,20 +361,6 @@ async def claim(connection: Connection, target: str) -> Claim | None:
 def as_claim(row: asyncpg.Record) -> Claim:
     """A row of `claims`."""
     return Claim.model_validate(dict(row))
-
-
-async def halted(connection: Connection) -> str | None:
-    """Why the flag halts, in words, or None."""
-    row = await connection.fetchrow(HALTED)
-    return why_halted(row)
-
-
-def why_halted(row: asyncpg.Record | None) -> str | None:
-    """The flag's reason. A missing flag halts: nobody can say that acting is allowed."""
-    if row is None:
-        return "the halt flag is missing from the database"
-    why: str | None = row["why"]
-    return why
 
 
 async def promotion(connection: Connection, rule: str, acting_hash: str) -> Autonomy | None:

@@ -21,10 +21,9 @@ from responder.decide.run_on import has_to_last
 from responder.model.attempt import Attempt, Intent
 from responder.model.errors import DeposedError
 from responder.ports import Lease
-from responder.store import ledger, shadow, timeline
+from responder.store import ledger, restraints, shadow, timeline
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
-from responder.store.ledger import HALTED
 from responder.store.openings import NEWS_WITHIN
 from responder.store.storable import storable_json, storable_text
 from responder.store.timeline import Head, TimelineKeys
@@ -44,7 +43,7 @@ _LOOK = f"""
                WHERE incident_id = $1 AND applied_at IS NULL AND id IS DISTINCT FROM $3) AS commanded,
        EXISTS (SELECT FROM findings
                WHERE incident_id = $1 AND told_at IS NULL AND id <> ALL ($4::uuid[])) AS found,
-       EXISTS (SELECT FROM halt) AS flagged, ({HALTED}) AS why
+       NOT EXISTS (SELECT FROM halt WHERE NOT halted) AS halted, ({restraints.STANDING_IDS}) AS standing
 """
 
 _LOCK_AND_LOOK = f"""
@@ -91,7 +90,10 @@ class _Locked:
     """Whether a person's word waits that the change does not apply."""
     found: bool
     """Whether evidence waits that the change does not tell."""
-    halted: str | None
+    halted: bool
+    """Whether the flag halts everything, or is missing."""
+    standing: frozenset[int]
+    """Every restraint that stands."""
     head: Head
 
 
@@ -176,8 +178,10 @@ class Owner:
         locked = await self._lock(connection, lease, change)
         if after is not None and locked.head.length != after:
             return IntentLost.FORGOTTEN
-        if locked.halted is not None:
+        if locked.halted:
             return IntentLost.HALTED
+        if not locked.standing <= set(intent.restraints):
+            return IntentLost.RESTRAINED
         if locked.unsteady is not None:
             return IntentLost.CLOCK
         if not locked.firing and intent.undo_of is None:
@@ -215,7 +219,8 @@ class Owner:
             unsteady=unsteady,
             commanded=seen["commanded"],
             found=seen["found"],
-            halted=ledger.why_halted(seen if seen["flagged"] else None),
+            halted=seen["halted"],
+            standing=frozenset(seen["standing"] or ()),
             head=head,
         )
 

@@ -3,9 +3,10 @@
 No SQL belongs here.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -18,11 +19,23 @@ from responder.model.attempt import Attempt, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
+from responder.model.matcher import Matcher
 from responder.model.redaction import SHIPPED, Redaction
+from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rulebook
 from responder.model.storm import StormTerms
-from responder.ports import IncidentKey, Lease, Leased, NewIncident, Numbered, Taken, UnmatchedPage
-from responder.store import cases, episodes, ledger, openings, umbrella
+from responder.ports import (
+    Added,
+    IncidentKey,
+    Lease,
+    Leased,
+    NewIncident,
+    NewRestraint,
+    Numbered,
+    Taken,
+    UnmatchedPage,
+)
+from responder.store import cases, episodes, ledger, openings, restraints, umbrella
 from responder.store.anchors import Anchors
 from responder.store.at_once import take_in
 from responder.store.clock import ServiceClock
@@ -218,10 +231,15 @@ class PostgresStore(PostgresDesk):
         async with self._connections.workers.connection() as connection:
             return await ledger.attempt(connection, attempt_id)
 
-    async def halted(self) -> str | None:
-        """See `ports.Store.halted`. What cannot be read is raised, and counts as halted where it is asked."""
+    async def restraints(self) -> Restraints:
+        """See `ports.Store.restraints`."""
         async with self._connections.workers.connection() as connection:
-            return await ledger.halted(connection)
+            return await restraints.read(connection)
+
+    async def follow_restraints(self, told: Callable[[Restraints], None]) -> None:
+        """See `ports.Store.follow_restraints`."""
+        async with self._connections.apart("halt") as connection:
+            await restraints.follow(connection, told)
 
     async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
         """See `ports.Store.promotion`."""
@@ -241,13 +259,26 @@ class PostgresStore(PostgresDesk):
         """See `ports.Desk.give_command`."""
         return await super().give_command(self._redaction.value(command))
 
-    async def halt(self, actor: str, reason: str) -> None:
+    async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:
         """See `ports.Desk.halt`."""
-        await super().halt(*map(self._redaction.text, (actor, reason)))
+        redact = self._redaction.text
+        return await super().halt(redact(actor), redact(reason), scope)
 
-    async def resume(self, actor: str, reason: str) -> None:
+    async def resume(self, actor: str, reason: str, ids: Sequence[int] | None = None) -> Sequence[Restraint]:
         """See `ports.Desk.resume`."""
-        await super().resume(*map(self._redaction.text, (actor, reason)))
+        redact = self._redaction.text
+        return await super().resume(redact(actor), redact(reason), ids)
+
+    async def restrain(self, new: NewRestraint) -> Added:
+        """See `ports.Desk.restrain`."""
+        who, why = map(self._redaction.text, (new.actor, new.reason))
+        return await super().restrain(replace(new, actor=who, reason=why))
+
+    async def end_restraint(
+        self, kind: RestraintKind, which: int | str, actor: str, reason: str
+    ) -> Restraint | None:
+        """See `ports.Desk.end_restraint`."""
+        return await super().end_restraint(kind, which, *map(self._redaction.text, (actor, reason)))
 
     async def release(self, target: str, actor: str, reason: str) -> bool:
         """See `ports.Desk.release`."""

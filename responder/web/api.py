@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import SecretStr
 
+from responder.decide.freezes import Freeze
 from responder.model.alert import Delivery
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Ceiling
@@ -102,6 +103,8 @@ class Api:
     """A resolved rule as JSON with the origin of each default."""
     budgets: Budgets = field(default_factory=Budgets)
     """What budgets of disruptive starts allow."""
+    freezes: Sequence[Freeze] = ()
+    """Those of the settings."""
     redaction: Redaction = SHIPPED
     """What answers go through, and what is kept of a body that cannot be decoded."""
     unstored: Callable[[Delivery], None] | None = None

@@ -13,7 +13,7 @@ from responder.review.explained import explain
 from responder.web.answers import COMMON_HEADERS, RequestError, answer
 from responder.web.api import Api, ReviewFormat
 from responder.web.bodies import read_as
-from responder.web.queries import asked_flag, asked_limit
+from responder.web.queries import asked_flag, asked_key, asked_limit
 from responder.web.words import IncidentAct
 
 SEARCHED = 10_000
@@ -22,7 +22,6 @@ _SHORTEST = 4
 _WHOLE = 36
 _TEXT = re.compile(r"[0-9a-z-]{4,36}")
 _ID = re.compile(r"[0-9a-f-]{4,36}")
-_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _CONTENT_TYPES: Mapping[str, str] = {"md": "text/markdown", "json": "application/json", "html": "text/html"}
 _REVIEW_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
@@ -155,17 +154,8 @@ def _review_format(request: web.Request) -> ReviewFormat:
 
 
 def _command_id(request: web.Request, incident_id: UUID) -> UUID:
-    key = request.headers.get("Idempotency-Key")
-    if key is None:
-        return uuid4()
-    if not _KEY.fullmatch(key):
-        raise RequestError(
-            400,
-            "the key has to be 1 to 200 printable characters",
-            field="Idempotency-Key",
-            mend="send a UUID",
-        )
-    return uuid5(NAMESPACE_OID, f"responder-command:{incident_id}:{key}")
+    key = asked_key(request)
+    return uuid4() if key is None else uuid5(NAMESPACE_OID, f"responder-command:{incident_id}:{key}")
 
 
 def _refuse_other(command: Command, known: tuple[Command, ...]) -> None:

@@ -1,7 +1,4 @@
-"""The routes about the whole service: halt, anchor, held targets, alerts that no rule took."""
-
-from collections.abc import Sequence
-from typing import Any
+"""The routes about the whole service: anchor, held targets, alerts that no rule took."""
 
 from aiohttp import web
 
@@ -9,7 +6,7 @@ from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import FILES_LIMIT, read_as
 from responder.web.queries import asked_limit
-from responder.web.words import Act, AnchorLines, TargetRelease
+from responder.web.words import AnchorLines, TargetRelease
 
 
 class Operations:
@@ -22,9 +19,6 @@ class Operations:
         """The routes."""
         return [
             web.get("/api/v1/service", self.service),
-            web.get("/api/v1/halt", self.show_halt),
-            web.post("/api/v1/halt", self.halt),
-            web.post("/api/v1/resume", self.resume),
             web.get("/api/v1/anchor", self.anchor),
             web.post("/api/v1/anchor/verify", self.verify_anchor),
             web.get("/api/v1/targets", self.targets),
@@ -42,22 +36,6 @@ class Operations:
                 "halted_by_file": self._api.halt_file(),
             }
         )
-
-    async def show_halt(self, _request: web.Request) -> web.Response:
-        """Whether anything halts, and what."""
-        return answer(await self._halts())
-
-    async def halt(self, request: web.Request) -> web.Response:
-        """Set the flag that stops every replica."""
-        act = await read_as(request, Act)
-        await self._api.desk.halt(act.actor, act.reason)
-        return answer(await self._halts())
-
-    async def resume(self, request: web.Request) -> web.Response:
-        """Clear the flag, and name what still holds: a file is removed where it was made."""
-        act = await read_as(request, Act)
-        await self._api.desk.resume(act.actor, act.reason)
-        return answer(await self._halts())
 
     async def anchor(self, _request: web.Request) -> web.Response:
         """How the anchoring of the timelines stands."""
@@ -88,12 +66,3 @@ class Operations:
     async def unmatched(self, request: web.Request) -> web.Response:
         """Firing alerts that no rule took."""
         return answer({"alerts": await self._api.desk.unmatched(asked_limit(request))})
-
-    async def _halts(self) -> dict[str, Any]:
-        holds = await self._holds()
-        return {"halted": bool(holds), "by": holds}
-
-    async def _holds(self) -> Sequence[dict[str, str]]:
-        """Flag and file, each with its reason: both must be gone."""
-        told = {"flag": await self._api.store.halted(), "file": self._api.halt_file()}
-        return [{"what": what, "reason": reason} for what, reason in told.items() if reason is not None]

@@ -1,4 +1,6 @@
-"""Reads query parameters, and says what is wrong with them."""
+"""Reads query parameters and the key of a request, and says what is wrong with them."""
+
+import re
 
 from aiohttp import web
 
@@ -6,6 +8,7 @@ from responder.web.answers import RequestError
 
 DEFAULT_LIMIT = 100
 LARGEST_LIMIT = 10_000
+_KEY = re.compile(r"[\x21-\x7e]{1,200}")
 _WORDS = {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}
 
 
@@ -27,6 +30,22 @@ def asked_flag(request: web.Request, name: str, *, default: bool) -> bool:
     if text.lower() not in _WORDS:
         raise RequestError(400, f"{text!r} is neither true nor false", field=name, mend="send true or false")
     return _WORDS[text.lower()]
+
+
+def asked_key(request: web.Request) -> str | None:
+    """The key under which a request may come again and is the same one; None where it has none.
+
+    Raises RequestError (400) where it is no key.
+    """
+    key = request.headers.get("Idempotency-Key")
+    if key is not None and not _KEY.fullmatch(key):
+        raise RequestError(
+            400,
+            "the key has to be 1 to 200 printable characters",
+            field="Idempotency-Key",
+            mend="send a UUID",
+        )
+    return key
 
 
 def _bad_limit(text: str) -> RequestError:

@@ -15,6 +15,7 @@ from responder.web.limits import Limits
 from responder.web.operations import Operations
 from responder.web.redacted import redact_answers
 from responder.web.reports import Reports
+from responder.web.restraints import RestraintRoutes
 from responder.web.rules import Rules
 from responder.web.sources import Sources
 from responder.web.webhooks import Webhooks
@@ -72,6 +73,7 @@ def build(api: Api) -> web.Application:
         Incidents(api),
         Operations(api),
         Limits(api),
+        RestraintRoutes(api),
         DeadLetters(api),
         Rules(api),
         Reports(api),

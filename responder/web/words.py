@@ -1,12 +1,18 @@
 """What people send: the bodies of their requests, checked before anything else sees them."""
 
-from typing import Annotated
+from datetime import timedelta
+from typing import Annotated, Self
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
+from responder.engine.settings import Matchers
 from responder.model.autonomy import AutonomyWord
 from responder.model.base import Frozen
+from responder.model.duration import Duration
 from responder.model.incident import CommandKind
+from responder.model.severity import Severity
+
+LONGEST_MAINTENANCE = timedelta(hours=24)
 
 
 def _printable(text: str) -> str:
@@ -42,6 +48,55 @@ class RoundAsked(Frozen):
     """Who wants a source to be asked for all its alerts now."""
 
     actor: Name
+
+
+class NewHalt(Act):
+    """A halt of everything, or of what the matchers may concern."""
+
+    scope: Matchers = ()
+
+
+class Resume(Act):
+    """The end of a halt by its number, of all of them, or of the only one there is."""
+
+    id: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+    all: bool = False
+
+
+class EndByKey(Act):
+    """The end of a maintenance window that was begun with this key."""
+
+    key: Name
+
+
+Length = Annotated[Duration, Field(gt=timedelta(0))]
+
+
+class NewFreeze(Act):
+    """A freeze from a moment, or now, until a moment, or for so long. Moments have an offset or Z."""
+
+    match: Matchers = ()
+    allow: tuple[Severity, ...] = ()
+    since: AwareDatetime | None = Field(default=None, alias="from")
+    until: AwareDatetime | None = None
+    lasts: Annotated[Length, Field(le=timedelta(days=366))] | None = Field(default=None, alias="for")
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if (self.until is None) == (self.lasts is None):
+            raise ValueError("a freeze needs `for` or `until`, and not both")
+        if self.since is not None and self.until is None:
+            raise ValueError("a freeze with `from` needs `until`")
+        if self.since is not None and self.until is not None and self.until <= self.since:
+            raise ValueError("`until` is not after `from`")
+        return self
+
+
+class NewMaintenance(Act):
+    """Maintenance of what the matchers find. Everything at once is what a halt is for."""
+
+    match: Annotated[Matchers, Field(min_length=1)]
+    lasts: Annotated[Length, Field(le=LONGEST_MAINTENANCE)] = Field(alias="for")
 
 
 class IncidentAct(Frozen):

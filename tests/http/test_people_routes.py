@@ -106,13 +106,14 @@ async def test_an_over_large_command_is_413() -> None:
 
 
 async def test_resume_names_what_still_halts() -> None:
-    """The flag is cleared by the request, the file only where it was made."""
+    """The halt is ended by the request, the file only where it was made."""
     async with listening() as served, aiohttp.ClientSession(served.url) as client:
         _, told = await asked(client, "POST", "/api/v1/halt", json=ACT)
-        assert [hold["what"] for hold in told["by"]] == ["flag"]
+        assert [(hold["what"], hold["id"], hold["reason"]) for hold in told["by"]] == [("halt", 1, "storm")]
         served.halt_files.append("by the file /run/responder/halt")
         _, told = await asked(client, "POST", "/api/v1/resume", json=ACT)
-        assert told == {"halted": True, "by": [{"what": "file", "reason": "by the file /run/responder/halt"}]}
+        by_file = {"what": "file", "reason": "by the file /run/responder/halt"}
+        assert told == {"ended": [1], "halted": True, "by": [by_file]}
         served.halt_files.clear()
         assert (await asked(client, "GET", "/api/v1/halt"))[1] == {"halted": False, "by": []}
 

@@ -284,7 +284,7 @@ async def test_what_people_do_stands_in_the_database(dsn: str, tmp_path: Path) -
             assert (await response.json())["halted"] is True
         assert "storm" in (await told(client, "/api/v1/halt"))["by"][0]["reason"]
         async with client.post("/api/v1/resume", json=act) as response:
-            assert (await response.json()) == {"halted": False, "by": []}
+            assert (await response.json())["by"] == []
 
         body = {"level": "auto", "actor": "ada", "reason": "seen"}
         async with client.post("/api/v1/rules/Watched/promote", json=body) as response:

@@ -59,13 +59,13 @@ async def test_an_old_dump_on_another_server_starts_halted_and_says_why(db: Stor
         assert "at its last start it stood on another PostgreSQL (postgres-system/" in reason
         async with stored(there) as restored:
             assert await restored.one("SELECT count(*) FROM attempts") == 1
-            assert reason in (await restored.store.halted() or "")
+            assert reason in ((await restored.store.restraints()).halts_all or "")
             assert await attempt(restored, "db2") is IntentLost.HALTED
             assert await halt_if_forgotten(there, None) == [], "told once; the flag stands"
-            assert "responder resume" in (await restored.store.halted() or "")
+            assert "responder resume" in ((await restored.store.restraints()).halts_all or "")
             await restored.store.resume("ann", "nothing was done since")
             assert await halt_if_forgotten(there, None) == []
-            assert await restored.store.halted() is None
+            assert (await restored.store.restraints()).halts_all is None
             assert isinstance(await attempt(restored, "db3"), Attempt)
             assert await restored.sql("SELECT halted, actor FROM halt_history ORDER BY id") == [
                 (True, "responder"),
@@ -144,9 +144,10 @@ async def test_a_halt_of_a_person_is_not_lost_behind_that_of_the_start(db: Store
     line = (await anchored(db)).model_copy(update={"number": 9})
     await db.store.halt("bob", "deploy")
     assert await halt_if_forgotten(dsn, line)
-    why = await db.store.halted() or ""
+    why = (await db.store.restraints()).halts_all or ""
     assert "behind anchor 9" in why
-    assert "halted before by bob: deploy" in why
+    assert "by bob: deploy" in why
+    assert len((await db.store.restraints()).standing) == 2, "each is ended by itself"
 
 
 @pytest.mark.parametrize("field", ["system", "wal_timeline"])

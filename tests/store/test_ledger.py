@@ -89,14 +89,14 @@ async def test_halt_stops_an_intent(db: Stored) -> None:
     """The flag, and a flag that is missing: nothing is written. Resumed, it goes."""
     lease, case = await db.held()
     await db.store.halt("ada", "too many restarts")
-    assert await db.store.halted() == "by ada: too many restarts"
+    assert (await db.store.restraints()).halts_all == "by ada: too many restarts"
     assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.HALTED
     await db.raw.execute("DELETE FROM halt")
-    assert "missing" in str(await db.store.halted())
+    assert "missing" in str((await db.store.restraints()).halts_all)
     assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.HALTED
     assert await db.one("SELECT count(*) FROM attempts") == 0
     await db.store.resume("ada", "understood")
-    assert await db.store.halted() is None
+    assert (await db.store.restraints()).halts_all is None
     await started(db, lease, case)
     history = await db.sql("SELECT halted, actor, reason FROM halt_history ORDER BY id")
     assert history == [(True, "ada", "too many restarts"), (False, "ada", "understood")]

@@ -27,11 +27,13 @@ from responder.model.budget import Start
 from responder.model.errors import PermanentError
 from responder.model.guard import Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
+from responder.model.matcher import Matcher
+from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
 from responder.model.source import PeerReport, SourceStanding
 from responder.model.timeline import Entry, EntryKind
-from responder.ports import DeadLetter, Dossier, ShadowRunTold, Store
+from responder.ports import Added, DeadLetter, Dossier, NewRestraint, ShadowRunTold, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import build_metrics
 from responder.web.api import Api, Part, ReviewFormat, StartedWith, WebhookSource
@@ -168,6 +170,9 @@ class RememberingDesk:
     commands: dict[UUID, Command] = field(default_factory=dict)
     acts: list[tuple[str, ...]] = field(default_factory=list)
     flag: str | None = None
+    """The last halt, until it is resumed."""
+    stands: list[Restraint] = field(default_factory=list)
+    keys: dict[str, Restraint] = field(default_factory=dict)
     letters: dict[int, DeadLetter] = field(default_factory=lambda: {1: letter()})
     entries: list[Entry] = field(default_factory=list)
     owner: Literal["applies", "finds nothing to change", "is busy"] = "applies"
@@ -218,12 +223,40 @@ class RememberingDesk:
             self.entries.append(_entry(command, changed=self.owner == "applies"))
         return new
 
-    async def halt(self, actor: str, reason: str) -> None:
+    async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:
         self.flag = f"{actor}: {reason}"
+        new = NewRestraint(RestraintKind.HALT, f"halt {len(self.stands)}", actor, reason, scope)
+        return (await self.restrain(new)).restraint
 
-    async def resume(self, actor: str, reason: str) -> None:
+    async def resume(self, actor: str, reason: str, ids: Sequence[int] | None = None) -> Sequence[Restraint]:
         self.acts.append(("resume", actor, reason))
+        halts = [one for one in self.stands if one.kind is RestraintKind.HALT]
+        ended = [one for one in halts if ids is None or one.id in ids]
+        self.stands = [one for one in self.stands if one not in ended]
         self.flag = None
+        return ended
+
+    async def restrain(self, new: NewRestraint) -> Added:
+        if new.key in self.keys:
+            return Added(self.keys[new.key], new=False)
+        until = new.until if new.lasts is None else NOW + new.lasts
+        given = {"match": new.match, "allow": new.allow, "actor": new.actor, "reason": new.reason}
+        one = Restraint(id=len(self.keys) + 1, kind=new.kind, **given, since=new.since or NOW, until=until)
+        self.stands.append(one)
+        self.keys[new.key] = one
+        return Added(one, new=True)
+
+    async def end_restraint(
+        self, kind: RestraintKind, which: int | str, actor: str, reason: str
+    ) -> Restraint | None:
+        self.acts.append((f"end {kind.value}", str(which), actor, reason))
+        one = self.keys.get(which) if isinstance(which, str) else None
+        for known in self.stands:
+            if known.id == which and known.kind is kind:
+                one = known
+        if one is not None:
+            self.stands.remove(one)
+        return one
 
     async def claims(self) -> Sequence[Claim]:
         return [
@@ -328,8 +361,8 @@ class SmallStore:
     async def now(self) -> datetime:
         return NOW
 
-    async def halted(self) -> str | None:
-        return self.desk.flag
+    async def restraints(self) -> Restraints:
+        return Restraints(standing=tuple(self.desk.stands), civil=NOW)
 
     async def promotion(self, rule: str, acting_hash: str) -> Autonomy | None:
         given = [act for act in self.desk.acts if act[:3] == ("promote", rule, acting_hash)]

@@ -40,6 +40,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
 from responder.model.errors import StoreAwayError
 from responder.model.incident import Command, CommandKind, Incident, IncidentState, MemberAlert, Members
+from responder.model.restraint import Restraints
 from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, StepKind, Undo, Verify
 from responder.model.severity import Severity
 from responder.model.target import Element, State, Target
@@ -345,7 +346,7 @@ class VirtualStore:
             for attempt in self.attempts.values()
         )
         return LedgerView(
-            halted=self.world.halted,
+            restraints=Restraints(flag=self.world.halted, civil=self.world.now),
             unsteady=self.world.unsteady,
             history=() if question.target is None else history,
             claim=None if question.target is None else self.claim_,

@@ -89,7 +89,7 @@ def test_a_halt_file_stops_the_effects_that_have_not_started(tmp_path: Path) -> 
     (attempt,) = store.attempts.values()
     assert [element for _, element in store.world.effects] == ["a"]
     assert [result.outcome for result in attempt.results] == [Outcome.DONE, Outcome.NOT_DONE]
-    assert "halt file" in attempt.results[1].detail
+    assert "halted before the effect" in attempt.results[1].detail
 
 
 def test_after_a_jump_of_the_clock_a_step_waits_and_the_timeline_says_why() -> None:

@@ -211,6 +211,8 @@ def test_refusals_by_the_incident_weigh_more_than_the_targets() -> None:
 HOLDS_AN_UNDO = {
     Guard.HALT: True,
     Guard.CLOCK: True,
+    Guard.FREEZE: True,
+    Guard.MAINTENANCE: True,
     Guard.STORM: False,
     Guard.SCOPE: True,
     Guard.OWN_GROUND: True,

@@ -108,7 +108,7 @@ def test_held_takes_the_step_again_and_escalates_at_its_deadline_naming_what_hel
 
 def test_resolved_fires_again_on_the_same_ladder() -> None:
     """A re-fire goes on with the next unused step, not from the start."""
-    change = applied(move(IncidentState.RESOLVED, START, step=1))
+    change = applied(move(IncidentState.RESOLVED, START, step=1, opened_at=START))
     assert (change.state, change.progress.step) == (IncidentState.OPEN, 1)
 
 

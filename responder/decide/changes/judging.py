@@ -7,6 +7,7 @@ from responder.decide.case import (
     Change,
     Facts,
     Notice,
+    Restrained,
     ShadowRun,
     SourceView,
     Terms,
@@ -187,10 +188,22 @@ def _suppressed(case: Case, why: str, terms: Terms, now: datetime, *entries: Ent
     # What held it before stays known: its time goes on when the suppression is over.
     return Change(
         state=IncidentState.SUPPRESSED,
-        progress=case.incident.progress,
+        progress=case.incident.progress.model_copy(update={"maintenance": None}),
         deadline=now + terms.suppressed_deadline,
         due_at=now + terms.suppressed_every,
         entries=(*entries, moved(case, IncidentState.SUPPRESSED, why)),
+    )
+
+
+def quieted(case: Case, by: Restrained, now: datetime, terms: Terms) -> Change:
+    """Under maintenance: recorded only, until that is over. People are told nothing."""
+    deadline = min(by.until, now + terms.suppressed_deadline)
+    return Change(
+        state=IncidentState.SUPPRESSED,
+        progress=case.incident.progress.model_copy(update={"maintenance": by.holder}),
+        deadline=deadline,
+        due_at=deadline,
+        entries=(moved(case, IncidentState.SUPPRESSED, by.reason),),
     )
 
 
@@ -219,4 +232,4 @@ def unsuppressed(case: Case, now: datetime, terms: Terms, why: str) -> Change:
     if hold is not None:
         later = hold.deadline + (now - case.incident.state_since)
         hold = hold.model_copy(update={"deadline": later})
-    return go_on(case, now, terms, why, hold=hold)
+    return go_on(case, now, terms, why, hold=hold, maintenance=None)

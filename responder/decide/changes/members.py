@@ -78,7 +78,8 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
     again = _renewed(case) if fresh else None
     told = _renewal(case) if again is not None else ()
     why = "it fires again" if case.incident.progress.part_of is None else "it is no part of a storm any more"
-    change = go_on(case, now, terms, why, *told, verification=None, outcome=None, **progress)
+    ended = {"verification": None, "outcome": None, "maintenance": None}
+    change = go_on(case, now, terms, why, *told, **ended, **progress)
     return change.model_copy(update={"rulebook_hash": again})
 
 

@@ -18,7 +18,7 @@ from responder.decide.guards.limits import (
     open_at_most,
     recurrence,
 )
-from responder.decide.guards.service import clock, halt, storm
+from responder.decide.guards.service import clock, freeze, halt, maintenance, storm
 from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
 from responder.decide.guards.target import claim_free, condition, floor, look, opt_out, own_ground, scope
 from responder.model.guard import GuardVerdict, Judgement
@@ -34,6 +34,8 @@ def judge(facts: Facts, terms: Terms) -> Judgement:
 GUARDS: tuple[GuardCheck, ...] = (
     halt,
     clock,
+    freeze,
+    maintenance,
     storm,
     scope,
     opt_out,

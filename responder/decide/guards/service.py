@@ -1,6 +1,6 @@
 """Guards over everything that the responder does: what keeps any of it from starting now."""
 
-from responder.decide.case import Facts, Terms
+from responder.decide.case import Facts, Restrained, Terms
 from responder.decide.guards.base import go, refuse, wait
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
@@ -36,3 +36,23 @@ def storm(facts: Facts, terms: Terms) -> GuardVerdict:
     within = format_duration(brake.within)
     reason = f"a storm: {brake.openings} incidents or more opened within {within}; only P0 and P1 act"
     return refuse(Guard.STORM, reason, Refuses.INCIDENT)
+
+
+def freeze(facts: Facts, terms: Terms) -> GuardVerdict:
+    """No freeze is in force for what it concerns."""
+    if facts.freeze is not None:
+        return _until_over(Guard.FREEZE, facts.freeze, facts, terms)
+    return go(Guard.FREEZE, "no freeze")
+
+
+def maintenance(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Nobody works on what any of its alerts is about."""
+    if facts.maintenance is not None:
+        return _until_over(Guard.MAINTENANCE, facts.maintenance, facts, terms)
+    return go(Guard.MAINTENANCE, "no maintenance")
+
+
+def _until_over(guard: Guard, by: Restrained, facts: Facts, terms: Terms) -> GuardVerdict:
+    """To the end; a person may end it before, so it is looked at again meanwhile."""
+    until = min(by.until, facts.now + terms.suppressed_every)
+    return GuardVerdict(guard=guard, ruling=Ruling.WAIT, reason=by.reason, until=until, holder=by.holder)

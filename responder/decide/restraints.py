@@ -1,0 +1,183 @@
+"""Which restraint holds what: halts, freezes and maintenance windows against one attempt or one incident.
+
+Halts and freezes hold whatever they may concern: one member is enough, and a member that is not seen may be
+what any of them is about. Maintenance takes an incident out of people's sight, so it has to concern every
+alert that fires; where it concerns only some, it holds actions and nothing else.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+
+from responder.decide.bind import bindable
+from responder.decide.case import Case, Restrained
+from responder.decide.freezes import Freeze, in_force_until
+from responder.model.base import Frozen
+from responder.model.matcher import Matcher, all_match
+from responder.model.restraint import Restraint, RestraintKind, Restraints
+from responder.model.severity import Severity
+
+Match = Sequence[Matcher]
+
+
+class Concern(Frozen):
+    """What an attempt concerns, as far as a matcher can ask.
+
+    `attempt` says which rule, severity, action and target it is, `place` where the target stands, as far as
+    its key says so; `group` is what is known of every member, `members` what is known of those in the sample.
+    """
+
+    attempt: dict[str, str]
+    place: dict[str, str]
+    severity: Severity
+    group: dict[str, str]
+    members: tuple[dict[str, str], ...]
+    unseen: bool
+    """Whether it has members that are not in the sample."""
+
+
+def concern(case: Case, action: str, target: str | None) -> Concern:
+    """What one step of a case concerns."""
+    attempt = {"rule": case.rule.name, "severity": case.incident.severity.value, "action": action}
+    members = case.members
+    return Concern(
+        attempt=attempt if target is None else {**attempt, "target": target},
+        place={} if target is None else place(target),
+        severity=case.incident.severity,
+        group=bindable(case.rule, case.incident.key),
+        members=tuple(dict(member.labels) for member in members.sample),
+        unseen=members.total > len(members.sample) or not members.sample,
+    )
+
+
+def place(target: str) -> dict[str, str]:
+    """Cluster and namespace of a target, where its key names them (`kubernetes/CLUSTER/NAMESPACE/...`)."""
+    match target.split("/"):
+        case ["kubernetes", cluster, namespace, _, *_]:
+            return {"cluster": cluster, "namespace": namespace}
+        case _:
+            return {}
+
+
+def may_concern(match: Match, it: Concern) -> bool:
+    """Whether the matchers hold for any member, or may hold for one that is not seen."""
+    told = {**it.place, **it.attempt}
+    seen = any(all(_holds(one, told, labels) for one in match) for labels in it.members)
+    return seen or (it.unseen and all(_may_hold(one, it) for one in match))
+
+
+def _holds(matcher: Matcher, attempt: Mapping[str, str], labels: Mapping[str, str]) -> bool:
+    """By the attempt or by the alert, where both have that name: many alerts have a `severity`, too."""
+    named = [told for told in (attempt, labels) if matcher.name in told]
+    return any(matcher.matches(told) for told in named or [{}])
+
+
+def _may_hold(matcher: Matcher, it: Concern) -> bool:
+    known = matcher.name in it.attempt or matcher.name in it.group
+    return not known or _holds(matcher, {**it.place, **it.attempt}, it.group)
+
+
+def halted_by(restraints: Restraints, it: Concern) -> str | None:
+    """Why nothing that concerns this may start, in words; None where nobody halted it."""
+    if (why := restraints.halts_all) is not None:
+        return why
+    told = [
+        f"by {one.actor}: {one.reason} ({one.name}, where {one.scope})"
+        for one in restraints.of(RestraintKind.HALT)
+        if may_concern(one.match, it)
+    ]
+    return "; and ".join(told) or None
+
+
+def frozen_by(
+    restraints: Restraints, freezes: Iterable[Freeze], it: Concern, now: datetime
+) -> Restrained | None:
+    """The freeze that holds an attempt the longest."""
+    civil = restraints.civil or now
+    given = [
+        _restrained(one.name, one.until, one, civil, now)
+        for one in restraints.of(RestraintKind.FREEZE)
+        if one.until is not None and one.since <= civil < one.until and _freezes(one.match, one.allow, it)
+    ]
+    written = [
+        Restrained(
+            holder=f"freeze {one.name}",
+            reason=f"frozen by {one.name} until {_moment(until.astimezone(one.zone))}: {one.reason}",
+            until=now + (until - civil),
+        )
+        for one in freezes
+        if (until := in_force_until(one, civil)) is not None and _freezes(one.match, one.allow, it)
+    ]
+    return max([*given, *written], key=lambda one: one.until, default=None)
+
+
+def _freezes(match: Match, allow: Sequence[Severity], it: Concern) -> bool:
+    return it.severity not in allow and may_concern(match, it)
+
+
+def _restrained(name: str, until: datetime, one: Restraint, civil: datetime, now: datetime) -> Restrained:
+    reason = f"frozen by {one.actor} until {_moment(until)} ({name}): {one.reason}"
+    return Restrained(holder=name, reason=reason, until=now + (until - civil))
+
+
+def maintained(windows: Sequence[Restraint], case: Case, now: datetime) -> Restrained | None:
+    """The maintenance that concerns any alert of an incident: nothing is done to what somebody works on."""
+    group = bindable(case.rule, case.incident.key)
+    over = [
+        one
+        for one in _open(windows, now)
+        if any(all_match(one.match, labels) for labels in _firing(case))
+        or (_unseen(case) and all(_may_match(matcher, group) for matcher in one.match))
+    ]
+    return _told(max(over, key=_end, default=None))
+
+
+def quiet(case: Case, now: datetime) -> Restrained | None:
+    """The maintenance that keeps a whole incident quiet: every alert of it that fires is in some window.
+
+    Of members that are not seen only what the group says is known, and it must be enough.
+    """
+    windows = _open(case.maintenance, now)
+    lasting = [_longest(windows, labels) for labels in _firing(case)]
+    if _unseen(case):
+        group = bindable(case.rule, case.incident.key)
+        decided = [one for one in windows if all(matcher.name in group for matcher in one.match)]
+        lasting.append(_longest(decided, group))
+    found = [one for one in lasting if one is not None]
+    if not found or len(found) < len(lasting):
+        return None
+    return _told(min(found, key=_end))
+
+
+def _firing(case: Case) -> list[Mapping[str, str]]:
+    return [member.labels for member in case.members.sample if member.ends_at is None]
+
+
+def _unseen(case: Case) -> bool:
+    return case.members.firing > len(_firing(case))
+
+
+def _longest(windows: Sequence[Restraint], labels: Mapping[str, str]) -> Restraint | None:
+    return max((one for one in windows if all_match(one.match, labels)), key=_end, default=None)
+
+
+def _may_match(matcher: Matcher, known: Mapping[str, str]) -> bool:
+    return matcher.name not in known or matcher.matches(known)
+
+
+def _open(windows: Sequence[Restraint], now: datetime) -> list[Restraint]:
+    return [one for one in windows if one.until is not None and one.since <= now < one.until]
+
+
+def _end(one: Restraint) -> datetime:
+    return one.until or one.since
+
+
+def _told(one: Restraint | None) -> Restrained | None:
+    if one is None:
+        return None
+    reason = f"under maintenance by {one.actor} until {_moment(_end(one))} ({one.name}): {one.reason}"
+    return Restrained(holder=one.name, reason=reason, until=_end(one))
+
+
+def _moment(at: datetime) -> str:
+    return f"{at:%Y-%m-%d %H:%M %Z}"
