@@ -109,7 +109,9 @@ async def test_resume_names_what_still_halts() -> None:
     """The halt is ended by the request, the file only where it was made."""
     async with listening() as served, aiohttp.ClientSession(served.url) as client:
         _, told = await asked(client, "POST", "/api/v1/halt", json=ACT)
-        assert [(hold["what"], hold["id"], hold["reason"]) for hold in told["by"]] == [("halt", 1, "storm")]
+        assert [(hold["what"], hold["id"], hold["reason"]) for hold in told["by"]] == [
+            ("halt", 1, ACT["reason"])
+        ]
         served.halt_files.append("by the file /run/responder/halt")
         _, told = await asked(client, "POST", "/api/v1/resume", json=ACT)
         by_file = {"what": "file", "reason": "by the file /run/responder/halt"}
