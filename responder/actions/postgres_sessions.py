@@ -10,6 +10,7 @@ from typing import Any
 
 from responder.actions.statements import is_backup, is_maintenance, normalised, shortened
 from responder.clients.postgres import APPLICATION_NAME, PostgresServers
+from responder.decide.opt_out import opt_out_holds
 from responder.model.base import Frozen
 from responder.model.duration import format_duration
 from responder.model.target import Element, State
@@ -43,6 +44,7 @@ SELECT a.pid, a.backend_start, a.backend_type, a.usename AS "user", a.datname AS
        a.pid IN (SELECT pid FROM upkeep) AS upkeep,
        substring(shobj_description(a.datid, 'pg_database') FROM 'responder/opt-out[: ]*([^\\n]*)')
            AS opted_out,
+       now() AS at,
        me.super OR (NOT coalesce(r.rolsuper, true) AND (me.signals OR pg_has_role(a.usesysid, 'USAGE')))
            AS may_signal
   FROM activity AS a
@@ -235,7 +237,7 @@ def protected(row: Mapping[str, Any]) -> Protected | None:
         return Protected.RESPONDER
     if row["backend_type"] != "client backend":
         return Protected.REPLICATION if row["backend_type"] == "walsender" else Protected.SERVER
-    if row["opted_out"] is not None:
+    if row["opted_out"] is not None and opt_out_holds(row["opted_out"], row["at"]):
         return Protected.OPTED_OUT
     if application.startswith(_BACKUP_APPLICATIONS) or is_backup(query):
         return Protected.BACKUP

@@ -13,7 +13,7 @@ from uuid import UUID
 from pydantic import Field
 
 from responder.decide.clock import Unsteady
-from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, PastAttempt, Verdict
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, OwnAct, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.base import Frozen
 from responder.model.breaker import Breaker
@@ -62,6 +62,8 @@ class Terms(Frozen):
     flapping: Flapping = Flapping()
     breaker_after: int = Field(default=3, ge=1, le=1000)
     """How many attempts of a rule in a row that did not lead to recovery open its circuit breaker."""
+    self_caused_within: Duration = timedelta(minutes=5)
+    """How long after an attempt of ours what begins on its target, or beside it, may be caused by it."""
 
 
 class Finding(Frozen):
@@ -283,6 +285,16 @@ class Facts(Frozen):
     ground: tuple[str, ...] = ()
     """The systems that the target stands on."""
     opted_out: str | None = None
+    managed_by: str | None = None
+    changed_at: datetime | None = None
+    """When somebody else changed the target last."""
+    changed_by: str | None = None
+    began_at: datetime | None = None
+    """When the first of the alerts began, by the source's clock."""
+    own_act: OwnAct | None = None
+    """The newest attempt for another incident on this target, or beside it, before this incident opened."""
+    blind: str | None = None
+    """Why what the sources tell is not to be trusted."""
     look_problem: str | None = None
     """Why the target could not be looked at."""
     firing: int

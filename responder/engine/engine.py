@@ -23,6 +23,7 @@ from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
 from responder.engine.wake import Wake
+from responder.engine.watchdog import Watchdog
 from responder.engine.worker import Worker
 from responder.model.autonomy import Ceiling
 from responder.model.errors import ResponderError
@@ -82,6 +83,7 @@ class Engine:
                 trust,
                 terms,
                 settings.budgets,
+                Watchdog(store, settings.watchdog),
                 settings.freezes,
             ),
             evidence=self._evidence,

@@ -18,6 +18,8 @@ from responder.decide.freezes import Freeze
 from responder.decide.restraints import Concern, concern, frozen_by, halted_by, maintained
 from responder.engine.halting import UNREADABLE, Halt
 from responder.engine.trust import Trust
+from responder.engine.watchdog import Watchdog
+from responder.model.attempt import OwnAct
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.budget import Budgets
 from responder.model.errors import PermanentError, RefusedError, ResponderError, TemporaryError
@@ -78,6 +80,7 @@ class Gather:
         trust: Trust,
         terms: Terms,
         budgets: Budgets,
+        watchdog: Watchdog,
         freezes: tuple[Freeze, ...] = (),
     ) -> None:
         self._store = store
@@ -89,6 +92,7 @@ class Gather:
         self._terms = terms
         self._budgets = budgets
         self._freezes = freezes
+        self._watchdog = watchdog
 
     async def step(self, case: Case, step: Step, now: datetime, *, undo_of: UUID | None = None) -> Seen:
         """Resolve, look, pin, and collect the facts.
@@ -161,7 +165,11 @@ class Gather:
         key = look.target.key if look.target else None
         state = look.place.state if look.place else None
         own_ground = await self._store.ground()
-        ledger = await self._ledger(case, step, look.target if step.kind.changing else None, now)
+        ledger, own_act, blind = await asyncio.gather(
+            self._ledger(case, step, look.target if step.kind.changing else None, now),
+            self._own_act(case, look.target if step.kind.changing else None, now),
+            self._blind(case, now),
+        )
         stands = ledger.restraints
         claim = ledger.claim
         if claim is not None and claim.attempt_id == undo_of:
@@ -183,6 +191,12 @@ class Gather:
             own_ground=own_ground,
             ground=state.ground if state else (),
             opted_out=state.opted_out if state else None,
+            managed_by=state.managed_by if state else None,
+            changed_at=state.changed_at if state else None,
+            changed_by=state.changed_by if state else None,
+            began_at=case.members.first_starts_at,
+            own_act=own_act,
+            blind=blind,
             look_problem=look.problem,
             firing=case.members.firing,
             source=source,
@@ -200,6 +214,22 @@ class Gather:
             floor=look.floor,
             elements=tuple(element.title for element in look.elements),
         )
+
+    async def _own_act(self, case: Case, target: Target | None, now: datetime) -> OwnAct | None:
+        """Where it cannot be read, the ledger cannot either, and nothing starts."""
+        since = now - self._terms.self_caused_within
+        if target is None or case.incident.opened_at <= since:
+            return None
+        try:
+            return await self._store.own_act(case.incident, target, since)
+        except ResponderError:
+            return None
+
+    async def _blind(self, case: Case, now: datetime) -> str | None:
+        try:
+            return await self._watchdog.blind(case.members.sources, now)
+        except ResponderError as error:
+            return f"nobody can say when the watchdog alert was heard of: {error}"
 
     async def _ledger(self, case: Case, step: Step, target: Target | None, now: datetime) -> LedgerView:
         """What cannot be read counts as halted."""

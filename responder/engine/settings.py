@@ -8,6 +8,7 @@ from pydantic import BeforeValidator, Field
 
 from responder.decide.case import Terms
 from responder.decide.freezes import Freeze
+from responder.engine.watchdog import WatchdogSettings
 from responder.model.autonomy import Autonomy, AutonomyWord
 from responder.model.base import Frozen
 from responder.model.budget import Budgets
@@ -83,6 +84,8 @@ class EngineSettings(Frozen):
     """How many deliveries may wait for the writer; more are refused with 503."""
     batch_limit: int = Field(default=200, ge=1)
     """How many deliveries go into one transaction at most."""
+    watchdog: WatchdogSettings | None = None
+    """The alert that always fires, where there is one; empty by default."""
     open_incidents_per_rule: int = Field(default=200, ge=1)
     """How many incidents of one rule may be open; further alerts of it join one overflow incident."""
     intake_timeout: Duration = timedelta(seconds=10)

@@ -114,6 +114,15 @@ class PastAttempt(Frozen):
     verdict: Verdict | None = None
 
 
+class OwnAct(Frozen):
+    """An attempt for another incident, on a target or beside it, shortly before this incident opened."""
+
+    target: str
+    rule: str
+    incident_id: UUID
+    at: datetime
+
+
 class Claim(Frozen):
     """Who holds a target. A quarantined claim waits for a person or for a later yes or no."""
 

@@ -47,9 +47,13 @@ class Guard(StrEnum):
     SUPPRESSED = "suppressed"
     SOURCE = "source"
     TOO_OLD = "too_old"
+    BLIND = "blind"
+    SELF_CAUSED = "self_caused"
     CONDITION = "condition"
     LOOK = "look"
     FLAPPING = "flapping"
+    MANAGED = "managed_elsewhere"
+    OVERRIDE = "human_override"
     COOLDOWN = "cooldown"
     ATTEMPTS = "attempts"
     RECURRENCE = "recurrence"
@@ -78,9 +82,13 @@ _ASKS = {
     Guard.SUPPRESSED: "is it neither silenced nor inhibited?",
     Guard.SOURCE: "does the source answer?",
     Guard.TOO_OLD: "is the last word that it fires fresh?",
+    Guard.BLIND: "was the watchdog alert heard of?",
+    Guard.SELF_CAUSED: "did nothing of our own cause it?",
     Guard.CONDITION: "does the step's own condition hold?",
     Guard.LOOK: "could the target be looked at just now?",
     Guard.FLAPPING: "does no alert of it begin again and again?",
+    Guard.MANAGED: "does nobody else put the target back?",
+    Guard.OVERRIDE: "has nobody changed the target since the alert?",
     Guard.COOLDOWN: "was the last attempt long enough ago?",
     Guard.ATTEMPTS: "are attempts left?",
     Guard.RECURRENCE: "was the rule not needed here too often?",
@@ -145,6 +153,8 @@ _SKIPPED_BY_UNDO = {
     Guard.SUPPRESSED,
     Guard.SOURCE,
     Guard.TOO_OLD,
+    Guard.BLIND,
+    Guard.SELF_CAUSED,
     Guard.CONDITION,
     Guard.FLAPPING,
     Guard.COOLDOWN,

@@ -1,5 +1,6 @@
 """What actions act on: targets, the elements inside them, and the fresh state of a target."""
 
+from datetime import datetime
 from typing import Any
 
 from pydantic import Field
@@ -42,7 +43,13 @@ class State(Frozen):
 
     ground: tuple[str, ...] = ()
     opted_out: str | None = None
-    """The reason given by the target's own `responder/opt-out` mark, where it has one."""
+    """What the target's own `responder/opt-out` mark says, where it has one; see `decide.opt_out`."""
+    managed_by: str | None = None
+    """Who puts the target back to what it should be (GitOps with self-heal, an autoscaler, an operator)."""
+    changed_at: datetime | None = None
+    """When somebody else than the responder changed the target last, by its own clock."""
+    changed_by: str | None = None
+    """Who that was."""
 
     @property
     def summary(self) -> str:

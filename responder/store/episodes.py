@@ -420,3 +420,25 @@ def _observed(rows: Sequence[Observation]) -> tuple[list[Any], ...]:
         [row.annotations_json or json_of_texts(row.alert.annotations) for row in rows],
         [row.alert.generator_url for row in rows],
     )
+
+
+_NAMED = """
+SELECT source, fingerprint FROM alerts
+WHERE ends_at IS NULL AND generation > 0 AND labels ->> 'alertname' = $1
+"""
+
+_SEEN = """
+SELECT a.source, a.fingerprint, a.seen_at FROM unnest($1::text[], $2::text[]) AS k (source, fingerprint)
+JOIN alerts a USING (source, fingerprint)
+"""
+
+
+async def alerts_named(connection: Connection, alertname: str) -> list[AlertKey]:
+    """See `ports.Store.alerts_named`."""
+    return [AlertKey(row["source"], row["fingerprint"]) for row in await connection.fetch(_NAMED, alertname)]
+
+
+async def heard_of(connection: Connection, keys: Sequence[AlertKey]) -> dict[AlertKey, datetime]:
+    """See `ports.Store.heard_of`."""
+    rows = await connection.fetch(_SEEN, [key.source for key in keys], [key.fingerprint for key in keys])
+    return {AlertKey(row["source"], row["fingerprint"]): row["seen_at"] for row in rows}

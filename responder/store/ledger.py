@@ -20,11 +20,12 @@ from responder.decide.case import (
     OpenIncidents,
     Quarantine,
 )
-from responder.model.attempt import Attempt, Claim, Intent, Outcome, PastAttempt
+from responder.model.attempt import Attempt, Claim, Intent, Outcome, OwnAct, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.breaker import Breaker
 from responder.model.budget import BudgetScope
 from responder.model.incident import SAMPLE, Incident
+from responder.model.target import Target
 from responder.store import breakers, budgets, restraints
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
@@ -165,6 +166,13 @@ FROM (
 """
 """Of alerts that fire, those that joined last: what flaps has just joined again. Episodes are numbered by
 alert, so the n-th newest of each is found by its key, whichever incident it belonged to."""
+
+_OWN_ACT = """
+SELECT target, rule, incident_id, intended_at AS at FROM attempts
+WHERE intended_at > $1 AND intended_at <= $2 AND (target = $3 OR starts_with(target, $4))
+      AND incident_id <> $5 AND outcome <> 'not_done' AND (rule, target) <> ($6, $3)
+ORDER BY intended_at DESC LIMIT 1
+"""
 
 CLAIM_COLUMNS = "target, attempt_id, incident_id, rule, since, quarantined, reason"
 
@@ -350,6 +358,16 @@ def _spends_any(question: LedgerQuestion) -> bool:
 
 def _open_incidents(told: dict[str, Any] | None) -> OpenIncidents | None:
     return None if told is None else OpenIncidents.model_validate(told)
+
+
+async def own_act(
+    connection: Connection, incident: Incident, target: Target, since: datetime
+) -> OwnAct | None:
+    """See `ports.Store.own_act`."""
+    row = await connection.fetchrow(
+        _OWN_ACT, since, incident.opened_at, target.key, f"{target.namespace}/", incident.id, incident.rule
+    )
+    return None if row is None else OwnAct.model_validate(dict(row))
 
 
 async def claim(connection: Connection, target: str) -> Claim | None:

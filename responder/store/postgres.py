@@ -15,7 +15,7 @@ from responder.decide.case import Case, Change, Finding, IntentLost, LedgerQuest
 from responder.decide.clock import ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard
-from responder.model.attempt import Attempt, Intent
+from responder.model.attempt import Attempt, Intent, OwnAct
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
@@ -24,6 +24,7 @@ from responder.model.redaction import SHIPPED, Redaction
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rulebook
 from responder.model.storm import StormTerms
+from responder.model.target import Target
 from responder.ports import (
     Added,
     IncidentKey,
@@ -230,6 +231,21 @@ class PostgresStore(PostgresDesk):
         """See `ports.Attempts.attempt`."""
         async with self._connections.workers.connection() as connection:
             return await ledger.attempt(connection, attempt_id)
+
+    async def own_act(self, incident: Incident, target: Target, since: datetime) -> OwnAct | None:
+        """See `ports.Store.own_act`."""
+        async with self._connections.workers.connection() as connection:
+            return await ledger.own_act(connection, incident, target, since)
+
+    async def alerts_named(self, alertname: str) -> Sequence[AlertKey]:
+        """See `ports.Store.alerts_named`."""
+        async with self._connections.workers.connection() as connection:
+            return await episodes.alerts_named(connection, alertname)
+
+    async def heard_of(self, keys: Sequence[AlertKey]) -> Mapping[AlertKey, datetime]:
+        """See `ports.Store.heard_of`."""
+        async with self._connections.workers.connection() as connection:
+            return await episodes.heard_of(connection, keys)
 
     async def restraints(self) -> Restraints:
         """See `ports.Store.restraints`."""

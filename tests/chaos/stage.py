@@ -208,6 +208,7 @@ _TERMS = {
     "recorded_for": "2s",
     "start_window": "2s",
     "contest_window": "3s",
+    "self_caused_within": "0s",
 }
 _DEFAULTS = {"limits": {"attempts": 1000000, "per": "1h", "cooldown": "0s"}}
 

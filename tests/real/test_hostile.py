@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from time import monotonic
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -120,7 +121,11 @@ def _tracebacks(on: Taking) -> list[str]:
 
 async def test_5000_hostile_requests() -> None:
     """No 2xx for what is not kept, no 5xx for a mistake, no friend refused, no memory lost; it goes on."""
-    web = {"body_limit": LIMIT, "read_timeout": f"{READ_TIMEOUT:g}s", "idle_timeout": f"{IDLE_TIMEOUT:g}s"}
+    web: dict[str, Any] = {
+        "body_limit": LIMIT,
+        "read_timeout": f"{READ_TIMEOUT:g}s",
+        "idle_timeout": f"{IDLE_TIMEOUT:g}s",
+    }
     async with taking(**web) as on:
         port = urlsplit(on.responder.url).port or 0
         aimed = shots(SEED, NUMBER)

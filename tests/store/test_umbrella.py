@@ -2,21 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest_asyncio
 
-from responder.decide.case import Notice, Terms
+from responder.decide import changes
+from responder.decide.case import AskSource, Case, Change, Move, Notice, SourceView, Terms
 from responder.engine.ownership import Ownership
-from responder.engine.perform import Perform
+from responder.engine.perform import Perform, Recording
 from responder.engine.wake import Wake
 from responder.engine.worker import Worker
 from responder.model.incident import Incident, IncidentState
 from responder.model.rule import Rulebook
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA, StormTerms
+from responder.ports import Lease
 from responder.store.postgres import PostgresStore
 from responder.telemetry import build_metrics
 from tests.support.stored import KEYS, LEASE_TIME, RULE, Stored, alert, ended, stored
@@ -42,6 +44,17 @@ class Told:
             self.pages.append((incident.rule, incident.severity))
 
 
+async def _asking(
+    lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None = None
+) -> Change | None:
+    """The one move that rules without a step need the world for: the source has no API to ask."""
+    del lease
+    assert isinstance(move, AskSource)
+    if before is not None and not await before():
+        return None
+    return changes.asked_for_a_person(case, SourceView(configured=False), now, TERMS)
+
+
 class Stormy(Stored):
     """A store that takes five openings for a storm, and one worker on it."""
 
@@ -58,9 +71,9 @@ class Stormy(Stored):
         """Take everything that is due as far as it goes."""
         ownership = Ownership(self.store, build_metrics("test"), LEASE_TIME, timedelta(seconds=1))
         await ownership.begin()
-        nothing = cast("Perform", None)  # no rule here has a step
+        asking = cast("Perform", _asking)
         metrics, wake = build_metrics("test"), Wake()
-        worker = Worker(self.store, ownership, nothing, people, metrics, TERMS, wake, 0.25)
+        worker = Worker(self.store, ownership, asking, people, metrics, TERMS, wake, 0.25)
         while await worker._once():
             pass
         await ownership.end()

@@ -4,7 +4,7 @@ It has no inventory and nothing to act on: what is proved is what it takes in, a
 """
 
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,8 @@ from tests.support.service import SOURCE, TOKEN, Responder
 
 PATH = f"/api/v1/webhooks/alertmanager/{SOURCE}"
 AUTHORIZED = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
+OWN = "own"
+"""What the inventory calls the server of the responder's store."""
 START = "2026-11-24T01:02:03.123456789Z"
 
 
@@ -51,8 +53,13 @@ class Taking:
 
 
 @asynccontextmanager
-async def taking(**web: Any) -> AsyncIterator[Taking]:
-    """A responder that takes alerts into one incident for each alertname; `web` changes its listener."""
+async def taking(
+    *, rules: Sequence[Mapping[str, Any]] = (), engine: Mapping[str, Any] | None = None, **web: Any
+) -> AsyncIterator[Taking]:
+    """A responder that takes alerts into one incident for each alertname; `web` changes its listener.
+
+    With `rules` it goes by those instead; its inventory has the server of its own store.
+    """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(embedded_postgres("store"))
         connection = await asyncpg.connect(store.dsn(), timeout=10)
@@ -60,14 +67,16 @@ async def taking(**web: Any) -> AsyncIterator[Taking]:
         await connection.execute("alter database responder set log_statement = 'none'")
         await connection.close()
         home = await stack.enter_async_context(folder())
-        rules = home / "rules.yaml"
-        rules.write_text(yaml.safe_dump({"rules": [_RULE]}))
+        file = home / "rules.yaml"
+        file.write_text(yaml.safe_dump({"rules": list(rules) or [_RULE]}))
         settings = {
             "database": store.dsn("responder"),
             "timeline_key": "the key of a throw-away timeline",
-            "rules": [str(rules)],
+            "rules": [str(file)],
+            "inventory": {"postgres": [{"name": OWN, "dsn": store.dsn("responder")}]},
+            "queries": {"nothing": {"sql": "SELECT 0"}},
             "sources": {SOURCE: {"token": TOKEN}},
-            "engine": {},
+            "engine": engine or {},
             "web": web,
         }
         responder = await stack.enter_async_context(Responder(home, free_port(), settings))

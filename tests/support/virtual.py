@@ -34,8 +34,9 @@ from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform, Recording
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
+from responder.engine.watchdog import Watchdog
 from responder.model.alert import Delivery, Receipt
-from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outcome, PastAttempt
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outcome, OwnAct, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
 from responder.model.errors import StoreAwayError
@@ -352,6 +353,11 @@ class VirtualStore:
             claim=None if question.target is None else self.claim_,
         )
 
+    async def own_act(self, incident: Incident, target: Target, since: datetime) -> OwnAct | None:
+        """There is no other incident."""
+        del incident, target, since
+        return None
+
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """No rule here has evidence."""
         raise AssertionError((incident_id, finding))
@@ -451,7 +457,9 @@ def perform_on(
         intake=cast("Intake", _Intake(store)),
         actions=actions,
         probes=probes,
-        gather=Gather(as_store, actions, probes, source, halt, trust, terms, settings.budgets),
+        gather=Gather(
+            as_store, actions, probes, source, halt, trust, terms, settings.budgets, Watchdog(as_store, None)
+        ),
         evidence=Evidence(as_store, actions, 1.0),
         ownership=cast("Ownership", SimpleNamespace(owns=lambda _: not world.deposed, stopping=False)),
         halt=halt,

@@ -17,6 +17,7 @@ def row(**changes: Any) -> dict[str, Any]:
         "own": False,
         "backend_type": "client backend",
         "opted_out": None,
+        "at": datetime(2026, 1, 1, tzinfo=UTC),
         "upkeep": False,
     }
     return {**plain, **changes}
@@ -36,6 +37,8 @@ def row(**changes: Any) -> dict[str, Any]:
         ({"backend_type": "a kind that a later version brings"}, Protected.SERVER),
         ({"backend_type": None}, Protected.SERVER),
         ({"opted_out": ""}, Protected.OPTED_OUT),
+        ({"opted_out": "until 2026-01-02T00:00:00Z: migration"}, Protected.OPTED_OUT),
+        ({"opted_out": "until 2025-12-31T00:00:00Z: migration"}, None),
         ({"application": "pg_dump"}, Protected.BACKUP),
         ({"application": "WAL-G"}, Protected.BACKUP),
         ({"query": "select pg_backup_start('x')"}, Protected.BACKUP),

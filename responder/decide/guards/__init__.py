@@ -19,8 +19,25 @@ from responder.decide.guards.limits import (
     recurrence,
 )
 from responder.decide.guards.service import clock, freeze, halt, maintenance, storm
-from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
-from responder.decide.guards.target import claim_free, condition, floor, look, opt_out, own_ground, scope
+from responder.decide.guards.source import (
+    blind,
+    self_caused,
+    source_answers,
+    still_firing,
+    suppressed,
+    too_old,
+)
+from responder.decide.guards.target import (
+    claim_free,
+    condition,
+    floor,
+    human_override,
+    look,
+    managed_elsewhere,
+    opt_out,
+    own_ground,
+    scope,
+)
 from responder.model.guard import GuardVerdict, Judgement
 
 GuardCheck = Callable[[Facts, Terms], GuardVerdict]
@@ -44,9 +61,13 @@ GUARDS: tuple[GuardCheck, ...] = (
     suppressed,
     source_answers,
     too_old,
+    blind,
+    self_caused,
     condition,
     look,
     flapping,
+    managed_elsewhere,
+    human_override,
     cooldown,
     attempts_left,
     recurrence,

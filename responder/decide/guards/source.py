@@ -5,7 +5,7 @@ from datetime import timedelta
 from responder.decide.case import Facts, SourceView, Terms
 from responder.decide.guards.base import go, refuse, wait
 from responder.model.duration import format_duration
-from responder.model.guard import Guard, GuardVerdict, Refuses
+from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
 
 _SOMETHING = "a silence or an inhibition"
 
@@ -63,3 +63,26 @@ def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
         reason = f"the newest word that it fires is {age} old, more than {limit}"
         return refuse(Guard.TOO_OLD, reason, Refuses.INCIDENT)
     return go(Guard.TOO_OLD, f"heard of {format_duration(facts.now - newest)} ago")
+
+
+def blind(facts: Facts, terms: Terms) -> GuardVerdict:
+    """The watchdog alert of the incident's sources was heard of, where one is configured."""
+    del terms
+    if facts.blind is not None:
+        return refuse(Guard.BLIND, f"blind: {facts.blind}", Refuses.INCIDENT)
+    return go(Guard.BLIND, "the watchdog was heard of, or none is configured")
+
+
+def self_caused(facts: Facts, terms: Terms) -> GuardVerdict:
+    """No attempt of ours for another incident explains this one."""
+    act = facts.own_act
+    over = None if act is None else act.at + terms.self_caused_within
+    if act is None or over is None or facts.now >= over:
+        return go(Guard.SELF_CAUSED, "nothing of ours was done here shortly before")
+    ago = format_duration(facts.now - act.at)
+    reason = (
+        f"it may be caused by our own attempt on {act.target} {ago} ago "
+        f"(rule {act.rule}, incident {act.incident_id})"
+    )
+    holder = f"the attempt of incident {act.incident_id}"
+    return GuardVerdict(guard=Guard.SELF_CAUSED, ruling=Ruling.WAIT, reason=reason, until=over, holder=holder)

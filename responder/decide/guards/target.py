@@ -1,7 +1,10 @@
 """Guards over the target and what was seen there just now."""
 
+from datetime import UTC
+
 from responder.decide.case import Facts, Terms
 from responder.decide.guards.base import go, refuse, wait
+from responder.decide.opt_out import opt_out_holds
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
 
 
@@ -16,9 +19,32 @@ def scope(facts: Facts, terms: Terms) -> GuardVerdict:
 def opt_out(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target itself does not ask to be left alone."""
     del terms
-    if facts.opted_out is not None:
-        return refuse(Guard.SCOPE, f"{facts.target} opted out: {facts.opted_out}", Refuses.TARGET)
-    return go(Guard.SCOPE, "the target has not opted out")
+    if facts.opted_out is None:
+        return go(Guard.SCOPE, "the target has not opted out")
+    if not opt_out_holds(facts.opted_out, facts.now):
+        return go(Guard.SCOPE, f"the target's opt-out is over: {facts.opted_out}")
+    return refuse(Guard.SCOPE, f"{facts.target} opted out: {facts.opted_out}", Refuses.TARGET)
+
+
+def managed_elsewhere(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Nobody else would take back what is done to the target."""
+    del terms
+    if facts.managed_by is not None:
+        reason = f"{facts.target} is managed by {facts.managed_by}, which would take it back: change it there"
+        return refuse(Guard.MANAGED, reason, Refuses.TARGET)
+    return go(Guard.MANAGED, "nobody else is known to manage the target")
+
+
+def human_override(facts: Facts, terms: Terms) -> GuardVerdict:
+    """Nobody else has changed the target since the alert began."""
+    del terms
+    changed, began = facts.changed_at, facts.began_at
+    if changed is None or began is None or changed < began:
+        return go(Guard.OVERRIDE, "nobody is known to have changed the target since the alert")
+    who = facts.changed_by or "somebody"
+    when = f"{changed.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    reason = f"{who} changed {facts.target} at {when}, after the alert began"
+    return refuse(Guard.OVERRIDE, reason, Refuses.TARGET)
 
 
 def own_ground(facts: Facts, terms: Terms) -> GuardVerdict:
