@@ -130,7 +130,10 @@ class Action(Protocol[P_contra, S]):
         ...
 
     def consent(self, params: P_contra, state: S) -> Mapping[str, Any]:
-        """The facts that an approval is bound to: not what changes every second."""
+        """The facts that an approval is bound to: not what changes every second.
+
+        The action, its target and its parameters are bound in any case; the elements as an upper bound.
+        """
         ...
 
 

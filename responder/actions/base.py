@@ -128,9 +128,6 @@ class ChangingAction(BaseAction[P, S]):
         """For each element: done, not done or unknown. Never raises for a target that is away."""
 
     def consent(self, params: P, state: S) -> Mapping[str, Any]:
-        """The systems, the parameters and the pinned elements as the upper bound."""
-        return {
-            "ground": list(state.ground),
-            "params": params.model_dump(mode="json", by_alias=True),
-            "elements": sorted(element.key for element in self.pin(params, state)),
-        }
+        """The systems that it stands on: another server under the same name needs another approval."""
+        del params
+        return {"ground": list(state.ground)}

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import Field
 
 from responder.decide.clock import Unsteady
+from responder.model.approval import Approval, Consent
 from responder.model.attempt import Attempt, Claim, ElementOutcome, Outcome, OwnAct, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.base import Frozen
@@ -318,6 +319,10 @@ class Facts(Frozen):
     """The action's own refusal, or that more elements were found than allowed."""
     elements: tuple[str, ...] = ()
     """The titles of what the effect would hit, as pinned by this look."""
+    consent: Consent | None = None
+    """What a person would have to consent to, by this look; None where there was none."""
+    approval: Approval | None = None
+    """What a person has consented to, and no attempt has used up."""
 
 
 class IntentLost(StrEnum):
@@ -338,6 +343,8 @@ class IntentLost(StrEnum):
     """Another start has spent the last of a budget."""
     COMMANDED = "commanded"
     """A person's word is not applied yet: it comes before any effect."""
+    APPROVAL = "approval"
+    """The approval has expired or was used up."""
     FORGOTTEN = "forgotten"
     """PostgreSQL crashed, and what was recorded before is not there."""
     DEPOSED = "deposed"
@@ -397,7 +404,8 @@ class Change(Frozen):
     """The next state of an incident and everything written with it, in one transaction.
 
     `quiet` asks the store to look again, under the incident's lock, that no member fires; where one does,
-    nothing is written and the case is decided anew.
+    nothing is written and the case is decided anew. So it is where `severity` is set, and the incident has
+    another one by now than the case says.
     """
 
     state: IncidentState

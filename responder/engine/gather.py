@@ -19,8 +19,10 @@ from responder.decide.restraints import Concern, concern, frozen_by, halted_by, 
 from responder.engine.halting import UNREADABLE, Halt
 from responder.engine.trust import Trust
 from responder.engine.watchdog import Watchdog
+from responder.model.approval import Consent
 from responder.model.attempt import OwnAct
 from responder.model.autonomy import Autonomy, Ceiling, effective
+from responder.model.base import digest
 from responder.model.budget import Budgets
 from responder.model.errors import PermanentError, RefusedError, ResponderError, TemporaryError
 from responder.model.incident import MemberAlert
@@ -109,6 +111,9 @@ class Gather:
         )
         about = concern(case, step.action, look.target.key if look.target else None)
         facts = await self._facts(case, step, now, look, about, ceilings, source, condition, undo_of)
+        if undo_of is None and step.kind.changing:
+            answer = {"consent": _consent(look), "approval": case.incident.progress.approval}
+            facts = facts.model_copy(update=answer)
         return Seen(step, facts, look.place, look.elements)
 
     async def source(self, case: Case, *, fresh: bool) -> SourceView:
@@ -280,6 +285,23 @@ def _pinned(place: Place) -> _Look:
     elements = action.pin(place.params, place.state)
     floor = action.refuse(place.params, place.state) or _too_many(elements, action.at_most(place.params))
     return _Look(place.target, place, elements, floor=floor)
+
+
+def _consent(look: _Look) -> Consent | None:
+    """What a person would have to consent to: the action's own facts, and the elements as a bound."""
+    place = look.place
+    if place is None:
+        return None
+    action, target, params = place.action.name, place.target.key, place.params.model_dump(mode="json")
+    own = dict(place.action.consent(place.params, place.state))
+    return Consent(
+        action=action,
+        target=target,
+        params=params,
+        facts=digest([action, target, params, own]),
+        elements=tuple(element.key for element in look.elements),
+        titles=tuple(element.title for element in look.elements),
+    )
 
 
 def _too_many(elements: tuple[Element, ...], at_most: int) -> str | None:

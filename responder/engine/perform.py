@@ -137,7 +137,8 @@ class Perform:
         if not step.kind.changing:
             return changes.evidence_read(case, index, _evidence(seen), now)
         judgement = self._judge(seen)
-        if not _may_act(judgement):
+        may_act, asks = _may_act(judgement), _asks_for_nothing(judgement, seen)
+        if not may_act and not asks:
             return changes.judged(case, index, seen.facts, judgement, self.terms)
         told = changes.judged_entry(case, index, seen.facts, judgement)
         if seen.place is None or not seen.elements:
@@ -222,6 +223,7 @@ class Perform:
                 | IntentLost.BROKEN
                 | IntentLost.BUDGET
                 | IntentLost.COMMANDED
+                | IntentLost.APPROVAL
                 | IntentLost.FORGOTTEN
             ):
                 return LOOK_AGAIN
@@ -229,6 +231,7 @@ class Perform:
                 assert_never(lost)
 
     def _intent(self, case: Case, index: int, place: Place, seen: Seen) -> Intent:
+        approval = seen.facts.approval
         return Intent(
             attempt_id=uuid4(),
             incident_id=case.incident.id,
@@ -244,6 +247,8 @@ class Perform:
             timeout_s=seen.step.timeout.total_seconds(),
             fenced=place.action.fenced,
             restraints=seen.facts.restraints,
+            approval=approval.id if approval else None,
+            approved_until=approval.expires_at if approval else None,
             disruptive=seen.step.kind is StepKind.DISRUPTIVE,
             budgets=self.budgets,
             newest_known=seen.facts.newest_attempt,
@@ -357,6 +362,12 @@ async def _both(one: Awaitable[_One], other: Awaitable[_Other]) -> tuple[_One, _
 
 def _may_act(judgement: Judgement) -> bool:
     return judgement.strictest.ruling is Ruling.GO and not judgement.shadow
+
+
+def _asks_for_nothing(judgement: Judgement, seen: Seen) -> bool:
+    """Whether a person would be asked for a step that finds nothing to do: that needs no consent."""
+    asks = judgement.strictest.ruling is Ruling.ASK and not judgement.shadow
+    return asks and seen.place is not None and not seen.elements
 
 
 def _evidence(seen: Seen) -> EntryDraft:

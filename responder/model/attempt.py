@@ -73,6 +73,9 @@ class Intent(Frozen):
     limits are judged anew."""
     restraints: tuple[int, ...] = ()
     """Every halt, freeze and maintenance window that stood when it was judged: a newer one stops it."""
+    approval: UUID | None = None
+    """The approval that this attempt uses up."""
+    approved_until: datetime | None = None
 
 
 class Attempt(Frozen):
@@ -96,6 +99,8 @@ class Attempt(Frozen):
     verdict_at: datetime | None = None
     fenced: bool
     undo_of: UUID | None = None
+    approval: UUID | None = None
+    """The command that approved it; no two attempts have the same."""
     state_before: dict[str, Any] = Field(default_factory=dict)
     state_after: dict[str, Any] | None = None
 

@@ -2,11 +2,11 @@
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from pydantic import Field
 
+from responder.model.approval import Approval, Question
 from responder.model.base import Frozen
 from responder.model.severity import Severity
 
@@ -31,6 +31,14 @@ class IncidentState(StrEnum):
     def live(self) -> bool:
         """Every state but closed and recorded."""
         return self not in {IncidentState.CLOSED, IncidentState.RECORDED}
+
+
+class ClosedAs(StrEnum):
+    """What a person says that an incident was, who closes it."""
+
+    FIXED = "fixed"
+    DUPLICATE = "duplicate"
+    FALSE_POSITIVE = "false_positive"
 
 
 class Verification(Frozen):
@@ -95,6 +103,12 @@ class Progress(Frozen):
     """The storm's umbrella incident, where people hear of this one by that."""
     maintenance: str | None = None
     """What keeps it quiet while it is suppressed; None where a silence or an inhibition does."""
+    question: Question | None = None
+    """What a person was asked last on this ladder."""
+    approval: Approval | None = None
+    """A yes that no attempt has used up yet."""
+    closed_as: ClosedAs | None = None
+    """What the person who closed it says it was."""
     in_auto: str | None = None
     """Where shadow ended the ladder: what people would have heard in auto, in words; None for nothing."""
 
@@ -174,6 +188,26 @@ class CommandKind(StrEnum):
     TAKE_OVER = "take_over"
     HAND_BACK = "hand_back"
     CLOSE = "close"
+    APPROVE = "approve"
+    DECLINE = "decline"
+    COMMENT = "comment"
+    CHANGE_SEVERITY = "change_severity"
+
+
+class CommandFacts(Frozen):
+    """What belongs to a command beside who gives it and why.
+
+    `question` is the one that is answered, `closed_as` and `duplicate_of` are a closing's, `severity` is that
+    of a change. `identity` is who the bearer of the request is known as; `said_by` is the name that came with
+    it, where that is another one.
+    """
+
+    question: UUID | None = None
+    closed_as: ClosedAs | None = None
+    duplicate_of: UUID | None = None
+    severity: Severity | None = None
+    identity: str | None = None
+    said_by: str | None = None
 
 
 class Command(Frozen):
@@ -184,5 +218,5 @@ class Command(Frozen):
     kind: CommandKind
     actor: str
     reason: str = ""
-    facts: dict[str, Any] = Field(default_factory=dict)
+    facts: CommandFacts = CommandFacts()
     given_at: datetime

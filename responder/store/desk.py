@@ -146,7 +146,7 @@ class PostgresDesk:
                 command.kind.value,
                 storable_text(command.actor),
                 storable_text(command.reason),
-                storable_json(command.facts),
+                storable_json(command.facts.model_dump(mode="json", exclude_none=True)),
                 command.given_at,
             )
             if given is None:

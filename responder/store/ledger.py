@@ -33,7 +33,7 @@ from responder.store.storable import storable_json, storable_text
 
 ATTEMPT_COLUMNS = """
 id, incident_id, rule, step, action, params, target, elements, results, outcome, verdict, intended_at,
-start_before, timeout_s, ended_at, verdict_at, fenced, undo_of, state_before, state_after
+start_before, timeout_s, ended_at, verdict_at, fenced, undo_of, approval, state_before, state_after
 """
 
 _INTEND = """
@@ -174,6 +174,12 @@ WHERE intended_at > $1 AND intended_at <= $2 AND (target = $3 OR starts_with(tar
 ORDER BY intended_at DESC LIMIT 1
 """
 
+_USE_UP = """
+UPDATE attempts SET approval = $2
+WHERE id = $1 AND NOT EXISTS (SELECT FROM attempts WHERE approval = $2)
+RETURNING 1
+"""
+
 CLAIM_COLUMNS = "target, attempt_id, incident_id, rule, since, quarantined, reason"
 
 _VIEW = f"""
@@ -274,6 +280,12 @@ async def _taken_over(connection: Connection, intent: Intent, now: datetime) -> 
         return True
     new = (intent.target, intent.attempt_id, intent.incident_id, intent.rule, now)
     return await connection.fetchval(_CLAIM_ALONE, *new) is not None
+
+
+async def use_up(connection: Connection, attempt: UUID, approval: UUID) -> bool:
+    """Bind an approval to its one attempt; False, and nothing is written, where another one has it."""
+    written = await connection.fetchval(_USE_UP, attempt, approval)
+    return written is not None
 
 
 async def write_end(connection: Connection, end: AttemptEnd, now: datetime) -> None:

@@ -30,7 +30,7 @@ from responder.store.timeline import Head, TimelineKeys
 from responder.store.transaction import WITHOUT_WAITING, refusals, transaction
 
 _MINE = """
-SELECT id, wakes, timeline_head, timeline_length, xmin AS version FROM incidents
+SELECT id, wakes, severity, timeline_head, timeline_length, xmin AS version FROM incidents
 WHERE id = $1 AND owner = $2 AND epoch = $5
 FOR UPDATE
 """
@@ -84,6 +84,7 @@ class _Locked:
     id: UUID
     now: datetime
     wakes: int
+    severity: str
     firing: bool
     unsteady: Unsteady | None
     commanded: bool
@@ -137,7 +138,7 @@ class Owner:
             return True
         async with transaction(self._lane) as connection:
             locked = await self._lock(connection, lease, change)
-            if change.quiet and locked.firing:
+            if (change.quiet and locked.firing) or _severity_moved(case, change, locked):
                 return False
             due_at = change.due_at if locked.wakes == case.incident.wakes else _woken(locked, change)
             await self._write_ledger(connection, locked.id, change, locked.now)
@@ -191,6 +192,8 @@ class Owner:
         attempt = await ledger.write_intent(connection, intent, locked.now)
         if isinstance(attempt, IntentLost):
             raise _NothingWrittenError(attempt)
+        if intent.approval is not None:
+            attempt = await _approved(connection, attempt, intent, intent.approval, locked.now)
         await self._write_change(connection, locked, change, change.due_at, ends=False, lasts=True)
         reached(Point.INTENT_WRITTEN)
         return attempt
@@ -215,6 +218,7 @@ class Owner:
             id=row["id"],
             now=now,
             wakes=row["wakes"],
+            severity=row["severity"],
             firing=seen["firing"],
             unsteady=unsteady,
             commanded=seen["commanded"],
@@ -282,12 +286,27 @@ class Owner:
             await connection.execute("UPDATE findings SET told_at = $2 WHERE id = ANY($1)", told, now)
 
 
+async def _approved(
+    connection: Connection, attempt: Attempt, intent: Intent, approval: UUID, now: datetime
+) -> Attempt:
+    """The attempt with the approval that it uses up. Raises where that has expired or is used up."""
+    in_time = intent.approved_until is not None and now < intent.approved_until
+    if not in_time or not await ledger.use_up(connection, attempt.id, approval):
+        raise _NothingWrittenError(IntentLost.APPROVAL)
+    return attempt.model_copy(update={"approval": approval})
+
+
 def _woken(locked: _Locked, change: Change) -> datetime:
     """When it is due again, although something happened while its owner was thinking."""
     if locked.commanded or locked.found:
         return locked.now
     news = locked.now + NEWS_WITHIN
     return news if change.due_at is None else min(change.due_at, news)
+
+
+def _severity_moved(case: Case, change: Change, locked: _Locked) -> bool:
+    """Whether it is to be set from what it is no longer: what a worse alert raised is not lowered unseen."""
+    return change.severity is not None and locked.severity != case.incident.severity.value
 
 
 async def lock_incident(connection: Connection, incident_id: UUID, clock: ServiceClock) -> datetime | None:

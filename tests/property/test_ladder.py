@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from uuid import UUID
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,10 +12,13 @@ from hypothesis import strategies as st
 from responder.decide.case import Terms, Wait
 from responder.decide.next_move import next_move
 from responder.model.attempt import Outcome
+from responder.model.autonomy import Autonomy
+from responder.model.base import digest
 from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
 from tests.support.virtual import (
     START,
+    HitParams,
     VirtualStore,
     World,
     drive,
@@ -25,6 +29,8 @@ from tests.support.virtual import (
 )
 
 TERMS = Terms()
+PARAMS = HitParams().model_dump(mode="json")
+LEVELS = [Autonomy.AUTO, Autonomy.APPROVE]
 
 EVENTS = st.lists(
     st.one_of(
@@ -46,6 +52,11 @@ EVENTS = st.lists(
                 "mends",
                 "a person takes over",
                 "a person hands back",
+                "a person approves",
+                "a person declines",
+                "a person answers another question",
+                "another release",
+                "one more appears",
             ]
         ),
         st.sampled_from([1, 6, 12, 31, 61, 340, 700, 2000, 4000]),
@@ -65,6 +76,8 @@ UNHEARD: dict[str, tuple[str, object]] = {
     "breaks": ("broken", True),
     "mends": ("broken", False),
     "appear": ("present", frozenset("ab")),
+    "one more appears": ("present", frozenset("abc")),
+    "another release": ("release", "v2"),
 }
 """What changes in the world without anybody telling the incident."""
 
@@ -96,6 +109,10 @@ def happen(store: VirtualStore, event: str | int) -> None:
         case "a person takes over" | "a person hands back":
             kind = CommandKind.TAKE_OVER if event.endswith("over") else CommandKind.HAND_BACK
             store.say(kind, "ada")
+        case "a person approves" | "a person declines":
+            store.answer(CommandKind.APPROVE if event.endswith("approves") else CommandKind.DECLINE, "ada")
+        case "a person answers another question":
+            store.say(CommandKind.APPROVE, "ada", question=UUID(int=7))
         case _:
             raise AssertionError(event)
     if store.incident.due_at is not None:
@@ -104,14 +121,16 @@ def happen(store: VirtualStore, event: str | int) -> None:
         )
 
 
-def a_store(undo: Undo = Undo.NEVER) -> VirtualStore:
+def a_store(undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO) -> VirtualStore:
     """A fresh incident over a fresh world."""
-    return VirtualStore(World(), ladder(undo=undo), incident(), members())
+    return VirtualStore(World(), ladder(undo=undo, autonomy=autonomy), incident(), members())
 
 
-def run(events: list[str | int], *, undo: Undo = Undo.NEVER) -> VirtualStore:
+def run(
+    events: list[str | int], *, undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO
+) -> VirtualStore:
     """Drive an incident through the events; what is planned for its first step comes before it."""
-    store = a_store(undo)
+    store = a_store(undo, autonomy)
     undoable = undo is not Undo.NEVER
 
     async def all_of_it() -> None:
@@ -169,11 +188,11 @@ def test_no_claim_is_left_that_nobody_can_release(events: list[str | int], undo:
     assert owed or (state is IncidentState.VERIFYING and verified)
 
 
-@settings(max_examples=150)
-@given(EVENTS, st.sampled_from(list(Undo)))
-def test_no_state_is_for_ever(events: list[str | int], undo: Undo) -> None:
+@settings(max_examples=200)
+@given(EVENTS, st.sampled_from(LEVELS))
+def test_no_state_is_for_ever(events: list[str | int], autonomy: Autonomy) -> None:
     """Every state but closed has a deadline and is looked at by then; waiting never outlives it."""
-    store = run(events, undo=undo)
+    store = run(events, undo=Undo.IF_NOT_RECOVERED, autonomy=autonomy)
     for change in store.changes:
         if change.state is IncidentState.CLOSED:
             assert change.due_at is None
@@ -185,11 +204,11 @@ def test_no_state_is_for_ever(events: list[str | int], undo: Undo) -> None:
         assert move.until is not None
 
 
-@settings(max_examples=100)
-@given(EVENTS)
-def test_left_alone_it_comes_to_an_end_or_keeps_telling(events: list[str | int]) -> None:
+@settings(max_examples=150)
+@given(EVENTS, st.sampled_from(LEVELS))
+def test_left_alone_it_comes_to_an_end_or_keeps_telling(events: list[str | int], autonomy: Autonomy) -> None:
     """When all faults stop and the alert ends, the incident is closed in the end; nothing remains held."""
-    store = run([*events, "reachable", "resume", "mends", "ends"])
+    store = run([*events, "reachable", "resume", "mends", "ends"], autonomy=autonomy)
 
     async def wait_it_out() -> None:
         for _ in range(300):
@@ -219,6 +238,79 @@ def test_nothing_starts_under_halt(events: list[str | int]) -> None:
 
     asyncio.run(all_of_it())
     assert store.world.effects == []
+
+
+ANSWERED = st.lists(
+    st.sampled_from(
+        [
+            "a person approves",
+            "a person answers another question",
+            "another release",
+            "one more appears",
+            "appear",
+            "halt",
+            "resume",
+            "die before effect",
+            "die after effect",
+            "a person takes over",
+            "a person hands back",
+            "joins",
+            "breaks",
+            "mends",
+            5,
+            400,
+            4000,
+        ]
+    ),
+    min_size=1,
+    max_size=25,
+)
+"""Much of it is answers, and what may change between question, answer and act."""
+
+
+@settings(max_examples=300)
+@given(st.one_of(EVENTS, ANSWERED))
+def test_under_approve_each_attempt_uses_up_a_yes_to_exactly_what_it_does(events: list[str | int]) -> None:
+    """One attempt for each approval, in time, for what was asked: the same release, no element more."""
+    store = run(events, autonomy=Autonomy.APPROVE)
+    releases = {digest(["test.hit", "test/target", PARAMS, {"release": one}]): one for one in ("v1", "v2")}
+    asked = {
+        change.progress.question.id: change.progress.question
+        for change in store.changes
+        if change.progress.question
+    }
+    given_to = {
+        entry.facts["id"]: (entry, change)
+        for change in store.changes
+        for entry in change.entries
+        if entry.facts.get("command") == "approve" and change.progress.approval
+    }
+    used = [attempt for attempt in store.attempts.values() if attempt.undo_of is None]
+    assert len({attempt.approval for attempt in used}) == len(used)
+    for attempt in used:
+        entry, change = given_to[str(attempt.approval)]
+        question, approval = asked[UUID(entry.facts["question"])], change.progress.approval
+        assert approval is not None
+        assert attempt.intended_at < approval.expires_at
+        assert {element.key for element in attempt.elements} <= set(question.consent.elements)
+        assert attempt.state_before["release"] == releases[question.consent.facts]
+
+
+@settings(max_examples=200)
+@given(ANSWERED)
+def test_nobody_is_asked_for_one_step_more_than_three_times(events: list[str | int]) -> None:
+    """The world changed after the answer: asked again, at most twice, then a person is told."""
+    store = run(events, autonomy=Autonomy.APPROVE)
+    for change in store.changes:
+        question = change.progress.question
+        assert question is None or question.times <= 3
+
+
+def test_a_declined_step_is_not_taken_and_the_person_is_named() -> None:
+    """No effect; it escalates with who said no and to what."""
+    store = run([1, "a person declines", 1], autonomy=Autonomy.APPROVE)
+    assert (store.world.effects, store.incident.state) == ([], IncidentState.ESCALATED)
+    assert "ada declined test.hit on test/target" in (store.incident.progress.escalation_reason or "")
 
 
 def test_the_ladder_in_a_straight_line() -> None:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from responder.model.alert import Rejected
 from responder.model.attempt import Attempt
 from responder.model.errors import PermanentError
-from responder.model.incident import Command, CommandKind, IncidentState
+from responder.model.incident import Command, CommandFacts, CommandKind, IncidentState
 from responder.model.rule import Rulebook
 from responder.store.cases import common_labels
 from tests.support.stored import BOOK, RULE, Stored, alert, change, intent, stored
@@ -51,7 +51,7 @@ async def test_a_dossier_has_everything(db: Stored) -> None:
         kind=CommandKind.TAKE_OVER,
         actor="ada",
         reason="mine",
-        facts={"ticket": 7},
+        facts=CommandFacts(identity="shared"),
         given_at=await db.store.now(),
     )
     await db.store.give_command(command)

@@ -7,7 +7,7 @@ from responder.decide.case import Finding
 from responder.model.alert import Rejected
 from responder.model.attempt import Attempt
 from responder.model.autonomy import Autonomy
-from responder.model.incident import Command, CommandKind
+from responder.model.incident import Command, CommandFacts, CommandKind
 from responder.model.target import Element
 from tests.support.secrets import LEAKS
 from tests.support.stored import change, intent, stored, told
@@ -41,7 +41,7 @@ async def test_nothing_that_came_back_from_elsewhere_is_kept_with_a_secret(dsn: 
             kind=CommandKind.ACKNOWLEDGE,
             actor="ada",
             reason="\n".join(texts),
-            facts={"n": texts},
+            facts=CommandFacts(said_by="\n".join(texts)),
             given_at=case.incident.opened_at,
         )
         await it.store.give_command(command)

@@ -4,16 +4,19 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import asyncpg
+import pytest
 import pytest_asyncio
 
 from responder.decide.case import AttemptEnd, AttemptVerdict, Case, IntentLost, LedgerQuestion, Quarantine
 from responder.model.attempt import Attempt, ElementOutcome, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy
-from responder.model.incident import Incident, IncidentState
+from responder.model.incident import Command, CommandKind, Incident, IncidentState
+from responder.model.severity import Severity
 from responder.ports import Lease
-from tests.support.stored import RULE, Stored, alert, change, ended, intent, question, stored
+from tests.support.stored import MINUTE, RULE, Stored, alert, change, ended, intent, question, stored
 
 TARGET = "postgres/orders"
 HOUR = timedelta(hours=1)
@@ -108,6 +111,52 @@ async def test_an_intent_needs_a_firing_member(db: Stored) -> None:
     await db.observe(ended())
     assert await db.store.commit_intent(lease, intent(case), change(case)) is IntentLost.NOT_FIRING
     assert await db.one("SELECT count(*) FROM attempts") == 0
+
+
+async def approval(db: Stored, case: Case) -> dict[str, Any]:
+    """A person's yes, given just now; what an intent says of it."""
+    now = await db.store.now()
+    given = Command(
+        id=uuid4(), incident_id=case.incident.id, kind=CommandKind.APPROVE, actor="ada", given_at=now
+    )
+    assert await db.store.give_command(given)
+    await db.raw.execute("UPDATE commands SET applied_at = $1", now)
+    return {"approval": given.id, "approved_until": now + MINUTE}
+
+
+async def test_one_approval_never_gives_two_intents(db: Stored) -> None:
+    """Not from two replicas at once, one of which was deposed; expired it gives none at all."""
+    lease, case = await db.held()
+    yes = await approval(db, case)
+    late = intent(case, **{**yes, "approved_until": await db.store.now()})
+    assert await db.store.commit_intent(lease, late, change(case)) is IntentLost.APPROVAL
+    await db.silence(lease.worker_id)
+    new_lease, new = await db.leased()
+    answers = await asyncio.gather(
+        db.store.commit_intent(lease, intent(case, **yes), change(case)),
+        db.store.commit_intent(new_lease, intent(new, **yes), change(new)),
+        db.store.commit_intent(new_lease, intent(new, target="postgres/billing", **yes), change(new)),
+    )
+    assert answers[0] is IntentLost.DEPOSED
+    assert sorted(isinstance(answer, Attempt) for answer in answers) == [False, False, True]
+    assert IntentLost.APPROVAL in answers
+    assert await db.sql("SELECT approval FROM attempts") == [(yes["approval"],)]
+    with pytest.raises(asyncpg.UniqueViolationError):
+        await db.raw.execute(
+            """INSERT INTO attempts OVERRIDING USER VALUE
+               SELECT (jsonb_populate_record(a, jsonb_build_object('id', gen_random_uuid()))).*
+               FROM attempts a"""
+        )
+
+
+async def test_a_worse_alert_is_not_lowered_unseen(db: Stored) -> None:
+    """A person made it P3 just before a P0 joined: nothing is written, and the case is decided anew."""
+    lease, case = await db.held()
+    await db.observe(alert("worse"), severity=Severity.P0)
+    assert not await db.store.record(lease, case, change(case, severity=Severity.P3))
+    again = await db.store.load(lease)
+    assert await db.store.record(lease, again, change(again, severity=Severity.P3))
+    assert (await db.store.load(lease)).incident.severity is Severity.P3
 
 
 async def finish(db: Stored, lease: Lease, case: Case, attempt: UUID, verdict: Verdict | None) -> None:

@@ -40,7 +40,15 @@ from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outc
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
 from responder.model.errors import StoreAwayError
-from responder.model.incident import Command, CommandKind, Incident, IncidentState, MemberAlert, Members
+from responder.model.incident import (
+    Command,
+    CommandFacts,
+    CommandKind,
+    Incident,
+    IncidentState,
+    MemberAlert,
+    Members,
+)
 from responder.model.restraint import Restraints
 from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, StepKind, Undo, Verify
 from responder.model.severity import Severity
@@ -78,6 +86,8 @@ class World:
     """How long the process is away between an intent and its effect."""
     die_before_effect: bool = False
     die_after_effect: bool = False
+    release: str = "v1"
+    """What an approval is bound to beside the elements."""
     now: datetime = START
     halted: str | None = None
     unsteady: Unsteady | None = None
@@ -111,6 +121,7 @@ class HitState(State):
     """What the look sees."""
 
     present: tuple[str, ...] = ()
+    release: str = ""
 
 
 class Hit:
@@ -134,7 +145,7 @@ class Hit:
         del params, target
         if self.world.broken:
             raise RuntimeError("nobody foresaw this")
-        return HitState(present=tuple(sorted(self.world.present)))
+        return HitState(present=tuple(sorted(self.world.present)), release=self.world.release)
 
     def pin(self, params: HitParams, state: HitState) -> tuple[Element, ...]:  # noqa: D102
         del params
@@ -171,7 +182,7 @@ class Hit:
 
     def consent(self, params: HitParams, state: HitState) -> Mapping[str, Any]:  # noqa: D102
         del params
-        return {"present": state.present}
+        return {"release": state.release}
 
 
 def ladder(*, steps: int = 2, undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO) -> Rule:
@@ -252,6 +263,8 @@ class VirtualStore:
             return IntentLost.NOT_FIRING
         if self.claim_ is not None and self.claim_.attempt_id != intent.undo_of:
             return IntentLost.CLAIMED
+        if intent.approval is not None and self.is_over(intent):
+            return IntentLost.APPROVAL
         attempt = Attempt(
             id=intent.attempt_id,
             incident_id=intent.incident_id,
@@ -267,6 +280,7 @@ class VirtualStore:
             timeout_s=intent.timeout_s,
             fenced=intent.fenced,
             undo_of=intent.undo_of,
+            approval=intent.approval,
             state_before=intent.state_before,
         )
         self.attempts[attempt.id] = attempt
@@ -281,6 +295,12 @@ class VirtualStore:
         )
         self._apply(change)
         return attempt
+
+    def is_over(self, intent: Intent) -> bool:
+        """Whether the approval of an intent has expired or was used up."""
+        used = {attempt.approval for attempt in self.attempts.values()}
+        expired = intent.approved_until is None or self.world.now >= intent.approved_until
+        return expired or intent.approval in used
 
     def _apply(self, change: Change) -> None:
         self.changes.append(change)
@@ -300,6 +320,7 @@ class VirtualStore:
             update={
                 "state": change.state,
                 "state_since": since,
+                "severity": change.severity or self.incident.severity,
                 "progress": change.progress,
                 "deadline": change.deadline,
                 "due_at": change.due_at,
@@ -317,13 +338,19 @@ class VirtualStore:
         ):
             self.claim_ = None
 
-    def say(self, kind: CommandKind, actor: str) -> None:
+    def answer(self, kind: CommandKind, actor: str) -> None:
+        """A person answers what is asked now; where nothing is, an answer to nothing."""
+        question = self.incident.progress.question
+        self.say(kind, actor, question=question.id if question else None)
+
+    def say(self, kind: CommandKind, actor: str, **facts: Any) -> None:
         """A person gives a command, and the incident is due."""
         self.command = Command(
             id=uuid4(),
             incident_id=self.incident.id,
             kind=kind,
             actor=actor,
+            facts=CommandFacts(**facts),
             given_at=self.world.now,
         )
         self.incident = self.incident.model_copy(update={"due_at": self.world.now})

@@ -30,12 +30,15 @@ def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms
         "action": intent.action,
         "target": intent.target,
         "elements": titles,
+        "approval": str(intent.approval) if intent.approval else None,
     }
     text = f"about to run {intent.action} on {intent.target}: {', '.join(titles)}"
     step = case.incident.progress.step if intent.undo_of else intent.step + 1
     return Change(
         state=IncidentState.REMEDIATING,
-        progress=case.incident.progress.model_copy(update={"hold": None, "step": step, "shadow": False}),
+        progress=case.incident.progress.model_copy(
+            update={"hold": None, "approval": None, "step": step, "shadow": False}
+        ),
         deadline=deadline,
         due_at=deadline,
         entries=(entry, EntryDraft(kind=EntryKind.INTENT, text=text, facts=facts)),
@@ -149,7 +152,7 @@ def verifying(
     return Change(
         state=IncidentState.VERIFYING,
         progress=case.incident.progress.model_copy(
-            update={"hold": None, "verification": running, "missed_starts": 0}
+            update={"hold": None, "approval": None, "verification": running, "missed_starts": 0}
         ),
         deadline=deadline,
         due_at=now,

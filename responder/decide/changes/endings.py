@@ -14,6 +14,10 @@ from responder.model.incident import IncidentState
 from responder.model.storm import ACTING
 from responder.model.timeline import EntryDraft, EntryKind
 
+NOTHING_ASKED: dict[str, None] = {"question": None, "approval": None}
+NOTHING_UNDER_WAY: dict[str, None] = {**NOTHING_ASKED, "hold": None, "verification": None}
+"""What of a progress ends with the ladder, or where a person takes it over."""
+
 
 def failed(case: Case, now: datetime, terms: Terms, problem: str) -> Change:
     """A move that could not be made: try again a little later, and escalate at the state's deadline."""
@@ -45,8 +49,7 @@ def escalated(
         state=IncidentState.ESCALATED,
         progress=progress.model_copy(
             update={
-                "hold": None,
-                "verification": None,
+                **NOTHING_UNDER_WAY,
                 "take_back": None,
                 "escalations": level,
                 "escalation_reason": reason,
@@ -98,6 +101,7 @@ def _left_behind(case: Case, why: str) -> Quarantine | None:
 def recorded(case: Case, now: datetime, why: str, terms: Terms) -> Change:
     """To `recorded`: evidence only. Nobody is paged because nothing was done."""
     update = {
+        **NOTHING_ASKED,
         "hold": None,
         "shadow": False,
         "outcome": why,
@@ -137,8 +141,7 @@ def resolved(case: Case, now: datetime, why: str, terms: Terms, *entries: EntryD
     told = progress.escalations > 0
     notice = Notice(level=0, text=f"{case.incident.severity} {case.rule.name} resolved: {why}")
     update = {
-        "hold": None,
-        "verification": None,
+        **NOTHING_UNDER_WAY,
         "outcome": why,
         "covered_members": case.members.total,
     }
@@ -158,9 +161,7 @@ def closed(case: Case, why: str, *entries: EntryDraft, quiet: bool = True) -> Ch
     progress = case.incident.progress
     return Change(
         state=IncidentState.CLOSED,
-        progress=progress.model_copy(
-            update={"hold": None, "verification": None, "outcome": progress.outcome or why}
-        ),
+        progress=progress.model_copy(update={**NOTHING_UNDER_WAY, "outcome": progress.outcome or why}),
         deadline=None,
         due_at=None,
         entries=(*entries, moved(case, IncidentState.CLOSED, why)),

@@ -1,6 +1,7 @@
 """What the verdicts on a step mean when they do not let it start with an effect."""
 
 from datetime import datetime
+from uuid import uuid5
 
 from responder.decide.case import (
     Case,
@@ -15,6 +16,7 @@ from responder.decide.case import (
 from responder.decide.changes.base import go_on, moved, nothing_done, stay
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.decide.guards.source import suppressed_words
+from responder.model.approval import Question
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
 from responder.model.incident import Hold, IncidentState
@@ -46,7 +48,7 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         case Ruling.WAIT:
             return _held(case, facts, verdict, entry, terms)
         case Ruling.ASK:
-            return _asked(case, verdict, entry, terms, now)
+            return asked(case, index, facts, judgement, entry, terms)
         case Ruling.GO:
             raise ValueError("a go with effect becomes an intent, not a change")
 
@@ -207,15 +209,56 @@ def quieted(case: Case, by: Restrained, now: datetime, terms: Terms) -> Change:
     )
 
 
-def _asked(case: Case, verdict: GuardVerdict, entry: EntryDraft, terms: Terms, now: datetime) -> Change:
+def asked(
+    case: Case, index: int, facts: Facts, judgement: Judgement, entry: EntryDraft, terms: Terms
+) -> Change:
+    """A person is asked, and asked again where the world changed after the answer: not for ever."""
+    now, verdict = facts.now, judgement.strictest
+    question = _question(case, index, facts, judgement)
+    if question is None:
+        return escalated(
+            case, now, f"nobody can say what a person would approve: {verdict.reason}", terms, entry
+        )
+    if question.times > ASKED_AT_MOST:
+        reason = f"{facts.action} was approved {ASKED_AT_MOST} times and not done: {verdict.reason}"
+        return escalated(case, now, reason, terms, entry)
     deadline = now + terms.severities[case.incident.severity].response_time
+    update = {"hold": None, "question": question, "approval": None}
     return Change(
         state=IncidentState.AWAITING_APPROVAL,
-        progress=case.incident.progress.model_copy(update={"hold": None}),
+        progress=case.incident.progress.model_copy(update=update),
         deadline=deadline,
         due_at=deadline,
         entries=(entry, moved(case, IncidentState.AWAITING_APPROVAL, verdict.reason)),
         notices=(Notice(level=0, text=f"{case.rule.name} needs a person: {verdict.reason}"),),
+    )
+
+
+ASKED_AT_MOST = 3
+"""How often a person is asked for one step: once, and twice more where the world changed after the answer."""
+
+
+def _question(case: Case, index: int, facts: Facts, judgement: Judgement) -> Question | None:
+    """What is asked now; what the last answer let pass is asked with it, for that answer is spent.
+
+    Its id says what it is, when it was asked and of which incident.
+    """
+    consent, before = facts.consent, case.incident.progress.question
+    if consent is None:
+        return None
+    asking = dict(zip(before.guards, before.reasons, strict=True)) if before and facts.approval else {}
+    asking |= {
+        verdict.guard: verdict.reason for verdict in judgement.verdicts if verdict.ruling is Ruling.ASK
+    }
+    name = f"{facts.now.isoformat()} {consent.facts} {' '.join(consent.elements)}"
+    return Question(
+        id=uuid5(case.incident.id, name),
+        step=index,
+        consent=consent,
+        guards=tuple(asking),
+        reasons=tuple(asking.values()),
+        asked_at=facts.now,
+        times=1 if before is None or before.step != index else before.times + 1,
     )
 
 

@@ -120,14 +120,14 @@ def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
     covered = 0 if incident.state in unheard else progress.covered_members
     hold = _hastened(progress.hold, severity, terms)
     change = stay(case, now, entry, told_severity=severity, hold=hold, covered_members=covered)
-    patience = _patience(incident.state, severity, terms)
-    if incident.deadline is None or patience is None:
+    allowed = patience(incident.state, severity, terms)
+    if incident.deadline is None or allowed is None:
         return change
-    deadline = min(incident.deadline, max(now, incident.state_since + patience))
+    deadline = min(incident.deadline, max(now, incident.state_since + allowed))
     return change.model_copy(update={"deadline": deadline})
 
 
-def _patience(state: IncidentState, severity: Severity, terms: Terms) -> timedelta | None:
+def patience(state: IncidentState, severity: Severity, terms: Terms) -> timedelta | None:
     """How long a state may last by the severity's terms; None where they do not say."""
     match state:
         case IncidentState.HELD | IncidentState.AWAITING_APPROVAL:

@@ -1,6 +1,6 @@
-"""What a person says, applied by the incident's owner."""
+"""What a person's command means: it comes before everything but a running effect."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from responder.decide.case import (
     AttemptVerdict,
@@ -9,8 +9,11 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.changes.base import go_on, stay
-from responder.decide.changes.endings import closed
-from responder.model.incident import CommandKind, IncidentState
+from responder.decide.changes.endings import NOTHING_UNDER_WAY, closed, escalated
+from responder.decide.changes.members import patience
+from responder.model.approval import Approval, Question
+from responder.model.incident import ClosedAs, Command, CommandKind, IncidentState
+from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 
 
@@ -19,54 +22,159 @@ def obeyed(case: Case, now: datetime, terms: Terms) -> Change:
     command = case.command
     if command is None:
         raise ValueError("there is no command to obey")
-    said = f": {command.reason}" if command.reason else ""
-    entry = EntryDraft(
-        kind=EntryKind.PERSON,
-        text=f"{command.actor} {_SAYS[command.kind]}{said}",
-        facts={"command": command.kind.value, "id": str(command.id), "reason": command.reason},
-        actor=command.actor,
-    )
-    change = _obey(case, command.kind, entry, now, terms)
+    change = _obey(case, command, _told(case, command), now, terms)
     given_up = change.state in {IncidentState.TAKEN_OVER, IncidentState.CLOSED}
     if given_up and case.holds and case.attempt is not None:
         change = change.model_copy(update={"verdict": AttemptVerdict(attempt_id=case.attempt.id)})
     return change.model_copy(update={"command": command.id})
 
 
-_SAYS = {
-    CommandKind.ACKNOWLEDGE: "acknowledged it",
-    CommandKind.TAKE_OVER: "took over; automation is off",
-    CommandKind.HAND_BACK: "handed it back to automation",
-    CommandKind.CLOSE: "closed it",
-}
+def _told(case: Case, command: Command) -> EntryDraft:
+    said = f": {command.reason}" if command.reason else ""
+    more = command.facts.model_dump(mode="json", exclude_none=True)
+    return EntryDraft(
+        kind=EntryKind.PERSON,
+        text=f"{command.actor} {_says(case, command)}{said}",
+        facts={"command": command.kind.value, "id": str(command.id), "reason": command.reason, **more},
+        actor=command.actor,
+    )
 
 
-def _obey(case: Case, kind: CommandKind, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
-    state = case.incident.state
-    match kind:
+def _says(case: Case, command: Command) -> str:
+    match command.kind:
         case CommandKind.ACKNOWLEDGE:
-            return stay(case, now, entry, acknowledged_by=entry.actor, acknowledged_at=now)
+            return "acknowledged it"
+        case CommandKind.TAKE_OVER:
+            return "took over; automation is off"
+        case CommandKind.HAND_BACK:
+            return "handed it back to automation"
+        case CommandKind.CLOSE:
+            return f"closed it{_closed_words(command)}"
+        case CommandKind.APPROVE:
+            return f"approved {_asked_for(case)}"
+        case CommandKind.DECLINE:
+            return f"declined {_asked_for(case)}"
+        case CommandKind.COMMENT:
+            return "commented"
+        case CommandKind.CHANGE_SEVERITY:
+            return f"made it {command.facts.severity}, from {case.incident.severity}"
+
+
+def _closed_words(command: Command) -> str:
+    match command.facts.closed_as:
+        case None:
+            return ""
+        case ClosedAs.DUPLICATE:
+            return f" as a duplicate of incident {command.facts.duplicate_of}"
+        case ClosedAs.FIXED:
+            return " as fixed"
+        case ClosedAs.FALSE_POSITIVE:
+            return " as a false positive"
+
+
+def _asked_for(case: Case) -> str:
+    question = case.incident.progress.question
+    return "it" if question is None else f"{question.consent.action} on {question.consent.target}"
+
+
+def _obey(case: Case, command: Command, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    state = case.incident.state
+    match command.kind:
+        case CommandKind.ACKNOWLEDGE:
+            return stay(case, _still_due(case, now), entry, acknowledged_by=entry.actor, acknowledged_at=now)
+        case CommandKind.COMMENT:
+            return stay(case, _still_due(case, now), entry)
         case CommandKind.TAKE_OVER if state is not IncidentState.CLOSED:
-            return Change(
-                state=IncidentState.TAKEN_OVER,
-                progress=case.incident.progress.model_copy(
-                    update={
-                        "hold": None,
-                        "verification": None,
-                        "take_back": None,
-                        "taken_over_by": entry.actor,
-                    }
-                ),
-                deadline=now + terms.taken_over_deadline,
-                due_at=now,
-                entries=(entry,),
-            )
+            return _taken_over(case, entry, now, terms)
         case CommandKind.HAND_BACK if state is IncidentState.TAKEN_OVER:
             return go_on(case, now, terms, f"{entry.actor} handed it back", entry, taken_over_by=None)
         case CommandKind.CLOSE if state is not IncidentState.CLOSED:
-            return closed(case, f"closed by {entry.actor}", entry, quiet=False)
+            return _closed(case, command, entry)
+        case CommandKind.APPROVE | CommandKind.DECLINE:
+            return _answered(case, command, entry, now, terms)
+        case CommandKind.CHANGE_SEVERITY if state is not IncidentState.CLOSED and command.facts.severity:
+            return _severity_set(case, command.facts.severity, entry, now, terms)
         case _:
-            text = f"{entry.text}, which changes nothing: the incident is {state.value.replace('_', ' ')}"
-            facts = {**entry.facts, "changed": False}
-            told = entry.model_copy(update={"text": text, "facts": facts})
-            return stay(case, None if state is IncidentState.CLOSED else now, told)
+            return _changes_nothing(case, entry, now, f"the incident is {state.value.replace('_', ' ')}")
+
+
+def _changes_nothing(case: Case, entry: EntryDraft, now: datetime, why: str) -> Change:
+    facts = {**entry.facts, "changed": False}
+    told = entry.model_copy(update={"text": f"{entry.text}, which changes nothing: {why}", "facts": facts})
+    return stay(case, _still_due(case, now), told)
+
+
+def _still_due(case: Case, now: datetime) -> datetime | None:
+    return None if case.incident.state is IncidentState.CLOSED else now
+
+
+def _taken_over(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    update = {**NOTHING_UNDER_WAY, "take_back": None, "taken_over_by": entry.actor}
+    return Change(
+        state=IncidentState.TAKEN_OVER,
+        progress=case.incident.progress.model_copy(update=update),
+        deadline=now + terms.taken_over_deadline,
+        due_at=now,
+        entries=(entry,),
+    )
+
+
+def _closed(case: Case, command: Command, entry: EntryDraft) -> Change:
+    """A person's word on what it was stands above what the ladder made of it."""
+    closed_as = command.facts.closed_as
+    why = f"closed by {entry.actor}{_closed_words(command)}"
+    change = closed(case, why, entry, quiet=False)
+    if closed_as is None:
+        return change
+    update = {"closed_as": closed_as, "outcome": why}
+    return change.model_copy(update={"progress": change.progress.model_copy(update=update)})
+
+
+# --- answers to a question ----------------------------------------------------------------------------
+
+
+def _answered(case: Case, command: Command, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """An answer counts for the very question that the person has read, and until its deadline."""
+    incident, question = case.incident, case.incident.progress.question
+    if incident.state is not IncidentState.AWAITING_APPROVAL or question is None:
+        why = f"nothing is asked, the incident is {incident.state.value.replace('_', ' ')}"
+        return _changes_nothing(case, entry, now, why)
+    if command.facts.question != question.id:
+        return _changes_nothing(case, entry, now, "another question is asked by now")
+    if incident.deadline is None or now >= incident.deadline:
+        return _changes_nothing(case, entry, now, "the time for an answer is over")
+    if command.kind is CommandKind.DECLINE:
+        what = f"{question.consent.action} on {question.consent.target}"
+        reason = f"{entry.actor} declined {what}: {command.reason}"
+        return escalated(case, now, reason, terms, entry)
+    approval = _approval(command, question, incident.deadline)
+    return go_on(case, now, terms, f"approved by {entry.actor}", entry, approval=approval)
+
+
+def _approval(command: Command, question: Question, expires_at: datetime) -> Approval:
+    return Approval(
+        id=command.id,
+        consent=question.consent,
+        guards=question.guards,
+        by=command.actor,
+        expires_at=expires_at,
+    )
+
+
+# --- severity -------------------------------------------------------------------------------------------
+
+
+def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """A person's word, up or down: what waits for a person waits as much longer or shorter as the terms say.
+
+    A worse alert that joins later raises it again.
+    """
+    incident, progress = case.incident, case.incident.progress
+    before, after = (patience(incident.state, each, terms) for each in (incident.severity, severity))
+    later = timedelta(0) if before is None or after is None else after - before
+    deadline = None if incident.deadline is None else max(now, incident.deadline + later)
+    hold = progress.hold
+    if hold is not None and deadline is not None:
+        hold = hold.model_copy(update={"deadline": deadline, "until": min(hold.until, deadline)})
+    change = stay(case, now, entry, told_severity=severity, hold=hold)
+    return change.model_copy(update={"severity": severity, "deadline": deadline})

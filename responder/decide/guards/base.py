@@ -20,6 +20,18 @@ def wait(
     )
 
 
+def ask(guard: Guard, reason: str, facts: Facts) -> GuardVerdict:
+    """A person decides, and may have decided already: on exactly this, or on what it was then."""
+    approval = facts.approval
+    if approval is None:
+        return GuardVerdict(guard=guard, ruling=Ruling.ASK, reason=reason)
+    misfit = approval.misfit(facts.consent, guard, facts.now)
+    if misfit is None:
+        return go(guard, f"approved by {approval.by}")
+    since = f"{reason}; {approval.by} approved it, but {misfit}"
+    return GuardVerdict(guard=guard, ruling=Ruling.ASK, reason=since)
+
+
 def refuse(guard: Guard, reason: str, about: Refuses) -> GuardVerdict:
     """Never for this target, or for this incident."""
     return GuardVerdict(guard=guard, ruling=Ruling.REFUSE, reason=reason, refuses=about)

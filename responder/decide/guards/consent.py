@@ -1,9 +1,9 @@
 """Guards over who decides: how far automation may go by itself."""
 
 from responder.decide.case import Facts, Terms
-from responder.decide.guards.base import go
+from responder.decide.guards.base import ask, go
 from responder.model.autonomy import Autonomy, effective
-from responder.model.guard import Guard, GuardVerdict, Ruling
+from responder.model.guard import Guard, GuardVerdict
 
 
 def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -14,7 +14,6 @@ def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:
         case Autonomy.AUTO:
             return go(Guard.AUTONOMY, "auto by every ceiling")
         case Autonomy.APPROVE:
-            reason = f"a person must approve ({least.origin})"
-            return GuardVerdict(guard=Guard.AUTONOMY, ruling=Ruling.ASK, reason=reason)
+            return ask(Guard.AUTONOMY, f"a person must approve ({least.origin})", facts)
         case Autonomy.SHADOW | Autonomy.OBSERVE:
             return go(Guard.AUTONOMY, f"{least.level.word}, no effect ({least.origin})", shadow=True)

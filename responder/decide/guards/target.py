@@ -3,9 +3,9 @@
 from datetime import UTC
 
 from responder.decide.case import Facts, Terms
-from responder.decide.guards.base import go, refuse, wait
+from responder.decide.guards.base import ask, go, refuse, wait
 from responder.decide.opt_out import opt_out_holds
-from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.model.guard import Guard, GuardVerdict, Refuses
 
 
 def scope(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -64,7 +64,7 @@ def condition(facts: Facts, terms: Terms) -> GuardVerdict:
     if reading is None or reading.holds:
         return go(Guard.CONDITION, "no condition" if reading is None else reading.text)
     if reading.holds is None:
-        return GuardVerdict(guard=Guard.CONDITION, ruling=Ruling.ASK, reason=f"no data: {reading.text}")
+        return ask(Guard.CONDITION, f"no data: {reading.text}", facts)
     return refuse(Guard.CONDITION, f"the step's condition is false: {reading.text}", Refuses.TARGET)
 
 

@@ -1,0 +1,66 @@
+"""What a person is asked to let happen, and the answer: a question, and the approval of exactly that."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from responder.model.base import Frozen
+from responder.model.guard import Guard
+
+
+class Consent(Frozen):
+    """What exactly would be done: what an approval is bound to.
+
+    `facts` is a digest of the action's own consent facts. `elements` are the keys of what would be hit: an
+    upper bound, for what has gone meanwhile needs no consent. `titles` are the same for people.
+    """
+
+    action: str
+    target: str
+    params: dict[str, Any]
+    facts: str
+    elements: tuple[str, ...]
+    titles: tuple[str, ...]
+
+
+class Question(Frozen):
+    """What a person was asked last. It is open while the incident awaits approval."""
+
+    id: UUID
+    step: int
+    consent: Consent
+    guards: tuple[Guard, ...]
+    """Which guards asked: an approval answers them and no other."""
+    reasons: tuple[str, ...]
+    """Why each of them asked, in words."""
+    asked_at: datetime
+    times: int
+    """How often the step was asked for, this time included."""
+
+
+class Approval(Frozen):
+    """A person's yes to one question, good for one attempt. `id` is that of the command that gave it."""
+
+    id: UUID
+    consent: Consent
+    guards: tuple[Guard, ...]
+    by: str
+    expires_at: datetime
+
+    def misfit(self, wanted: Consent | None, guard: Guard, now: datetime) -> str | None:
+        """Why this is no answer to what a guard asks now, in words; None where it is one."""
+        if now >= self.expires_at:
+            return "the approval has expired"
+        if guard not in self.guards:
+            return "that was not asked then"
+        given = self.consent
+        if wanted is None or (wanted.action, wanted.target, wanted.facts) != (
+            given.action,
+            given.target,
+            given.facts,
+        ):
+            return "the target or the parameters have changed"
+        more = len(set(wanted.elements) - set(given.elements))
+        if more:
+            return f"{more} element{'' if more == 1 else 's'} would be hit that were not there then"
+        return None
