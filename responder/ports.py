@@ -692,6 +692,10 @@ class Desk(Protocol):
         """Everything about one incident, or None."""
         ...
 
+    async def awaiting_approval(self, limit: int) -> Sequence[Incident]:
+        """The incidents that ask a person, the worst and longest waiting first."""
+        ...
+
     async def chain_break(self, incident_id: UUID) -> str | None:
         """Where an incident's timeline is broken, in words, or None."""
         ...

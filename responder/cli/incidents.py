@@ -11,7 +11,8 @@ from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
 from responder.cli.person import give
 from responder.cli.story import headline, told_story
-from responder.model.incident import CommandKind, Incident, IncidentState
+from responder.model.incident import ClosedAs, CommandKind, Incident, IncidentState
+from responder.model.severity import Severity
 from responder.ports import Dossier
 
 _MOST = 10_000
@@ -152,11 +153,65 @@ def hand_back(incident_id: str, reason: str, actor: str, client: Client, as_json
 @incidents.command()
 @click.argument("incident_id", metavar="ID")
 @reason_option
+@click.option(
+    "--as",
+    "closed_as",
+    type=click.Choice([one.value.replace("_", "-") for one in ClosedAs]),
+    help="What it was; stands in the review.",
+)
+@click.option("--of", "duplicate_of", metavar="ID", help="With `--as duplicate`: the incident that goes on.")
 @actor_option
 @speaks
-def close(incident_id: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+def close(
+    incident_id: str,
+    reason: str,
+    closed_as: str | None,
+    duplicate_of: str | None,
+    actor: str,
+    client: Client,
+    as_json: bool,
+) -> None:
     """It is over, or was none."""
-    give(client, incident_id, CommandKind.CLOSE, actor, reason, as_json=as_json)
+    what = None if closed_as is None else closed_as.replace("-", "_")
+    facts = {"closed_as": what, "duplicate_of": duplicate_of}
+    give(client, incident_id, CommandKind.CLOSE, actor, reason, as_json=as_json, **facts)
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="ID")
+@click.argument("into", metavar="INTO")
+@reason_option
+@actor_option
+@speaks
+def merge(incident_id: str, into: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """Close ID as a duplicate of INTO, which goes on.
+
+    Alerts stay with the incident that they opened; what fires anew under its rule opens one again.
+    """
+    facts = {"closed_as": ClosedAs.DUPLICATE.value, "duplicate_of": into}
+    give(client, incident_id, CommandKind.CLOSE, actor, reason, as_json=as_json, **facts)
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="ID")
+@click.argument("text")
+@actor_option
+@speaks
+def comment(incident_id: str, text: str, actor: str, client: Client, as_json: bool) -> None:
+    """Write TEXT into the timeline; nothing else changes."""
+    give(client, incident_id, CommandKind.COMMENT, actor, text, as_json=as_json)
+
+
+@incidents.command()
+@click.argument("incident_id", metavar="ID")
+@click.argument("level", metavar="SEVERITY", type=click.Choice([one.value for one in Severity]))
+@reason_option
+@actor_option
+@speaks
+def severity(incident_id: str, level: str, reason: str, actor: str, client: Client, as_json: bool) -> None:
+    """Make it better or worse: P0 to P3. A worse alert that joins later raises it again."""
+    facts = {"severity": level}
+    give(client, incident_id, CommandKind.CHANGE_SEVERITY, actor, reason, as_json=as_json, **facts)
 
 
 def _checked_lines(client: Client, file: Path) -> list[dict[str, Any]]:

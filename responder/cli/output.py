@@ -56,9 +56,9 @@ def table(
         click.echo(line.rstrip())
 
 
-def say(text: str, indent: int = 0) -> None:
+def say(text: str, indent: int = 0, *, err: bool = False) -> None:
     """One line."""
-    click.echo(" " * indent + plain(text))
+    click.echo(" " * indent + plain(text), err=err)
 
 
 def heading(text: str) -> None:

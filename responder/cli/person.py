@@ -20,10 +20,20 @@ _NAMED = 3
 
 
 def give(
-    client: Client, incident_id: str, kind: CommandKind, actor: str, reason: str, *, as_json: bool
+    client: Client,
+    incident_id: str,
+    kind: CommandKind,
+    actor: str,
+    reason: str,
+    *,
+    as_json: bool,
+    **facts: str | None,
 ) -> None:
-    """Give one command, wait a little for the owner, and say what the timeline says. Exits 3 on no change."""
-    body: dict[str, Any] = {"kind": kind.value, "actor": actor}
+    """Give one command, wait a little for the owner, and say what the timeline says. Exits 3 on no change.
+
+    `facts` are what the command needs of its own.
+    """
+    body: dict[str, Any] = {"kind": kind.value, "actor": actor, **facts}
     if reason:
         body["reason"] = reason
     told = client.post(f"incidents/{segment(incident_id)}/commands", body, str(uuid4()))

@@ -12,7 +12,6 @@ from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
 
-_NO_ANSWER = "approvals cannot be answered yet: take over or close it"
 _RULINGS = {"go": "in shadow", "ask": "a person must say so", "wait": "held", "refuse": "refused"}
 
 
@@ -60,7 +59,8 @@ def _why(dossier: Dossier, now: datetime) -> str:
             return f"{hold.reason}; people are told {until(hold.deadline, now)} if nothing changes"
         case IncidentState.AWAITING_APPROVAL:
             told = f"; people are told at {clock(incident.deadline)[:5]} UTC" if incident.deadline else ""
-            return f"{_last_change(dossier)}; {_NO_ANSWER}{told}"
+            answer = f"answer: responder approve {incident.id}, or responder decline"
+            return f"{_last_change(dossier)}; {answer}{told}"
         case IncidentState.VERIFYING if progress.verification is not None:
             verification = progress.verification
             reading = verification.last or "nothing was read yet"

@@ -91,10 +91,10 @@ class Settings(StoreSettings, BaseSettings):
         """Whoever reaches the listener can set off actions or stop them all: they must prove who they are."""
         if self.web.listen.loopback:
             return self
-        if self.web.api_token is None:
+        if not self.web.guarded:
             raise ValueError(
                 f"web.listen is {self.web.listen}, which others can reach, and web.api_token is not set: "
-                "set it (or web.api_token_file), or listen on 127.0.0.1"
+                "set it (or web.api_token_file), name people under web.people, or listen on 127.0.0.1"
             )
         if names := self.open_sources:
             raise ValueError(
@@ -121,6 +121,9 @@ class Settings(StoreSettings, BaseSettings):
             yield f"engine.ceilings[{at}].match", ceiling.match
         for at, freeze in enumerate(self.engine.freezes):
             yield f"engine.freezes[{at}].match", freeze.match
+        for name, person in self.web.people.items():
+            for at, grant in enumerate(person.grants):
+                yield f"web.people.{name}.grants[{at}].scope", grant.scope
         for at, server in enumerate(self.inventory.postgres):
             yield f"inventory.postgres[{at}].matches", server.matches
 

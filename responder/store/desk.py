@@ -48,6 +48,8 @@ from responder.store.transaction import transaction
 
 _LIVE = "WHERE i.state NOT IN ('closed', 'recorded')"
 
+_AWAITING = "WHERE i.state = 'awaiting_approval' ORDER BY i.severity, i.deadline LIMIT $1"
+
 _COMMANDS = """
 SELECT id, incident_id, kind, actor, reason, facts, given_at
 FROM commands WHERE incident_id = $1 ORDER BY number
@@ -109,6 +111,11 @@ class PostgresDesk:
         ):
             found = await cases.read_incidents(connection, "WHERE i.id = $1", incident_id)
             return await self._dossier(connection, found[0]) if found else None
+
+    async def awaiting_approval(self, limit: int) -> Sequence[Incident]:
+        """See `ports.Desk.awaiting_approval`."""
+        async with self._lane.connection() as connection:
+            return await cases.read_incidents(connection, _AWAITING, limit)
 
     async def chain_break(self, incident_id: UUID) -> str | None:
         """See `ports.Desk.chain_break`."""

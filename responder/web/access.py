@@ -8,6 +8,7 @@ import binascii
 import hmac
 import ipaddress
 from base64 import b64decode
+from collections.abc import Mapping
 from functools import lru_cache
 from urllib.parse import urlsplit
 
@@ -18,11 +19,13 @@ from pydantic import SecretStr
 from responder.web.answers import RequestError
 from responder.web.api import WebhookSource
 from responder.web.refusals import UNKNOWN_SOURCE, Refusals
+from responder.web.roles import EVERYTHING, Bearer, Grant, check_right
 from responder.web.settings import WebSettings
 
 MACHINE_PREFIX = "/api/v1/webhooks/"
 PEOPLE_PREFIX = "/api/"
 _WHERE = f"post deliveries to {MACHINE_PREFIX}alertmanager/ and the name of a source"
+_BEARER = web.RequestKey("bearer", Bearer)
 _HOST_AT_MOST = 512
 """Characters of a Host that are looked at: no name is longer, and what was looked at is remembered."""
 
@@ -88,18 +91,55 @@ async def check_origin(request: web.Request, handler: Handler) -> web.StreamResp
     return await handler(request)
 
 
-def check_api_token(token: SecretStr | None) -> Middleware:
-    """Ask people's routes for the bearer token, where one is configured."""
+def check_people(settings: WebSettings) -> Middleware:
+    """Find out who asks people's routes, by the bearer token, and whether the route is theirs at all."""
+    colleagues = {name: person.grants for name, person in settings.people.items()}
 
     @web.middleware
     async def checked(request: web.Request, handler: Handler) -> web.StreamResponse:
         asked = request.path.startswith(PEOPLE_PREFIX) and not request.path.startswith(MACHINE_PREFIX)
-        asked = asked and request.match_info.http_exception is None  # a path that is none has no secrets
-        if asked and token is not None and not _bears(request, token):
-            raise unauthorized("Bearer", "the API token is missing or wrong", "give web.api_token's value")
+        if asked and request.match_info.http_exception is None:  # a path that is none has no secrets
+            bearer = _bearer(request, settings, colleagues)
+            check_right(request, bearer)
+            request[_BEARER] = bearer
         return await handler(request)
 
     return checked
+
+
+def bearer_of(request: web.Request) -> Bearer:
+    """Who asks a people's route."""
+    found: Bearer = request[_BEARER]
+    return found
+
+
+def actor_of(request: web.Request, said: str | None) -> str:
+    """The name under which an act is recorded: the person's whose token it is, else the one that was said.
+
+    Raises:
+        RequestError: 400, the token names nobody and neither does the request.
+    """
+    name = bearer_of(request).name
+    if name is None and said is None:
+        raise RequestError(
+            400, "nobody knows who asks", field="actor", mend="say who, or use a token of your own"
+        )
+    return name or said or ""
+
+
+def _bearer(
+    request: web.Request, settings: WebSettings, colleagues: Mapping[str, tuple[Grant, ...]]
+) -> Bearer:
+    """Every token is compared, whichever fits: how long it takes tells nobody which one."""
+    if not settings.guarded:
+        return Bearer("whoever reaches this listener", None, EVERYTHING, colleagues)
+    owners = [name for name, person in settings.people.items() if _bears(request, person.token)]
+    if owners:
+        return Bearer(owners[0], owners[0], colleagues[owners[0]], colleagues)
+    if settings.api_token is not None and _bears(request, settings.api_token):
+        return Bearer("the shared token", None, EVERYTHING, colleagues)
+    mend = "give web.api_token's value" if settings.api_token else "give the one of web.people that is yours"
+    raise unauthorized("Bearer", "the API token is missing or wrong", mend)
 
 
 def check_source(request: web.Request, source: WebhookSource) -> None:

@@ -17,6 +17,7 @@ from responder.model.errors import PermanentError
 from responder.model.redaction import is_redacted
 from responder.ports import DeadLetter
 from responder.review.words import count
+from responder.web.access import actor_of
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import read_as
@@ -64,16 +65,19 @@ class DeadLetters:
     async def retry(self, request: web.Request) -> web.Response:
         """Take letters in again, each on its own; what became of each, in words."""
         wanted = await read_as(request, LetterRetry)
-        told = [await self._again(number, wanted) for number in dict.fromkeys(wanted.ids)]
+        actor = actor_of(request, wanted.actor)
+        told = [await self._again(number, wanted, actor) for number in dict.fromkeys(wanted.ids)]
         return answer({"letters": told})
 
     async def drop(self, request: web.Request) -> web.Response:
         """Remove letters; who did it and why is kept."""
         wanted = await read_as(request, LetterDrop)
-        gone = await self._api.desk.drop_dead_letters(wanted.ids, wanted.actor, wanted.reason)
+        gone = await self._api.desk.drop_dead_letters(
+            wanted.ids, actor_of(request, wanted.actor), wanted.reason
+        )
         return answer({"dropped": gone, "unknown": sorted(set(wanted.ids) - set(gone))})
 
-    async def _again(self, number: int, wanted: LetterRetry) -> dict[str, Any]:
+    async def _again(self, number: int, wanted: LetterRetry, actor: str) -> dict[str, Any]:
         letter = await self._api.desk.dead_letter(number)
         if letter is None:
             return _told(number, "there is no such dead letter")
@@ -86,7 +90,7 @@ class DeadLetters:
         delivery = await asyncio.to_thread(_decoded, source.decode, letter)
         if isinstance(delivery, str):
             return _told(number, delivery)
-        retried = Retried((number,), self._api.redaction.text(wanted.actor))
+        retried = Retried((number,), self._api.redaction.text(actor))
         receipt = await self._api.intake.take(replace(delivery, sent_at=letter.received_at, retried=retried))
         if receipt.rejected:
             again = count(receipt.rejected, "alert of it was", "alerts of it were")

@@ -7,13 +7,15 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from aiohttp import web
 
-from responder.model.incident import Command, CommandKind, Incident
+from responder.model.incident import ClosedAs, Command, CommandFacts, CommandKind, Incident
 from responder.ports import Dossier
 from responder.review.explained import explain
+from responder.web.access import actor_of, bearer_of
 from responder.web.answers import COMMON_HEADERS, RequestError, answer
 from responder.web.api import Api, ReviewFormat
 from responder.web.bodies import read_as
 from responder.web.queries import asked_flag, asked_key, asked_limit
+from responder.web.roles import places, role_for
 from responder.web.words import IncidentAct
 
 SEARCHED = 10_000
@@ -82,21 +84,41 @@ class Incidents:
         202 where it was given, 200 where it had been given before, 409 where the key was used for another.
         """
         act = await read_as(request, IncidentAct)
-        if act.reason is None and act.kind is not CommandKind.ACKNOWLEDGE:
-            raise RequestError(400, f"{act.kind.value} needs a reason", field="reason")
+        actor = actor_of(request, act.actor)
+        _check_complete(act)
         dossier = await self._dossier(request)
+        role = role_for(act.kind, dossier.incident.severity, act.severity)
+        bearer_of(request).require(role, places(dossier))
         command = Command(
             id=_command_id(request, dossier.incident.id),
             incident_id=dossier.incident.id,
             kind=act.kind,
-            actor=act.actor,
+            actor=actor,
             reason=act.reason or "",
+            facts=await self._facts(request, act, dossier.incident.id),
             given_at=await self._api.store.now(),
         )
         given = await self._api.desk.give_command(command)
         if not given:
             _refuse_other(command, dossier.commands)
         return answer({"command": command.id, "given": given}, 202 if given else 200)
+
+    async def _facts(self, request: web.Request, act: IncidentAct, incident_id: UUID) -> CommandFacts:
+        """What belongs to the act, and who it came from. Raises RequestError where the other one is none."""
+        bearer = bearer_of(request)
+        of = None
+        if act.duplicate_of is not None:
+            of = await self._id(act.duplicate_of.lower())
+            if of == incident_id or await self._api.desk.incident(of) is None:
+                raise RequestError(400, "name another incident, that is there", field="duplicate_of")
+        return CommandFacts(
+            question=act.question,
+            closed_as=act.closed_as,
+            duplicate_of=of,
+            severity=act.severity,
+            identity=bearer.identity,
+            said_by=act.actor if bearer.name not in {None, act.actor} else None,
+        )
 
     async def _dossier(self, request: web.Request) -> Dossier:
         wanted = request.match_info["id"].lower()
@@ -119,6 +141,37 @@ class Incidents:
             pass
         incidents = await self._api.desk.incidents(live_only=False, limit=SEARCHED)
         return _only([incident for incident in incidents if str(incident.id).startswith(wanted)], wanted)
+
+
+_NEED_NO_REASON = {CommandKind.ACKNOWLEDGE, CommandKind.APPROVE}
+
+
+def _check_complete(act: IncidentAct) -> None:
+    """What a command needs of its own, and what it has no use for. Raises RequestError (400)."""
+    if act.reason is None and act.kind not in _NEED_NO_REASON:
+        raise RequestError(400, f"{act.kind.value} needs a reason", field="reason")
+    answers = act.kind in {CommandKind.APPROVE, CommandKind.DECLINE}
+    closes = act.kind is CommandKind.CLOSE
+    changes = act.kind is CommandKind.CHANGE_SEVERITY
+    duplicate = act.closed_as is ClosedAs.DUPLICATE
+    for field, given, wanted in (
+        ("question", act.question, answers),
+        ("severity", act.severity, changes),
+        ("duplicate_of", act.duplicate_of, duplicate),
+    ):
+        if wanted and given is None:
+            raise RequestError(400, f"{act.kind.value} needs it", field=field, mend=_MENDS[field])
+        if given is not None and not wanted:
+            raise RequestError(400, f"{act.kind.value} has no use for it", field=field)
+    if act.closed_as is not None and not closes:
+        raise RequestError(400, f"{act.kind.value} has no use for it", field="closed_as")
+
+
+_MENDS = {
+    "question": "name the one that you have read: responder approvals list",
+    "severity": "give one of P0, P1, P2, P3",
+    "duplicate_of": "name the incident that goes on",
+}
 
 
 def _only(found: Sequence[Incident], wanted: str) -> UUID:
@@ -162,7 +215,7 @@ def _refuse_other(command: Command, known: tuple[Command, ...]) -> None:
     """The same key with another content is a mistake of the client, not a repetition."""
 
     def content(one: Command) -> Any:
-        return (one.kind, one.actor, one.reason)
+        return (one.kind, one.actor, one.reason, one.facts)
 
     if any(one.id == command.id and content(one) != content(command) for one in known):
         raise RequestError(

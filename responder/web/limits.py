@@ -3,6 +3,7 @@
 from aiohttp import web
 
 from responder.decide.budgets import accounts
+from responder.web.access import actor_of
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import read_as
@@ -44,7 +45,9 @@ class Limits:
     async def reset(self, request: web.Request) -> web.Response:
         """Close the circuit breaker of a rule: its next incident may act again."""
         wanted = await read_as(request, BreakerReset)
-        if not await self._api.desk.reset_breaker(wanted.rule, wanted.actor, wanted.reason):
+        if not await self._api.desk.reset_breaker(
+            wanted.rule, actor_of(request, wanted.actor), wanted.reason
+        ):
             raise RequestError(
                 409,
                 f"the circuit breaker of {wanted.rule} is not open",

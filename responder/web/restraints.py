@@ -7,14 +7,17 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from responder.decide.bind import fixed_in
 from responder.decide.freezes import Freeze, Period, in_force_until
 from responder.engine.settings import Matchers
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.ports import NewRestraint
+from responder.web.access import actor_of, bearer_of
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import read_as
 from responder.web.queries import asked_key
+from responder.web.roles import Role
 from responder.web.words import Act, EndByKey, NewFreeze, NewHalt, NewMaintenance, Resume
 
 _FLAG = 0
@@ -52,7 +55,7 @@ class RestraintRoutes:
         """Stop every replica, or what the matchers of `scope` may concern."""
         act = await read_as(request, NewHalt)
         self._refuse_redacted(act.scope, "scope")
-        halt = await self._api.desk.halt(act.actor, act.reason, act.scope)
+        halt = await self._api.desk.halt(actor_of(request, act.actor), act.reason, act.scope)
         return answer({"id": halt.id, **await self._halts()})
 
     async def resume(self, request: web.Request) -> web.Response:
@@ -67,7 +70,7 @@ class RestraintRoutes:
         if act.id is None and not act.all and len(stand) > 1:
             raise RequestError(409, f"{len(stand)} halts stand", field="id", mend=_which(stand))
         ids = [act.id] if act.id is not None else None if act.all else [*stand] or None
-        ended = await self._api.desk.resume(act.actor, act.reason, ids)
+        ended = await self._api.desk.resume(actor_of(request, act.actor), act.reason, ids)
         return answer({"ended": [one.id for one in ended], **await self._halts()})
 
     async def _halts(self) -> dict[str, Any]:
@@ -93,7 +96,7 @@ class RestraintRoutes:
         new = NewRestraint(
             RestraintKind.FREEZE,
             asked_key(request) or str(uuid4()),
-            act.actor,
+            actor_of(request, act.actor),
             act.reason,
             act.match,
             act.allow,
@@ -119,9 +122,17 @@ class RestraintRoutes:
     async def maintain(self, request: web.Request) -> web.Response:
         """Record matching alerts only, for a time. The same Idempotency-Key is the same window."""
         act = await read_as(request, NewMaintenance)
+        bearer_of(request).require(Role.OPERATOR, [fixed_in(act.match)])
         self._refuse_redacted(act.match, "match")
         key = asked_key(request) or str(uuid4())
-        new = NewRestraint(RestraintKind.MAINTENANCE, key, act.actor, act.reason, act.match, lasts=act.lasts)
+        new = NewRestraint(
+            RestraintKind.MAINTENANCE,
+            key,
+            actor_of(request, act.actor),
+            act.reason,
+            act.match,
+            lasts=act.lasts,
+        )
         return await self._added(new, "maintenance")
 
     async def end_maintenance(self, request: web.Request) -> web.Response:
@@ -131,7 +142,7 @@ class RestraintRoutes:
     async def end_maintenance_by_key(self, request: web.Request) -> web.Response:
         """End one before its time, by the key that it was begun with."""
         act = await read_as(request, EndByKey)
-        return await self._ended(RestraintKind.MAINTENANCE, act.key, act)
+        return await self._ended(RestraintKind.MAINTENANCE, act.key, act, actor_of(request, act.actor))
 
     # Shared --------------------------------------------------------------------------------------------
 
@@ -150,10 +161,10 @@ class RestraintRoutes:
 
     async def _end(self, request: web.Request, kind: RestraintKind) -> web.Response:
         act = await read_as(request, Act)
-        return await self._ended(kind, int(request.match_info["id"]), act)
+        return await self._ended(kind, int(request.match_info["id"]), act, actor_of(request, act.actor))
 
-    async def _ended(self, kind: RestraintKind, which: int | str, act: Act | EndByKey) -> web.Response:
-        ended = await self._api.desk.end_restraint(kind, which, act.actor, act.reason)
+    async def _ended(self, kind: RestraintKind, which: int | str, act: Act, actor: str) -> web.Response:
+        ended = await self._api.desk.end_restraint(kind, which, actor, act.reason)
         if ended is None:
             raise RequestError(
                 404, f"there is no {kind.value} {which}", field="id", mend=f"responder {kind.value} list"

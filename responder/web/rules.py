@@ -8,6 +8,7 @@ from aiohttp import web
 from responder.model.rule import Rule, Rulebook
 from responder.rulebook.mistake import Mistake
 from responder.rulebook.show import lines
+from responder.web.access import actor_of
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import FILES_LIMIT, read_as
@@ -64,7 +65,8 @@ class Rules:
                 field="acting_hash",
                 mend=f"read it again: responder rules show {rule.name}",
             )
-        await self._api.desk.promote(rule.name, rule.acting_hash, wanted.level, wanted.actor, wanted.reason)
+        actor = actor_of(request, wanted.actor)
+        await self._api.desk.promote(rule.name, rule.acting_hash, wanted.level, actor, wanted.reason)
         return answer(await self._line(rule))
 
     async def _book(self) -> Rulebook:

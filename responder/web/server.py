@@ -8,6 +8,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 from responder.web import access
 from responder.web.answers import errors_as_json
 from responder.web.api import Api
+from responder.web.approvals import Approvals
 from responder.web.dead_letters import DeadLetters
 from responder.web.health import Health
 from responder.web.incidents import Incidents
@@ -65,12 +66,13 @@ def build(api: Api) -> web.Application:
             access.count_refusals(api.refusals, frozenset(api.sources)),
             access.check_host(api.settings),
             access.check_origin,
-            access.check_api_token(api.settings.api_token),
+            access.check_people(api.settings),
         ]
     )
     for routes in (
         Webhooks(api),
         Incidents(api),
+        Approvals(api),
         Operations(api),
         Limits(api),
         RestraintRoutes(api),

@@ -4,10 +4,19 @@ import ipaddress
 from datetime import timedelta
 from typing import Annotated, Any, Self
 
-from pydantic import BeforeValidator, Field, PlainSerializer, SecretStr, WithJsonSchema, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    SecretStr,
+    WithJsonSchema,
+    model_validator,
+)
 
 from responder.model.base import Frozen
 from responder.model.duration import Duration
+from responder.web.roles import Grant
 
 _LAST_PORT = 65535
 
@@ -59,16 +68,31 @@ ListenAddress = Annotated[
 """A pydantic field that reads and writes `host:port`."""
 
 
+class PersonSettings(Frozen):
+    """A person with a token of their own: who they are stands in the timeline, whatever they write there."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    token: SecretStr = Field(min_length=16)
+    grants: tuple[Grant, ...] = Field(min_length=1)
+
+
+_PersonName = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._@-]{0,63}$")]
+
+
 class WebSettings(Frozen):
     """The `web:` block of the settings.
 
-    A listener that others than this machine can reach must have `api_token`, and each source its own
-    credentials: the start refuses otherwise. `allowed_hosts` are the names under which the listener is
-    reached; addresses and localhost are always allowed, because a name is what DNS rebinding needs.
+    A listener that others than this machine can reach must have `people` or an `api_token`, and each source
+    its own credentials: the start refuses otherwise. The API token is shared and may do everything; whoever
+    has it says who they are, and nobody can prove it. `allowed_hosts` are the names under which the listener
+    is reached; addresses and localhost are always allowed, because a name is what DNS rebinding needs.
     """
 
     listen: ListenAddress = Listen(host="127.0.0.1", port=9095)
     api_token: SecretStr | None = Field(default=None, min_length=16)
+    people: dict[_PersonName, PersonSettings] = Field(default_factory=dict)
+    """People by name, each with a token and with roles, everywhere or in a scope."""
     allowed_hosts: tuple[str, ...] = ()
     body_limit: int = Field(default=128 * 1024 * 1024, ge=1024)
     """Bytes of one delivery, after decompression."""
@@ -82,6 +106,23 @@ class WebSettings(Frozen):
     """How long a client may take to send its body; a second more for each MiB that has come."""
     retry_after: Duration = timedelta(seconds=1)
     """What a 503 says when to come again."""
+
+    @property
+    def guarded(self) -> bool:
+        """Whether people's routes ask for a token."""
+        return self.api_token is not None or bool(self.people)
+
+    @model_validator(mode="after")
+    def _one_token_each(self) -> Self:
+        """A token that two have names neither."""
+        named = [(f"people.{name}.token", person.token) for name, person in self.people.items()]
+        shared = [("api_token", self.api_token)] if self.api_token is not None else []
+        by_token: dict[str, str] = {}
+        for field, token in (*shared, *named):
+            other = by_token.setdefault(token.get_secret_value(), field)
+            if other != field:
+                raise ValueError(f"{other} and {field} are the same: give each a token of its own")
+        return self
 
     @model_validator(mode="after")
     def _room_for_each(self) -> Self:

@@ -5,6 +5,7 @@ from typing import Any
 from aiohttp import web
 
 from responder.model.source import SourceStanding
+from responder.web.access import actor_of
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import read_as
@@ -37,7 +38,9 @@ class Sources:
         if name not in self._api.sources:
             known = ", ".join(self._api.sources) or "none"
             raise RequestError(404, f"there is no source {name}", field="name", mend=f"there are: {known}")
-        if not self._asked(name) or not await self._api.desk.ask_for_round(name, wanted.actor):
+        if not self._asked(name) or not await self._api.desk.ask_for_round(
+            name, actor_of(request, wanted.actor)
+        ):
             raise RequestError(
                 409,
                 f"{name} has no API that could be asked",

@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 from typing import Annotated, Self
+from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
 
@@ -9,7 +10,7 @@ from responder.engine.settings import Matchers
 from responder.model.autonomy import AutonomyWord
 from responder.model.base import Frozen
 from responder.model.duration import Duration
-from responder.model.incident import CommandKind
+from responder.model.incident import ClosedAs, CommandKind
 from responder.model.severity import Severity
 
 LONGEST_MAINTENANCE = timedelta(hours=24)
@@ -38,16 +39,16 @@ Name = Annotated[
 
 
 class Act(Frozen):
-    """Who does it and why."""
+    """Who does it and why. A person's own token says who, and need not be told."""
 
-    actor: Name
+    actor: Name | None = None
     reason: Sentence
 
 
 class RoundAsked(Frozen):
     """Who wants a source to be asked for all its alerts now."""
 
-    actor: Name
+    actor: Name | None = None
 
 
 class NewHalt(Act):
@@ -100,18 +101,26 @@ class NewMaintenance(Act):
 
 
 class IncidentAct(Frozen):
-    """A command to one incident. An acknowledgement needs no reason."""
+    """A command to one incident. An acknowledgement, and a yes, need no reason.
+
+    `question` is the one that is answered, `closed_as` and `duplicate_of` (an id) belong to a closing,
+    `severity` to a change of it.
+    """
 
     kind: CommandKind
-    actor: Name
+    actor: Name | None = None
     reason: Sentence | None = None
+    question: UUID | None = None
+    closed_as: ClosedAs | None = None
+    duplicate_of: Name | None = None
+    severity: Severity | None = None
 
 
 class TargetRelease(Frozen):
     """The release of a quarantined target."""
 
     target: Name
-    actor: Name
+    actor: Name | None = None
     reason: Sentence
 
 
@@ -119,7 +128,7 @@ class BreakerReset(Frozen):
     """The reset of a rule's circuit breaker."""
 
     rule: Name
-    actor: Name
+    actor: Name | None = None
     reason: Sentence
 
 
@@ -137,7 +146,7 @@ class LetterRetry(Frozen):
     """Dead letters to be taken in again. `old` also those of long ago: they count as heard of now."""
 
     ids: LetterIds
-    actor: Name
+    actor: Name | None = None
     old: bool = False
 
 
@@ -145,7 +154,7 @@ class LetterDrop(Frozen):
     """Dead letters to be removed for good."""
 
     ids: LetterIds
-    actor: Name
+    actor: Name | None = None
     reason: Sentence
 
 
@@ -156,7 +165,7 @@ class RulePromotion(Frozen):
     """
 
     level: AutonomyWord
-    actor: Name
+    actor: Name | None = None
     reason: Sentence
     acting_hash: Name | None = None
 

@@ -20,12 +20,13 @@ from pydantic import SecretStr
 from responder.engine.halting import file_reason
 from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, fingerprint
 from responder.model.anchor import AnchorCheck, AnchorState
+from responder.model.approval import Consent, Question
 from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.breaker import Breaker
 from responder.model.budget import Start
 from responder.model.errors import PermanentError
-from responder.model.guard import Ruling
+from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.matcher import Matcher
 from responder.model.restraint import Restraint, RestraintKind, Restraints
@@ -43,6 +44,24 @@ from responder.web.settings import WebSettings
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 INCIDENT = UUID("019ab3c2-1111-7000-8000-000000000001")
 OTHER = UUID("019ab3c2-2222-7000-8000-000000000002")
+
+QUESTION = Question(
+    id=OTHER,
+    step=0,
+    consent=Consent(
+        action="postgres.cancel_queries",
+        target="postgres/orders",
+        params={"at_most": 3},
+        facts="0" * 64,
+        elements=("7/100",),
+        titles=("pid 7",),
+    ),
+    guards=(Guard.AUTONOMY,),
+    reasons=("a person must approve (the rule)",),
+    asked_at=NOW,
+    times=1,
+)
+"""What a person may be asked."""
 
 
 class PayloadError(PermanentError):
@@ -175,20 +194,31 @@ class RememberingDesk:
     keys: dict[str, Restraint] = field(default_factory=dict)
     letters: dict[int, DeadLetter] = field(default_factory=lambda: {1: letter()})
     entries: list[Entry] = field(default_factory=list)
+    members: Members = field(default_factory=lambda: Members(firing=1, total=1))
+    """Of every incident."""
+    question: Question | None = None
+    """What the first incident asks a person."""
     owner: Literal["applies", "finds nothing to change", "is busy"] = "applies"
     """What becomes of a command."""
     standing: SourceStanding = field(default_factory=standing)
 
     async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
-        known = [incident(), incident(OTHER, IncidentState.CLOSED)]
+        asking = Progress(question=self.question)
+        known = [
+            incident().model_copy(update={"progress": asking}) if self.question else incident(),
+            incident(OTHER, IncidentState.CLOSED),
+        ]
         return [one for one in known if one.state.live or not live_only][:limit]
+
+    async def awaiting_approval(self, limit: int) -> Sequence[Incident]:
+        return [one for one in await self.incidents(live_only=True, limit=limit) if one.progress.question]
 
     async def incident(self, incident_id: UUID) -> Dossier | None:
         known = {one.id: one for one in await self.incidents(live_only=False, limit=10)}
         if incident_id not in known:
             return None
         commands = tuple(one for one in self.commands.values() if one.incident_id == incident_id)
-        members = Members(firing=1, total=1)
+        members = self.members
         rule = RULE.model_dump(mode="json", by_alias=True)
         return Dossier(
             incident=known[incident_id],

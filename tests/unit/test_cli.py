@@ -37,7 +37,7 @@ from responder.telemetry import build_metrics
 from responder.web.api import StartedWith
 from responder.web.settings import WebSettings
 from tests.support.dossiers import Story, after, recovered
-from tests.support.http_api import INCIDENT, NOW, OTHER, TOKEN, Served, letter, listening, standing
+from tests.support.http_api import INCIDENT, NOW, OTHER, QUESTION, TOKEN, Served, letter, listening, standing
 
 
 @pytest.fixture(name="served")
@@ -127,16 +127,53 @@ def test_the_story_says_that_an_older_version_of_the_rule_judges() -> None:
 
 
 def test_who_must_approve_is_told_what_can_be_done() -> None:
-    """No approval can be given yet: what can, and until when, stands in the first line."""
+    """How to answer, and until when, stands in the first line."""
     story = Story().tell(0, EntryKind.OPENED, "opened")
     story.tell(1, EntryKind.STATE, "now awaiting approval", why="the rule asks a person")
     dossier = story.dossier(IncidentState.AWAITING_APPROVAL)
     waiting = dossier.incident.model_copy(update={"deadline": after(600)})
     first = headline(dossier.model_copy(update={"incident": waiting}), after(60))
     assert first.endswith(
-        "the rule asks a person; approvals cannot be answered yet: take over or close it; "
+        f"the rule asks a person; answer: responder approve {waiting.id}, or responder decline; "
         "people are told at 00:09 UTC."
     )
+
+
+def test_a_yes_shows_what_it_is_to_and_answers_that_question_alone(served: Served) -> None:
+    """What would be done stands in front of the question; a no, another question, and none send nothing."""
+    nothing = responder("approve", str(INCIDENT), served=served)
+    assert (nothing.exit_code, served.desk.commands) == (3, {})
+    served.desk.question = QUESTION
+    listed = responder("approvals", "list", served=served).output
+    for words in ("postgres.cancel_queries on postgres/orders with at_most=3", "1 element:", "pid 7"):
+        assert words in listed
+    other = responder("approve", str(INCIDENT), "--question", "ffff", served=served)
+    assert (other.exit_code, served.desk.commands) == (3, {})
+    refused = responder("approve", str(INCIDENT), served=served)  # nobody says yes
+    assert (refused.exit_code, served.desk.commands) == (1, {})
+    assert "pid 7" in refused.output
+    short = str(QUESTION.id)[:8]
+    assert responder("approve", "019ab3c2-1", "--question", short, served=served).exit_code == 0
+    assert responder("decline", str(INCIDENT), "--reason", "no", served=served).exit_code == 0
+    yes, no = served.desk.commands.values()
+    assert (yes.kind.value, yes.facts.question, no.kind.value) == ("approve", QUESTION.id, "decline")
+
+
+def test_what_a_person_says_of_an_incident_is_sent_whole(served: Served) -> None:
+    """Severity, comment, what it was, and of what it is a duplicate."""
+    why = ("--reason", "because")
+    for words in (
+        ("severity", str(INCIDENT), "P2", *why),
+        ("comment", str(INCIDENT), "looking"),
+        ("close", str(INCIDENT), "--as", "false-positive", *why),
+        ("merge", str(INCIDENT), str(OTHER), *why),
+    ):
+        assert responder("incidents", *words, served=served).exit_code == 0
+    told = [(one.reason, one.facts) for one in served.desk.commands.values()]
+    assert [reason for reason, _ in told] == ["because", "looking", "because", "because"]
+    assert told[0][1].severity == "P2"
+    assert told[2][1].closed_as == "false_positive"
+    assert (told[3][1].closed_as, told[3][1].duplicate_of) == ("duplicate", OTHER)
 
 
 def test_lists_are_one_line_for_each_row_outside_of_a_terminal(served: Served) -> None:

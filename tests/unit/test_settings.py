@@ -213,6 +213,27 @@ def test_a_duration_of_the_settings_needs_its_unit(tmp_path: Path, text: str, mi
     assert load(written(tmp_path, "journal_kept_for: 0\n"), {}).settings.journal_kept_for == timedelta(0)
 
 
+def test_people_have_a_token_each_and_grants(tmp_path: Path) -> None:
+    """From files as every secret; what would give somebody more or less than was meant does not start."""
+    (tmp_path / "ada").write_text("a-token-of-ada-alone\n")
+    ada = "web:\n  listen: '0.0.0.0:9095'\n  people:\n    ada:\n      token_file: ada\n"
+    grants = "      grants: [{role: approver, scope: 'env=\"prod\"'}, {role: operator}]\n"
+    people = load(written(tmp_path, ada + grants), {}).settings.web.people
+    assert people["ada"].token.get_secret_value() == "a-token-of-ada-alone"
+    assert [(grant.role.value, len(grant.scope)) for grant in people["ada"].grants] == [
+        ("approver", 1),
+        ("operator", 0),
+    ]
+    assert "web.people.ada.grants" in problems(tmp_path, ada)
+    assert "web.people.ada.grants" in problems(tmp_path, f"{ada}      grants: []\n")
+    assert "'viewer', 'operator', 'approver' or 'admin'" in problems(
+        tmp_path, f"{ada}      grants: [{{role: boss}}]\n"
+    )
+    assert "scope" in problems(tmp_path, f"{ada}      grants: [{{role: admin, scope: 'env'}}]\n")
+    same = f"{ada}{grants}  api_token: a-token-of-ada-alone\n"
+    assert "api_token and people.ada.token are the same" in problems(tmp_path, same)
+
+
 def test_all_mistakes_are_told_in_one_run(tmp_path: Path) -> None:
     """Nobody has to start five times."""
     told = problems(tmp_path, "databse: x\nweb: {lisen: 1}\nlog: {level: loud}\n")

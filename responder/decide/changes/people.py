@@ -23,6 +23,8 @@ def obeyed(case: Case, now: datetime, terms: Terms) -> Change:
     if command is None:
         raise ValueError("there is no command to obey")
     change = _obey(case, command, _told(case, command), now, terms)
+    if change.opens_storm:
+        return change  # the storm's umbrella first: this word is obeyed when it is there
     given_up = change.state in {IncidentState.TAKEN_OVER, IncidentState.CLOSED}
     if given_up and case.holds and case.attempt is not None:
         change = change.model_copy(update={"verdict": AttemptVerdict(attempt_id=case.attempt.id)})
