@@ -60,6 +60,7 @@ async def service(dsn: str, folder: Path, **more: Any) -> AsyncIterator["Client"
         "rules": ["rules.yaml"],
         "sources": {"default": {}},
         "web": {"listen": "127.0.0.1:0", "body_limit": BODY_LIMIT},
+        "engine": {"terms": {"storm": {"openings": 1000}}},  # each of its incidents tells by itself
         **more,
     }
     file = folder / "responder.yaml"
