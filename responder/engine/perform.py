@@ -144,7 +144,7 @@ class Perform:
         if seen.place is None or not seen.elements:
             return changes.nothing_to_do(case, index, told, now, self.terms)
         reached(Point.STEP_JUDGED)
-        intent = self._intent(case, index, seen.place, seen)
+        intent = self._intent(case, index, seen.place, seen, judgement)
         return await self._attempt(lease, case, seen.place, intent, told, now)
 
     async def _attempt(
@@ -230,8 +230,8 @@ class Perform:
             case _:
                 assert_never(lost)
 
-    def _intent(self, case: Case, index: int, place: Place, seen: Seen) -> Intent:
-        approval = seen.facts.approval
+    def _intent(self, case: Case, index: int, place: Place, seen: Seen, judgement: Judgement) -> Intent:
+        approval = seen.facts.approval if judgement.approved else None
         return Intent(
             attempt_id=uuid4(),
             incident_id=case.incident.id,
@@ -311,7 +311,7 @@ class Perform:
             return changes.undo_owed(case, attempt, judgement.strictest, told, now, self.terms)
         if seen.place is None or not seen.elements:
             return changes.undo_over(case, attempt, now, self.terms, "nothing was left to take back", told)
-        intent = self._intent(case, attempt.step, seen.place, seen)
+        intent = self._intent(case, attempt.step, seen.place, seen, judgement)
         intent = intent.model_copy(update={"undo_of": attempt.id})
         return await self._attempt(lease, case, seen.place, intent, told, now)
 

@@ -105,7 +105,8 @@ class GuardVerdict(Frozen):
     """What one guard says of one attempt, and why, in words for a tired person.
 
     `until` is set for WAIT: look again then at the latest. `refuses` is set for REFUSE. `shadow` marks a GO
-    that may do everything but the effect. `holder` names what is waited for, where it has a name.
+    that may do everything but the effect, `approved` one that asks, had a person not said yes already.
+    `holder` names what is waited for, where it has a name.
     """
 
     guard: Guard
@@ -114,6 +115,7 @@ class GuardVerdict(Frozen):
     until: datetime | None = None
     refuses: Refuses | None = None
     shadow: bool = False
+    approved: bool = False
     holder: str | None = None
 
 
@@ -138,6 +140,11 @@ class Judgement(Frozen):
     def shadow(self) -> bool:
         """Whether the go is one without effect."""
         return any(verdict.shadow for verdict in self.verdicts)
+
+    @property
+    def approved(self) -> bool:
+        """Whether it goes because of a person's yes: that one is used up by what starts."""
+        return any(verdict.approved for verdict in self.verdicts)
 
     def for_undo(self) -> "Judgement":
         """What remains for taking an attempt back.

@@ -111,6 +111,20 @@ def test_an_approval_expires_with_the_question() -> None:
     assert "expired" in texts(store)
 
 
+def test_a_step_that_needs_no_approval_any_more_does_not_wait_for_one_that_has_expired() -> None:
+    """Held until the yes has expired, and meanwhile allowed to go by itself: it starts, on nobody's yes."""
+    store = moved(asking(), timedelta(minutes=50))
+    store.members = members(at=store.world.now)
+    store.world.halted = "by the test"
+    approved(store)
+    store.world.halted = None
+    store.members = members(at=store.world.now)
+    store.rule = store.rule.model_copy(update={"autonomy": Autonomy.AUTO})
+    moved(store, timedelta(minutes=10))
+    [attempt] = store.attempts.values()
+    assert (attempt.outcome, attempt.approval) == (Outcome.DONE, None)
+
+
 def test_an_approval_is_used_up_by_an_intent_that_came_to_nothing() -> None:
     """Its effect did not start in time: the step is asked for again, and not taken on the old yes."""
     store = asking(late_s=10)

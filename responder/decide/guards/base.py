@@ -27,7 +27,8 @@ def ask(guard: Guard, reason: str, facts: Facts) -> GuardVerdict:
         return GuardVerdict(guard=guard, ruling=Ruling.ASK, reason=reason)
     misfit = approval.misfit(facts.consent, guard, facts.now)
     if misfit is None:
-        return go(guard, f"approved by {approval.by}")
+        reason = f"approved by {approval.by}"
+        return GuardVerdict(guard=guard, ruling=Ruling.GO, reason=reason, approved=True)
     since = f"{reason}; {approval.by} approved it, but {misfit}"
     return GuardVerdict(guard=guard, ruling=Ruling.ASK, reason=since)
 
