@@ -200,6 +200,8 @@ class LedgerQuestion(Frozen):
     limits: Limits
     budgets: Budgets = Budgets()
     flapping: Flapping = Flapping()
+    shadow: bool = False
+    """Whether it may have no effect: then what shadow would have started before counts like attempts."""
 
 
 class OpenIncidents(Frozen):

@@ -169,10 +169,10 @@ class Gather:
     ) -> Facts:
         key = look.target.key if look.target else None
         state = look.place.state if look.place else None
+        shadow = effective(ceilings).level <= Autonomy.SHADOW
         own_ground = await self._store.ground()
-        ledger, own_act, blind = await asyncio.gather(
-            self._ledger(case, step, look.target if step.kind.changing else None, now),
-            self._own_act(case, look.target if step.kind.changing else None, now),
+        (ledger, own_act), blind = await asyncio.gather(
+            self._ledger(case, step, look.target if step.kind.changing else None, now, shadow=shadow),
             self._blind(case, now),
         )
         stands = ledger.restraints
@@ -221,14 +221,10 @@ class Gather:
         )
 
     async def _own_act(self, case: Case, target: Target | None, now: datetime) -> OwnAct | None:
-        """Where it cannot be read, the ledger cannot either, and nothing starts."""
         since = now - self._terms.self_caused_within
         if target is None or case.incident.opened_at <= since:
             return None
-        try:
-            return await self._store.own_act(case.incident, target, since)
-        except ResponderError:
-            return None
+        return await self._store.own_act(case.incident, target, since)
 
     async def _blind(self, case: Case, now: datetime) -> str | None:
         try:
@@ -236,8 +232,10 @@ class Gather:
         except ResponderError as error:
             return f"nobody can say when the watchdog alert was heard of: {error}"
 
-    async def _ledger(self, case: Case, step: Step, target: Target | None, now: datetime) -> LedgerView:
-        """What cannot be read counts as halted."""
+    async def _ledger(
+        self, case: Case, step: Step, target: Target | None, now: datetime, *, shadow: bool
+    ) -> tuple[LedgerView, OwnAct | None]:
+        """What was done here before, and how much may be done. What cannot be read counts as halted."""
         question = LedgerQuestion(
             rule=case.rule.name,
             target=target.key if target is not None else None,
@@ -247,11 +245,14 @@ class Gather:
             limits=case.limits,
             budgets=self._budgets,
             flapping=self._terms.flapping,
+            shadow=shadow,
         )
         try:
-            return await self._store.ledger_view(question, case.incident)
+            return await asyncio.gather(
+                self._store.ledger_view(question, case.incident), self._own_act(case, target, now)
+            )
         except ResponderError:
-            return LedgerView(restraints=Restraints(flag=UNREADABLE))
+            return LedgerView(restraints=Restraints(flag=UNREADABLE)), None
 
 
 def labels_of(case: Case) -> Mapping[str, str]:

@@ -110,7 +110,16 @@ _QUARANTINE = "UPDATE claims SET quarantined = true, reason = $2 WHERE attempt_i
 
 _SAME_LADDER = "coalesce(incident_id = $4 AND intended_at >= $5, false)"
 
-_OF_TARGET = "FROM attempts WHERE rule = $1 AND target = $2 AND undo_of IS NULL"
+_OF_TARGET = """
+FROM (
+    SELECT incident_id, intended_at, ended_at, outcome, verdict
+    FROM attempts WHERE rule = $1 AND target = $2 AND undo_of IS NULL
+    UNION ALL
+    SELECT incident_id, at, at, 'done', NULL
+    FROM shadow_runs WHERE $14::boolean AND rule = $1 AND target = $2 AND ruling = 'go'
+) tried WHERE true
+"""
+"""What was tried on a target; in shadow what would have been, too. Shadow's own counts for nobody else."""
 
 _PAST = f"""
 SELECT jsonb_agg(jsonb_build_object(
@@ -361,6 +370,7 @@ def _asked(question: LedgerQuestion, incident: Incident) -> tuple[Any, ...]:
         question.namespace,
         now - allowed.within if _spends_any(question) else None,
         *(allowed.allowed(scope) for scope in BudgetScope),
+        question.shadow,
     )
 
 

@@ -9,8 +9,9 @@ import pytest_asyncio
 from responder.decide.case import ShadowRun
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, CommandKind, IncidentState
+from responder.model.rule import Recurrence
 from responder.model.timeline import EntryDraft, EntryKind
-from tests.support.stored import Stored, alert, change, intent, stored
+from tests.support.stored import RULE, Stored, alert, change, intent, question, stored
 
 RUN = ShadowRun(
     step=0,
@@ -73,3 +74,22 @@ async def test_who_acted_instead_is_told(db: Stored) -> None:
     await db.store.commit_intent(other, intent(another, target="postgres/orders"), change(another))
     [told] = await db.store.shadow_runs(since, None, 10)
     assert told.other_incident == another.incident.id
+
+
+async def test_what_shadow_would_have_started_counts_in_shadow_alone(db: Stored) -> None:
+    """Cooldown, attempts and recurrence show in shadow as they would in auto; no real step is held by it."""
+    lease, case = await db.held()
+    held = RUN.model_copy(update={"ruling": Ruling.WAIT, "guard": Guard.COOLDOWN})
+    for run in (RUN, held):
+        case = await db.store.load(lease)
+        assert await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_run=run))
+    await db.observe(alert("b", server="db2"))
+    _, other = await db.leased()
+    limits = RULE.limits.model_copy(update={"recurrence": Recurrence(count=9, within=timedelta(hours=1))})
+    asked = question(other, shadow=True, limits=limits, now=await db.store.now())
+    seen = await db.store.ledger_view(asked, other.incident)
+    assert [(past.spent, past.same_ladder) for past in seen.history] == [(True, False)]
+    assert seen.recurred == 1
+    assert seen.newest is None, "no attempt was made"
+    real = await db.store.ledger_view(asked.model_copy(update={"shadow": False}), other.incident)
+    assert (real.history, real.recurred) == ((), 0)

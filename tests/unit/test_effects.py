@@ -11,7 +11,7 @@ from responder.decide import changes
 from responder.decide.case import LedgerView, SourceView, TakeStep, Terms
 from responder.decide.clock import Unsteady
 from responder.model.attempt import Outcome, Verdict
-from responder.model.errors import DeposedError
+from responder.model.errors import DeposedError, StoreAwayError
 from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
 from responder.model.severity import Severity
@@ -272,6 +272,20 @@ def test_what_dies_at_each_start_is_told_to_a_person() -> None:
     assert [attempt.outcome for attempt in store.attempts.values()] == [Outcome.NOT_DONE] * 3
     assert store.incident.state is IncidentState.ESCALATED
     assert "could not be started, 3 times in a row" in said(store, EntryKind.ESCALATION)[-1]
+
+
+def test_what_we_did_nearby_and_cannot_be_read_lets_nothing_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question to the ledger counts by itself: one without an answer is a halt, whatever others say."""
+
+    async def away(*_: object) -> None:
+        raise StoreAwayError("by the test")
+
+    store = a_store()
+    monkeypatch.setattr(store, "own_act", away)
+    drive(store)
+    assert (store.incident.state, store.world.effects) == (IncidentState.HELD, [])
+    assert store.incident.progress.hold is not None
+    assert store.incident.progress.hold.guard == "halt"
 
 
 def test_an_attempt_that_did_not_help_never_ends_in_shadow_silently() -> None:
