@@ -9,11 +9,9 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from itertools import groupby
 from statistics import median_low
-from uuid import UUID
 
 from responder.model.base import Frozen
-from responder.model.guard import Ruling, RulingWord
-from responder.model.severity import Severity
+from responder.model.guard import Ruling
 from responder.ports import ShadowRunTold
 
 
@@ -26,25 +24,10 @@ class WithoutIt(StrEnum):
     FIRING = "still fires"
 
 
-class Run(Frozen):
+class Run(ShadowRunTold):
     """One step that was judged in shadow, and how it went without it."""
 
-    at: datetime
-    incident_id: UUID
-    severity: Severity
-    rule: str
-    key: dict[str, str]
-    step: int
-    """From 1."""
-    action: str
-    target: str | None
-    ruling: RulingWord
-    guard: str
-    reason: str
-    elements: tuple[str, ...]
-    element_count: int
     without_it: WithoutIt
-    person: str | None
     lasted: timedelta | None
     """From the judgement until no alert fired any more; None while one does."""
 
@@ -86,24 +69,8 @@ def report(told: Sequence[ShadowRunTold], since: datetime, until: datetime, *, c
 
 
 def _run(told: ShadowRunTold) -> Run:
-    return Run(
-        at=told.at,
-        incident_id=told.incident_id,
-        severity=told.severity,
-        rule=told.rule,
-        key=told.key,
-        step=told.step + 1,
-        action=told.action,
-        target=told.target,
-        ruling=told.ruling,
-        guard=told.guard,
-        reason=told.reason,
-        elements=told.elements,
-        element_count=told.element_count,
-        without_it=_without_it(told),
-        person=told.person,
-        lasted=None if told.quiet_at is None else told.quiet_at - told.at,
-    )
+    lasted = None if told.quiet_at is None else told.quiet_at - told.at
+    return Run(**dict(told), without_it=_without_it(told), lasted=lasted)
 
 
 def _without_it(told: ShadowRunTold) -> WithoutIt:
