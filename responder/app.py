@@ -24,26 +24,19 @@ from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.clients.webhook import Webhook
-from responder.decide.freezes import Freeze, in_force_until
-from responder.engine.emergency import Unstored, pages_p0
+from responder.engine.emergency import Unstored
 from responder.engine.engine import Engine
-from responder.engine.halting import UNREADABLE
 from responder.engine.loading import RuleFiles
-from responder.engine.rules import rules_in_words
 from responder.memory import give_back_freed_memory
-from responder.model.anchor import AnchorState
 from responder.model.autonomy import Autonomy, Ceiling
-from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, ResponderError, StoreRefusesError, TemporaryError
 from responder.model.inventory import Inventory
 from responder.model.redaction import Redaction
-from responder.model.restraint import RestraintKind, Restraints
 from responder.notify.dead_mans_switch import DeadMansSwitch
 from responder.notify.emergency import EmergencyWebhook, Pacing
 from responder.notify.log import LogChannel
 from responder.notify.settings import DeadMansSwitchSettings, EmergencySettings
 from responder.ports import Dossier
-from responder.review.words import count
 from responder.review.write import write_review
 from responder.rulebook.show import describe
 from responder.rulebook.surroundings import SourceFacts, Surroundings
@@ -53,6 +46,7 @@ from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder, divider
 from responder.sources.lists import lists_of
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
+from responder.standing import Standing, life_signs, refused
 from responder.store.anchor_file import AnchorFile
 from responder.store.anchoring import Anchoring
 from responder.store.connection import Connections
@@ -60,7 +54,7 @@ from responder.store.embedded import EmbeddedServer
 from responder.store.gate import Gate
 from responder.store.identity import halt_if_forgotten
 from responder.store.migrate import migrate
-from responder.store.partitions import days_ahead, drop_older, make_ahead
+from responder.store.partitions import drop_older, make_ahead
 from responder.store.postgres import PostgresStore
 from responder.store.secret_file import made_once
 from responder.store.startup import check_server
@@ -76,8 +70,6 @@ T = TypeVar("T")
 
 _SOON = timedelta(seconds=1)
 _MINUTE = timedelta(minutes=1)
-_ENOUGH_DAYS = 2
-_FLAG = "the flag in the database"
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +182,14 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         files = RuleFiles(settings.rules, around, store, engine.rules, metrics)
         pager = _pager(settings.emergency, metrics, stack)
         begun = await stack.enter_async_context(AsyncExitStack())
-        standing = _Standing(stored, engine, files, pages=pager is not None)
+        standing = Standing(
+            store=stored.store,
+            lane=stored.connections.web,
+            anchoring=stored.anchoring,
+            engine=engine,
+            files=files,
+            pages=pager is not None,
+        )
         switch = _switch(settings.dead_mans_switch, standing, metrics, stack)
         api = _api(settings, stored, engine, files, metrics, pager, standing, switch)
         site = await _listen(api, settings, stack)
@@ -220,26 +219,6 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         if (point := crash_points.wanted()) is not None:
             _log.warning("this process will end itself without a warning", crash_point=point)
         yield Running(url, engine, store, files)
-
-
-@dataclass(frozen=True, slots=True)
-class _Standing:
-    """Asks each part of this process how it stands."""
-
-    stored: "_Stored"
-    engine: Engine
-    files: RuleFiles
-    pages: bool
-    """Whether a P0 pages while the database is away."""
-
-    async def parts(self) -> Sequence[Part]:
-        """Each part, and what is wrong with it."""
-        return await _readiness(self.stored, self.engine, self.files, pages=self.pages)
-
-    async def unready(self) -> str | None:
-        """Why this process is not ready, or None."""
-        told = [f"{part.name}: {part.text}" for part in await self.parts() if not part.ready]
-        return "; ".join(told) or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +293,7 @@ def _pager(settings: EmergencySettings, metrics: Metrics, stack: AsyncExitStack)
 
 
 def _switch(
-    settings: DeadMansSwitchSettings, standing: _Standing, metrics: Metrics, stack: AsyncExitStack
+    settings: DeadMansSwitchSettings, standing: Standing, metrics: Metrics, stack: AsyncExitStack
 ) -> DeadMansSwitch | None:
     """Who is told that this process lives, where an address is configured."""
     if settings.url is None:
@@ -475,7 +454,7 @@ def _api(
     files: RuleFiles,
     metrics: Metrics,
     pager: EmergencyWebhook | None,
-    standing: _Standing,
+    standing: Standing,
     switch: DeadMansSwitch | None,
 ) -> Api:
     def review(dossier: Dossier, form: ReviewFormat) -> str:
@@ -484,7 +463,7 @@ def _api(
     refusals = Refusals()
 
     async def ready() -> Sequence[Part]:
-        return [*await standing.parts(), *_life_signs(switch), *_refused(refusals)]
+        return [*await standing.parts(), *life_signs(switch), *refused(refusals)]
 
     return Api(
         settings=settings.web,
@@ -521,132 +500,6 @@ def _api(
         askable=frozenset(engine.reconcile.sources),
         refusals=refusals,
     )
-
-
-async def _readiness(stored: _Stored, engine: Engine, files: RuleFiles, *, pages: bool) -> Sequence[Part]:
-    """Each part, and what is wrong with it."""
-    dead = engine.dead()
-    store, stands = await asyncio.gather(_store_parts(stored), engine.halt.standing())
-    return [
-        Part(name="loops", ready=not dead, text=f"ended: {', '.join(dead)}" if dead else "all loops run"),
-        Part(
-            name="worker",
-            ready=engine.ownership.alive() and not engine.ownership.stopping,
-            text="the heartbeat is fresh" if engine.ownership.alive() else "the heartbeat is too old",
-        ),
-        _event_loop(engine),
-        _active_rules(engine, files),
-        _halts(stands, by_file=engine.halt.file_reason() is not None),
-        _freezes(stands, engine.freezes),
-        _maintenance(stands),
-        _emergency(engine, pages=pages),
-        *_reconciled(engine),
-        *store,
-    ]
-
-
-def _refused(refusals: Refusals) -> Sequence[Part]:
-    """A source whose deliveries are refused delivers nothing, and nobody else would say so."""
-    return [
-        Part(name=f"source {one.source}", ready=True, text=one.text, warning=one.fresh)
-        for one in refusals.by_source()
-    ]
-
-
-async def _store_parts(stored: _Stored) -> Sequence[Part]:
-    try:
-        ahead = await days_ahead(stored.connections.web, await stored.store.now())
-    except ResponderError as error:
-        return [Part(name="store", ready=False, text=str(error))]
-    few = ahead < _ENOUGH_DAYS
-    return [
-        Part(name="store", ready=True, text="the database answers"),
-        Part(name="journal", ready=True, text=f"partitions for {ahead} days ahead", warning=few),
-        _anchored(stored.anchoring.state),
-    ]
-
-
-def _event_loop(engine: Engine) -> Part:
-    """What blocks it longer than a heartbeat may be late would depose this process."""
-    worst = engine.lag.worst
-    blocked = worst >= engine.ownership.lease_time / 3
-    text = f"it was blocked for {format_duration(worst)} within the last minute" if blocked else "it turns"
-    return Part(name="event loop", ready=True, text=text, warning=blocked)
-
-
-def _active_rules(engine: Engine, files: RuleFiles) -> Part:
-    book = engine.rules.rulebook
-    refused = f"; the rule files have {count(files.refused, 'mistake')}, so what they say is not active"
-    text = rules_in_words(book) + (refused if files.refused else "")
-    return Part(name="rules", ready=True, text=text, warning=not book.rules or files.refused > 0)
-
-
-def _emergency(engine: Engine, *, pages: bool) -> Part:
-    if pages:
-        return Part(name="emergency", ready=True, text="a P0 pages while the database is away, too")
-    text = "no emergency webhook: a P0 would not page while the database is away"
-    return Part(name="emergency", ready=True, text=text, warning=pages_p0(engine.rules))
-
-
-def _life_signs(switch: DeadMansSwitch | None) -> Sequence[Part]:
-    """Whether somebody outside hears that this process lives; no reason to be unready."""
-    if switch is None:
-        return []
-    last, name = switch.last, "dead man's switch"
-    if last.problem is not None:
-        return [Part(name=name, ready=True, text=last.problem, warning=True)]
-    at = last.taken_at
-    text = "no sign of life was sent yet" if at is None else f"it took a sign of life at {at:%H:%M:%S} UTC"
-    return [Part(name=name, ready=True, text=text)]
-
-
-def _reconciled(engine: Engine) -> Sequence[Part]:
-    """A source that cannot be asked makes no process unready: its deliveries are taken in all the same."""
-    late = engine.reconcile.late()
-    return [Part(name=f"reconcile {source}", ready=True, text=late[source], warning=True) for source in late]
-
-
-def _halts(stands: Restraints, *, by_file: bool) -> Part:
-    """Without the words of who halts: readiness asks for no token."""
-    flag = "a flag in the database that cannot be read" if stands.flag == UNREADABLE else _FLAG
-    by = [*(["the halt file"] if by_file else []), *([flag] if stands.halts_all is not None else [])]
-    parts = [one for one in stands.of(RestraintKind.HALT) if one.match]
-    whole = f"halted by {' and '.join(by)}: no action starts" if by else ""
-    some = f"{count(len(parts), 'halt')} over a part: nothing of it starts" if parts else ""
-    text = "; ".join(filter(None, (whole, some))) or "nothing halts"
-    return Part(name="halt", ready=True, text=text, warning=bool(by or parts))
-
-
-def _freezes(stands: Restraints, written: Sequence[Freeze]) -> Part:
-    civil = stands.civil
-    given = [(one.name, one.until) for one in stands.of(RestraintKind.FREEZE) if civil and one.since <= civil]
-    in_force = [(f"freeze {one.name}", in_force_until(one, civil)) for one in written] if civil else []
-    told = [f"{name} until {until:%Y-%m-%d %H:%M %Z}" for name, until in (*given, *in_force) if until]
-    text = f"in force: {', '.join(told)}" if told else "no freeze is in force"
-    return Part(name="freeze", ready=True, text=text, warning=bool(told))
-
-
-def _maintenance(stands: Restraints) -> Part:
-    windows = stands.of(RestraintKind.MAINTENANCE)
-    stand = f"{count(len(windows), 'window')} under which alerts are recorded only"
-    return Part(
-        name="maintenance", ready=True, text=stand if windows else "no maintenance", warning=bool(windows)
-    )
-
-
-def _anchored(state: AnchorState) -> Part:
-    """What the anchor says: it never makes a process unready, for no alert is lost by it.
-
-    Where the file stands is nobody's business who has no token.
-    """
-    if state.file is None:
-        text = "not anchored: set `anchor:` to a file outside of the database"
-        return Part(name="anchor", ready=True, text=text, warning=True)
-    if state.problem is not None:
-        return Part(
-            name="anchor", ready=True, text="the timelines could not be anchored: see the log", warning=True
-        )
-    return Part(name="anchor", ready=True, text=f"anchored at {state.last:%Y-%m-%d %H:%M:%S} UTC")
 
 
 async def _listen(api: Api, settings: Settings, stack: AsyncExitStack) -> tuple[str, int]:
