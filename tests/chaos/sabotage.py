@@ -33,7 +33,7 @@ def _hangs() -> None:
         _stand_still()
         return await honest(self, lease, place, attempt, element, latest)
 
-    Perform._effect = effect  # type: ignore[method-assign]
+    Perform._effect = effect  # type: ignore[method-assign]  # the sabotage itself
 
 
 def _no_look_before_the_effect() -> None:
@@ -46,7 +46,7 @@ def _no_look_before_the_effect() -> None:
         _stand_still()
         return await place.action.run(place.target, element, place.params, place.state, attempt.id)
 
-    Perform._effect = effect  # type: ignore[method-assign]
+    Perform._effect = effect  # type: ignore[method-assign]  # the sabotage itself
 
 
 def _stand_still() -> None:
@@ -67,7 +67,7 @@ def _repeat_after_a_crash() -> None:
         end = AttemptEnd(attempt_id=attempt.id, outcome=changes.overall(results), results=results)
         return changes.settled(case, attempt, end, now, self.terms, timedelta(0))
 
-    Perform._settle = settle  # type: ignore[method-assign]
+    Perform._settle = settle  # type: ignore[method-assign]  # the sabotage itself
 
 
 def _target(attempt: Attempt) -> Target:

@@ -49,7 +49,7 @@ def pods(*names: Any) -> Delivery:
 
 async def sizes(writer: Writer) -> dict[str | None, int]:
     """The members of each incident, by pod; those of the overflow incident under None."""
-    return {pod: number for _, pod, number in await writer.ask(SIZES)}  # type: ignore[misc]
+    return {pod: number for _, pod, number in await writer.ask(SIZES)}  # type: ignore[misc]  # rows are untyped
 
 
 async def test_beyond_the_cap_alerts_join_one_overflow_incident(writers: list[Writer]) -> None:

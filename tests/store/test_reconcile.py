@@ -179,7 +179,7 @@ DOUBTFUL: Mapping[str, tuple[list[FakeAlertmanager], str]] = {
         "up for",
     ),
     "no such receiver": ([FakeAlertmanager(receivers=("team-x",))], "no receiver named"),
-    "its answer is no list": ([FakeAlertmanager(alerts={"alerts": []})], "alerts"),  # type: ignore[arg-type]
+    "its answer is no list": ([FakeAlertmanager(alerts={"alerts": []})], "alerts"),  # type: ignore[arg-type]  # wrong on purpose
     "one peer knows it": ([FakeAlertmanager(), FakeAlertmanager(alerts=[known_alert(LABELS)])], ""),
 }
 
@@ -316,7 +316,7 @@ async def test_a_storms_list_is_taken_in_slice_by_slice(on: Stored) -> None:
             largest = max(largest, len(delivery.alerts))
             return await take(delivery)
 
-        one.intake.take = measured  # type: ignore[method-assign]
+        one.intake.take = measured  # type: ignore[method-assign]  # looks on
         assert (await one.round()).taken_in == 5000
         assert (await one.round()).taken_in == 5000
     assert largest == 500
