@@ -1,5 +1,6 @@
 """People's routes over a real listener: what is shown, what is done, and what nobody may do."""
 
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
@@ -157,6 +158,35 @@ async def test_mistakes_in_rules_have_a_place_and_keep_the_old_ones_active() -> 
         assert (await asked(client, "POST", "/api/v1/rules/reload", json={}))[0] == 409
 
 
+async def test_budgets_are_told_with_what_they_were_spent_by() -> None:
+    """Each with its starts, how much it allows, and when it frees."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        _, told = await asked(client, "GET", "/api/v1/budgets")
+        found = {one["scope"]: (one["name"], one["spent"], one["allowed"]) for one in told["budgets"]}
+        assert found == {
+            "global": ("", 3, 20),
+            "namespace": ("postgres/orders", 3, 5),
+            "target": ("postgres/orders", 3, 3),
+        }
+        target = told["budgets"][-1]
+        assert target["starts"][0]["incident_id"] == str(INCIDENT)
+        last = datetime.fromisoformat(target["starts"][-1]["at"])
+        assert datetime.fromisoformat(target["frees_at"]) == last + timedelta(hours=1)
+
+
+async def test_only_an_open_breaker_is_reset() -> None:
+    """Another one is 409, with the mend; who did it and why goes to the desk."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        assert len((await asked(client, "GET", "/api/v1/breakers"))[1]["breakers"]) == 1
+        _, told = await asked(client, "GET", "/api/v1/breakers?all=true")
+        assert [one["actor"] for one in told["breakers"]] == [None, "ada"]
+        path = "/api/v1/breakers/reset"
+        assert (await asked(client, "POST", path, json={"rule": "RunawayQueries", **ACT}))[0] == 200
+        status, told = await asked(client, "POST", path, json={"rule": "Other", **ACT})
+        assert (status, told["field"]) == (409, "rule")
+        assert served.desk.acts[0] == ("reset", "RunawayQueries", ACT["actor"], ACT["reason"])
+
+
 async def test_people_need_the_token_and_probes_do_not() -> None:
     """With a token configured every people's route asks for it; health and metrics tell no secret."""
     settings = WebSettings(api_token=TOKEN)
@@ -170,6 +200,8 @@ async def test_people_need_the_token_and_probes_do_not() -> None:
         "dead-letters",
         "alerts/unmatched",
         "sources",
+        "budgets",
+        "breakers",
     )
     async with listening(settings) as served, aiohttp.ClientSession(served.url) as client:
         for path in paths:

@@ -279,12 +279,31 @@ def test_verify_exits_1_when_a_chain_is_broken(served: Served) -> None:
     assert f"{OTHER}: entry 2 is missing" in told.output
 
 
+def test_budgets_and_breakers_are_told_with_what_to_know(served: Served) -> None:
+    """How much of each budget is spent, by which incident, when it frees; who reset a breaker and why."""
+    told = responder("budgets", served=served).output.splitlines()
+    [target] = [line for line in told if line.startswith("target")]
+    assert "postgres/orders" in target
+    assert "3 of 3" in target
+    assert " in " in target
+    assert sum(str(INCIDENT) in line and "RunawayQueries" in line for line in told) == 9
+    told = responder("breaker", "list", served=served).output.splitlines()
+    assert ["RunawayQueries" in line and "open" in line for line in told] == [False, True]
+    assert "ada: the index is back" in responder("breaker", "list", "--all", served=served).output
+    done = responder("breaker", "reset", "RunawayQueries", "--reason", "the index", served=served)
+    assert "The breaker of RunawayQueries is reset" in done.output
+    assert served.desk.acts[-1] == ("reset", "RunawayQueries", "ada", "the index")
+
+
 def test_json_is_whole_and_nothing_else(served: Served) -> None:
     """Every list and show gives what the server said."""
     for command in (
         ("incidents", "list"),
         ("incidents", "show", str(INCIDENT)),
         ("targets", "list"),
+        ("budgets",),
+        ("breaker", "list", "--all"),
+        ("breaker", "reset", "RunawayQueries", "--reason", "x"),
         ("rules", "list"),
     ):
         json.loads(responder(*command, "--json", served=served).stdout)
@@ -315,6 +334,7 @@ def test_promote_is_bound_to_the_hash_that_was_shown(served: Served) -> None:
         (("incidents", "show", "zzzz"), 3, "no id begins with zzzz"),
         (("incidents", "list", "--url", "localhost:9095"), 2, "write http://localhost:9095"),
         (("targets", "release", "postgres/other", "--reason", "x"), 3, "is not quarantined"),
+        (("breaker", "reset", "Other", "--reason", "x"), 3, "is not open"),
         (("sources", "reconcile", "elsewhere"), 3, "there are: default"),
         (("rules", "show", "Nobody/../x"), 3, "there is no rule"),
         (("rules", "promote", "RunawayQueries", "--to", "bold", "--reason", "x"), 2, "bold"),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from responder.model.autonomy import Autonomy
-from responder.model.rule import PromqlProbe, Rule, Rulebook, SqlProbe, StepKind, Undo
+from responder.model.rule import PromqlProbe, Recurrence, Rule, Rulebook, SqlProbe, StepKind, Undo
 from responder.model.severity import Severity
 from responder.rulebook import document
 from responder.rulebook.load import check, check_texts
@@ -113,6 +113,33 @@ def test_what_only_tells_does_not_need_a_new_promotion() -> None:
     )
     assert only(moved).acting_hash == only(RULE).acting_hash
     assert only(RULE.replace("per: 2h", "per: 3h")).acting_hash != only(RULE).acting_hash
+
+
+def test_limits_that_a_rule_does_not_set_leave_its_hash_alone() -> None:
+    """A promotion from before they were known still holds; one that is set needs a new one."""
+    plain = only(RULE)
+    assert set(plain.model_dump(mode="json")["limits"]) == {"attempts", "per", "cooldown"}
+    assert not [line for line in lines(plain) if "recurrence" in line.path or "open" in line.path]
+    hashes = {plain.acting_hash}
+    for key in ("recurrence: {count: 3, within: 10d}", "only_if_open_at_most: 5", "only_if_open_at_most: 6"):
+        rule = only(RULE.replace("{per: 2h,", f"{{{key}, per: 2h,"))
+        hashes.add(rule.acting_hash)
+        assert Rule.model_validate_json(rule.model_dump_json(by_alias=True)) == rule
+    assert len(hashes) == 4
+
+
+def test_limits_of_recurrence_and_open_incidents_are_shown_with_their_origin() -> None:
+    """As the others: key by key from the rule, else from the file's defaults."""
+    given = RULE.replace("limits: {attempts: 2,", "limits: {only_if_open_at_most: 5, attempts: 2,").replace(
+        "limits: {per: 2h,", "limits: {recurrence: {count: 3, within: 10d}, per: 2h,"
+    )
+    rule = only(given)
+    assert rule.limits.recurrence == Recurrence(count=3, within=timedelta(days=10))
+    assert rule.limits.only_if_open_at_most == 5
+    shown = {line.path: (line.value, line.origin) for line in lines(rule)}
+    assert shown["limits.recurrence.count"] == ("3", "the rule")
+    assert shown["limits.recurrence.within"] == ("10d", "the rule")
+    assert shown["limits.only_if_open_at_most"] == ("5", "defaults at rules.yaml:4:12")
 
 
 def test_an_empty_file_has_no_rules() -> None:
