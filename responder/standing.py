@@ -15,6 +15,7 @@ from responder.engine.halting import UNREADABLE
 from responder.engine.loading import RuleFiles
 from responder.engine.rules import rules_in_words
 from responder.model.anchor import AnchorState
+from responder.model.breaker import Breaker
 from responder.model.duration import format_duration
 from responder.model.errors import ResponderError
 from responder.model.restraint import RestraintKind, Restraints
@@ -28,6 +29,7 @@ from responder.web.api import Part
 from responder.web.refusals import Refusals
 
 _ENOUGH_DAYS = 2
+_BREAKERS_COUNTED = 1000
 _FLAG = "the flag in the database"
 
 
@@ -86,14 +88,24 @@ def refused(refusals: Refusals) -> Sequence[Part]:
 async def _store_parts(store: PostgresStore, lane: Lane, anchoring: Anchoring) -> Sequence[Part]:
     try:
         ahead = await days_ahead(lane, await store.now())
+        broken = await store.breakers(_BREAKERS_COUNTED, open_only=True)
     except ResponderError as error:
         return [Part(name="store", ready=False, text=str(error))]
     few = ahead < _ENOUGH_DAYS
     return [
         Part(name="store", ready=True, text="the database answers"),
         Part(name="journal", ready=True, text=f"partitions for {ahead} days ahead", warning=few),
+        _breakers(broken),
         _anchored(anchoring.state),
     ]
+
+
+def _breakers(broken: Sequence[Breaker]) -> Part:
+    """A rule that acts no more until a person resets it."""
+    if not broken:
+        return Part(name="breakers", ready=True, text="no rule's circuit breaker is open")
+    told = f"the circuit breaker of {count(len(broken), 'rule')} is open: responder breaker list"
+    return Part(name="breakers", ready=True, text=told, warning=True)
 
 
 def _event_loop(engine: Engine) -> Part:

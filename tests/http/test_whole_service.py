@@ -369,6 +369,23 @@ async def test_rules_and_halts_are_told_by_readiness_and_doctor(dsn: str, tmp_pa
         assert "storm" in by_flag
 
 
+async def test_an_open_breaker_is_a_warning_of_readiness_until_it_is_reset(dsn: str, tmp_path: Path) -> None:
+    """How many there are, and no name: readiness asks for no token. A breaker makes nothing unready."""
+    settings = settings_for(dsn, tmp_path, anchor=str(tmp_path / "anchor"))
+    async with app.running(settings) as running, aiohttp.ClientSession(running.url) as client:
+        assert warnings(await told(client, "/readyz")) == {}
+        opened = "INSERT INTO breakers (rule, opened_at, attempts) VALUES ('StuckQuery', now(), '{}')"
+        await execute(dsn, opened)
+        ready = await told(client, "/readyz")
+        assert ready["ready"] is True
+        text = "the circuit breaker of 1 rule is open: responder breaker list"
+        assert warnings(ready) == {"breakers": text}
+        body = {"rule": "StuckQuery", "actor": "ada", "reason": "the index is back"}
+        async with client.post("/api/v1/breakers/reset", json=body) as response:
+            assert response.status == 200
+        assert warnings(await told(client, "/readyz")) == {}
+
+
 async def test_refused_deliveries_are_told_where_people_look(dsn: str, tmp_path: Path) -> None:
     """Readiness and doctor name the source, how many, when and why the last: no secret, and still ready."""
     settings = settings_for(dsn, tmp_path, data_dir=str(tmp_path), anchor=str(tmp_path / "anchor"))

@@ -21,13 +21,15 @@ def test_labels_and_names_lead_to_a_connection(tmp_path: Path) -> None:
         {
             "postgres": [
                 {"name": "orders", "dsn": DSN, "matches": ['server = "db1"', "env=~prod|live"]},
-                {"name": "stock", "dsn_file": str(file), "matches": '{server="db2"}'},
+                {"name": "stock", "dsn_file": str(file), "matches": '{server="db2"}', "namespace": "shop"},
             ]
         }
     ).load()
     assert inventory.find_postgres({"server": "db1", "env": "live"}).name == "orders"
     assert inventory.find_postgres({"server": "db2"}).dsn.get_secret_value() == DSN
     assert inventory.find_postgres("stock").key == "postgres/stock"
+    namespaces = [inventory.find_postgres(name).target.namespace for name in ("orders", "stock")]
+    assert namespaces == ["postgres/orders", "shop"]
 
 
 @pytest.mark.parametrize(
