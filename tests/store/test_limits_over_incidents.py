@@ -124,7 +124,7 @@ async def test_no_race_of_replicas_gets_one_more_than_a_budget_has(
     """
     budgets = Budgets(**{"globally": 20, "namespace": 20, _field(scope): 5})
     owners = await incidents(db, 8)
-    await asyncio.gather(*(store.halted() for store in (db.store, replica) * 4))  # all connections are made
+    await asyncio.gather(*(store.now() for store in (db.store, replica) * 4))  # all connections are made
     async with db.raw.transaction():
         await db.raw.execute("INSERT INTO budgets VALUES ('global', '', now())")
         committing = [
