@@ -28,7 +28,7 @@ class Role(StrEnum):
 
     A viewer reads. An operator handles incidents, and may halt everything. An approver decides that something
     is done: approvals, actions by hand, the release of a target. An admin decides about the service: resume,
-    promotions, rule files, dead letters.
+    promotions, circuit breakers, rule files, dead letters.
     """
 
     VIEWER = "viewer"

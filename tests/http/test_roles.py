@@ -53,6 +53,7 @@ WRITES: list[tuple[str, dict[str, Any], Role]] = [
     ("dead-letters/retry", {"ids": [9]}, Role.ADMIN),
     ("dead-letters/drop", {"ids": [1], **REASON}, Role.ADMIN),
     ("rules/reload", {}, Role.ADMIN),
+    ("breakers/reset", {"rule": "RunawayQueries", **REASON}, Role.ADMIN),
     ("rules/RunawayQueries/promote", {"level": "auto", **REASON}, Role.ADMIN),
     *(
         (f"incidents/{INCIDENT}/commands", {"kind": kind.value, **REASON, **more}, role)
