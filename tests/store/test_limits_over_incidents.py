@@ -29,7 +29,6 @@ from responder.ports import Lease
 from responder.store.connection import Connections
 from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
-from tests.support.parts import until
 from tests.support.stored import (
     KEYS,
     LEASE_TIME,
@@ -104,13 +103,6 @@ async def judge(db: Stored, owned: Owned, attempt: Attempt, verdict: Verdict | N
     assert await db.store.record(*owned, change(owned[1], verdict=given))
 
 
-async def held_up(db: Stored, number: int) -> None:
-    """Until so many sessions of this database wait for a lock."""
-    waiting = """SELECT count(*) = $1 FROM pg_stat_activity
-                 WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-    await until(lambda: db.one(waiting, number), f"{number} sessions wait for a lock", within=10)
-
-
 # Budgets ---------------------------------------------------------------------------------------------
 
 
@@ -135,7 +127,7 @@ async def test_no_race_of_replicas_gets_one_more_than_a_budget_has(
             )
             for n, (store, (lease, case)) in enumerate(zip((db.store, replica) * 4, owners, strict=True))
         ]
-        await held_up(db, 8)
+        await db.somebody_waits(8)
     answers = await asyncio.gather(*committing)
     assert sum(isinstance(answer, Attempt) for answer in answers) == 5
     assert answers.count(IntentLost.BUDGET) == 3
@@ -153,7 +145,7 @@ async def test_budgets_are_locked_in_one_order(db: Stored) -> None:
     async with db.raw.transaction():
         await db.raw.execute("INSERT INTO budgets VALUES ('target', $1, now())", TARGET)
         committing = asyncio.ensure_future(start(db, owned, namespace="prod"))
-        await held_up(db, 1)
+        await db.somebody_waits(1)
         await db.raw.execute("SET LOCAL lock_timeout = '10ms'")
         with pytest.raises(Exception, match="lock timeout"):
             async with db.raw.transaction():
@@ -321,7 +313,7 @@ async def test_two_failures_at_once_count_each_other(db: Stored) -> None:
             asyncio.ensure_future(judge(db, owned, attempt, N))
             for owned, attempt in zip(owners[1:], attempts[1:], strict=True)
         ]
-        await held_up(db, 2)
+        await db.somebody_waits(2)
     await asyncio.gather(*judging)
     assert len(await db.store.breakers(10, open_only=True)) == 1
 

@@ -134,11 +134,17 @@ class Stored:
         )
         return (await self.store.ledger_view(asked, incident())).unsteady
 
-    async def somebody_waits(self) -> None:
-        """Until a session of this database waits for a lock."""
-        waiting = """SELECT count(*) > 0 FROM pg_stat_activity
+    async def somebody_waits(self, number: int = 1) -> None:
+        """Until so many sessions of this database, or more, wait for a lock."""
+        waiting = """SELECT count(*) >= $1 FROM pg_stat_activity
                      WHERE datname = current_database() AND wait_event_type = 'Lock'"""
-        await until(lambda: self.one(waiting), "a session waits for a lock", within=10)
+
+        async def seen() -> bool:
+            # Within a transaction the first look would be answered again and again.
+            await self.raw.execute("SELECT pg_stat_clear_snapshot()")
+            return bool(await self.one(waiting, number))
+
+        await until(seen, f"sessions that wait for a lock: {number}", within=10)
 
 
 async def take(
