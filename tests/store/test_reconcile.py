@@ -21,6 +21,7 @@ from responder.engine.wake import Wake
 from responder.model.alert import Alert, Delivery, Rejected, Standing, fingerprint
 from responder.model.redaction import SHIPPED
 from responder.model.source import SourceStanding
+from responder.ports import RoundEnd
 from responder.sources.lists import lists_of
 from responder.sources.settings import SourceSettings
 from responder.telemetry import Metrics, build_metrics
@@ -228,6 +229,38 @@ async def test_one_replica_has_the_turn_until_it_dies(on: Stored) -> None:
         assert (await other.round()).gone == 1
         await other.reconcile.leave()
         assert (await one.standing()).owner is None
+
+
+async def test_two_that_begin_at_once_have_one_turn(on: Stored) -> None:
+    """Whoever looked before the other began gets no round: the turn is decided in the database."""
+    await on.store.rounds.enter(["am"])
+    one, other = await on.worker(), await on.worker()
+    begun = await on.store.rounds.begin("am", one, HOUR)
+    assert begun is not None
+    assert await on.store.rounds.begin("am", other, HOUR) is None
+    await on.silence(one)
+    assert await on.store.rounds.begin("am", one, HOUR) is None, "a dead one has no turn"
+    taken_over = await on.store.rounds.begin("am", other, HOUR)
+    assert taken_over is not None
+    assert taken_over.epoch > begun.epoch
+    assert not await on.store.rounds.end(begun, RoundEnd((), 1, 1, None)), (
+        "what a deposed one says is not kept"
+    )
+
+
+async def test_a_turn_that_comes_back_counts_anew(on: Stored) -> None:
+    """What was counted before others had the turn counts no more: nobody knows what they heard."""
+    api = FakeAlertmanager()
+    async with served(api), replica(on, api) as one, replica(on, api) as other:
+        await one.deliver(held())
+        for _ in range(2):
+            await one.round()
+        await one.reconcile.leave()
+        await other.round()
+        await other.reconcile.leave()
+        for _ in range(2):
+            assert (await one.round()).gone == 0
+        assert (await one.round()).gone == 1
 
 
 async def test_a_gap_is_asked_for_at_once_and_closed_with_a_record(on: Stored) -> None:
