@@ -139,6 +139,12 @@ async def test_a_silenced_alert_is_taken_in_and_tells_nobody() -> None:
         silence = await on.peers[0].silence(
             LABELS, starts_at=now.isoformat(), ends_at=(now + timedelta(hours=1)).isoformat()
         )
+
+        async def known_to_both() -> bool:
+            told = [await get_json(f"{peer.url}/api/v2/silences") for peer in on.peers]
+            return all(silence in str(silences) for silences in told)
+
+        await until(known_to_both, "the silence has reached both peers")
         await on.post()
         dossier = await on.responder.reaches("suppressed")
         assert silence in str(dossier["entries"])
