@@ -49,7 +49,7 @@ from responder.model.incident import (
     MemberAlert,
     Members,
 )
-from responder.model.restraint import Restraints
+from responder.model.restraint import Restraint, Restraints
 from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, StepKind, Undo, Verify
 from responder.model.severity import Severity
 from responder.model.target import Element, State, Target
@@ -213,6 +213,8 @@ class VirtualStore:
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
     claim_: Claim | None = None
     command: Command | None = None
+    windows: tuple[Restraint, ...] = ()
+    """What is under maintenance."""
     changes: list[Change] = field(default_factory=list)
     die_before_outcome: bool = False
     promoted: Autonomy | None = Autonomy.AUTO
@@ -237,6 +239,7 @@ class VirtualStore:
             attempt=newest,
             holds=self.claim_ is not None and not self.claim_.quarantined,
             command=self.command,
+            maintenance=self.windows,
         )
 
     async def record(self, lease: Lease, case: Case, change: Change) -> bool:
@@ -374,7 +377,7 @@ class VirtualStore:
             for attempt in self.attempts.values()
         )
         return LedgerView(
-            restraints=Restraints(flag=self.world.halted, civil=self.world.now),
+            restraints=Restraints(flag=self.world.halted, standing=self.windows, civil=self.world.now),
             unsteady=self.world.unsteady,
             history=() if question.target is None else history,
             claim=None if question.target is None else self.claim_,

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from responder.decide.case import Facts, OpenIncidents, ProbeReading, SourceView, Terms
+from responder.decide.case import Facts, OpenIncidents, ProbeReading, Restrained, SourceView, Terms
 from responder.decide.clock import Unsteady
 from responder.decide.guards import GUARDS, judge
 from responder.model.attempt import Claim, PastAttempt
@@ -75,9 +75,13 @@ def ceiling(level: Autonomy) -> dict[str, Any]:
     return {"ceilings": (*AUTO, Ceiling(level=level, origin="the rule"))}
 
 
+UNTIL = Restrained(holder="freeze 7", reason="not until eight", until=NOW + timedelta(hours=8))
+
 HELD = [
     (Guard.HALT, Ruling.WAIT, {"halted": "by ann: deploy"}, "by ann: deploy"),
     (Guard.CLOCK, Ruling.WAIT, {"unsteady": Unsteady(reason="the clock jumped by 3h")}, "by 3h"),
+    (Guard.FREEZE, Ruling.WAIT, {"freeze": UNTIL}, "until eight"),
+    (Guard.MAINTENANCE, Ruling.WAIT, {"maintenance": UNTIL}, "until eight"),
     (Guard.SCOPE, Ruling.REFUSE, {"out_of_scope": "no connection fits"}, "no connection fits"),
     (Guard.SCOPE, Ruling.REFUSE, {"opted_out": "migration until 5"}, "migration until 5"),
     (
@@ -247,3 +251,11 @@ def test_an_undo_skips_what_only_keeps_more_from_being_done(guard: Guard) -> Non
     kept = {verdict.guard for verdict in judge(facts(), TERMS).for_undo().verdicts}
     assert guard in judged
     assert (guard in kept) is HOLDS_AN_UNDO[guard]
+
+
+def test_a_freeze_is_looked_at_again_meanwhile_and_at_its_end_at_the_latest() -> None:
+    """A person may end it before its time, and nobody tells those that it holds."""
+    soon = UNTIL.model_copy(update={"until": NOW + timedelta(seconds=3)})
+    for given, until in ((UNTIL, NOW + TERMS.suppressed_every), (soon, soon.until)):
+        verdict = judge(facts(freeze=given), TERMS).strictest
+        assert (verdict.until, verdict.holder) == (until, "freeze 7")
