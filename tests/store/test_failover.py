@@ -12,7 +12,7 @@ import aiohttp
 import asyncpg
 
 from tests.http.test_whole_service import AUTH, HOOK, firing, incident_in, payload, service, told
-from tests.support.forward import forwarder
+from tests.support.link import link_to
 from tests.support.parts import (
     PostgresServer,
     embedded_bin_folder,
@@ -58,7 +58,7 @@ async def test_a_failover_to_a_standby_that_lags_halts_before_anything_goes_on(t
     async with (
         embedded_postgres("primary") as primary,
         _standby_of(primary) as standby,
-        forwarder(primary.port) as address,
+        link_to(primary.port) as address,
     ):
         dsn = primary.dsn(port=address.port)
         async with service(dsn, tmp_path) as client:
@@ -73,7 +73,8 @@ async def test_a_failover_to_a_standby_that_lags_halts_before_anything_goes_on(t
             await incident_in(client, "escalated")
             await primary.kill()
             assert await _ask(standby, "SELECT pg_promote()")
-            address.lead_to(standby.port)
+            address.target = standby.port
+            address.cut()
             halted = await _halted(client)
             assert "recovered or failed over (WAL timeline 1 at its last start, now 2)" in halted
             assert await _ask(standby, "SELECT count(*) FROM alerts") == 0, "it had forgotten the alert"

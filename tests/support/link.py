@@ -1,4 +1,4 @@
-"""A TCP link to a server on loopback that can be cut, stalled in one direction or both, and slowed down."""
+"""A TCP link to a server on loopback that can be cut, stalled one way or both, slowed down, and moved."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -37,6 +37,8 @@ class Link:
     """Where clients connect to, instead of to the server."""
 
     port: int
+    target: int
+    """The server's port; a failover leads new connections to another one."""
     asks: Way = field(default_factory=Way)
     """From the client to the server."""
     answers: Way = field(default_factory=Way)
@@ -64,13 +66,13 @@ async def link_to(port: int) -> AsyncIterator[Link]:
         link._open.add(task)
         try:
             with suppress(asyncio.CancelledError, OSError):  # a cut is no error of this side
-                await _forward(link, port, reader, writer)
+                await _forward(link, reader, writer)
         finally:
             link._open.discard(task)
             writer.transport.abort()
 
     listener = await asyncio.start_server(serve, "127.0.0.1", 0)
-    link = Link(port=listener.sockets[0].getsockname()[1])
+    link = Link(port=listener.sockets[0].getsockname()[1], target=port)
     try:
         yield link
     finally:
@@ -79,8 +81,8 @@ async def link_to(port: int) -> AsyncIterator[Link]:
         await asyncio.gather(*tuple(link._open), return_exceptions=True)
 
 
-async def _forward(link: Link, port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    answers, server = await asyncio.open_connection("127.0.0.1", port)
+async def _forward(link: Link, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    answers, server = await asyncio.open_connection("127.0.0.1", link.target)
     ends = [
         asyncio.create_task(link.asks.pump(reader, server)),
         asyncio.create_task(link.answers.pump(answers, writer)),
