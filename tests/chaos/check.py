@@ -21,6 +21,8 @@ TOLD = {"escalated": "escalation", "resolved": "state", "recorded": "state", "cl
 """The states in which an incident may rest, and the timeline's entry that tells of it."""
 HALT_S = 5.0
 TAKEOVER_S = 30.0
+DUE_WITHIN_S = 60.0
+"""Longer than any time of the settings."""
 UNKNOWN_AT_MOST = 0.2
 _FEW = 5
 """Of fewer cut attempts no share is taken."""
@@ -226,7 +228,7 @@ def _taken_over_late(faults: Sequence[Fault], left: Records) -> Iterator[Violati
 
 
 def _not_at_rest(left: Records) -> Iterator[Violation]:
-    """Every incident ended in a state that was told, none is past its deadline, nothing is held."""
+    """Every incident ended in a state that was told and is looked at again in time; nothing is held."""
     for one in left.incidents:
         who = f"incident {one.id} of {one.rule}"
         entry = TOLD.get(one.state)
@@ -234,8 +236,11 @@ def _not_at_rest(left: Records) -> Iterator[Violation]:
             yield Violation(f"{who} did not come to rest: {one.state}", one.id)
         elif entry not in one.told:
             yield Violation(f"{who} is {one.state}, and its timeline has no {entry}", one.id)
-        if one.late and (one.due or one.owned):
-            yield Violation(f"{who} is past its deadline", one.id)
+        if one.due_in_s is None and one.state != "closed":
+            yield Violation(f"{who} is {one.state}, and nobody will ever look at it again", one.id)
+        if one.due_in_s is not None and one.due_in_s > DUE_WITHIN_S:
+            text = f"{who} is looked at in {one.due_in_s:.0f} s only: no time of the settings is that long"
+            yield Violation(text, one.id)
     for target, (quarantined, incident) in left.claims.items():
         if not quarantined:
             yield Violation(f"{target} is still held, and nobody can release it", incident)

@@ -25,6 +25,8 @@ from tests.support.parts import post_json
 
 _AIM_FOR_S = 1.5
 """How long an aimed kill waits for a call, before it kills anyway."""
+_AGAIN_S = 0.1
+_TRIES = 40
 _MENDED_WITHIN_S = 60.0
 
 
@@ -110,10 +112,14 @@ class Faults:
 
     # Processes -----------------------------------------------------------------------------------
 
-    def _free(self) -> Replica | None:
-        """A replica that nothing is done to, where another one is left."""
-        free = [one for one in self.stage.replicas if not one.busy and one.up]
-        return self.random.choice(free) if len(free) > 1 else None
+    async def _free(self) -> Replica | None:
+        """A replica that nothing is done to, as soon as another one is left; None where that takes too long."""
+        for _ in range(_TRIES):
+            free = [one for one in self.stage.replicas if not one.busy and one.up]
+            if len(free) > 1:
+                return self.random.choice(free)
+            await asyncio.sleep(_AGAIN_S)
+        return None
 
     @asynccontextmanager
     async def _hold(self, replica: Replica | None) -> AsyncIterator[Replica | None]:
@@ -128,14 +134,14 @@ class Faults:
 
     async def kill(self) -> None:
         """SIGKILL at any moment."""
-        async with self._hold(self._free()) as replica:
+        async with self._hold(await self._free()) as replica:
             if replica is not None:
                 await self._kill(replica)
 
     async def kill_inside(self) -> None:
         """SIGKILL of the process that has just called a target."""
         call = await self._call()
-        replica = self._free() if call is None else self._of(call.pid)
+        replica = await self._free() if call is None else self._of(call.pid)
         async with self._hold(replica) as held:
             if held is not None:
                 await asyncio.sleep(self.random.uniform(0.0, 0.7) if call else 0)
@@ -167,7 +173,7 @@ class Faults:
 
     async def term(self) -> None:
         """SIGTERM, and what its operator does then."""
-        async with self._hold(self._free()) as replica:
+        async with self._hold(await self._free()) as replica:
             if replica is not None:
                 began, pid = time.time(), replica.pid
                 await replica.stop(within=20)
@@ -175,7 +181,7 @@ class Faults:
                 await self._again(replica)
 
     async def _again(self, replica: Replica) -> None:
-        await asyncio.sleep(self.random.uniform(0, 1.0))
+        await asyncio.sleep(self.random.uniform(0, 0.5))
         replica.begin()
         with suppress(AssertionError):  # it may end for want of a store: then it is started again at the end
             await _until_it_answers(replica)
@@ -190,7 +196,7 @@ class Faults:
 
     async def _pause(self, kind: Kind, seconds: float) -> None:
         call = await self._call() if self.random.random() < 0.6 else None
-        replica = self._free() if call is None else self._of(call.pid)
+        replica = await self._free() if call is None else self._of(call.pid)
         async with self._hold(replica) as held:
             if held is None or not held.up:
                 return

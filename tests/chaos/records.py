@@ -41,8 +41,7 @@ FROM members m JOIN incidents i ON i.id = m.incident_id
 """
 
 _INCIDENTS = """
-SELECT i.id, i.rule, i.key, i.state, i.deadline < service_time() AS late, i.due_at <= service_time() AS due,
-       i.owner IS NOT NULL AS owned,
+SELECT i.id, i.rule, i.state, extract(epoch FROM i.due_at - service_time())::float8 AS due_in_s,
        (SELECT array_agg(t.kind ORDER BY t.number) FROM timeline t WHERE t.incident_id = i.id) AS told
 FROM incidents i
 """
@@ -82,9 +81,8 @@ class Standing:
     rule: str
     state: str
     told: Sequence[str] = ()
-    late: bool = False
-    due: bool = False
-    owned: bool = False
+    due_in_s: float | None = None
+    """When it is looked at next; None where never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,15 +223,7 @@ def _attempt(row: asyncpg.Record) -> Attempted:
 
 
 def _standing(row: asyncpg.Record) -> Standing:
-    return Standing(
-        row["id"],
-        row["rule"],
-        row["state"],
-        row["told"] or (),
-        bool(row["late"]),
-        bool(row["due"]),
-        row["owned"],
-    )
+    return Standing(row["id"], row["rule"], row["state"], row["told"] or (), row["due_in_s"])
 
 
 def _session(facts: Mapping[str, Any]) -> tuple[int, datetime]:
