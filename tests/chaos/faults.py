@@ -113,7 +113,7 @@ class Faults:
     # Processes -----------------------------------------------------------------------------------
 
     async def _free(self) -> Replica | None:
-        """A replica that nothing is done to, as soon as another one is left; None where that takes too long."""
+        """A replica that nothing is done to, when another one is left; None where that takes too long."""
         for _ in range(_TRIES):
             free = [one for one in self.stage.replicas if not one.busy and one.up]
             if len(free) > 1:

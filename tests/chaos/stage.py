@@ -209,6 +209,7 @@ _TERMS = {
     "start_window": "2s",
     "contest_window": "3s",
     "self_caused_within": "0s",
+    "storm": {"openings": 1000},
 }
 _DEFAULTS = {"limits": {"attempts": 1000000, "per": "1h", "cooldown": "0s"}}
 
