@@ -24,6 +24,7 @@ from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.clients.webhook import Webhook
+from responder.engine.clock_watch import agree_on_clock
 from responder.engine.emergency import Unstored
 from responder.engine.engine import Engine
 from responder.engine.loading import RuleFiles
@@ -325,10 +326,13 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
 async def _reach(stored: _Stored, settings: Settings) -> None:
     """The database: checked, migrated, halted where it may have forgotten something, its partitions ahead.
 
+    Its clock is agreed on before it dates an alert, a lease or a heartbeat.
+
     Only what has gone through all that is let to the lanes.
     """
     await _judged(stored)
     await stored.connections.reach()
+    await agree_on_clock(stored.store)
     await make_ahead(stored.connections.workers, await stored.store.now(), settings.partitions_ahead)
     await stored.anchoring.anchor()
 

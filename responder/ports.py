@@ -24,7 +24,7 @@ from responder.decide.case import (
     ProbeReading,
     SourceView,
 )
-from responder.decide.clock import ClockJump
+from responder.decide.clock import Agreement, ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import (
     Alert,
@@ -378,6 +378,13 @@ class Store(Protocol):
 
     async def now(self) -> datetime:
         """`service_time()` of the database; by this process's clock while the wall clock is in doubt."""
+        ...
+
+    async def agree_on_clock(self) -> Agreement:
+        """Ask the processes that live whether the database's clock is the one that they know.
+
+        Before a process that has just started goes by it, in whatever it writes.
+        """
         ...
 
     async def watch_clock(self, worker_id: UUID) -> ClockJump | None:

@@ -5,6 +5,9 @@ be a mistake, so nothing is moved for fewer than three that agree; but from the 
 by its own clock (`believed`), and starts nothing. Then it asks what other processes see: where one of them
 saw the same jump, or where there is nobody to ask, the wall clock jumped, and the offset of service time
 takes it back. Where one that has watched for long enough saw nothing, this process's own clock is wrong.
+
+Whoever has just started has nothing to compare with, so it asks first (`agreed`): it goes by no jump that the
+others are still finding out about.
 """
 
 from collections.abc import Sequence
@@ -21,6 +24,8 @@ WIDEST_BRACKET_S = 0.5
 """A reading that took longer says too little of when it was taken."""
 _AGREEMENT = timedelta(seconds=1)
 _ENOUGH = 3
+ALONE_AFTER_S = 3.0
+"""A process that lives says every second what it sees: for one that says nothing nobody waits longer."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -82,6 +87,17 @@ class ClockRuling(StrEnum):
     """The database's wall clock jumped: service time is to be kept by moving its offset."""
     OWN = "own"
     """This process's own clock jumped, or stood still: it has to go by the database's from now on."""
+
+
+class Agreement(StrEnum):
+    """What the others say of the wall clock to a process that has just started."""
+
+    AGREED = "agreed"
+    """It is as they know it, or there is nobody who could say anything else."""
+    DOUBTED = "doubted"
+    """One of them sees a jump that is not taken back yet."""
+    UNHEARD = "unheard"
+    """There are others, and none has spoken since."""
 
 
 class ClockJump(Frozen):
@@ -149,6 +165,20 @@ def rule_on(watched: Watched, others: Sequence[Witness], lease_time: timedelta) 
     if awaited and latest.after - first.before < lease_time.total_seconds():
         return ClockRuling.UNSURE
     return ClockRuling.WALL
+
+
+def agreed(first: Reading, latest: Reading, others: Sequence[Witness]) -> Agreement:
+    """Whether a process that has just started may go by the wall clock that it reads since `first`.
+
+    Only what was said after that reading tells anything of it.
+    """
+    if off(first, latest) != NO_JUMP:
+        return Agreement.DOUBTED
+    fresh = [other for other in others if other.number > first.number]
+    if any(other.off != NO_JUMP for other in fresh):
+        return Agreement.DOUBTED
+    alone = not others or latest.after - first.before > ALONE_AFTER_S
+    return Agreement.AGREED if fresh or alone else Agreement.UNHEARD
 
 
 def told(jump: timedelta) -> str:

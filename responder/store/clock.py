@@ -13,12 +13,14 @@ import asyncpg
 from responder.clients.boottime import boottime
 from responder.decide.clock import (
     NO_JUMP,
+    Agreement,
     ClockJump,
     ClockRuling,
     Reading,
     Unsteady,
     Watched,
     Witness,
+    agreed,
     believed,
     heard,
     off,
@@ -41,7 +43,7 @@ _PUBLISH = "UPDATE workers SET clock_since = $2, clock_number = $3, clock_off = 
 
 _WITNESSES = """
 SELECT clock_since AS since, clock_number AS number, clock_off AS off, heartbeat_at
-FROM workers WHERE id <> $1 AND clock_number IS NOT NULL
+FROM workers WHERE id IS DISTINCT FROM $1 AND clock_number IS NOT NULL
 """
 
 _MOVE = """
@@ -58,6 +60,8 @@ class ServiceClock:
         self._lane = lane
         self._lease_time = lease_time
         self._watched: Watched | None = None
+        self._first: Reading | None = None
+        """What a process that has just started asks the others about."""
         self._quiet_until = float("-inf")
         """Own boottime: no intent before, because this process's clock was the one that jumped."""
 
@@ -87,6 +91,20 @@ class ServiceClock:
         steady = self._watched.steady
         ago = timedelta(seconds=boottime() - (steady.before + steady.after) / 2)
         return steady.wall + steady.shift + ago
+
+    async def agree(self) -> Agreement:
+        """See `ports.Store.agree_on_clock`. After a doubt it is asked about a reading of its own anew."""
+        async with self._lane.connection() as connection:
+            reading = await self._numbered(connection)
+            others = await _witnesses(connection, None)
+        if reading.void:
+            return Agreement.UNHEARD
+        if self._first is None:
+            self._first, self._watched = reading, Watched(since=reading.number, steady=reading)
+        agreement = agreed(self._first, reading, others)
+        if agreement is Agreement.DOUBTED:
+            self._first = None
+        return agreement
 
     async def watch(self, worker_id: UUID) -> ClockJump | None:
         """One reading, told to the others; what became of a jump, once it is known whose it was."""
@@ -156,7 +174,7 @@ class ServiceClock:
         return ClockJump(ruling=ruling, by=jump)
 
 
-async def _witnesses(connection: Connection, worker_id: UUID) -> Sequence[Witness]:
+async def _witnesses(connection: Connection, worker_id: UUID | None) -> Sequence[Witness]:
     rows = await connection.fetch(_WITNESSES, worker_id)
     return [Witness.model_validate(dict(row)) for row in rows]
 

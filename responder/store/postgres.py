@@ -12,7 +12,7 @@ from uuid import UUID
 
 from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost, LedgerQuestion, LedgerView
-from responder.decide.clock import ClockJump
+from responder.decide.clock import Agreement, ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard
 from responder.model.attempt import Attempt, Intent, OwnAct
@@ -90,6 +90,10 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.now`."""
         async with self._connections.workers.connection() as connection:
             return await self._clock.now(connection)
+
+    async def agree_on_clock(self) -> Agreement:
+        """See `ports.Store.agree_on_clock`."""
+        return await self._clock.agree()
 
     async def watch_clock(self, worker_id: UUID) -> ClockJump | None:
         """See `ports.Store.watch_clock`."""

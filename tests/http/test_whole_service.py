@@ -65,6 +65,32 @@ async def service(dsn: str, folder: Path, **more: Any) -> AsyncIterator[aiohttp.
         yield client
 
 
+async def test_a_service_that_starts_during_a_jump_of_the_clock_waits_for_the_others(
+    dsn: str, tmp_path: Path
+) -> None:
+    """As long as one that lives is in doubt nothing begins: no heartbeat, no lease, no alert dated by it."""
+    async with service(dsn, tmp_path):
+        pass
+    raw = await asyncpg.connect(dsn)
+    await raw.execute(
+        "INSERT INTO workers VALUES (gen_random_uuid(), 'other', '{}', now(), now(), 1, 1, '1h')"
+    )
+    starting = asyncio.create_task(_served(dsn, tmp_path))
+    for _ in range(20):
+        await raw.execute("UPDATE workers SET clock_number = nextval('clock_readings')")
+        await asyncio.sleep(0.1)
+    assert not starting.done()
+    assert await raw.fetchval("SELECT count(*) FROM workers") == 1
+    await raw.execute("UPDATE workers SET clock_off = '0', clock_number = nextval('clock_readings') + 1000")
+    await starting
+    await raw.close()
+
+
+async def _served(dsn: str, folder: Path) -> None:
+    async with service(dsn, folder):
+        return
+
+
 def payload(*alerts: Any) -> dict[str, Any]:
     """A delivery as Alertmanager posts it."""
     return {"version": "4", "status": "firing", "receiver": "responder", "alerts": list(alerts)}

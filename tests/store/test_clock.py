@@ -14,7 +14,7 @@ import pytest_asyncio
 from responder.clients.boottime import boottime
 from responder.decide import changes
 from responder.decide.case import AttemptEnd, Change, IntentLost, Settle, Terms, Wait
-from responder.decide.clock import ClockJump, ClockRuling
+from responder.decide.clock import Agreement, ClockJump, ClockRuling
 from responder.decide.guards.limits import cooldown
 from responder.decide.next_move import next_move
 from responder.model.alert import Rejected
@@ -91,6 +91,10 @@ class Flow:
     async def believed(self) -> bool:
         """As `goes_on`, by the store's word alone."""
         return await self._fits(self._db.store.now)
+
+    async def believed_by(self, young: Stored) -> bool:
+        """The same of another process."""
+        return await self._fits(young.store.now)
 
     async def _told(self) -> datetime:
         now: datetime = await self._db.one("SELECT service_time()")
@@ -252,6 +256,32 @@ async def test_a_process_whose_own_clock_jumped_moves_nothing(
         assert quiet is not None
         assert "own clock jumped" in quiet.reason
         assert await other.unsteady() is None
+
+
+@JUMPS
+async def test_who_starts_while_a_jump_is_found_out_waits_until_it_is_taken_back(
+    db: Stored, dsn: str, jump: timedelta
+) -> None:
+    """The one that lives has seen it and not ruled yet; then the young one goes by the time of before."""
+    worker = await db.worker()
+    await steady(db, worker)
+    flow = await Flow(db).begin()
+    await set_clock(db, jump)
+    async with stored(dsn) as young:
+        ask = young.store.agree_on_clock
+        assert await ask() is Agreement.UNHEARD, "nobody has spoken since"
+        assert await db.store.watch_clock(worker) is None
+        assert await ask() is Agreement.DOUBTED
+        assert await watched(db, worker) is not None
+        assert await ask() is Agreement.UNHEARD, "what was said before is about another reading"
+        await db.store.watch_clock(worker)
+        assert await ask() is Agreement.AGREED
+        assert await flow.believed_by(young)
+
+
+async def test_who_starts_alone_waits_for_nobody(db: Stored) -> None:
+    """No other process has ever said what it sees: there is nobody to ask."""
+    assert await db.store.agree_on_clock() is Agreement.AGREED
 
 
 async def _own(db: Stored, worker: UUID) -> tuple[Lease, Intent, Change]:
