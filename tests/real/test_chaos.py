@@ -1,0 +1,30 @@
+"""Three replicas under kills, pauses, cuts, restarts of the store, a moved clock and halts keep their word.
+
+What is done and checked stands in `tests/chaos`; `make chaos` runs the same for longer.
+"""
+
+import pytest
+
+from tests.chaos.run import run
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(400)]
+
+
+async def test_whatever_goes_wrong_no_alert_is_lost_and_no_action_done_twice() -> None:
+    """Half a minute of everything at once; then all is mended, and everything comes to rest in time."""
+    result = await run(35, seed=7)
+    assert not result.violations, result.text
+    assert result.counts["effects"] > 20
+    assert result.counts["kills between intent and outcome"] > 0
+
+
+async def test_an_owner_that_does_not_look_before_the_effect_is_found() -> None:
+    """It stands still after its intent, is deposed, and acts when it wakes: another one holds the target."""
+    result = await run(30, seed=7, sabotage="no-look-before-the-effect", rests_within=1)
+    assert [one for one in result.violations if "after it had given" in one.text], result.text
+
+
+async def test_an_owner_that_repeats_what_was_cut_off_is_found() -> None:
+    """After a crash it acts once more instead of asking the target."""
+    result = await run(20, seed=7, sabotage="repeat-after-a-crash", rests_within=1)
+    assert [one for one in result.violations if "had 2 effects on" in one.text], result.text
