@@ -55,8 +55,9 @@ class Call(ChangingAction[CallParams, Machine]):
     Params: ClassVar[type[Frozen]] = CallParams
 
     def resolve(self, params: CallParams) -> tuple[Target, ...]:
-        """The target that the label names."""
-        return (Target(key=f"chaos/{params.target}", name=params.target),)
+        """The target that the label names, in one of two namespaces."""
+        half = "even" if params.target[-1] in "02468" else "odd"
+        return (Target(key=f"chaos/{params.target}", name=params.target, namespace=half),)
 
     async def look(self, params: CallParams, target: Target) -> Machine:
         """What the target says of itself."""

@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from responder.model.alert import fingerprint
+from responder.model.budget import BudgetScope
 from tests.chaos.faults import Fault, Kind
 from tests.chaos.peers import Acknowledged
 from tests.chaos.records import Attempted, Episode, Records, Takeover
+from tests.chaos.stage import BUDGETS
 from tests.chaos.target import Effect
 
 RULES: Mapping[str, str | None] = {name: name for name in ("Call", "Restart", "Stuck", "Noted")}
@@ -60,6 +62,7 @@ def violations(told: Told, left: Records) -> tuple[Violation, ...]:
         *_out_of_time(left),
         *_on_foreign_ground(left),
         *_under_halt(told.faults, left),
+        *_overspent(left),
         *_told_wrongly(left),
         *_unknown(left),
         *_taken_over_late(told.faults, left),
@@ -163,6 +166,21 @@ def _under_halt(faults: Sequence[Fault], left: Records) -> Iterator[Violation]:
             if halt.began + HALT_S < one.called_at < halt.ended:
                 text = f"attempt {one.attempt} acted {one.called_at - halt.began:.1f} s after a halt"
                 yield Violation(text, _incident(known, one.attempt))
+
+
+def _overspent(left: Records) -> Iterator[Violation]:
+    """In no window more disruptive starts than each of the three budgets allows."""
+    within = BUDGETS.within.total_seconds()
+    for scope in BudgetScope:
+        spent: dict[str, list[float]] = defaultdict(list)
+        for start in left.starts:
+            name = {BudgetScope.TARGET: start.target, BudgetScope.NAMESPACE: start.namespace}.get(scope, "")
+            recent = [at for at in spent[name] if at > start.at - within]
+            spent[name] = [*recent, start.at]
+            if len(recent) >= BUDGETS.allowed(scope):
+                text = f"attempt {start.attempt} is disruptive start {len(recent) + 1} in {within:g} s"
+                whose = f"{name or 'everything'} ({scope}) has a budget of {BUDGETS.allowed(scope)}"
+                yield Violation(f"{text}; {whose}", start.incident)
 
 
 def _told_wrongly(left: Records) -> Iterator[Violation]:

@@ -40,6 +40,13 @@ SELECT m.fingerprint, m.starts_at, m.ends_at, i.id, i.rule
 FROM members m JOIN incidents i ON i.id = m.incident_id
 """
 
+_STARTS = """
+SELECT s.attempt_id, a.incident_id, extract(epoch FROM s.at)::float8 AS at, s.target, s.namespace
+FROM attempts a JOIN starts s ON s.attempt_id = a.id
+WHERE a.outcome <> 'not_done' ORDER BY s.at
+"""
+"""A start that is proven not to have happened gives its budgets back."""
+
 _INCIDENTS = """
 SELECT i.id, i.rule, i.state, extract(epoch FROM i.due_at - service_time())::float8 AS due_in_s,
        (SELECT array_agg(t.kind ORDER BY t.number) FROM timeline t WHERE t.incident_id = i.id) AS told
@@ -116,6 +123,17 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Start:
+    """A disruptive start that spent its budgets, in service time."""
+
+    attempt: UUID
+    incident: UUID
+    at: float
+    target: str
+    namespace: str
+
+
+@dataclass(frozen=True, slots=True)
 class Records:
     """What is left."""
 
@@ -134,6 +152,8 @@ class Records:
     claims: Mapping[str, tuple[bool, UUID]] = field(default_factory=dict)
     """Each held target: whether it is quarantined, and by which incident."""
     takeovers: Sequence[Takeover] = ()
+    starts: Sequence[Start] = ()
+    """In their order."""
     pids: Mapping[UUID, int] = field(default_factory=dict)
     """The process of each worker."""
 
@@ -198,6 +218,7 @@ async def _read(connection: Connection, effects: Sequence[Effect], seen: Seen) -
             )
             for row in await connection.fetch("SELECT * FROM chaos.owners ORDER BY at")
         ],
+        starts=[Start(*row) for row in await connection.fetch(_STARTS)],
         pids={
             row["worker"]: row["pid"]
             for row in await connection.fetch("SELECT worker, pid FROM chaos.workers")

@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -17,6 +18,7 @@ import yaml
 
 from responder.actions.registry import Registry
 from responder.app import surroundings
+from responder.model.budget import Budgets
 from responder.rulebook.load import check
 from responder.settings import load
 from tests.chaos.action import ACTIONS
@@ -38,6 +40,8 @@ TARGETS = 14
 DATABASES = ("orders_0", "orders_1", "orders_2")
 STUCK = 2
 LEASE_S = 3.0
+BUDGETS = Budgets(target=2, namespace=6, globally=12, within=timedelta(seconds=15))
+"""So that they are in the way now and then."""
 LONGEST_DEADLINE_S = 60.0
 """From the last fault to rest: the deadlines of open, an effect, settling, verifying and held, in a row."""
 _STUCK_FOR = "200ms"
@@ -190,6 +194,7 @@ def _settings(
         "engine": {
             **given["engine"],
             "terms": {**given["engine"]["terms"], **_TERMS},
+            "budgets": BUDGETS.model_dump(mode="json"),
             "intake_timeout": "4s",
             "stop_grace": "5s",
         },
@@ -210,6 +215,8 @@ _TERMS = {
     "contest_window": "3s",
     "self_caused_within": "0s",
     "storm": {"openings": 1000},
+    "flapping": {"episodes": 1000},
+    "breaker_after": 1000,
 }
 _DEFAULTS = {"limits": {"attempts": 1000000, "per": "1h", "cooldown": "0s"}}
 

@@ -29,6 +29,7 @@ def tally(told: Told, left: Records) -> Counts:
         "acknowledged alerts": len(told.acknowledged),
         "incidents": len(left.incidents),
         "attempts": len(left.attempts),
+        "disruptive starts": len(left.starts),
         "effects": len(left.effects),
         "kills and pauses": sum(kinds[kind] for kind in (Kind.KILL, Kind.PAUSE, Kind.LONG_PAUSE)),
         "kills": kinds[Kind.KILL],

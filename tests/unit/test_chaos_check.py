@@ -13,7 +13,7 @@ from responder.model.alert import fingerprint
 from tests.chaos.check import Told, takeovers, violations
 from tests.chaos.faults import Fault, Kind
 from tests.chaos.peers import Acknowledged
-from tests.chaos.records import Attempted, Membership, Records, Standing, Takeover
+from tests.chaos.records import Attempted, Membership, Records, Standing, Start, Takeover
 from tests.chaos.tally import GOALS, short_of, tally
 from tests.chaos.target import Effect, Targets, recorded
 from tests.chaos.world import Alert
@@ -146,6 +146,12 @@ BROKEN: dict[str, tuple[str, Callable[[World], World]]] = {
     "under a halt": (
         "s after a halt",
         lambda w: (replace(w[0], faults=[Fault(Kind.HALT, T - 4, T + 9)]), w[1]),
+    ),
+    "overspent": (
+        "is disruptive start 3 in 15 s; chaos/t-00 (target) has a budget of 2",
+        lambda w: with_left(
+            w, starts=[Start(ATTEMPT, INCIDENT, T + n, "chaos/t-00", "even") for n in (0, 7, 14)]
+        ),
     ),
     "no outcome": ("never got an outcome", lambda w: with_attempt(w, outcome="started")),
     "says nothing": ("says nothing of", lambda w: with_attempt(w, results={LEFT: "done"})),
