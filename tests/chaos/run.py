@@ -1,6 +1,8 @@
 """One run: trouble and faults for a while, then calm, then rest, then the check."""
 
 import asyncio
+import sys
+import time
 from collections.abc import Coroutine, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ _PROCESS_PACE_S = 1.6
 _SURROUNDINGS_PACE_S = 4.0
 _HEARD_WITHIN_S = 30.0
 _STORIES = 5
+_TELL_EVERY_S = 60.0
 _LOG_TAIL = 3000
 
 
@@ -73,6 +76,7 @@ async def _while_it_lasts(
             scene.world.go_on(),
             faults.processes(_PROCESS_PACE_S),
             faults.surroundings(_SURROUNDINGS_PACE_S),
+            _progress(scene, faults),
         )
         await faults.mend()
         scene.world.calm()
@@ -89,6 +93,16 @@ async def _for(seconds: float, *doing: Coroutine[Any, Any, None]) -> None:
         async with asyncio.timeout(seconds), asyncio.TaskGroup() as group:
             for one in doing:
                 group.create_task(one)
+
+
+async def _progress(scene: Stage, faults: Faults) -> None:
+    """A line a minute, for whoever waits."""
+    began = time.monotonic()
+    while True:
+        await asyncio.sleep(_TELL_EVERY_S)
+        effects, alerts = len(recorded(scene.targets.file)), len(scene.peers.acknowledged)
+        told = f"{effects} effects of calls, {alerts} alerts acknowledged, {len(faults.done)} faults"
+        sys.stderr.write(f"{time.monotonic() - began:.0f} s: {told}\n")
 
 
 async def _rest(scene: Stage, within: float) -> Sequence[Violation]:
