@@ -22,6 +22,7 @@ from responder.model.budget import Budget, Budgets
 from responder.model.duration import Duration, PositiveDuration
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
+from responder.model.policy import NoticeKind
 from responder.model.restraint import Restraint, Restraints
 from responder.model.rule import Limits, Rule, StepKind
 from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
@@ -398,6 +399,7 @@ class ShadowRun(Frozen):
 class Notice(Frozen):
     """A word to people. `level` counts the escalations of the incident from 1; 0 is information."""
 
+    kind: NoticeKind
     level: int
     text: str
 

@@ -9,6 +9,7 @@ from responder.decide.case import AttemptEnd, AttemptVerdict, Case, Notice, Quar
 from responder.decide.run_on import has_to_last, run_on
 from responder.model.attempt import Outcome
 from responder.model.incident import IncidentState, Progress
+from responder.model.policy import NoticeKind
 from responder.model.timeline import EntryKind
 from tests.support.virtual import START, incident, ladder, members
 
@@ -38,7 +39,7 @@ ATTEMPT = uuid4()
 @pytest.mark.parametrize(
     "more",
     [
-        {"notices": (Notice(level=0, text="look"),)},
+        {"notices": (Notice(kind=NoticeKind.RESOLVED, level=0, text="look"),)},
         {"end": AttemptEnd(attempt_id=ATTEMPT, outcome=Outcome.DONE, results=())},
         {"verdict": AttemptVerdict(attempt_id=ATTEMPT)},
         {"quarantine": Quarantine(attempt_id=ATTEMPT, reason="nobody knows")},

@@ -11,6 +11,7 @@ from responder.decide.case import (
 )
 from responder.decide.changes.base import moved, nothing_done, stay
 from responder.model.incident import IncidentState
+from responder.model.policy import NoticeKind
 from responder.model.storm import ACTING
 from responder.model.timeline import EntryDraft, EntryKind
 
@@ -45,6 +46,7 @@ def escalated(
     text = f"{'Reminder' if acknowledged else 'Escalated'} (level {level}): {reason}"
     told = EntryDraft(kind=EntryKind.ESCALATION, text=text, facts=facts)
     deadline = now + terms.severities[severity].update_interval
+    kind = NoticeKind.AGAIN if again else NoticeKind.ESCALATED
     return Change(
         state=IncidentState.ESCALATED,
         progress=progress.model_copy(
@@ -59,7 +61,7 @@ def escalated(
         deadline=deadline,
         due_at=deadline,
         entries=(*entries, told),
-        notices=(Notice(level=level, text=f"{severity} {case.rule.name}: {reason}"),),
+        notices=(Notice(kind=kind, level=level, text=f"{severity} {case.rule.name}: {reason}"),),
         quarantine=_left_behind(case, reason),
     )
 
@@ -139,7 +141,8 @@ def resolved(case: Case, now: datetime, why: str, terms: Terms, *entries: EntryD
     """To `resolved`; people who were told of the incident are told of its end."""
     progress = case.incident.progress
     told = progress.escalations > 0
-    notice = Notice(level=0, text=f"{case.incident.severity} {case.rule.name} resolved: {why}")
+    text = f"{case.incident.severity} {case.rule.name} resolved: {why}"
+    notice = Notice(kind=NoticeKind.RESOLVED, level=0, text=text)
     update = {
         **NOTHING_UNDER_WAY,
         "outcome": why,
@@ -181,5 +184,6 @@ def reminded(case: Case, now: datetime, terms: Terms) -> Change:
     )
     deadline = now + terms.taken_over_deadline
     change = stay(case, deadline, entry, escalations=level)
-    notice = Notice(level=level, text=f"{case.incident.severity} {case.rule.name}: {reason}")
+    text = f"{case.incident.severity} {case.rule.name}: {reason}"
+    notice = Notice(kind=NoticeKind.REMINDER, level=level, text=text)
     return change.model_copy(update={"deadline": deadline, "notices": (notice,)})

@@ -20,6 +20,7 @@ from responder.model.approval import Question
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
 from responder.model.incident import Hold, IncidentState
+from responder.model.policy import NoticeKind
 from responder.model.timeline import EntryDraft, EntryKind
 
 
@@ -230,7 +231,11 @@ def asked(
         deadline=deadline,
         due_at=deadline,
         entries=(entry, moved(case, IncidentState.AWAITING_APPROVAL, verdict.reason)),
-        notices=(Notice(level=0, text=f"{case.rule.name} needs a person: {verdict.reason}"),),
+        notices=(
+            Notice(
+                kind=NoticeKind.QUESTION, level=0, text=f"{case.rule.name} needs a person: {verdict.reason}"
+            ),
+        ),
     )
 
 
