@@ -730,6 +730,10 @@ class Desk(Protocol):
         """Begin a freeze or a maintenance window; the same key again is the same one, as it stands."""
         ...
 
+    async def restraint(self, kind: RestraintKind, which: int | str) -> Restraint | None:
+        """A freeze or a maintenance window by its number or its key, ended or not; None: there is none."""
+        ...
+
     async def end_restraint(
         self, kind: RestraintKind, which: int | str, actor: str, reason: str
     ) -> Restraint | None:

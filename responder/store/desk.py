@@ -177,6 +177,11 @@ class PostgresDesk:
         async with transaction(self._lane) as connection:
             return await restraints.add(connection, new)
 
+    async def restraint(self, kind: RestraintKind, which: int | str) -> Restraint | None:
+        """See `ports.Desk.restraint`."""
+        async with self._lane.connection() as connection:
+            return await restraints.known(connection, kind, which)
+
     async def end_restraint(
         self, kind: RestraintKind, which: int | str, actor: str, reason: str
     ) -> Restraint | None:

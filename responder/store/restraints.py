@@ -208,6 +208,13 @@ async def resume(
     return ended
 
 
+async def known(connection: Connection, kind: RestraintKind, which: int | str) -> Restraint | None:
+    """One by its number or its key, ended or not."""
+    number, key = (which, None) if isinstance(which, int) else (None, storable_text(which))
+    row = await connection.fetchrow(_KNOWN, kind.value, number, key)
+    return None if row is None else Restraint.model_validate(dict(row))
+
+
 async def end(
     connection: Connection, kind: RestraintKind, which: int | str, actor: str, reason: str
 ) -> Restraint | None:
@@ -219,8 +226,7 @@ async def end(
     who, why = storable_text(actor), storable_text(reason)
     row = await connection.fetchrow(_END, kind.value, number, key, who, why)
     if row is None:
-        before = await connection.fetchrow(_KNOWN, kind.value, number, key)
-        return None if before is None else Restraint.model_validate(dict(before))
+        return await known(connection, kind, which)
     ended = Restraint.model_validate(dict(row))
     if kind is RestraintKind.MAINTENANCE:
         await connection.execute(_WAKE_HELD, ended.name)

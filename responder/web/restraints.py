@@ -142,7 +142,7 @@ class RestraintRoutes:
     async def end_maintenance_by_key(self, request: web.Request) -> web.Response:
         """End one before its time, by the key that it was begun with."""
         act = await read_as(request, EndByKey)
-        return await self._ended(RestraintKind.MAINTENANCE, act.key, act, actor_of(request, act.actor))
+        return await self._ended(request, RestraintKind.MAINTENANCE, act.key, act)
 
     # Shared --------------------------------------------------------------------------------------------
 
@@ -161,10 +161,16 @@ class RestraintRoutes:
 
     async def _end(self, request: web.Request, kind: RestraintKind) -> web.Response:
         act = await read_as(request, Act)
-        return await self._ended(kind, int(request.match_info["id"]), act, actor_of(request, act.actor))
+        return await self._ended(request, kind, int(request.match_info["id"]), act)
 
-    async def _ended(self, kind: RestraintKind, which: int | str, act: Act, actor: str) -> web.Response:
-        ended = await self._api.desk.end_restraint(kind, which, actor, act.reason)
+    async def _ended(
+        self, request: web.Request, kind: RestraintKind, which: int | str, act: Act
+    ) -> web.Response:
+        """Whoever may not begin one may not end it: the alerts in it are acted on when it is over."""
+        known = await self._api.desk.restraint(kind, which)
+        if known is not None:
+            bearer_of(request).require(Role.OPERATOR, [fixed_in(known.match)])
+        ended = await self._api.desk.end_restraint(kind, which, actor_of(request, act.actor), act.reason)
         if ended is None:
             raise RequestError(
                 404, f"there is no {kind.value} {which}", field="id", mend=f"responder {kind.value} list"

@@ -172,6 +172,23 @@ async def test_maintenance_is_begun_only_where_the_scope_covers_it() -> None:
             assert (await asked(client, "POST", path, json=body))[0] == status
 
 
+async def test_maintenance_is_ended_by_whoever_might_have_begun_it() -> None:
+    """By its number as by its key: its alerts are acted on when it is over."""
+    scoped = people(person("ada", (Role.OPERATOR, 'env="staging"')), person("bo", (Role.OPERATOR, "")))
+    path = "/api/v1/maintenance"
+    async with listening(scoped) as served, aiohttp.ClientSession(served.url) as client:
+        begun = {"match": "env=prod", "for": "1h", **REASON}
+        key = {"Idempotency-Key": "deploy-7"}
+        told = (await asked(client, "POST", path, json=begun, headers={**by("bo"), **key}))[1]
+        by_number = (f"{path}/{told['maintenance']['id']}/end", REASON)
+        by_key = (f"{path}/end", {"key": "deploy-7", **REASON})
+        for where, body in (by_number, by_key):
+            assert (await asked(client, "POST", where, json=body, headers=by("ada")))[0] == 403
+        assert len(served.desk.stands) == 1
+        assert (await asked(client, "POST", by_key[0], json=by_key[1], headers=by("bo")))[0] == 200
+        assert served.desk.stands == []
+
+
 async def test_an_act_is_recorded_under_the_name_of_the_token() -> None:
     """Whatever name comes with it: that is kept beside it. The shared token names nobody."""
     settings = people(person("ada", (Role.ADMIN, "")), api_token=TOKEN)

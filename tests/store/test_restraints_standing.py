@@ -142,6 +142,8 @@ async def test_a_retried_start_is_the_same_window_and_a_retried_end_too(db: Stor
     other = NewRestraint(RestraintKind.FREEZE, "build 1", "ci", "deploy", lasts=HOUR)
     assert (await db.store.restrain(other)).new, "another kind has keys of its own"
     kind = RestraintKind.MAINTENANCE
+    assert await db.store.restraint(kind, "build 1") == await db.store.restraint(kind, first.restraint.id)
+    assert await db.store.restraint(kind, "build 2") is None
     ended = await db.store.end_restraint(kind, "build 1", "ci", "done")
     assert ended is not None
     assert ended.ended_at is not None

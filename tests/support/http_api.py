@@ -276,14 +276,16 @@ class RememberingDesk:
         self.keys[new.key] = one
         return Added(one, new=True)
 
+    async def restraint(self, kind: RestraintKind, which: int | str) -> Restraint | None:
+        if isinstance(which, str):
+            return self.keys.get(which)
+        return next((one for one in self.stands if one.id == which and one.kind is kind), None)
+
     async def end_restraint(
         self, kind: RestraintKind, which: int | str, actor: str, reason: str
     ) -> Restraint | None:
         self.acts.append((f"end {kind.value}", str(which), actor, reason))
-        one = self.keys.get(which) if isinstance(which, str) else None
-        for known in self.stands:
-            if known.id == which and known.kind is kind:
-                one = known
+        one = await self.restraint(kind, which)
         if one is not None:
             self.stands.remove(one)
         return one
