@@ -24,6 +24,8 @@ ENTRY_AT_MOST = 1024 * 1024
 
 _HEAD = 64 * 1024
 _LEFT_OUT = 1024
+_WITH_PARTS = (str, list, dict)
+"""What of JSON is no number and no constant: of those half a million may come, and none has a name."""
 _SHORTENED = " [shortened by the responder]"
 
 
@@ -89,9 +91,15 @@ def first_mistake(error: ValidationError, redaction: Redaction) -> str:
 def _rejected(reason: str, entry: Any, redaction: Redaction) -> Rejected:
     """A dead letter with the entry as JSON: redacted, storable and bounded."""
     written = json.dumps(entry, ensure_ascii=False)
+    if not isinstance(entry, _WITH_PARTS) and len(written) <= ENTRY_AT_MOST:
+        return Rejected(_redacted(reason, redaction), redaction.text(written))
     if len(written) > ENTRY_AT_MOST:
         head = redacted_head(written[:_HEAD].encode("utf-8", "replace"), redaction)
         reason = f"{redaction.text(reason)}; of its {len(written)} characters only the first are kept"
         return Rejected(reason, head, missed=True)
     payload = redaction.document(json.dumps(redaction.entry(entry), ensure_ascii=False))
-    return Rejected(redaction.text(reason), shortened(payload, PAYLOAD_AT_MOST))
+    return Rejected(_redacted(reason, redaction), shortened(payload, PAYLOAD_AT_MOST))
+
+
+def _redacted(reason: str, redaction: Redaction) -> str:
+    return redaction.text(reason) if reason else reason

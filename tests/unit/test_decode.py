@@ -424,6 +424,7 @@ def test_an_alert_that_is_too_large_to_read_costs_no_other() -> None:
     assert "bytes, more than" in letter.reason
 
 
+@pytest.mark.timeout(600)  # counting every allocation takes long where others use the machine
 def test_what_is_no_alert_costs_little_memory_however_much_of_it_there_is() -> None:
     """Half a million numbers in a megabyte: a hundred dead letters, and a small multiple of the body."""
     tracemalloc.start()
