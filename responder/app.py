@@ -37,7 +37,8 @@ from responder.notify.dead_mans_switch import DeadMansSwitch
 from responder.notify.emergency import EmergencyWebhook, Pacing
 from responder.notify.log import LogChannel
 from responder.notify.settings import DeadMansSwitchSettings, EmergencySettings
-from responder.ports import Dossier
+from responder.notify.webhook import WebhookChannel
+from responder.ports import Channel, Dossier
 from responder.review.write import write_review
 from responder.rulebook.show import describe
 from responder.rulebook.surroundings import SourceFacts, Surroundings
@@ -55,6 +56,7 @@ from responder.store.embedded import EmbeddedServer
 from responder.store.gate import Gate
 from responder.store.identity import halt_if_forgotten
 from responder.store.migrate import migrate
+from responder.store.outbox import Wording
 from responder.store.partitions import drop_older, make_ahead
 from responder.store.postgres import PostgresStore
 from responder.store.secret_file import made_once
@@ -317,7 +319,8 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
     connections = Connections.to(dsn, settings.store, gate.admit)
     stack.push_async_callback(connections.close)
     keys, storm = _timeline_keys(settings, key), settings.engine.terms.storm
-    store = PostgresStore(connections, settings.lease_time, keys, redaction, storm)
+    wording = Wording(public_url=settings.web.public_url, redaction=redaction)
+    store = PostgresStore(connections, settings.lease_time, keys, redaction, storm, wording)
     file = AnchorFile(settings.anchor) if settings.anchor is not None else None
     anchoring = Anchoring(store.anchors, file, settings.anchor_every)
     return _Stored(dsn, gate, connections, store, anchoring, redaction)
@@ -424,7 +427,9 @@ async def _engine(
         actions=BuiltActions(Registry(), Clients(inventory, servers, clusters, store)),
         probes=StandardProbes(prometheus, servers, inventory, queries),
         alert_state=states,
-        notifier=LogChannel(),
+        outbox=store.outbox,
+        channels=channels(settings),
+        give_up_after=settings.notifications.give_up_after,
         rounds=store.rounds,
         lists=lists,
         metrics=metrics,
@@ -433,6 +438,11 @@ async def _engine(
         lease_time=settings.lease_time,
         heartbeat_every=settings.heartbeat_every,
     )
+
+
+def channels(settings: Settings) -> list[Channel]:
+    """Every way to people: the log, and what the settings name."""
+    return [LogChannel(), *(WebhookChannel(name, one) for name, one in settings.channels.items())]
 
 
 def source_ceilings(settings: Settings) -> dict[str, Ceiling]:
@@ -541,6 +551,7 @@ async def _house_keeping(stored: _Stored, settings: Settings, servers: PostgresS
         "days of the journal to come": lambda: _make_days(stored, settings),
         "days of the journal that are over": lambda: _drop_days(stored, settings),
         "old dead letters": lambda: _expire_letters(stored, settings),
+        "old notifications": lambda: stored.store.outbox.expire(settings.notifications.kept_for),
         "freezes and maintenance that are over": stored.store.expire_restraints,
         "anchor": stored.anchoring.round,
     }

@@ -43,6 +43,10 @@ class Point(StrEnum):
     """The ledger knows the outcome; nothing is verified."""
     VERIFICATION_READ = "verification_read"
     """A verification has read everything; what it means is not stored."""
+    WORD_TAKEN = "word_taken"
+    """A word to people is stored with its record and taken from the outbox; no channel has it."""
+    WORD_SENT = "word_sent"
+    """A channel has a word; the outbox does not know."""
     TARGET_ASKED = "target_asked"
     """After an earlier crash: the target said what became of an attempt; the ledger does not know."""
 

@@ -20,7 +20,6 @@ from responder.decide.case import (
     IntentLost,
     LedgerQuestion,
     LedgerView,
-    Notice,
     ProbeReading,
     SourceView,
 )
@@ -46,6 +45,7 @@ from responder.model.budget import Start
 from responder.model.guard import RulingWord
 from responder.model.incident import Command, Incident, MemberAlert, Members
 from responder.model.matcher import Matcher
+from responder.model.notification import ChannelStanding, Notification
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Probe, Rulebook, StepKind
 from responder.model.severity import Severity
@@ -215,11 +215,98 @@ class PeerList(Protocol):
         ...
 
 
-class Notifier(Protocol):
-    """Tells people."""
+class Channel(Protocol):
+    """One way to people."""
 
-    async def tell(self, incident: Incident, notice: Notice) -> None:
-        """Deliver one notice. Never raises."""
+    name: str
+    per_minute: int | None
+    """How many are sent in a minute at most, by all replicas together; None for as many as there are."""
+    at_once: int
+    """How many this process sends at the same time."""
+    timeout: timedelta
+    """How long one may take."""
+
+    async def send(self, notification: Notification) -> None:
+        """Deliver one; returns when the other side has it.
+
+        Raises:
+            TemporaryError: it did not take it now; `delay` is the least pause that it asks for.
+            PermanentError: it will not take it.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Close the connections."""
+        ...
+
+
+class Dispatch(Protocol):
+    """Sends what is in the outbox."""
+
+    def wake(self) -> None:
+        """Words were stored a moment ago. What nobody says is found by polling."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Taking:
+    """How much may be taken for a channel: its pace, how many at once, and for how long they are held."""
+
+    per_minute: int | None
+    at_once: int
+    hold_for: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Undelivered:
+    """Why one was not delivered. `final`: it never will be. The channel rests for `pause` at least."""
+
+    error: str
+    final: bool
+    again_in: timedelta
+    pause: timedelta
+    give_up_after: timedelta
+
+
+class Outbox(Protocol):
+    """Words to people that wait to be delivered. The owner of an incident writes them with `Store.record`."""
+
+    async def enter(self, channels: Sequence[str]) -> None:
+        """Make these channels known."""
+        ...
+
+    async def take(self, channel: str, worker_id: UUID, taking: Taking) -> Sequence[Notification]:
+        """What is to be sent now, the worst first; nobody else is given it for `hold_for`.
+
+        Of one incident nothing is given while something earlier of it waits. Beyond the channel's pace
+        nothing is given until the minute is over; what was left over then comes as one summary.
+        """
+        ...
+
+    async def delivered(self, notification: Notification) -> None:
+        """It has reached its channel, and so has all that it is a summary of."""
+        ...
+
+    async def undelivered(self, notification: Notification, worker_id: UUID, why: Undelivered) -> bool:
+        """It waits for its next try; True where it is given up, and all that it is a summary of."""
+        ...
+
+    async def give_back(self, worker_id: UUID) -> None:
+        """What this process took and did not end may be sent by others now."""
+        ...
+
+    async def give_up_unknown(
+        self, channels: Sequence[str], give_up_after: timedelta
+    ) -> Sequence[Notification]:
+        """Give up what has waited so long for another channel than these; which they were."""
+        ...
+
+    async def standings(self, channels: Sequence[str]) -> tuple[datetime, Sequence[ChannelStanding]]:
+        """How these channels stand, and others for which something waits; and service time."""
+        ...
+
+    async def expire(self, kept_for: timedelta) -> int:
+        """Remove what was delivered or given up so long ago; how many they were."""
         ...
 
 
@@ -805,3 +892,5 @@ class Dossier(Frozen):
     attempts: tuple[Attempt, ...]
     entries: tuple[Entry, ...]
     commands: tuple[Command, ...] = ()
+    notifications: tuple[Notification, ...] = ()
+    """What people were told of it, by channel, and how far each has got."""

@@ -183,6 +183,12 @@ class Metrics:
     """`source`. By whichever replica the last complete round was."""
     emergency_pages: Counter
     """`outcome`: sent, repeated, counted or failed."""
+    notifications: Counter
+    """`channel`, `outcome`: delivered, failed (it is tried again) or given_up."""
+    outbox_depth: Gauge
+    """`channel`."""
+    outbox_oldest: Gauge
+    """`channel`."""
     loop_lag_seconds: Histogram
     """How late the event loop wakes."""
     life_signs: Counter
@@ -311,6 +317,24 @@ def build_metrics(version: str) -> Metrics:
             "responder_emergency_pages_total",
             "Pages for P0 alerts that could not be stored, by what became of them.",
             ["outcome"],
+            registry=registry,
+        ),
+        notifications=Counter(
+            "responder_notifications_total",
+            "Tries to tell people, by what became of them.",
+            ["channel", "outcome"],
+            registry=registry,
+        ),
+        outbox_depth=Gauge(
+            "responder_outbox_depth",
+            "Words to people that are neither delivered nor given up.",
+            ["channel"],
+            registry=registry,
+        ),
+        outbox_oldest=Gauge(
+            "responder_outbox_oldest_seconds",
+            "Age of the oldest word to people that is neither delivered nor given up; 0 where none waits.",
+            ["channel"],
             registry=registry,
         ),
         loop_lag_seconds=Histogram(

@@ -25,6 +25,8 @@ from responder.model.errors import TemporaryError
 
 _CONNECTIONS = 8
 _CHUNK = 64 * 1024
+_DIGITS = 9
+_LONGEST_PAUSE_S = 24 * 3600
 _MIB = 1024 * 1024
 
 
@@ -83,6 +85,8 @@ class HttpAnswer:
     body: bytes | bytearray
     at: datetime
     """The server's Date header, else our clock when the answer came. UTC, whole seconds."""
+    retry_after: timedelta | None = None
+    """The Retry-After header, by the server's own clock where it names a moment; never negative."""
 
     @property
     def ok(self) -> bool:
@@ -154,7 +158,8 @@ class HttpClient:
             method, url, headers=all_headers, allow_redirects=False, **what
         ) as response:
             body = await self._read(response)
-            return HttpAnswer(response.status, body, _date(response.headers.get("Date")))
+            at = _date(response.headers.get("Date"))
+            return HttpAnswer(response.status, body, at, _pause(response.headers.get("Retry-After"), at))
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytearray:
         limit = self._access.response_limit
@@ -225,6 +230,19 @@ def _date(header: str | None) -> datetime:
     except ValueError:
         told = None
     return told.astimezone(UTC) if told is not None else datetime.now(UTC).replace(microsecond=0)
+
+
+def _pause(header: str | None, at: datetime) -> timedelta | None:
+    """A number of seconds, or a moment; what is neither says nothing."""
+    if header is None:
+        return None
+    if header.isascii() and header.isdigit():
+        return timedelta(seconds=min(int(header[:_DIGITS]), _LONGEST_PAUSE_S))
+    try:
+        until = parsedate_to_datetime(header)
+    except ValueError:
+        return None
+    return max(timedelta(0), until.replace(tzinfo=until.tzinfo or UTC) - at)
 
 
 def _in_words(error: Exception) -> str:

@@ -80,7 +80,7 @@ class Webhook:
         """Deliver one JSON message; returns when the receiver said that it has it.
 
         Raises:
-            TemporaryError: it did not take it now.
+            TemporaryError: it did not take it now; `delay` is its Retry-After.
             PermanentError: it will not take it.
         """
         now = int(time.time())
@@ -94,9 +94,10 @@ class Webhook:
         if answer.ok:
             return
         told = f"{self.name} answered {answer.reason}"
-        if answer.status < HTTPStatus.INTERNAL_SERVER_ERROR and answer.status not in _COMES_AGAIN:
+        refused = HTTPStatus.BAD_REQUEST <= answer.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        if refused and answer.status not in _COMES_AGAIN:
             raise PermanentError(told)
-        raise TemporaryError(told)
+        raise TemporaryError(told, answer.retry_after or timedelta(0))
 
     async def close(self) -> None:
         """Close the connections."""

@@ -15,6 +15,7 @@ from responder.engine.gather import Gather
 from responder.engine.halting import Halt
 from responder.engine.intake import GroupCommit
 from responder.engine.loop_lag import LoopLag
+from responder.engine.outbox import Dispatcher
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
 from responder.engine.reconcile import Reconcile
@@ -27,7 +28,7 @@ from responder.engine.watchdog import Watchdog
 from responder.engine.worker import Worker
 from responder.model.autonomy import Ceiling
 from responder.model.errors import ResponderError
-from responder.ports import Actions, AlertState, Notifier, PeerList, Probes, Rounds, Store
+from responder.ports import Actions, AlertState, Channel, Outbox, PeerList, Probes, Rounds, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -48,7 +49,9 @@ class Engine:
         actions: Actions,
         probes: Probes,
         alert_state: AlertState,
-        notifier: Notifier,
+        outbox: Outbox,
+        channels: Sequence[Channel],
+        give_up_after: timedelta,
         rounds: Rounds,
         lists: Mapping[str, Sequence[PeerList]],
         metrics: Metrics,
@@ -62,6 +65,7 @@ class Engine:
         self._settings = settings
         self._store = store
         self._metrics = metrics
+        self.dispatcher = Dispatcher(outbox, channels, metrics, give_up_after)
         self.rules = ActiveRules(store)
         self.halt = Halt(store, settings.halt_file)
         self.intake = GroupCommit(store, self.rules, settings, metrics, wake)
@@ -95,7 +99,7 @@ class Engine:
         )
         poll = settings.poll_every.total_seconds()
         self._workers = [
-            Worker(store, self.ownership, perform, notifier, metrics, terms, wake, poll)
+            Worker(store, self.ownership, perform, self.dispatcher, metrics, terms, wake, poll)
             for _ in range(settings.workers)
         ]
         self._rematch = Rematch(store, self.rules, self.intake)
@@ -126,6 +130,7 @@ class Engine:
         await self.rules.follow()
         await self.ownership.begin()
         await self.reconcile.enter()
+        await self.dispatcher.start()
         self.intake.away = self.intake.starting = False
         self._begin("heartbeat", self.ownership.run())
         self._begin("event loop", self.lag.run())
@@ -143,7 +148,8 @@ class Engine:
 
     def dead(self) -> tuple[str, ...]:
         """The loops that have ended although nobody stopped them."""
-        return tuple(name for name, task in self._tasks.items() if task.done())
+        ended = tuple(name for name, task in self._tasks.items() if task.done())
+        return (*ended, *self.dispatcher.dead())
 
     async def stop(self) -> None:
         """Stop in the order of semantics.md: what waits is written, no intents, running effects end."""
@@ -157,6 +163,7 @@ class Engine:
         if running:
             await asyncio.wait([self._tasks[name] for name in running], timeout=grace)
         await self._evidence.stop()
+        await self.dispatcher.stop()
         for name in sorted(self._tasks, key=lambda name: name == "heartbeat"):  # that one last
             await self._end(name, cancel=True)
         try:

@@ -17,7 +17,7 @@ from responder.engine.perform import Perform
 from responder.engine.wake import Wake
 from responder.model.attempt import Outcome
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
-from responder.ports import Lease, Leased, Notifier, Store
+from responder.ports import Dispatch, Lease, Leased, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -44,7 +44,7 @@ class Worker:
         store: Store,
         ownership: Ownership,
         perform: Perform,
-        notifier: Notifier,
+        dispatch: Dispatch,
         metrics: Metrics,
         terms: Terms,
         wake: Wake,
@@ -53,7 +53,7 @@ class Worker:
         self._store = store
         self._ownership = ownership
         self._perform = perform
-        self._notifier = notifier
+        self._dispatch = dispatch
         self._metrics = metrics
         self._terms = terms
         self._wake = wake
@@ -181,7 +181,7 @@ class Worker:
             self._wake.after(change.due_at - case.now)
         if not await self._record(lease, case, change, ends=waits):
             return _Next(None)
-        await self._tell(case, change)
+        self._told(case, change)
         return _Next(after, waits=waits)
 
     async def _record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
@@ -211,13 +211,15 @@ class Worker:
             return True
         return await self._store.record(lease, case, change, ends=ends)
 
-    async def _tell(self, case: Case, change: Change) -> None:
+    def _told(self, case: Case, change: Change) -> None:
+        """Count what was recorded, and see to it that people hear of it now."""
         if change.verdict is not None and change.verdict.verdict is not None:
             self._metrics.verifications.labels(verdict=change.verdict.verdict.value).inc()
         for notice in change.notices:
             if notice.level > 0:
                 self._metrics.escalations.labels(severity=case.incident.severity.value).inc()
-            await self._notifier.tell(case.incident, notice)
+        if change.notices:
+            self._dispatch.wake()
 
 
 def _overdue(case: Case) -> bool:

@@ -1,24 +1,38 @@
-"""The log as a channel: one line for each notice. Never raises, never delays."""
+"""The log as a channel: one line for each word. It is always there, and takes as many as there are."""
+
+from datetime import timedelta
 
 import structlog
 
-from responder.decide.case import Notice
-from responder.model.incident import Incident
+from responder.model.notification import Notification
+from responder.model.policy import LOG
 
 _log = structlog.get_logger("responder.notice")
+_AT_ONCE = 50
 
 
 class LogChannel:
-    """Writes notices to the log; escalations as warnings."""
+    """Writes words to the log; escalations as warnings. Implements `ports.Channel`."""
 
-    async def tell(self, incident: Incident, notice: Notice) -> None:
-        """See `ports.Notifier.tell`."""
-        write = _log.warning if notice.level else _log.info
+    name = LOG
+    per_minute: int | None = None
+    at_once = _AT_ONCE
+    timeout = timedelta(seconds=5)
+
+    async def send(self, notification: Notification) -> None:
+        """See `ports.Channel.send`. Never fails."""
+        body = notification.body
+        write = _log.warning if notification.level else _log.info
         write(
             "notice",
-            incident=str(incident.id),
-            rule=incident.rule,
-            severity=incident.severity.value,
-            level=notice.level,
-            text=notice.text,
+            id=notification.key,
+            kind=notification.kind.value,
+            incident=None if body.incident is None else str(body.incident),
+            rule=body.rule,
+            severity=None if body.severity is None else body.severity.value,
+            level=notification.level,
+            text=body.text,
         )
+
+    async def close(self) -> None:
+        """See `ports.Channel.close`."""

@@ -2,13 +2,51 @@
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from responder.clients.webhook import SigningSecret, WebhookUrl
 from responder.model.base import Frozen
 from responder.model.duration import Duration
+from responder.model.policy import LOG
+
+
+def _not_the_log(name: str) -> str:
+    if name == LOG:
+        raise ValueError("the log is always there and has no settings; give the channel another name")
+    return name
+
+
+ChannelName = Annotated[
+    str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"), AfterValidator(_not_the_log)
+]
+
+
+class ChannelSettings(Frozen):
+    """One entry of the `channels:` block: a receiver of signed webhooks, by the name that policies use."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    webhook: WebhookUrl
+    secret: SigningSecret
+    """What messages are signed with, as https://www.standardwebhooks.com says."""
+    ca_file: Path | None = None
+    """Certificates to trust instead of the system's, as PEM."""
+    timeout: Duration = Field(default=timedelta(seconds=10), gt=timedelta(0), le=timedelta(minutes=1))
+    """How long the receiver may take for one message."""
+    per_minute: int = Field(default=30, ge=1, le=1000)
+    """How many are sent in a minute at most, by all replicas; the rest of the minute is one summary."""
+
+
+class NotificationSettings(Frozen):
+    """The `notifications:` block: how long a word is tried, and how long it is kept afterwards."""
+
+    give_up_after: Duration = Field(
+        default=timedelta(hours=24), ge=timedelta(minutes=1), le=timedelta(days=7)
+    )
+    kept_for: Duration = Field(default=timedelta(days=30), ge=timedelta(days=1))
+    """After it was delivered or given up; as long as its incident is not closed it stays in any case."""
 
 
 class EmergencySettings(Frozen):

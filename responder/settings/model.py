@@ -13,7 +13,13 @@ from responder.engine.settings import EngineSettings
 from responder.model.base import Frozen
 from responder.model.matcher import Matcher
 from responder.model.redaction import Redaction, RedactionSettings
-from responder.notify.settings import DeadMansSwitchSettings, EmergencySettings
+from responder.notify.settings import (
+    ChannelName,
+    ChannelSettings,
+    DeadMansSwitchSettings,
+    EmergencySettings,
+    NotificationSettings,
+)
 from responder.sources.settings import ApiUrl, SourceSettings
 from responder.store.settings import StoreSettings
 from responder.telemetry import LogSettings
@@ -68,6 +74,10 @@ class Settings(StoreSettings, BaseSettings):
     web: WebSettings = WebSettings()
     redaction: RedactionSettings = RedactionSettings()
     """What is secret in alerts and texts, beside the forms that are known by themselves."""
+    channels: dict[ChannelName, ChannelSettings] = Field(default_factory=dict)
+    """Ways to people beside the log, by the names that escalation policies use."""
+    notifications: NotificationSettings = NotificationSettings()
+    """How long words to people are tried and kept."""
     emergency: EmergencySettings = EmergencySettings()
     """Who is paged for a P0 while the database is away."""
     dead_mans_switch: DeadMansSwitchSettings = DeadMansSwitchSettings()

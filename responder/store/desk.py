@@ -31,6 +31,7 @@ from responder.store import (
     dead_letters,
     episodes,
     ledger,
+    outbox,
     owner,
     restraints,
     rounds,
@@ -306,6 +307,7 @@ class PostgresDesk:
             attempts=await ledger.attempts_of(connection, incident.id),
             entries=await timeline.entries_of(connection, incident.id),
             commands=tuple(Command.model_validate(dict(row)) for row in commands),
+            notifications=await outbox.of_incident(connection, incident.id),
         )
 
     async def _as_of(self, connection: Connection, incident: Incident, rule: Rule) -> datetime | None:

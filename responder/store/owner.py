@@ -2,7 +2,8 @@
 
 Each function is one transaction that first makes sure, under that lock, that the caller still owns the
 incident: same worker, same epoch, heartbeat younger than the lease time. A deposed owner writes nothing.
-Lock order: the incident, its claim, its budgets (global, namespace, target), then what is only appended to.
+Lock order: the incident, its claim, its budgets (global, namespace, target), then what is only appended to,
+the words to people in the outbox among it.
 
 What `has_to_last` is on disk when the function returns, an intent always. The rest may be forgotten by a
 crash of PostgreSQL, together with all that came after it: an intent finds that by the length of the timeline.
@@ -21,10 +22,11 @@ from responder.decide.run_on import has_to_last
 from responder.model.attempt import Attempt, Intent
 from responder.model.errors import DeposedError
 from responder.ports import Lease
-from responder.store import ledger, restraints, shadow, timeline
+from responder.store import ledger, outbox, restraints, shadow, timeline
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
 from responder.store.openings import NEWS_WITHIN
+from responder.store.outbox import Wording
 from responder.store.storable import storable_json, storable_text
 from responder.store.timeline import Head, TimelineKeys
 from responder.store.transaction import WITHOUT_WAITING, refusals, transaction
@@ -126,11 +128,14 @@ class _NothingWrittenError(Exception):
 class Owner:
     """The owner's writes. See `ports.Store` for what each one promises."""
 
-    def __init__(self, lane: Lane, lease_time: timedelta, keys: TimelineKeys, clock: ServiceClock) -> None:
+    def __init__(
+        self, lane: Lane, lease_time: timedelta, keys: TimelineKeys, clock: ServiceClock, wording: Wording
+    ) -> None:
         self._lane = lane
         self._lease_time = lease_time
         self._keys = keys
         self._clock = clock
+        self._wording = wording
 
     async def record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
         """See `ports.Store.record`."""
@@ -142,6 +147,8 @@ class Owner:
                 return False
             due_at = change.due_at if locked.wakes == case.incident.wakes else _woken(locked, change)
             await self._write_ledger(connection, locked.id, change, locked.now)
+            position = locked.head.length + len(change.entries)
+            await outbox.write(connection, self._wording, case, change, position, locked.now)
             await self._write_change(
                 connection, locked, change, due_at, ends=ends, lasts=has_to_last(change, ends=ends)
             )

@@ -44,6 +44,7 @@ from responder.store.connection import Connections
 from responder.store.desk import PostgresDesk
 from responder.store.intake import PostgresIntake
 from responder.store.leases import Leases
+from responder.store.outbox import PostgresOutbox, Wording
 from responder.store.owner import Owner, lock_incident, write_finding
 from responder.store.partitions import is_missing_partition, make_partition
 from responder.store.rounds import PostgresRounds
@@ -63,6 +64,7 @@ class PostgresStore(PostgresDesk):
         redaction: what everything goes through that came back from somewhere and is to be kept. Alerts and
             dead letters have gone through it when they were decoded.
         storm: what openings of incidents are counted for.
+        wording: how notices become words for channels.
     """
 
     def __init__(
@@ -72,6 +74,7 @@ class PostgresStore(PostgresDesk):
         keys: TimelineKeys,
         redaction: Redaction = SHIPPED,
         storm: StormTerms = StormTerms(),  # noqa: B008 - frozen
+        wording: Wording = Wording(),  # noqa: B008 - frozen
     ) -> None:
         clock = ServiceClock(connections.workers, lease_time)
         super().__init__(connections.web, Rulebooks(), keys, clock, lease_time)
@@ -81,9 +84,11 @@ class PostgresStore(PostgresDesk):
             connections.workers, connections.heartbeat, lease_time, self._clock, self._rulebooks, storm
         )
         self._case = cases.load(storm)
-        self._owner = Owner(connections.workers, lease_time, keys, self._clock)
+        self._owner = Owner(connections.workers, lease_time, keys, self._clock, wording)
         self.rounds = PostgresRounds(connections.workers, clock, lease_time)
         """Whose turn it is to ask a source for all its alerts."""
+        self.outbox = PostgresOutbox(connections.workers, clock)
+        """The words to people."""
         self._ground: tuple[str, ...] | None = None
 
     async def now(self) -> datetime:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from typing import Annotated, Any, Self
 
 from pydantic import (
+    AfterValidator,
     BeforeValidator,
     ConfigDict,
     Field,
@@ -13,6 +14,7 @@ from pydantic import (
     WithJsonSchema,
     model_validator,
 )
+from yarl import URL
 
 from responder.model.base import Frozen
 from responder.model.duration import Duration
@@ -59,6 +61,19 @@ def _coerce(value: Any) -> Any:
     return parse_listen(value) if isinstance(value, str) else value
 
 
+def _public(value: str) -> str:
+    """Without the slash at its end, and without what a link must not carry around."""
+    try:
+        url = URL(value)
+    except ValueError:
+        url = URL()
+    if url.scheme not in {"http", "https"} or not url.host:
+        raise ValueError("is no address; write one like https://responder.example.org")
+    if url.user is not None or url.password is not None or url.query_string or url.fragment:
+        raise ValueError("goes into every notification: write it without credentials, query and fragment")
+    return value.rstrip("/")
+
+
 ListenAddress = Annotated[
     Listen,
     BeforeValidator(_coerce),
@@ -90,6 +105,8 @@ class WebSettings(Frozen):
     """
 
     listen: ListenAddress = Listen(host="127.0.0.1", port=9095)
+    public_url: Annotated[str, AfterValidator(_public)] | None = None
+    """Where people reach this listener, for links in notifications; without one there are no links."""
     api_token: SecretStr | None = Field(default=None, min_length=16)
     people: dict[_PersonName, PersonSettings] = Field(default_factory=dict)
     """People by name, each with a token and with roles, everywhere or in a scope."""

@@ -9,12 +9,12 @@ from uuid import UUID, uuid4
 import pytest_asyncio
 
 from responder.decide import changes
-from responder.decide.case import AskSource, Case, Change, Move, Notice, SourceView, Terms
+from responder.decide.case import AskSource, Case, Change, Move, SourceView, Terms
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform, Recording
 from responder.engine.wake import Wake
 from responder.engine.worker import Worker
-from responder.model.incident import Incident, IncidentState
+from responder.model.incident import IncidentState
 from responder.model.rule import Rulebook
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA, StormTerms
@@ -32,16 +32,11 @@ ASKS = RULE.model_copy(update={"escalate": True})
 ASKING = Rulebook(rules=(ASKS,))
 
 
-class Told:
-    """People, and what they were told."""
+class Nobody:
+    """Sends nothing: what people are told stays in the outbox."""
 
-    def __init__(self) -> None:
-        self.pages: list[tuple[str, Severity]] = []
-
-    async def tell(self, incident: Incident, notice: Notice) -> None:
-        """See `ports.Notifier.tell`."""
-        if notice.level:
-            self.pages.append((incident.rule, incident.severity))
+    def wake(self) -> None:
+        """See `ports.Dispatch.wake`."""
 
 
 async def _asking(
@@ -67,22 +62,27 @@ class Stormy(Stored):
         """What opened so far did so too long ago to count."""
         await self.after(BRAKE.within)
 
-    async def work(self, people: Told) -> None:
+    async def pages(self) -> list[tuple[Any, ...]]:
+        """What a person has to act on, in the order in which it was told: rule and severity."""
+        told = "SELECT body ->> 'rule', body ->> 'severity' FROM outbox WHERE level > 0 ORDER BY number"
+        return await self.sql(told)
+
+    async def work(self) -> None:
         """Take everything that is due as far as it goes."""
         ownership = Ownership(self.store, build_metrics("test"), LEASE_TIME, timedelta(seconds=1))
         await ownership.begin()
         asking = cast("Perform", _asking)
         metrics, wake = build_metrics("test"), Wake()
-        worker = Worker(self.store, ownership, asking, people, metrics, TERMS, wake, 0.25)
+        worker = Worker(self.store, ownership, asking, Nobody(), metrics, TERMS, wake, 0.25)
         while await worker._once():
             pass
         await ownership.end()
 
-    async def told(self, people: Told) -> None:
+    async def told(self) -> None:
         """The same, and once more when the umbrella incident has gathered what it is about."""
-        await self.work(people)
+        await self.work()
         await self.after(BRAKE.gather_for)
-        await self.work(people)
+        await self.work()
 
     async def all_due(self) -> None:
         """Let every waiting incident be looked at now."""
@@ -129,12 +129,11 @@ async def test_three_replicas_open_one_umbrella_incident(db: Stormy) -> None:
 
 async def test_a_storm_is_one_page_and_p0_and_p1_page_as_ever(db: Stormy) -> None:
     """Of ten P2 incidents nobody hears but by one; a P0 and a P1 are told by themselves."""
-    people = Told()
     await open_some(db, 10)
     await open_some(db, 1, Severity.P0, "worst")
     await open_some(db, 1, Severity.P1, "bad")
-    await db.told(people)
-    assert sorted(people.pages) == [("StuckQueries", "P0"), ("StuckQueries", "P1"), ("storm", "P1")]
+    await db.told()
+    assert sorted(await db.pages()) == [("StuckQueries", "P0"), ("StuckQueries", "P1"), ("storm", "P1")]
     assert await db.sql(STATES) == [
         ("StuckQueries", "escalated", 2), ("StuckQueries", "recorded", 10), ("storm", "escalated", 1)
     ]  # fmt: skip
@@ -149,37 +148,35 @@ async def test_a_storm_is_one_page_and_p0_and_p1_page_as_ever(db: Stormy) -> Non
 
 async def test_the_storm_ends_and_what_still_fires_speaks_for_itself(db: Stormy) -> None:
     """As long as five still fire it goes on; with four it is over, those four are told, the ended are not."""
-    people = Told()
     await open_some(db, 6)
-    await db.told(people)
+    await db.told()
     await db.calm()
     await db.observe(ended("p0", server="db0"))
     await db.all_due()
-    await db.work(people)
-    assert people.pages == [("storm", Severity.P1)]
+    await db.work()
+    assert await db.pages() == [("storm", "P1")]
     await db.observe(ended("p1", server="db1"))
     await db.all_due()
-    await db.work(people)
+    await db.work()
     [(state,)] = await db.sql("SELECT state FROM incidents WHERE rule = $1", UMBRELLA.name)
     assert state == IncidentState.RESOLVED
     await db.all_due()
-    await db.work(people)
-    assert sorted(people.pages) == [("StuckQueries", "P2")] * 4 + [("storm", "P1")]
+    await db.work()
+    assert sorted(await db.pages()) == [("StuckQueries", "P2")] * 4 + [("storm", "P1")]
 
 
 async def test_another_storm_a_short_while_later_is_the_same_incident_and_pages_again(db: Stormy) -> None:
     """Within `reopen_within` of its end it is woken, not opened anew."""
-    people = Told()
     await open_some(db, 5)
-    await db.told(people)
+    await db.told()
     await db.calm()
     for n in range(5):
         await db.observe(ended(f"p{n}", server=f"db{n}"))
     await db.all_due()
-    await db.work(people)
+    await db.work()
     await open_some(db, 5, prefix="again")
-    await db.work(people)
-    assert people.pages == [("storm", Severity.P1)] * 2
+    await db.work()
+    assert await db.pages() == [("storm", "P1")] * 2
     assert await db.one("SELECT count(*) FROM incidents WHERE rule = $1", UMBRELLA.name) == 1
 
 

@@ -26,11 +26,15 @@ class Page:
 
 @dataclass(slots=True)
 class PagerDesk:
-    """Everything that came. `answers` says with which statuses it answers next; then always with 204."""
+    """Everything that came. `answers` says with which statuses it answers next; then always with 204.
+
+    An answer that is no success says `retry_after`, where there is one.
+    """
 
     url: str = ""
     tries: list[Page] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    retry_after: str | None = None
     hangs: bool = False
     came: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -44,7 +48,9 @@ class PagerDesk:
         self.came.set()
         if self.hangs:
             await asyncio.Event().wait()
-        return web.Response(status=self.answers.pop(0) if self.answers else 204)
+        status = self.answers.pop(0) if self.answers else 204
+        asks = status >= 300 and self.retry_after is not None
+        return web.Response(status=status, headers={"Retry-After": self.retry_after or ""} if asks else {})
 
     async def got(self, number: int) -> list[Page]:
         """The tries, once there are so many."""
