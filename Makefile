@@ -41,7 +41,7 @@ demo: install ## an alert comes in, a real query is ended, the review is printed
 	$(BIN)/responder demo
 
 run: install ## keep a service up in shadow, with a database of its own; prints its address and token
-	$(BIN)/responder run
+	$(BIN)/responder up
 
 test: lint ## lint, types, and every test that needs no installed servers
 	$(BIN)/pytest -n 4

@@ -142,7 +142,7 @@ def _rest_the_collector() -> None:
 def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -> Surroundings:
     """What the check of rules needs to know of these settings.
 
-    Alerts come from somewhere in any case: settings without a source are checked as `responder run` completes
+    Alerts come from somewhere in any case: settings without a source are checked as `responder up` completes
     them, with one that cannot be asked. So a check finds the same mistakes as the service that is started.
     """
     unnamed = {} if settings.sources else {DEFAULT_SOURCE: SourceSettings(name=DEFAULT_SOURCE)}

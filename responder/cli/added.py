@@ -1,4 +1,4 @@
-"""What `responder run` adds to the settings, so that a service is up on this machine without any."""
+"""What `responder up` adds to the settings, so that a service is up on this machine without any."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -15,7 +15,7 @@ _ANY_SECRET = "in the place of a secret"  # noqa: S105 - it is never used as one
 
 
 def as_run(config_file: Path | None) -> Loaded:
-    """The settings as `run` makes them of those on disk, without a secret being made."""
+    """The settings as `up` makes them of those on disk, without a secret being made."""
     whole = completed(config_file, os.environ, made=lambda _: _ANY_SECRET)
     loaded = load(config_file, whole)
     return Loaded(with_rules(loaded.settings), loaded.given)

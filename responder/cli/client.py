@@ -121,7 +121,7 @@ class Client:
             ) from None
 
     def _known_token(self) -> str | None:
-        """The given token; on this machine also its settings' or the one that `responder run` left.
+        """The given token; on this machine also its settings' or the one that `responder up` left.
 
         These are never sent elsewhere.
         """

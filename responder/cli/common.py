@@ -66,10 +66,10 @@ url_option = click.option(
     "--url",
     callback=_http,
     envvar="RESPONDER_URL",
-    help=f"The server; else that of `responder run` on this machine, else {DEFAULT_URL}.",
+    help=f"The server; else that of `responder up` on this machine, else {DEFAULT_URL}.",
 )
 token_option = click.option(
-    "--token", envvar="RESPONDER_TOKEN", help="The API token; else that of `responder run` on this machine."
+    "--token", envvar="RESPONDER_TOKEN", help="The API token; else that of `responder up` on this machine."
 )
 
 

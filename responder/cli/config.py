@@ -33,7 +33,7 @@ def show(config_file: Path | None, changed: bool, as_json: bool) -> None:
     output.table(("SETTING", "VALUE", "ORIGIN"), rows, "Everything is as by default.")
     added = _added(loaded, config_file)
     if added:
-        output.heading("`responder run` adds, for a service on this machine")
+        output.heading("`responder up` adds, for a service on this machine")
         for line in added:
             output.say(line, indent=2)
 

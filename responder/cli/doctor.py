@@ -71,7 +71,7 @@ def _started_with(config_file: Path | None) -> list[Finding]:
 
 
 def _as_it_runs(config_file: Path | None) -> Settings:
-    """The settings; where `responder run` has brought its own database and tokens, together with these."""
+    """The settings; where `responder up` has brought its own database and tokens, together with these."""
     chosen = settings(config_file).settings
     if chosen.database is None and (chosen.data_dir / API_TOKEN_FILE).exists():
         return with_rules(load(config_file, completed(config_file, os.environ)).settings)

@@ -1,4 +1,4 @@
-"""How the command line finds the service of this machine: its settings, and what `responder run` leaves."""
+"""How the command line finds the service of this machine: its settings, and what `responder up` leaves."""
 
 import os
 from dataclasses import dataclass

@@ -14,7 +14,7 @@ Exit codes:
   4  the server does not answer, or cannot answer now
 
 RESPONDER_URL and RESPONDER_TOKEN say which server is asked and who asks. Without them
-it is the one of `responder run` on this machine, found in the data directory:
+it is the one of `responder up` on this machine, found in the data directory:
 RESPONDER_DATA_DIR, else `data_dir` of --config, RESPONDER_CONFIG or ./responder.yaml.
 """
 
@@ -37,10 +37,11 @@ _COMMANDS = {
     "maintenance": "windows",
     "resume": "halting",
     "rules": "rules",
-    "run": "service",
+    "run": "by_hand",
     "serve": "service",
     "sources": "sources",
     "targets": "operations",
+    "up": "service",
 }
 """Each command, and the module that has it under the same name."""
 

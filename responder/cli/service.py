@@ -1,4 +1,4 @@
-"""`responder serve` for production, `responder run` for this machine."""
+"""`responder serve` for production, `responder up` for this machine."""
 
 import asyncio
 import os
@@ -28,7 +28,7 @@ def serve(config_file: Path | None) -> None:
 @click.command()
 @config_option
 @ends_in_words
-def run(config_file: Path | None) -> None:
+def up(config_file: Path | None) -> None:
     """Keep a service up on this machine, with a PostgreSQL of its own; in shadow by default.
 
     Data and tokens stand in the data directory and are found again at the next start. Rules are those of the

@@ -103,7 +103,7 @@ async def service(chosen: Settings) -> list[Finding]:
     if parts is None:
         also = "which rules are active, whether the flag halts and " if chosen.embedded else ""
         text = f"no service answers at {url}: {also}whether it refuses deliveries is not known"
-        start = "responder run" if chosen.embedded else "responder serve"
+        start = "responder up" if chosen.embedded else "responder serve"
         return [warned("service", text, f"Start it with `{start}`, and ask again")]
     unready = [failed("service", f"{p['name']}: {p['text']}", "See its log") for p in parts if not p["ready"]]
     return [*unready, *(_told(parts) if chosen.embedded else ()), *_refusing(parts)]

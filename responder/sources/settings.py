@@ -13,7 +13,7 @@ from responder.model.duration import PositiveDuration
 from responder.model.errors import PermanentError
 
 DEFAULT_SOURCE = "default"
-"""What `responder run` calls the source that it adds where the settings name none."""
+"""What `responder up` calls the source that it adds where the settings name none."""
 
 
 def _http_url(text: str) -> str:

@@ -434,12 +434,12 @@ def test_run_sums_up_what_keeps_the_shipped_rules_from_being_used(
     assert [(one["event"], one["mistakes"]) for one in logged] == [("rule files refused", 12)]
 
 
-def test_config_show_tells_what_run_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_config_show_tells_what_up_adds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Rules, source, database and the form of the log; no secret, and no file is made."""
     (tmp_path / "rules").mkdir()
     monkeypatch.chdir(tmp_path)
     told = responder("config", "show", variables={"RESPONDER_DATA_DIR": str(tmp_path / "data")}).output
-    added = told.partition("`responder run` adds")[2]
+    added = told.partition("`responder up` adds")[2]
     for line in (
         f"rules[0]: {tmp_path}/rules",
         "sources.default.token: ********",
@@ -685,7 +685,7 @@ def test_wrong_settings_stop_every_command_that_needs_them(tmp_path: Path) -> No
     """Exit 1 with the place, before anything is started."""
     settings = tmp_path / "responder.yaml"
     settings.write_text("databse: x\n")
-    for command in (("serve",), ("config", "show"), ("doctor",), ("run",)):
+    for command in (("serve",), ("config", "show"), ("doctor",), ("up",)):
         told = responder(*command, "--config", str(settings))
         assert told.exit_code == 1
         assert f"{settings}:1:1: databse: there is no such setting." in told.stderr
