@@ -16,7 +16,7 @@ PARTS := prometheus prometheus-alertmanager prometheus-postgres-exporter postgre
 bench: PARTS := wrk
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help install demo run test test-real crash chaos bench lint parts constraints clean
+.PHONY: help install demo run test test-real crash chaos mutants bench lint parts constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -54,6 +54,9 @@ crash: install ## kill the service at every point between delivery and outcome, 
 
 chaos: install ## three replicas under kills, pauses, cuts, restarts and a moved clock (SECONDS=600, SEED=... repeats one)
 	$(BIN)/python -m tests.chaos --seconds $(or $(SECONDS),600) $(if $(SEED),--seed $(SEED))
+
+mutants: install ## change what decides, the ledger and intake in one place after the other; a test must notice (MINUTES=20: a sample)
+	nice -n 10 $(BIN)/python -m tests.mutants $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 bench: install parts ## intake and the way to an action's start, as ratios to this machine's ceiling (needs wrk)
 	$(BIN)/python -m benchmarks

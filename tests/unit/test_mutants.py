@@ -1,0 +1,111 @@
+"""The search for mutants: what it changes, what it leaves alone, and that a change reaches what runs."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from responder.decide.guards import GUARDS
+from tests.mutants import explained, python_code, sql_text
+from tests.mutants.mutant import ROOT, Mutant
+
+ROOM = ROOT / "responder" / "decide" / "guards"
+STORE = ROOT / "responder" / "store"
+
+
+def told(mutants: list[Mutant], scope: str) -> set[str]:
+    """How the changed lines look in one place."""
+    return {mutant.after for mutant in mutants if mutant.scope == scope}
+
+
+def test_each_guard_can_be_left_out() -> None:
+    """The tuple of guards has a mutant for each of them."""
+    mutants = python_code.everything(ROOM / "__init__.py")
+    assert len([one for one in mutants if one.scope == "GUARDS"]) == len(GUARDS)
+
+
+def test_conditions_and_bounds_are_changed() -> None:
+    """A condition is taken for true and for false, each part of it is left out, a bound is moved."""
+    found = told(python_code.everything(ROOM / "limits.py"), "flapping")
+    assert {
+        "if True:",
+        "if False:",
+        "if True and facts.now < at + allowed.within:",
+        "if at is not None and True:",
+        "if at is not None and facts.now <= at + allowed.within:",
+        "if at is not None and facts.now < at - allowed.within:",
+    } <= found
+
+
+def texts(source: str) -> set[str]:
+    """Every text in a source."""
+    constants = [at.value for at in ast.walk(ast.parse(source)) if isinstance(at, ast.Constant)]
+    return {value for value in constants if isinstance(value, str)}
+
+
+def test_words_are_left_alone() -> None:
+    """No text is changed: what a reason says is for people."""
+    said = texts((ROOM / "service.py").read_text())
+    for mutant in python_code.everything(ROOM / "service.py"):
+        assert texts(mutant.text) <= said
+
+
+def test_each_predicate_of_a_statement_is_left_out_and_its_values_stay() -> None:
+    """`true OR (...)` for what is joined by AND, `false AND (...)` for what is joined by OR."""
+    found = told(sql_text.in_python(STORE / "ledger.py"), "_OWN_ACT")
+    where = "WHERE intended_at > $1 AND intended_at <= $2 AND (target = $3 OR starts_with(target, $4))"
+    assert {
+        where.replace("intended_at > $1", "(true OR (intended_at > $1))"),
+        where.replace("intended_at <= $2", "(true OR (intended_at <= $2))"),
+        where.replace("target = $3", "(false AND (target = $3))"),
+        where.replace("starts_with(target, $4)", "(false AND (starts_with(target, $4)))"),
+    } <= found
+
+
+def test_sql_that_is_composed_elsewhere_is_reached_by_who_runs_it() -> None:
+    """`budgets.left` is put into a statement of the ledger on import: who writes intents runs it."""
+    found = [one for one in sql_text.in_python(STORE / "budgets.py") if one.scope == "left"]
+    assert {path for one in found for path, _ in one.reached} == {"responder/store/ledger.py"}
+
+
+HALTED = """
+import sys
+from tests.mutants import python_code, swap
+from tests.mutants.mutant import ROOT
+from responder.decide.guards import judge
+from responder.model.guard import Guard
+from tests.unit.test_guards import TERMS, facts
+found = python_code.everything(ROOT / "responder" / "decide" / "guards" / "service.py")
+swap.put_in(next(one for one in found if one.scope == "halt" and one.after == "if False:"))
+print(judge(facts(halted="by ann"), TERMS).strictest.ruling.name)
+"""
+
+
+def test_a_mutant_that_is_put_in_is_what_runs() -> None:
+    """Whoever imported the function before runs the changed one."""
+    done = subprocess.run(
+        [sys.executable, "-c", HALTED], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "GO"
+
+
+def test_what_is_explained_and_is_no_mutant_is_found() -> None:
+    """A reason goes with the line that it is about."""
+    mutants = python_code.everything(ROOM / "base.py")
+    one = mutants[0]
+    good = explained.Explained(
+        path=one.path, scope=one.scope, before=one.before, after=one.after, why="x" * 20
+    )
+    gone = good.model_copy(update={"before": "another line"})
+    assert explained.stale([good, gone], mutants) == [gone]
+
+
+def test_nothing_is_explained_twice(tmp_path: Path) -> None:
+    """Two reasons for one mutant are one too many."""
+    fields = {"path": "a", "scope": "b", "before": "c", "after": "d", "why": "because it is the same"}
+    entry = "\n".join(["[[equivalent]]", *(f'{name} = "{value}"' for name, value in fields.items()), ""])
+    (tmp_path / "twice.toml").write_text(entry * 2)
+    with pytest.raises(ValueError, match="explains this twice: a b"):
+        explained.read(tmp_path / "twice.toml")
