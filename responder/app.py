@@ -506,6 +506,8 @@ def _api(
         ),
         ceilings=engine.trust.possible,
         anchor=lambda: stored.anchoring.state,
+        dispatch=engine.dispatcher,
+        channels=engine.dispatcher.names,
         describe_rule=describe,
         budgets=settings.engine.budgets,
         freezes=engine.freezes,

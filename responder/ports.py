@@ -871,6 +871,24 @@ class Desk(Protocol):
         """Open episodes that no rule took: source, fingerprint, labels, starts_at."""
         ...
 
+    async def notifications(
+        self, limit: int, *, incident: UUID | None, undelivered: bool
+    ) -> Sequence[Notification]:
+        """The newest words to people, of one incident or of all; only those that have reached nobody."""
+        ...
+
+    async def notification(self, notification_id: UUID) -> Notification | None:
+        """One of them."""
+        ...
+
+    async def channels(self, names: Sequence[str]) -> Sequence[ChannelStanding]:
+        """How these channels stand, and others for which something waits."""
+        ...
+
+    async def write_test(self, channel: str, text: str) -> UUID:
+        """Put a message into the outbox that says it is a test; its id."""
+        ...
+
     async def source_standings(self) -> Sequence[SourceStanding]:
         """How asking each source for all its alerts stands, in the order of their names."""
         ...

@@ -13,6 +13,7 @@ from responder.engine.emergency import pages_p0
 from responder.engine.engine import Engine
 from responder.engine.halting import UNREADABLE
 from responder.engine.loading import RuleFiles
+from responder.engine.outbox import Dispatcher
 from responder.engine.rules import rules_in_words
 from responder.model.anchor import AnchorState
 from responder.model.breaker import Breaker
@@ -62,6 +63,7 @@ class Standing:
             _maintenance(stands),
             _emergency(engine, pages=self.pages),
             *_reconciled(engine),
+            _notifications(engine.dispatcher),
             *store,
         ]
 
@@ -128,6 +130,13 @@ def _emergency(engine: Engine, *, pages: bool) -> Part:
         return Part(name="emergency", ready=True, text="a P0 pages while the database is away, too")
     text = "no emergency webhook: a P0 would not page while the database is away"
     return Part(name="emergency", ready=True, text=text, warning=pages_p0(engine.rules))
+
+
+def _notifications(dispatcher: Dispatcher) -> Part:
+    """Words that do not get through make no process unready: another one would fare no better."""
+    late = dispatcher.standing.late
+    text = f"{'; '.join(late)}: responder notifications list --undelivered" if late else "words get through"
+    return Part(name="notifications", ready=True, text=text, warning=bool(late))
 
 
 def life_signs(switch: DeadMansSwitch | None) -> Sequence[Part]:

@@ -9,7 +9,7 @@ from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import print_json, speaks
 from responder.cli.incidents import as_dossier
-from responder.cli.story import headline
+from responder.cli.story import headline, told_lines
 from responder.model.attempt import Attempt
 from responder.model.guard import Ruling
 from responder.review.explained import GuardWord, Judged, StepTold
@@ -43,6 +43,10 @@ def explain(incident_id: str, client: Client, as_json: bool) -> None:
         output.heading(_title(step))
         for depth, line in lines_of(step, now):
             output.say(line, indent=2 + 2 * depth)
+    if dossier.notifications:
+        output.heading("Told")
+        for line in told_lines(dossier.notifications, now):
+            output.say(line, indent=2)
 
 
 def _title(step: StepTold) -> str:

@@ -35,6 +35,7 @@ _COMMANDS = {
     "incidents": "incidents",
     "report": "report",
     "maintenance": "windows",
+    "notifications": "notifications",
     "resume": "halting",
     "rules": "rules",
     "run": "by_hand",

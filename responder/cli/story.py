@@ -3,11 +3,12 @@
 What happened is read by `review.facts`, as the review reads it: both tell the same story.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from responder.cli.output import ago, until
 from responder.model.incident import Incident, IncidentState
+from responder.model.notification import Notification
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
@@ -33,6 +34,7 @@ def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]
         "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [_person(facts, dossier.incident, now)],
+        "Told": told_lines(dossier.notifications, now),
         "Alerts": _alerts(dossier, facts, now),
         f"Timeline (UTC, {facts.timeline_length} entries)": [
             f"{clock(told.at)[:8]}  {told.text}" + (f"  [{told.actor}]" if told.actor != "responder" else "")
@@ -110,6 +112,29 @@ def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> str:
     by, at = incident.progress.acknowledged_by, incident.progress.acknowledged_at
     seen = f"acknowledged by {by}" + (f" {ago(at, now)}" if at is not None else "") if by else ""
     return ", ".join(part for part in (told, seen) if part)
+
+
+def told_lines(notifications: Sequence[Notification], now: datetime) -> list[str]:
+    """Each word to people by each channel, and whether it has reached that."""
+    return [
+        f"{clock(one.created_at)[:8]}  {one.kind.value} to {one.channel}: {how_far(one, now)}"
+        for one in notifications
+    ]
+
+
+def how_far(one: Notification, now: datetime) -> str:
+    """How far one word has got on its way."""
+    inside = ", in a summary" if one.delivered_in is not None else ""
+    if one.delivered_at is not None:
+        return f"delivered {ago(one.delivered_at, now)}{inside}"
+    if one.given_up_at is not None:
+        return (
+            f"given up {ago(one.given_up_at, now)}{inside}, nobody was told: {one.last_error or 'no reason'}"
+        )
+    if one.last_error is None:
+        return f"not delivered yet{inside}"
+    tries = "1 try" if one.tries == 1 else f"{one.tries} tries"
+    return f"not delivered after {tries}, the next {until(one.due_at, now)}: {one.last_error}"
 
 
 def _alerts(dossier: Dossier, facts: ReviewFacts, now: datetime) -> list[str]:

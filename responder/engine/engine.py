@@ -34,6 +34,7 @@ from responder.telemetry import Metrics
 _log = structlog.get_logger(__name__)
 
 _SOON = timedelta(seconds=1)
+_OFTEN = timedelta(seconds=5)
 
 
 class Engine:
@@ -139,6 +140,7 @@ class Engine:
         self._begin("rules", _every(_SOON, "rules", self._follow_rules))
         self._begin("crowds", _every(_SOON, "crowds", self.intake.crowds.round))
         self._begin("halt", self.halt.follow(self._metrics))
+        self._begin("outbox", _every(_OFTEN, "outbox", self.dispatcher.look))
         self._begin("contests", _every(_SOON, "contests", self._contests.round))
         for source in self.reconcile.sources:
             look = partial(self.reconcile.look, source)

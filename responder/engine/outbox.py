@@ -9,7 +9,7 @@ import asyncio
 import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 import structlog
@@ -17,8 +17,10 @@ import structlog
 from responder.clients.boottime import boottime
 from responder.crash_points import Point, reached
 from responder.decide.backoff import backoff
+from responder.model.base import Frozen
+from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, ResponderError, StoreAwayError, TemporaryError
-from responder.model.notification import Notification
+from responder.model.notification import ChannelStanding, Notification
 from responder.ports import Channel, Outbox, Taking, Undelivered
 from responder.telemetry import Metrics
 
@@ -31,6 +33,8 @@ _LONGEST_PAUSE = timedelta(hours=1)
 """What a receiver may ask for at most: a number too large must not silence a channel."""
 _SHORT = timedelta(milliseconds=500)
 _GRACE = timedelta(seconds=5)
+_LATE = timedelta(minutes=5)
+"""So long a word may wait before a person should know of it."""
 
 
 class Lane:
@@ -168,6 +172,29 @@ def _place(one: Notification) -> Mapping[str, object]:
     return {"channel": one.channel, "id": one.key, "incident": incident, "tries": one.tries}
 
 
+class OutboxStanding(Frozen):
+    """How all channels stand, as they were seen last."""
+
+    now: datetime | None = None
+    channels: tuple[ChannelStanding, ...] = ()
+
+    @property
+    def late(self) -> tuple[str, ...]:
+        """What a person should know of: words that were given up, or wait for long. In words."""
+        if self.now is None:
+            return ()
+        return tuple(text for one in self.channels if (text := _late(one, self.now)))
+
+
+def _late(one: ChannelStanding, now: datetime) -> str:
+    parts = []
+    if one.given_up:
+        parts.append(f"{one.given_up} given up within a day")
+    if one.oldest is not None and now - one.oldest > _LATE:
+        parts.append(f"{one.waiting} wait, the oldest for {format_duration(now - one.oldest)}")
+    return f"{one.channel}: {', '.join(parts)}" if parts else ""
+
+
 class Dispatcher:
     """All lanes of one process. Implements `ports.Dispatch`."""
 
@@ -182,6 +209,7 @@ class Dispatcher:
         """Who holds what this process sends; no worker of an incident."""
         self._lanes = [Lane(one, outbox, self.worker_id, metrics, give_up_after) for one in self._channels]
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        self.standing = OutboxStanding()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -202,6 +230,22 @@ class Dispatcher:
     def dead(self) -> tuple[str, ...]:
         """The lanes that have ended although nobody stopped them."""
         return tuple(f"channel {name}" for name, task in self._tasks.items() if task.done())
+
+    async def look(self) -> None:
+        """See how every channel stands, and give up what waits for a channel that is gone."""
+        for gone in await self._outbox.give_up_unknown(self.names, self._give_up_after):
+            self._metrics.notifications.labels(channel=gone.channel, outcome="given_up").inc()
+            told_given_up(gone, "no such channel is configured any more")
+        now, channels = await self._outbox.standings(self.names)
+        left = {one.channel for one in self.standing.channels} - {one.channel for one in channels}
+        self.standing = OutboxStanding(now=now, channels=tuple(channels))
+        for name in left:
+            self._metrics.outbox_depth.labels(channel=name).set(0)
+            self._metrics.outbox_oldest.labels(channel=name).set(0)
+        for one in channels:
+            age = timedelta(0) if one.oldest is None else now - one.oldest
+            self._metrics.outbox_depth.labels(channel=one.channel).set(one.waiting)
+            self._metrics.outbox_oldest.labels(channel=one.channel).set(max(0.0, age.total_seconds()))
 
     async def stop(self) -> None:
         """Send what is due, within a few seconds, and leave the rest to whoever comes next."""

@@ -19,6 +19,7 @@ from responder.model.duration import format_duration
 from responder.model.errors import PermanentError
 from responder.model.incident import Command, Incident, IncidentState
 from responder.model.matcher import Matcher
+from responder.model.notification import ChannelStanding, Notification
 from responder.model.restraint import Restraint, RestraintKind
 from responder.model.rule import Rule
 from responder.model.source import SourceStanding
@@ -285,6 +286,28 @@ class PostgresDesk:
         """See `ports.Desk.unmatched`."""
         async with self._lane.connection() as connection:
             return [dict(row) for row in await episodes.unmatched(connection, limit)]
+
+    async def notifications(
+        self, limit: int, *, incident: UUID | None, undelivered: bool
+    ) -> Sequence[Notification]:
+        """See `ports.Desk.notifications`."""
+        async with self._lane.connection() as connection:
+            return await outbox.listed(connection, limit, incident, undelivered=undelivered)
+
+    async def notification(self, notification_id: UUID) -> Notification | None:
+        """See `ports.Desk.notification`."""
+        async with self._lane.connection() as connection:
+            return await outbox.one(connection, notification_id)
+
+    async def channels(self, names: Sequence[str]) -> Sequence[ChannelStanding]:
+        """See `ports.Desk.channels`."""
+        async with self._lane.connection() as connection:
+            return await outbox.standings(connection, names, await self._clock.now(connection))
+
+    async def write_test(self, channel: str, text: str) -> UUID:
+        """See `ports.Desk.write_test`."""
+        async with transaction(self._lane) as connection:
+            return await outbox.write_test(connection, channel, text, await self._clock.now(connection))
 
     async def source_standings(self) -> Sequence[SourceStanding]:
         """See `ports.Desk.source_standings`."""

@@ -301,7 +301,7 @@ class PostgresOutbox:
         """What is sent next, at the channel's pace: where a minute was too small, the rest is one summary."""
         if minute.passed(now):
             if minute.crowded:
-                await _fold(connection, channel, now)
+                await _fold(connection, channel, now, left_out=(per_minute or 0) // 2)
             minute.began, minute.begun, minute.crowded = now, 0, False
         room = at_most if per_minute is None else min(at_most, max(0, per_minute - minute.begun))
         ids = [row["id"] for row in await connection.fetch(_NEXT, channel, now, room)]
@@ -354,8 +354,7 @@ class PostgresOutbox:
         """See `ports.Outbox.standings`."""
         async with self._lane.connection() as connection:
             now = await self._clock.now(connection)
-            rows = await connection.fetch(_STANDINGS, list(channels), now - _DAY)
-        return now, [ChannelStanding.model_validate(dict(row)) for row in rows]
+            return now, await standings(connection, channels, now)
 
     async def expire(self, kept_for: timedelta) -> int:
         """See `ports.Outbox.expire`."""
@@ -370,12 +369,19 @@ async def _more(connection: Connection, channel: str, now: datetime, taken: Sequ
     return any(row["id"] not in taken for row in rows)
 
 
-async def _fold(connection: Connection, channel: str, now: datetime) -> None:
-    """One summary for all that had no room, written with the mark on each of them; not for a single one."""
+async def _fold(connection: Connection, channel: str, now: datetime, *, left_out: int) -> None:
+    """One summary for all that had no room, written with the mark on each of them; not for a single one.
+
+    So many of the incidents that are P0, and that a person must act on, are left out of it: whole, for what
+    is later of an incident must not come before what is earlier.
+    """
     rows = await connection.fetch(_TO_FOLD, channel, now, _FOLDED_AT_ONCE)
-    if len(rows) < 2:  # noqa: PLR2004 - one by itself says more
+    found = [_notification(row) for row in rows]
+    worst = [one.incident_id for one in found if one.level > 0 and one.body.severity is Severity.P0]
+    alone = set(list(dict.fromkeys(worst))[:left_out])
+    folded = [one for one in found if one.incident_id not in alone]
+    if len(folded) < 2:  # noqa: PLR2004 - one by itself says more
         return
-    folded = [_notification(row) for row in rows]
     summary = uuid7(now)
     level = max(one.level for one in folded)
     body = _stored(summarized(folded))
@@ -419,6 +425,14 @@ async def listed(
 ) -> Sequence[Notification]:
     """The newest first."""
     return [_notification(row) for row in await connection.fetch(_LIST, incident_id, undelivered, limit)]
+
+
+async def standings(
+    connection: Connection, channels: Sequence[str], now: datetime
+) -> Sequence[ChannelStanding]:
+    """How these channels stand, and others for which something waits or was given up within a day."""
+    rows = await connection.fetch(_STANDINGS, list(channels), now - _DAY)
+    return [ChannelStanding.model_validate(dict(row)) for row in rows]
 
 
 async def of_incident(connection: Connection, incident_id: UUID) -> tuple[Notification, ...]:

@@ -313,6 +313,10 @@ class PostgresStore(PostgresDesk):
         """See `ports.Desk.reset_breaker`."""
         return await super().reset_breaker(rule, *map(self._redaction.text, (actor, reason)))
 
+    async def write_test(self, channel: str, text: str) -> UUID:
+        """See `ports.Desk.write_test`."""
+        return await super().write_test(channel, self._redaction.text(text))
+
     async def drop_dead_letters(self, numbers: Sequence[int], actor: str, reason: str) -> Sequence[int]:
         """See `ports.Desk.drop_dead_letters`."""
         return await super().drop_dead_letters(numbers, *map(self._redaction.text, (actor, reason)))

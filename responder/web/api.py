@@ -15,7 +15,7 @@ from responder.model.base import Frozen
 from responder.model.budget import Budgets
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rule
-from responder.ports import Desk, Dossier, Intake, Store
+from responder.ports import Desk, Dispatch, Dossier, Intake, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import Metrics
 from responder.web.refusals import Refusals
@@ -99,6 +99,10 @@ class Api:
     """What the settings' ceilings may be for an incident of a rule, before its alerts are known."""
     anchor: Callable[[], AnchorState]
     """How the anchoring of the timelines stands in this process."""
+    dispatch: Dispatch
+    """Sends what a person writes into the outbox."""
+    channels: Sequence[str]
+    """Every way to people by its name."""
     describe_rule: Callable[[Rule], Mapping[str, Any]]
     """A resolved rule as JSON with the origin of each default."""
     budgets: Budgets = field(default_factory=Budgets)

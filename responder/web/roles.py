@@ -181,6 +181,7 @@ _RIGHTS: Mapping[tuple[str, str], tuple[Role, Reach]] = {
     ("POST", "/api/v1/maintenance/end"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/maintenance/{id}/end"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/sources/{name}/reconcile"): (Role.OPERATOR, Reach.SOMEWHERE),
+    ("POST", "/api/v1/notifications/test"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/incidents"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/incidents/{id}/commands"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/acts"): (Role.APPROVER, Reach.SOMEWHERE),

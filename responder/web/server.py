@@ -13,6 +13,7 @@ from responder.web.dead_letters import DeadLetters
 from responder.web.health import Health
 from responder.web.incidents import Incidents
 from responder.web.limits import Limits
+from responder.web.notifications import Notifications
 from responder.web.operations import Operations
 from responder.web.redacted import redact_answers
 from responder.web.reports import Reports
@@ -75,6 +76,7 @@ def build(api: Api) -> web.Application:
         Approvals(api),
         Operations(api),
         Limits(api),
+        Notifications(api),
         RestraintRoutes(api),
         DeadLetters(api),
         Rules(api),

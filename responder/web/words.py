@@ -51,6 +51,13 @@ class RoundAsked(Frozen):
     actor: Name | None = None
 
 
+class ChannelTest(Frozen):
+    """Which channel is to be tried, and by whom."""
+
+    channel: Name
+    actor: Name | None = None
+
+
 class NewHalt(Act):
     """A halt of everything, or of what the matchers may concern."""
 

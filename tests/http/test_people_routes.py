@@ -268,3 +268,35 @@ async def test_a_limit_that_is_none_is_400(limit: str) -> None:
         for path in ("incidents", "dead-letters", "alerts/unmatched"):
             status, told = await asked(client, "GET", f"/api/v1/{path}", params={"limit": limit})
             assert (status, told["field"]) == (400, "limit")
+
+
+async def test_what_people_were_told_is_listed_with_how_each_channel_stands() -> None:
+    """Of all incidents or of one, all of it or what has reached nobody; and one by its id."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        _, told = await asked(client, "GET", "/api/v1/notifications")
+        assert [one["tries"] for one in told["notifications"]] == [1, 2]
+        assert [one["channel"] for one in told["channels"]] == ["log", "pager"]
+        _, told = await asked(client, "GET", "/api/v1/notifications?undelivered=true")
+        [waits] = told["notifications"]
+        assert waits["last_error"] == "the pager answered 503 Service Unavailable"
+        _, told = await asked(client, "GET", f"/api/v1/notifications?incident={OTHER}")
+        assert told["notifications"] == []
+        _, told = await asked(client, "GET", f"/api/v1/notifications/{waits['id']}")
+        assert told["notification"] == waits
+        assert (await asked(client, "GET", f"/api/v1/notifications/{OTHER}"))[0] == 404
+        for bad in ("/api/v1/notifications/x", "/api/v1/notifications?incident=019ab3c2"):
+            assert (await asked(client, "GET", bad))[0] == 400
+
+
+async def test_a_channel_is_tried_by_a_message_that_says_so_and_who_tries_it() -> None:
+    """It is written into the outbox and sent now; a channel that there is not is 404 with those that are."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        body = {"channel": "pager", "actor": "ada"}
+        status, told = await asked(client, "POST", "/api/v1/notifications/test", json=body)
+        assert status == 202
+        assert (await asked(client, "GET", f"/api/v1/notifications/{told['id']}"))[0] == 200
+        said = "ada tries the channel pager of the responder: nothing has happened"
+        assert served.desk.acts == [("test", "pager", said), ("wake", "", "")]
+        body = {"channel": "fax", "actor": "ada"}
+        status, told = await asked(client, "POST", "/api/v1/notifications/test", json=body)
+        assert (status, "log, pager" in told["mend"]) == (404, True)

@@ -18,7 +18,6 @@ from responder.model.errors import DeposedError, PermanentError
 from responder.model.incident import IncidentState
 from responder.model.notification import Notification
 from responder.model.policy import EscalationPolicy, NoticeKind, PolicyLevel
-from responder.model.severity import Severity
 from responder.notify.log import LogChannel
 from responder.notify.settings import ChannelSettings
 from responder.notify.webhook import WebhookChannel
@@ -71,6 +70,13 @@ class Posted(Stored):
         """How many are neither delivered nor given up."""
         waits = "SELECT count(*) FROM outbox WHERE delivered_at IS NULL AND given_up_at IS NULL"
         return int(await self.one(waits))
+
+    async def at_p0(self, text: str) -> None:
+        """Make this word one of a P0."""
+        worst = (
+            """UPDATE outbox SET body = jsonb_set(body, '{severity}', '"P0"') WHERE body ->> 'text' = $1"""
+        )
+        await self.sql(worst, text)
 
     async def lane(self, channel: Channel, metrics: Metrics | None = None, **more: Any) -> Lane:
         """What one process sends to a channel."""
@@ -334,6 +340,20 @@ async def test_two_replicas_send_each_word_once(db: Posted) -> None:
     assert set(map(tuple, by_thread.values())) == {("1", "2")}
 
 
+async def test_a_dispatcher_that_is_stopped_sends_what_is_due_first(db: Posted) -> None:
+    """The last words of a process are not left to a replica that may not be there."""
+    first, second = await db.incidents(2)
+    await db.tell(first, notice("1"))
+    async with pager() as (desk, channel):
+        dispatcher = Dispatcher(db.store.outbox, [channel], build_metrics("test"), DAY)
+        await dispatcher.start()
+        await until(_none_waits(db), "the first is marked", within=60)
+        await db.tell(second, notice("2"))
+        await dispatcher.stop()
+        assert texts(desk) == ["1", "2"]
+    assert await db.waiting() == 0
+
+
 async def test_a_process_that_slept_beyond_its_hold_sends_nothing(db: Posted) -> None:
     """What it took others may be sending by now."""
     await db.tell(await db.held(), notice())
@@ -412,11 +432,8 @@ def outcome(metrics: Metrics, name: str) -> float:
 async def test_beyond_the_pace_of_a_minute_the_rest_is_one_summary(db: Posted) -> None:
     """Of ten, three are sent, the worst first; when the minute is over the seven others are one message."""
     for number, held in enumerate(await db.incidents(10)):
-        worst = {"severity": Severity.P2} if number != 9 else {}
-        await db.tell(held, notice(f"{number}"), **worst)
-    await db.sql(
-        "UPDATE outbox SET body = jsonb_set(body, '{severity}', '\"P0\"') WHERE body ->> 'text' = '9'"
-    )
+        await db.tell(held, notice(f"{number}"))
+    await db.at_p0("9")
     async with pager(per_minute=3) as (desk, channel):
         lane = await db.lane(channel)
         await drained(lane)
@@ -433,6 +450,25 @@ async def test_beyond_the_pace_of_a_minute_the_rest_is_one_summary(db: Posted) -
                 WHERE s.key = $1 AND o.delivered_at = s.delivered_at"""
     assert await db.one(folded, summary.id) == 7
     assert await db.waiting() == 0
+
+
+async def test_a_p0_is_not_folded_as_long_as_there_are_few_of_them(db: Posted) -> None:
+    """In a full minute it waits for the next, and is a message by itself then; three others are one."""
+    incidents = await db.incidents(8)
+    for held in incidents[:4]:
+        await db.tell(held, notice("bad"))
+    async with pager(per_minute=4) as (desk, channel):
+        lane = await db.lane(channel)
+        await drained(lane)
+        for number, held in enumerate(incidents[4:]):
+            await db.tell(held, notice("worst" if number == 1 else "bad"))
+        await db.at_p0("worst")
+        await drained(lane)
+        assert texts(desk) == ["bad"] * 4
+        await db.after(MINUTE)
+        await drained(lane)
+    later = [page.body["data"] for page in desk.tries[4:]]
+    assert (later[0]["text"], [one.get("count") for one in later]) == ("worst", [None, 3])
 
 
 async def test_a_summary_that_is_not_taken_loses_nothing(db: Posted) -> None:

@@ -33,10 +33,13 @@ ASKING = Rulebook(rules=(ASKS,))
 
 
 class Nobody:
-    """Sends nothing: what people are told stays in the outbox."""
+    """Sends nothing, and counts how often it was asked to: what people are told stays in the outbox."""
+
+    woken = 0
 
     def wake(self) -> None:
         """See `ports.Dispatch.wake`."""
+        self.woken += 1
 
 
 async def _asking(
@@ -67,16 +70,18 @@ class Stormy(Stored):
         told = "SELECT body ->> 'rule', body ->> 'severity' FROM outbox WHERE level > 0 ORDER BY number"
         return await self.sql(told)
 
-    async def work(self) -> None:
-        """Take everything that is due as far as it goes."""
+    async def work(self) -> int:
+        """Take everything that is due as far as it goes; how often the outbox was to be looked at."""
+        nobody = Nobody()
         ownership = Ownership(self.store, build_metrics("test"), LEASE_TIME, timedelta(seconds=1))
         await ownership.begin()
         asking = cast("Perform", _asking)
         metrics, wake = build_metrics("test"), Wake()
-        worker = Worker(self.store, ownership, asking, Nobody(), metrics, TERMS, wake, 0.25)
+        worker = Worker(self.store, ownership, asking, nobody, metrics, TERMS, wake, 0.25)
         while await worker._once():
             pass
         await ownership.end()
+        return nobody.woken
 
     async def told(self) -> None:
         """The same, and once more when the umbrella incident has gathered what it is about."""
@@ -144,6 +149,15 @@ async def test_a_storm_is_one_page_and_p0_and_p1_page_as_ever(db: Stormy) -> Non
     dossier = await db.store.incident(cast("UUID", umbrella))
     assert dossier is not None
     assert dossier.rule["name"] == UMBRELLA.name
+
+
+async def test_who_sends_is_woken_with_each_record_that_tells_people(db: Stormy) -> None:
+    """A P1 is heard of at once, not at the next poll; what tells nobody wakes nobody."""
+    await open_some(db, 1, Severity.P1)
+    assert await db.work() == 1
+    await db.observe(alert("p0", server="db0", summary="in other words"))
+    await db.all_due()
+    assert await db.work() == 0
 
 
 async def test_the_storm_ends_and_what_still_fires_speaks_for_itself(db: Stormy) -> None:

@@ -29,6 +29,8 @@ from responder.model.errors import PermanentError
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
 from responder.model.matcher import Matcher
+from responder.model.notification import ChannelStanding, Notification, Word
+from responder.model.policy import NoticeKind
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
@@ -62,6 +64,30 @@ QUESTION = Question(
     times=1,
 )
 """What a person may be asked."""
+
+
+def notification(number: int, **more: Any) -> Notification:
+    """A word of the first incident to the pager."""
+    return Notification(
+        id=UUID(f"019ab3c2-3333-7000-8000-00000000000{number}"),
+        incident_id=INCIDENT,
+        channel="pager",
+        kind=NoticeKind.ESCALATED,
+        level=1,
+        thread=str(INCIDENT),
+        body=Word(text="P1 StuckQuery: nobody knows", incident=INCIDENT, severity=Severity.P1),
+        key=f"msg_{number}",
+        created_at=NOW,
+        due_at=NOW,
+        tries=number,
+        **more,
+    )
+
+
+NOTIFICATIONS = (
+    notification(1, delivered_at=NOW),
+    notification(2, last_error="the pager answered 503 Service Unavailable"),
+)
 
 
 class PayloadError(PermanentError):
@@ -231,6 +257,27 @@ class RememberingDesk:
 
     async def source_standings(self) -> Sequence[SourceStanding]:
         return (self.standing,)
+
+    async def notifications(
+        self, limit: int, *, incident: UUID | None, undelivered: bool
+    ) -> Sequence[Notification]:
+        """One that is delivered, and one that waits."""
+        found = [one for one in NOTIFICATIONS if incident in {None, one.incident_id}]
+        return [one for one in found if one.waits or not undelivered][:limit]
+
+    async def notification(self, notification_id: UUID) -> Notification | None:
+        return next((one for one in NOTIFICATIONS if one.id == notification_id), None)
+
+    async def channels(self, names: Sequence[str]) -> Sequence[ChannelStanding]:
+        calm = {"waiting": 0, "oldest": None, "given_up": 0, "last_error": None}
+        return [ChannelStanding(channel=name, **calm) for name in names]
+
+    def wake(self) -> None:
+        self.acts.append(("wake", "", ""))
+
+    async def write_test(self, channel: str, text: str) -> UUID:
+        self.acts.append(("test", channel, text))
+        return NOTIFICATIONS[0].id
 
     async def ask_for_round(self, source: str, actor: str) -> bool:
         self.acts.append(("round", source, actor))
@@ -464,6 +511,8 @@ async def listening(
         started_with=started,
         ceilings=lambda _: (Ceiling(level=Autonomy.SHADOW, origin="the settings' ceiling"),),
         anchor=AnchorState,
+        dispatch=desk,
+        channels=("log", "pager"),
         describe_rule=lambda rule: rule.model_dump(mode="json", by_alias=True),
     )
     async with serving(api) as url:

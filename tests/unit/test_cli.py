@@ -96,6 +96,30 @@ def test_show_begins_with_state_and_why(served: Served) -> None:
     assert told.output.startswith("P1 RunawayQueries (server=orders) is held, for 1m now: ")
 
 
+def test_notifications_are_listed_with_how_far_each_has_got(served: Served) -> None:
+    """What is delivered, and what waits, with its tries and the last reason; then how each channel stands."""
+    told = responder("notifications", "list", served=served)
+    assert told.exit_code == 0
+    lines = told.output.splitlines()
+    assert lines[0].split() == ["WRITTEN", "CHANNEL", "KIND", "HOW", "FAR", "TEXT", "INCIDENT"]
+    assert "delivered 0s ago" in lines[1]
+    assert "not delivered after 2 tries, the next now: the pager answered 503 Service Unavailable" in lines[2]
+    assert "  pager: nothing waits" in lines
+    told = responder("notifications", "list", "--undelivered", "--incident", "019ab3c2-1", served=served)
+    assert [line.count("not delivered") for line in told.output.splitlines()[:2]] == [0, 1]
+
+
+def test_a_channel_is_tried_and_its_answer_told(served: Served) -> None:
+    """Who tries it is sent along; delivered is said with the id that the receiver has."""
+    told = responder("notifications", "test", "pager", served=served)
+    assert (told.exit_code, told.output) == (0, "pager has it: msg_1\n")
+    assert served.desk.acts[0][:2] == ("test", "pager")
+    assert "ada" in served.desk.acts[0][2]
+    told = responder("notifications", "test", "fax", served=served)
+    assert told.exit_code == 3
+    assert "there is no channel fax" in told.output
+
+
 def test_explain_tells_each_step_below_the_same_first_line(served: Served) -> None:
     """And as JSON all that `show` has, with every guard's word."""
     told = responder("explain", "019ab3c2-1", served=served)
