@@ -319,7 +319,7 @@ async def _store(settings: Settings, stack: AsyncExitStack) -> _Stored:
     connections = Connections.to(dsn, settings.store, gate.admit)
     stack.push_async_callback(connections.close)
     keys, storm = _timeline_keys(settings, key), settings.engine.terms.storm
-    wording = Wording(public_url=settings.web.public_url, redaction=redaction)
+    wording = Wording(settings.terms.policy, settings.web.public_url, redaction)
     store = PostgresStore(connections, settings.lease_time, keys, redaction, storm, wording)
     file = AnchorFile(settings.anchor) if settings.anchor is not None else None
     anchoring = Anchoring(store.anchors, file, settings.anchor_every)
@@ -434,6 +434,7 @@ async def _engine(
         lists=lists,
         metrics=metrics,
         settings=settings.engine,
+        terms=settings.terms,
         source_ceilings=source_ceilings(settings),
         lease_time=settings.lease_time,
         heartbeat_every=settings.heartbeat_every,
@@ -472,7 +473,7 @@ def _api(
     switch: DeadMansSwitch | None,
 ) -> Api:
     def review(dossier: Dossier, form: ReviewFormat) -> str:
-        return write_review(dossier, form, settings.engine.terms.severities)
+        return write_review(dossier, form, settings.severities)
 
     refusals = Refusals()
 

@@ -22,10 +22,10 @@ from responder.model.budget import Budget, Budgets
 from responder.model.duration import Duration, PositiveDuration
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
-from responder.model.policy import NoticeKind
+from responder.model.policy import LOG_ONLY, EscalationPolicy, NoticeKind
 from responder.model.restraint import Restraint, Restraints
 from responder.model.rule import Limits, Rule, StepKind
-from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
+from responder.model.severity import MANUAL_TERMS, Severities, Severity
 from responder.model.storm import Storm, StormTerms
 from responder.model.timeline import EntryDraft
 
@@ -37,10 +37,9 @@ class Flapping(Frozen):
     within: PositiveDuration = timedelta(minutes=30)
 
 
-class Terms(Frozen):
-    """The settings that decisions need: deadlines of states and the pace of looking again."""
+class Pace(Frozen):
+    """The deadlines of states and the pace of looking again: the settings' `engine.terms`."""
 
-    severities: dict[Severity, SeverityTerms] = Field(default=MANUAL_TERMS)
     open_deadline: Duration = timedelta(minutes=5)
     effect_grace: Duration = timedelta(seconds=30)
     """Added to an action's timeout: the deadline of `remediating`."""
@@ -66,6 +65,18 @@ class Terms(Frozen):
     """How many attempts of a rule in a row that did not lead to recovery open its circuit breaker."""
     self_caused_within: Duration = timedelta(minutes=5)
     """How long after an attempt of ours what begins on its target, or beside it, may be caused by it."""
+
+
+class Terms(Pace):
+    """The settings that decisions need: the pace, what each severity promises people, and who is told."""
+
+    severities: Severities = Field(default=MANUAL_TERMS)
+    policies: dict[str, EscalationPolicy] = Field(default_factory=dict)
+
+    def policy(self, severity: Severity) -> EscalationPolicy:
+        """Who is told of an incident of this severity; the log where its terms name no policy."""
+        name = self.severities[severity].policy
+        return LOG_ONLY if name is None else self.policies[name]
 
 
 class Finding(Frozen):

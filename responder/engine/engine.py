@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from responder.decide.case import Terms
 from responder.decide.freezes import Freeze
 from responder.engine.clock_watch import ClockWatch
 from responder.engine.contests import Contests
@@ -40,7 +41,8 @@ _OFTEN = timedelta(seconds=5)
 class Engine:
     """Everything of one process that decides and acts. Before its start intake refuses what comes.
 
-    `lease_time` and `heartbeat_every` are the store's: they say when others take over.
+    `terms` are the pace of `settings` with what severities promise and who is told. `lease_time` and
+    `heartbeat_every` are the store's: they say when others take over.
     """
 
     def __init__(
@@ -57,12 +59,12 @@ class Engine:
         lists: Mapping[str, Sequence[PeerList]],
         metrics: Metrics,
         settings: EngineSettings,
+        terms: Terms,
         source_ceilings: Mapping[str, Ceiling],
         lease_time: timedelta,
         heartbeat_every: timedelta,
     ) -> None:
         wake = Wake()
-        terms = settings.terms
         self._settings = settings
         self._store = store
         self._metrics = metrics

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
-from responder.decide.case import Terms
+from responder.decide.case import Pace
 from responder.decide.freezes import Freeze
 from responder.engine.watchdog import WatchdogSettings
 from responder.model.autonomy import Autonomy, AutonomyWord
@@ -73,7 +73,7 @@ class EngineSettings(Frozen):
     freezes: tuple[MatchedFreeze, ...] = ()
     promoted: tuple[str, ...] = ()
     halt_file: Path | None = None
-    terms: Terms = Terms()
+    terms: Pace = Pace()
     reconcile: ReconcileSettings = ReconcileSettings()
     budgets: Budgets = Budgets()
     """How many disruptive steps may start, over all replicas. All replicas should have the same."""

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from responder.rulebook.mistake import nearest
+from responder.settings.elsewhere import taken_apart
 from responder.settings.given import Given, gather
 from responder.settings.model import Settings
 from responder.settings.problem import Problem, SettingsError
@@ -17,7 +18,7 @@ from responder.settings.tree import KeyPath, at, dotted
 from responder.telemetry import mask_text
 
 DEFAULT_FILE = Path("responder.yaml")
-_ALTERNATIVE = ("function-", "tuple[", "frozenset[", "list[", "dict[", "constrained-", "union[")
+_ALTERNATIVE = ("function-", "tuple[", "frozenset[", "list[", "dict[", "constrained-", "union[", "[key]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +70,25 @@ def chosen_file(file: Path | None, environment: Mapping[str, str]) -> Path | Non
 
 
 def _problems(error: ValidationError, given: Given) -> tuple[Problem, ...]:
-    found = error.errors(include_url=False, include_input=False)
-    told = (_problem(one, given) for one in found)
+    found = [one for one in error.errors(include_url=False, include_input=False) if not _follows(one, error)]
+    told = (problem for one in found for problem in _each(one, given))
     return tuple(dict.fromkeys(sorted(told, key=lambda problem: problem.place)))
+
+
+def _follows(detail: Mapping[str, Any], error: ValidationError) -> bool:
+    """Whether a list is only too short because an item of it is wrong, which is told by itself."""
+    loc = detail["loc"]
+    below = (other["loc"] for other in error.errors(include_url=False, include_input=False))
+    return detail["type"] == "too_short" and any(
+        len(other) > len(loc) and other[: len(loc)] == loc for other in below
+    )
+
+
+def _each(detail: Mapping[str, Any], given: Given) -> tuple[Problem, ...]:
+    mistaken = taken_apart(detail)
+    if mistaken is None:
+        return (_problem(detail, given),)
+    return tuple(Problem(given.place(path), dotted(path), text, mend) for path, text, mend in mistaken)
 
 
 def _problem(detail: Mapping[str, Any], given: Given) -> Problem:
@@ -112,6 +129,8 @@ def _mend(detail: Mapping[str, Any], mend: str) -> str:
             return "Quote it, if it is a text"
         case "value_error":
             return "Correct it"
+        case "too_short":
+            return "Write at least one"
         case _:
             return "Write another value"
 

@@ -9,10 +9,13 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 
 from responder.actions.settings import InventorySettings, NamedQuery
 from responder.clients.http import Access
+from responder.decide.case import Terms
 from responder.engine.settings import EngineSettings
 from responder.model.base import Frozen
 from responder.model.matcher import Matcher
+from responder.model.policy import LOG, EscalationPolicy
 from responder.model.redaction import Redaction, RedactionSettings
+from responder.model.severity import MANUAL_TERMS, Severities
 from responder.notify.settings import (
     ChannelName,
     ChannelSettings,
@@ -20,6 +23,8 @@ from responder.notify.settings import (
     EmergencySettings,
     NotificationSettings,
 )
+from responder.rulebook.mistake import did_you_mean
+from responder.settings.elsewhere import Mistaken, elsewhere
 from responder.sources.settings import ApiUrl, SourceSettings
 from responder.store.settings import StoreSettings
 from responder.telemetry import LogSettings
@@ -70,6 +75,10 @@ class Settings(StoreSettings, BaseSettings):
     prometheus: PrometheusSettings | None = None
     rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_listed)] = ()
     """Rule files, and directories whose `*.yaml` and `*.yml` are rule files."""
+    severities: Severities = Field(default=MANUAL_TERMS)
+    """What P0 to P3 promise people; what is left out is as the operations manual has it."""
+    policies: dict[str, EscalationPolicy] = Field(default_factory=dict)
+    """Who is told, level by level, under the names that severities give."""
     engine: EngineSettings = EngineSettings()
     web: WebSettings = WebSettings()
     redaction: RedactionSettings = RedactionSettings()
@@ -136,6 +145,42 @@ class Settings(StoreSettings, BaseSettings):
                 yield f"web.people.{name}.grants[{at}].scope", grant.scope
         for at, server in enumerate(self.inventory.postgres):
             yield f"inventory.postgres[{at}].matches", server.matches
+
+    @model_validator(mode="after")
+    def _people_are_told_somewhere(self) -> Self:
+        """A name that leads nowhere would be found out in the night, when nobody is told."""
+        mistaken = [*self._absent_policies(), *self._absent_channels()]
+        if mistaken:
+            raise elsewhere(mistaken)
+        return self
+
+    def _absent_policies(self) -> Iterator[Mistaken]:
+        for severity, terms in self.severities.items():
+            if terms.policy is not None and terms.policy not in self.policies:
+                text = f"there is no policy {terms.policy!r}"
+                mend = f"Add it: policies: {{{terms.policy}: {{levels: [{{channels: [{LOG}]}}]}}}}"
+                if self.policies:
+                    mend = did_you_mean(terms.policy, self.policies, "policies")
+                yield Mistaken(("severities", severity.value, "policy"), text, mend)
+
+    def _absent_channels(self) -> Iterator[Mistaken]:
+        for name, policy in self.policies.items():
+            for at, level in enumerate(policy.levels):
+                for number, channel in enumerate(level.channels):
+                    if channel not in self.channel_names:
+                        path = ("policies", name, "levels", at, "channels", number)
+                        mend = did_you_mean(channel, self.channel_names, "channels")
+                        yield Mistaken(path, f"there is no channel {channel!r}", mend)
+
+    @property
+    def channel_names(self) -> tuple[str, ...]:
+        """What a policy may name."""
+        return (LOG, *self.channels)
+
+    @property
+    def terms(self) -> Terms:
+        """Everything that decisions need of these settings."""
+        return Terms(**dict(self.engine.terms), severities=self.severities, policies=self.policies)
 
     @property
     def store(self) -> StoreSettings:

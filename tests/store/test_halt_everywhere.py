@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, ClassVar, cast
 from uuid import UUID
 
-from responder.decide.case import ProbeReading, SourceView
+from responder.decide.case import ProbeReading, SourceView, Terms
 from responder.engine.engine import Engine
 from responder.engine.settings import EngineSettings
 from responder.model.alert import Alert, Delivery, Standing, fingerprint
@@ -249,6 +249,7 @@ async def replica(dsn: str, gate: Gate, file: Path) -> AsyncIterator[Engine]:
         lists={},
         metrics=build_metrics("test"),
         settings=settings,
+        terms=Terms.model_validate(dict(settings.terms)),
         source_ceilings={},
         lease_time=LEASE_TIME,
         heartbeat_every=timedelta(seconds=1),
