@@ -24,6 +24,7 @@ from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.clients.webhook import Webhook
+from responder.engine.by_hand import ActsByHand
 from responder.engine.clock_watch import agree_on_clock
 from responder.engine.emergency import Unstored
 from responder.engine.engine import Engine
@@ -194,7 +195,8 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
             pages=pager is not None,
         )
         switch = _switch(settings.dead_mans_switch, standing, metrics, stack)
-        api = _api(settings, stored, engine, files, metrics, pager, standing, switch)
+        by_hand = ActsByHand(engine.actions, around)
+        api = _api(settings, stored, engine, files, metrics, pager, standing, switch, by_hand)
         site = await _listen(api, settings, stack)
 
         def without_store() -> None:
@@ -471,6 +473,7 @@ def _api(
     pager: EmergencyWebhook | None,
     standing: Standing,
     switch: DeadMansSwitch | None,
+    by_hand: ActsByHand,
 ) -> Api:
     def review(dossier: Dossier, form: ReviewFormat) -> str:
         return write_review(dossier, form, settings.severities)
@@ -510,6 +513,7 @@ def _api(
         dispatch=engine.dispatcher,
         channels=engine.dispatcher.names,
         describe_rule=describe,
+        by_hand=by_hand,
         budgets=settings.engine.budgets,
         freezes=engine.freezes,
         redaction=stored.redaction,

@@ -42,12 +42,13 @@ from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen, canonical_json
 from responder.model.breaker import Breaker
 from responder.model.budget import Start
+from responder.model.by_hand import ByHand
 from responder.model.guard import RulingWord
 from responder.model.incident import Command, Incident, MemberAlert, Members
 from responder.model.matcher import Matcher
 from responder.model.notification import ChannelStanding, Notification
 from responder.model.restraint import Restraint, RestraintKind, Restraints
-from responder.model.rule import Probe, Rulebook, StepKind
+from responder.model.rule import Probe, Rule, Rulebook, StepKind
 from responder.model.severity import Severity
 from responder.model.source import PeerReport, SourceStanding
 from responder.model.target import Element, State, Target
@@ -775,6 +776,27 @@ class Added:
     new: bool
 
 
+@dataclass(frozen=True, slots=True)
+class NewByHand:
+    """An incident that a person wants opened: who and why, its rule, what is known of what it is about."""
+
+    key: UUID | None
+    """The same key again is the same incident."""
+    asked: ByHand
+    rule: Rule
+    labels: Mapping[str, str]
+    severity: Severity
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedByHand:
+    """The incident. Where it is not `new`, `same` says whether the same was asked for under its key."""
+
+    incident: Incident
+    new: bool
+    same: bool
+
+
 class Desk(Protocol):
     """What people see and do: the store's side of the HTTP API."""
 
@@ -800,6 +822,14 @@ class Desk(Protocol):
 
     async def give_command(self, command: Command) -> bool:
         """Store a person's act; False where the same id was given before. Makes the incident due."""
+        ...
+
+    async def open_by_hand(self, new: NewByHand) -> OpenedByHand:
+        """Open an incident that a person asks for. It is due now.
+
+        Raises:
+            PermanentError: what is asked for holds a secret.
+        """
         ...
 
     async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:

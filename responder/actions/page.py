@@ -10,9 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from pydantic.fields import FieldInfo
-
 from responder.actions.registry import ActionClass, Registry
+from responder.model.base import Frozen
 from responder.model.duration import format_duration
 
 BEGIN = "<!-- generated from the code: make changes there -->"
@@ -40,19 +39,28 @@ def section(action: ActionClass) -> str:
     facts = [f"Kind: {kind}", f"default timeout: {format_duration(action.deadline)}"]
     if action.kind.changing:
         facts += [fence, "has an undo" if action.undoable else "no undo"]
-    schema = action.Params.model_json_schema(by_alias=True).get("properties", {})
-    rows = [
-        _row(field.alias or name, schema[field.alias or name], field)
-        for name, field in action.Params.model_fields.items()
-    ]
+    rows = [_row(parameter) for parameter in described(action.Params)]
     table = "\n".join(["| parameter | type | default | |", "| --- | --- | --- | --- |", *rows])
     return f"### {action.name}\n\n{inspect.getdoc(action)}\n\n{'; '.join(facts)}.\n\n{table}\n"
 
 
-def _row(name: str, schema: Mapping[str, Any], field: FieldInfo) -> str:
-    default = "required" if field.is_required() else _default(field.default)
-    description = (field.description or "").replace("|", "\\|")
-    return f"| `{name}` | {_type(schema)} | {default} | {description} |"
+def described(params: type[Frozen]) -> list[dict[str, str]]:
+    """Each parameter of an action: its name, type, default and meaning, in words."""
+    schema = params.model_json_schema(by_alias=True).get("properties", {})
+    return [
+        {
+            "name": field.alias or name,
+            "type": _type(schema[field.alias or name]),
+            "default": "required" if field.is_required() else _default(field.default),
+            "description": field.description or "",
+        }
+        for name, field in params.model_fields.items()
+    ]
+
+
+def _row(told: Mapping[str, str]) -> str:
+    description = told["description"].replace("|", "\\|")
+    return f"| `{told['name']}` | {told['type']} | {told['default']} | {description} |"
 
 
 def _default(value: Any) -> str:

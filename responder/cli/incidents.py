@@ -3,6 +3,7 @@
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import click
 
@@ -47,8 +48,8 @@ def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> No
             str(one.id)[:width],
             one.severity.value,
             one.state.value,
-            one.rule,
-            ", ".join(f"{key}={value}" for key, value in sorted(one.key.items())) or "-",
+            one.rule if one.by_hand is None else one.by_hand.action or one.by_hand.title,
+            _group(one),
             output.ago(one.opened_at, now),
             one.progress.in_auto or "-",
         )
@@ -56,6 +57,48 @@ def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> No
     ]
     none = "There is no incident." if ended else "No incident is open or was recorded lately."
     output.table(("ID", "", "STATE", "RULE", "GROUP", "OPENED", "IN AUTO"), rows, none)
+
+
+@incidents.command("open")
+@click.option("--rule", help="The rule whose runbook, owner and notes it has.")
+@click.option("--title", help="What it is; the rule's name by default.")
+@click.option("--severity", required=True, type=click.Choice([one.value for one in Severity]))
+@click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="What it is about.")
+@click.option("--key", help="A name of your own for it: the same key again is the same incident.")
+@reason_option
+@actor_option
+@speaks
+def open_incident(
+    rule: str | None,
+    title: str | None,
+    severity: str,
+    labels: tuple[str, ...],
+    key: str | None,
+    reason: str,
+    actor: str,
+    client: Client,
+    as_json: bool,
+) -> None:
+    """Open an incident yourself: people are told at once, and again until somebody acknowledges or closes it.
+
+    Nothing is done for it. What is to be done by hand is `responder run`.
+    """
+    if rule is None and title is None:
+        raise click.UsageError("say what it is: --title TEXT, or --rule NAME")
+    body = {"rule": rule, "title": title, "severity": severity, "reason": reason, "actor": actor}
+    told = client.post("incidents", {**body, "labels": _pairs(labels)}, key or str(uuid4()))
+    if as_json:
+        print_json(told)
+        return
+    output.say(f"incident {told['incident']}{'' if told['given'] else ', which is there already'}")
+
+
+def _pairs(given: tuple[str, ...]) -> dict[str, str]:
+    split = [one.partition("=") for one in given]
+    for name, sign, value in split:
+        if not (name and sign and value):
+            raise click.BadParameter(f"{name + sign + value!r} is no NAME=VALUE", param_hint="--label")
+    return {name: value for name, _, value in split}
 
 
 @incidents.command()
@@ -263,6 +306,16 @@ def as_dossier(told: dict[str, Any]) -> tuple[Dossier, datetime]:
     """An answer about one incident, and the server's time."""
     body = {key: value for key, value in told.items() if key != "now"}
     return Dossier.model_validate(body), output.moment(told["now"])
+
+
+def _group(incident: Incident) -> str:
+    """What it is about; of one that a person opened, whose it is."""
+    labels = ", ".join(f"{key}={value}" for key, value in sorted(incident.key.items()))
+    if (asked := incident.by_hand) is None:
+        return labels or "-"
+    word = "dry run" if asked.dry_run else "by hand"
+    about = ", ".join(part for part in (asked.target, labels) if part)
+    return f"{about + ', ' if about else ''}{word}: {asked.actor}"
 
 
 def _unique_width(ids: list[str]) -> int:

@@ -19,6 +19,7 @@ RESPONDER_DATA_DIR, else `data_dir` of --config, RESPONDER_CONFIG or ./responder
 """
 
 _COMMANDS = {
+    "actions": "by_hand",
     "alerts": "operations",
     "breaker": "limits",
     "budgets": "limits",

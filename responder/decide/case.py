@@ -337,6 +337,8 @@ class Facts(Frozen):
     """What a person would have to consent to, by this look; None where there was none."""
     approval: Approval | None = None
     """What a person has consented to, and no attempt has used up."""
+    by_hand: str | None = None
+    """Who asked for it, where no alert did."""
 
 
 class IntentLost(StrEnum):

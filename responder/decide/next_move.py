@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from responder.decide import changes
+from responder.decide.by_hand import by_hand_move
 from responder.decide.case import (
     Apply,
     AskSource,
@@ -40,8 +41,8 @@ def next_move(case: Case, now: datetime, terms: Terms) -> Move:
         return _remediating(case, now, terms)  # an effect may be running: nothing comes before its outcome
     if state is not IncidentState.PENDING and (first := _told_first(case, now, terms)):
         return first
-    if case.incident.rule == UMBRELLA.name:
-        return umbrella_move(case, now, terms)
+    if (move := _without_alerts(case, now, terms)) is not None:
+        return move
     match state:
         case IncidentState.PENDING:
             return _pending(case, now, terms)
@@ -67,6 +68,15 @@ def next_move(case: Case, now: datetime, terms: Terms) -> Move:
             return Wait(until=None)
         case _:
             assert_never(state)
+
+
+def _without_alerts(case: Case, now: datetime, terms: Terms) -> Move | None:
+    """What no alert opened goes by a row of its own."""
+    if case.incident.rule == UMBRELLA.name:
+        return umbrella_move(case, now, terms)
+    if (asked := case.incident.by_hand) is not None:
+        return by_hand_move(case, asked, now, terms)
+    return None
 
 
 def _told_first(case: Case, now: datetime, terms: Terms) -> Move | None:

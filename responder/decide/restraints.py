@@ -153,7 +153,8 @@ def _firing(case: Case) -> list[Mapping[str, str]]:
 
 
 def _unseen(case: Case) -> bool:
-    return case.members.firing > len(_firing(case))
+    """Whether more may be true of it than its members say; what a person asked for has none to say it."""
+    return case.incident.by_hand is not None or case.members.firing > len(_firing(case))
 
 
 def _longest(windows: Sequence[Restraint], labels: Mapping[str, str]) -> Restraint | None:

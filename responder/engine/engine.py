@@ -67,6 +67,7 @@ class Engine:
         wake = Wake()
         self._settings = settings
         self._store = store
+        self.actions = actions
         self._metrics = metrics
         self.dispatcher = Dispatcher(outbox, channels, metrics, give_up_after)
         self.rules = ActiveRules(store)

@@ -218,6 +218,7 @@ class Gather:
             condition=condition,
             floor=look.floor,
             elements=tuple(element.title for element in look.elements),
+            by_hand=case.incident.by_hand.actor if case.incident.by_hand is not None else None,
         )
 
     async def _own_act(self, case: Case, target: Target | None, now: datetime) -> OwnAct | None:

@@ -135,7 +135,7 @@ class Perform:
         if not recorded:
             return LOOK_AGAIN
         if not step.kind.changing:
-            return changes.evidence_read(case, index, _evidence(seen), now)
+            return changes.evidence_read(case, index, _evidence(seen), now, self.terms)
         judgement = self._judge(seen)
         may_act, asks = _may_act(judgement), _asks_for_nothing(judgement, seen)
         if not may_act and not asks:

@@ -6,6 +6,7 @@ from responder.decide.bind import bindable
 from responder.decide.case import Case
 from responder.engine.settings import EngineSettings, MatchedCeiling
 from responder.model.autonomy import Autonomy, Ceiling, effective
+from responder.model.by_hand import DRY_RUN
 from responder.model.matcher import Matcher, all_match
 from responder.model.rule import Rule, Step
 
@@ -18,7 +19,13 @@ class Trust:
         self._sources = sources
 
     def ceilings(self, case: Case, step: Step) -> tuple[Ceiling, ...]:
-        """All ceilings, the settings' first: of equals the first is named."""
+        """All ceilings, the settings' first: of equals the first is named.
+
+        An act by hand has a person's word for it: no rule has to be promoted, the settings' ceilings hold.
+        """
+        if (asked := case.incident.by_hand) is not None:
+            found = effective(tuple(self._for_some(bindable(case.rule, case.incident.key))))
+            return (found, DRY_RUN) if asked.dry_run else (found,)
         return (
             self._of_settings(case),
             *self._of_sources(case),

@@ -138,3 +138,5 @@ class Claim(Frozen):
     since: datetime
     quarantined: bool = False
     reason: str = ""
+    asked_by: str | None = None
+    """Who asked for it by hand."""

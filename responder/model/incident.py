@@ -8,6 +8,7 @@ from pydantic import Field
 
 from responder.model.approval import Approval, Question
 from responder.model.base import Frozen
+from responder.model.by_hand import ByHand
 from responder.model.severity import Severity
 
 
@@ -137,6 +138,8 @@ class Incident(Frozen):
     wakes: int = 0
     """Counts what happened to it from outside (alerts, commands, findings); see `ports.Store.record`."""
     timeline_length: int = 0
+    by_hand: ByHand | None = None
+    """Who opened it, where no alert did."""
 
     @property
     def overflow(self) -> bool:

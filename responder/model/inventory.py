@@ -9,7 +9,7 @@ from pydantic import Field, SecretStr
 
 from responder.model.base import Frozen
 from responder.model.errors import RefusedError
-from responder.model.matcher import Matcher, all_match
+from responder.model.matcher import Matcher, MatchOp, all_match
 from responder.model.target import Target
 
 
@@ -40,6 +40,16 @@ class Inventory(Frozen):
     """All that may be acted on or asked."""
 
     postgres: tuple[PostgresConnection, ...] = Field(default=())
+
+    def labels(self, target: str) -> dict[str, str]:
+        """What the inventory itself says of a target by labels: those whose value its `matches` fix."""
+        return {
+            matcher.name: matcher.value
+            for entry in self.postgres
+            if entry.key == target
+            for matcher in entry.matches
+            if matcher.op is MatchOp.EQUAL and matcher.value
+        }
 
     def find_postgres(self, wanted: str | Mapping[str, str]) -> PostgresConnection:
         """The one connection of that name, or the one whose `matches` hold for these labels.

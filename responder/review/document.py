@@ -9,6 +9,7 @@ from typing import Any
 
 from responder.model.attempt import Verdict
 from responder.model.base import Frozen
+from responder.model.by_hand import ByHand
 from responder.model.incident import MemberAlert
 from responder.review.facts import Act, HeldBack, ReviewFacts, Told
 from responder.review.follow_ups import follow_ups
@@ -103,8 +104,9 @@ def compose(facts: ReviewFacts) -> Document:
         ("follow-ups", "Follow-ups", _follow_ups(facts)),
     )
     group = f" ({pairs(facts.key)})" if facts.key else ""
+    what = facts.rule if facts.by_hand is None else f"{facts.by_hand.title}, by hand"
     return Document(
-        title=plain(f"{facts.severity} {facts.rule}{group}"),
+        title=plain(f"{facts.severity} {what}{group}"),
         status=_status(facts),
         sections=tuple(
             Section(anchor=anchor, title=title, blocks=tuple(blocks)) for anchor, title, blocks in sections
@@ -127,6 +129,7 @@ def _summary(facts: ReviewFacts) -> Iterator[Block]:
     recovered = when(facts.recovered_at) if facts.recovered_at else "not yet"
     yield Fields(
         fields=(
+            *_asked_by(facts),
             Field(name="Severity", value=f"{facts.severity}: {facts.terms.description}"),
             Field(name="Detected", value=when(facts.detected_at)),
             *_taken_up(facts),
@@ -139,6 +142,12 @@ def _summary(facts: ReviewFacts) -> Iterator[Block]:
     )
 
 
+def _asked_by(facts: ReviewFacts) -> Iterator[Field]:
+    asked = facts.by_hand
+    if asked is not None:
+        yield Field(name="Asked for by", value=plain(f"{asked.actor}, by hand: {asked.reason}"))
+
+
 def _taken_up(facts: ReviewFacts) -> Iterator[Field]:
     if facts.taken_up_later:
         yield Field(
@@ -147,6 +156,8 @@ def _taken_up(facts: ReviewFacts) -> Iterator[Field]:
 
 
 def _how_it_went(facts: ReviewFacts) -> str:
+    if facts.by_hand is not None:
+        return plain(_how_the_act_went(facts.by_hand, facts))
     began = f"{facts.rule} was detected at {when(facts.detected_at)}"
     if facts.taken_up_later:
         began += f", was taken up by a new rulebook at {when(facts.taken_up_at)}"
@@ -157,10 +168,20 @@ def _how_it_went(facts: ReviewFacts) -> str:
     return plain(f"{began} and is not over.")
 
 
+def _how_the_act_went(asked: ByHand, facts: ReviewFacts) -> str:
+    at = when(facts.taken_up_at)
+    if not asked.acts:
+        return f"{asked.actor} opened {asked.title} by hand at {at}: {asked.reason}."
+    dry = ", to see what would come of it" if asked.dry_run else ""
+    return f"{asked.actor} asked by hand for {asked.title}{dry} at {at}: {asked.reason}."
+
+
 def _what_was_done(facts: ReviewFacts) -> str:
     if facts.acts:
         done = "; ".join(_act_in_short(act) for act in facts.acts)
         return plain(f"The responder acted {count(len(facts.acts), 'time')}: {done}.")
+    if facts.by_hand is not None and facts.held_back:
+        return plain(f"The responder changed nothing: {facts.outcome or facts.held_back[-1].reason}.")
     if any(held.shadow for held in facts.held_back):
         return "The responder was in shadow: it looked and judged, and changed nothing."
     if facts.held_back:
@@ -199,6 +220,8 @@ def _nobody_told(facts: ReviewFacts) -> str:
     """That nobody was told is no praise of a shadow: it pages nobody, whatever happens."""
     if facts.in_auto is not None:
         return plain(f"Nobody was told: it was in shadow; in auto {facts.in_auto}.")
+    if facts.by_hand is not None:
+        return "Nobody else had to be told."
     if any(held.shadow for held in facts.held_back) and not facts.acts:
         return "Nobody was told: it was in shadow; in auto a person would be told unless the ladder helped."
     return "Nobody had to be told."
@@ -223,6 +246,8 @@ def _detection(facts: ReviewFacts) -> Iterator[Block]:
             Field(name="Source", value=plain(sources)),
         )
     )
+    if facts.by_hand is not None:
+        yield Paragraph(text=plain(f"No alert: {facts.by_hand.actor} asked for it by hand."))
     for alert in facts.alerts.sample[:1]:
         yield Paragraph(text="What the first alert said:")
         yield Bullets(items=tuple(_alert_words(alert)))
@@ -296,6 +321,9 @@ def _cause(facts: ReviewFacts) -> Iterator[Block]:
 
 
 def _warning_signs(facts: ReviewFacts) -> Iterator[str]:
+    if facts.by_hand is not None:
+        yield "No alert is known of it."
+        return
     earlier = max((alert.generation - 1 for alert in facts.alerts.sample), default=0)
     if earlier:
         yield f"The same alert had fired {count(earlier, 'time')} before."
@@ -356,6 +384,8 @@ def _act_fields(act: Act, facts: ReviewFacts) -> Iterator[Field]:
     yield Field(name="Took", value=took)
     yield Field(name="Outcome", value=act.outcome.value.replace("_", " "))
     yield Field(name="Verified", value=_verdict(act))
+    if act.approved_by is not None:
+        yield Field(name="Approved by", value=plain(act.approved_by))
     yield Field(name="Step", value=f"{act.step + 1} of the ladder" if act.undo_of is None else "undo")
     if act.undo_of is not None:
         yield Field(name="Takes back", value=f"attempt {act.undo_of}")

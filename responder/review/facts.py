@@ -13,6 +13,7 @@ from uuid import UUID
 
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.base import Frozen
+from responder.model.by_hand import ByHand
 from responder.model.incident import IncidentState, MemberAlert
 from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
 from responder.model.timeline import Entry, EntryKind
@@ -64,6 +65,8 @@ class Act(Frozen):
     state_before: dict[str, Any]
     state_after: dict[str, Any] | None
     undo_of: UUID | None
+    approved_by: str | None = None
+    """Who said yes to it, where somebody was asked; or who asked for it by hand."""
 
 
 class HeldBack(Frozen):
@@ -170,6 +173,8 @@ class ReviewFacts(Frozen):
     severity: Severity
     terms: SeverityTerms
     key: dict[str, str]
+    by_hand: ByHand | None
+    """Who opened it, where no alert did."""
     state: IncidentState
     outcome: str | None
     owner: str | None
@@ -236,9 +241,11 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
     """The facts of one incident, whatever the order of what the dossier holds."""
     incident, rule = dossier.incident, dossier.rule
     entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
-    acts = tuple(_act(a) for a in sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id)))
+    attempts = sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id))
+    acts = tuple(_act(attempt, _approved_by(attempt, dossier)) for attempt in attempts)
     detected_at = min(dossier.members.first_heard_at or incident.opened_at, incident.opened_at)
-    stages = _stages(entries, incident.opened_at, later=detected_at < incident.opened_at)
+    began = _began(incident.by_hand, later=detected_at < incident.opened_at)
+    stages = _stages(entries, incident.opened_at, began)
     alerts = _alerts(dossier, entries)
     escalations, people = _escalations(entries), _people(entries)
     begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
@@ -254,6 +261,7 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
         severity=incident.severity,
         terms=terms[incident.severity],
         key=incident.key,
+        by_hand=incident.by_hand,
         state=incident.state,
         outcome=incident.progress.outcome,
         owner=_text(rule.get("owner")),
@@ -316,7 +324,16 @@ def _told(entry: Entry) -> Told:
     )
 
 
-def _act(attempt: Attempt) -> Act:
+def _approved_by(attempt: Attempt, dossier: Dossier) -> str | None:
+    """By the command that the attempt used up; what was asked for by hand is approved by whoever asked."""
+    given = {command.id: command.actor for command in dossier.commands}
+    by_hand = dossier.incident.by_hand
+    if attempt.approval is not None:
+        return given.get(attempt.approval)
+    return by_hand.actor if by_hand is not None else None
+
+
+def _act(attempt: Attempt, approved_by: str | None) -> Act:
     ends = {result.element: result for result in attempt.results}
     elements = tuple(
         ElementEnd(
@@ -341,6 +358,7 @@ def _act(attempt: Attempt) -> Act:
         state_before=attempt.state_before,
         state_after=attempt.state_after,
         undo_of=attempt.undo_of,
+        approved_by=approved_by,
     )
 
 
@@ -370,8 +388,13 @@ def _ended_at(alerts: Alerts) -> datetime | None:
     return max(ends) if ends and alerts.firing == 0 else None
 
 
-def _stages(entries: Iterable[Entry], first: datetime, *, later: bool) -> tuple[Stage, ...]:
-    began = "a new rulebook took up its first alert" if later else "its first alert was stored"
+def _began(by_hand: ByHand | None, *, later: bool) -> str:
+    if by_hand is not None:
+        return f"{by_hand.actor} asked for it by hand"
+    return "a new rulebook took up its first alert" if later else "its first alert was stored"
+
+
+def _stages(entries: Iterable[Entry], first: datetime, began: str) -> tuple[Stage, ...]:
     moves = [(first, IncidentState.PENDING, began)]
     for entry in entries:
         state = _state_after(entry, moves[-1][1])

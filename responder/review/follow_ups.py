@@ -37,6 +37,7 @@ class Topic(StrEnum):
     LATE_ALERT = "late_alert"
     CLOCKS = "clocks"
     ERRORS = "errors"
+    BY_HAND = "by_hand"
     RUNBOOK = "runbook"
     OWNER = "owner"
 
@@ -181,7 +182,8 @@ def _held_back(facts: ReviewFacts) -> Iterator[FollowUp]:
 
 
 def _shadow(facts: ReviewFacts) -> Iterator[FollowUp]:
-    for held in _distinct(tuple(h for h in facts.held_back if h.only_shadow)):
+    shadowed = () if facts.by_hand is not None else facts.held_back  # no rule to promote
+    for held in _distinct(tuple(h for h in shadowed if h.only_shadow)):
         text = (
             f"In shadow {facts.rule} would have run {held.action} on {held.target or 'its target'}. "
             f"Would that have been right? Then let it: raise the ceiling where it matched, and "
@@ -221,14 +223,21 @@ def _errors(facts: ReviewFacts) -> Iterator[FollowUp]:
         yield FollowUp(topic=Topic.ERRORS, text=text, entries=numbers)
 
 
+def _by_hand(facts: ReviewFacts) -> Iterator[FollowUp]:
+    if facts.by_hand is not None and facts.acts:
+        done = facts.acts[-1].action
+        text = f"{done} was asked for by hand: where the same comes again, let a rule do it."
+        yield FollowUp(topic=Topic.BY_HAND, text=text)
+
+
 def _runbook(facts: ReviewFacts) -> Iterator[FollowUp]:
-    if facts.escalations and facts.runbook_url is None:
+    if facts.escalations and facts.runbook_url is None and facts.by_hand is None:
         text = f"People were told, and {facts.rule} names no runbook: write one and set its runbook_url."
         yield FollowUp(topic=Topic.RUNBOOK, text=text)
 
 
 def _owner(facts: ReviewFacts) -> Iterator[FollowUp]:
-    if facts.owner is None:
+    if facts.owner is None and facts.by_hand is None:
         yield FollowUp(topic=Topic.OWNER, text=f"{facts.rule} has no owner: set its owner.")
 
 
@@ -247,6 +256,7 @@ _FINDERS: tuple[Callable[[ReviewFacts], Iterator[FollowUp]], ...] = (
     _late_alert,
     _clocks,
     _errors,
+    _by_hand,
     _runbook,
     _owner,
 )

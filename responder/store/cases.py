@@ -26,7 +26,7 @@ from responder.store.rulebooks import Rulebooks
 
 INCIDENT_COLUMNS = """
 i.id, i.rule, i.rulebook_hash, i.key, i.severity, i.state, i.opened_at, i.state_since, i.deadline, i.due_at,
-i.epoch, i.progress, i.wakes, i.timeline_length
+i.epoch, i.progress, i.wakes, i.timeline_length, i.by_hand
 """
 
 _HEARD = 200
@@ -188,7 +188,7 @@ async def case_of(
         now=now,
         incident=incident,
         rule=rule,
-        current=_rule(active, incident.rule),
+        current=rule if incident.by_hand is not None else _rule(active, incident.rule),
         current_hash=body["active_hash"],
         timeline_head=row["timeline_head"],
         promotions={acting: Autonomy[level.upper()] for acting, level in (body["promotions"] or {}).items()},

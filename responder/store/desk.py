@@ -24,10 +24,19 @@ from responder.model.restraint import Restraint, RestraintKind
 from responder.model.rule import Rule
 from responder.model.source import SourceStanding
 from responder.model.timeline import broken_at
-from responder.ports import Added, DeadLetter, Dossier, NewRestraint, ShadowRunTold
+from responder.ports import (
+    Added,
+    DeadLetter,
+    Dossier,
+    NewByHand,
+    NewRestraint,
+    OpenedByHand,
+    ShadowRunTold,
+)
 from responder.store import (
     breakers,
     budgets,
+    by_hand,
     cases,
     dead_letters,
     episodes,
@@ -162,6 +171,11 @@ class PostgresDesk:
                 return False
             await owner.wake(connection, command.incident_id, now)
         return True
+
+    async def open_by_hand(self, new: NewByHand) -> OpenedByHand:
+        """See `ports.Desk.open_by_hand`."""
+        async with transaction(self._lane) as connection:
+            return await by_hand.open_by_hand(connection, self._clock, self._rulebooks, new)
 
     async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:
         """See `ports.Desk.halt`."""
@@ -335,6 +349,8 @@ class PostgresDesk:
 
     async def _as_of(self, connection: Connection, incident: Incident, rule: Rule) -> datetime | None:
         """Since when the pinned rule was known, where the active one acts differently or is gone."""
+        if incident.by_hand is not None:
+            return None
         active = await self._rulebooks.active(connection)
         now = None if active is None else active.rule(incident.rule)
         if incident.state is IncidentState.CLOSED or (now and now.acting_hash == rule.acting_hash):

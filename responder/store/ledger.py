@@ -189,7 +189,10 @@ WHERE id = $1 AND NOT EXISTS (SELECT FROM attempts WHERE approval = $2)
 RETURNING 1
 """
 
-CLAIM_COLUMNS = "target, attempt_id, incident_id, rule, since, quarantined, reason"
+CLAIM_COLUMNS = """
+target, attempt_id, incident_id, rule, since, quarantined, reason,
+(SELECT i.by_hand ->> 'actor' FROM incidents i WHERE i.id = incident_id) AS asked_by
+"""
 
 _VIEW = f"""
 SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,

@@ -32,7 +32,8 @@ from responder.store.timeline import Head, TimelineKeys
 from responder.store.transaction import WITHOUT_WAITING, refusals, transaction
 
 _MINE = """
-SELECT id, wakes, severity, timeline_head, timeline_length, xmin AS version FROM incidents
+SELECT id, wakes, severity, timeline_head, timeline_length, by_hand IS NOT NULL AS by_hand, xmin AS version
+FROM incidents
 WHERE id = $1 AND owner = $2 AND epoch = $5
 FOR UPDATE
 """
@@ -88,6 +89,7 @@ class _Locked:
     wakes: int
     severity: str
     firing: bool
+    by_hand: bool
     unsteady: Unsteady | None
     commanded: bool
     """Whether a person's word waits that the change does not apply."""
@@ -192,7 +194,7 @@ class Owner:
             return IntentLost.RESTRAINED
         if locked.unsteady is not None:
             return IntentLost.CLOCK
-        if not locked.firing and intent.undo_of is None:
+        if not (locked.firing or locked.by_hand) and intent.undo_of is None:
             return IntentLost.NOT_FIRING
         if locked.commanded:
             return IntentLost.COMMANDED
@@ -227,6 +229,7 @@ class Owner:
             wakes=row["wakes"],
             severity=row["severity"],
             firing=seen["firing"],
+            by_hand=row["by_hand"],
             unsteady=unsteady,
             commanded=seen["commanded"],
             found=seen["found"],

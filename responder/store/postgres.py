@@ -30,9 +30,11 @@ from responder.ports import (
     IncidentKey,
     Lease,
     Leased,
+    NewByHand,
     NewIncident,
     NewRestraint,
     Numbered,
+    OpenedByHand,
     Taken,
     UnmatchedPage,
 )
@@ -283,6 +285,13 @@ class PostgresStore(PostgresDesk):
     async def give_command(self, command: Command) -> bool:
         """See `ports.Desk.give_command`."""
         return await super().give_command(self._redaction.value(command))
+
+    async def open_by_hand(self, new: NewByHand) -> OpenedByHand:
+        """See `ports.Desk.open_by_hand`."""
+        if self._redaction.value(new.rule) != new.rule:
+            raise PermanentError("what is asked for holds a secret, and nothing here may keep one")
+        labels = dict(self._redaction.labels(new.labels))
+        return await super().open_by_hand(replace(new, asked=self._redaction.value(new.asked), labels=labels))
 
     async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:
         """See `ports.Desk.halt`."""

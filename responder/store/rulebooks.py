@@ -33,10 +33,13 @@ class Rulebooks:
 
     async def activate(self, connection: Connection, rulebook: Rulebook, origin: str, now: datetime) -> None:
         """Store a rulebook and make it the active one."""
+        await self.keep(connection, rulebook, origin, now)
+        await connection.execute(_ACTIVATE, rulebook.hash, storable_text(origin), now)
+
+    async def keep(self, connection: Connection, rulebook: Rulebook, origin: str, now: datetime) -> None:
+        """Store a rulebook for incidents that are pinned to it; which one is active stays as it is."""
         body = canonical_json(rulebook.model_dump(mode="json", by_alias=True))
-        name = storable_text(origin)
-        await connection.execute(_STORE, rulebook.hash, body, name, now)
-        await connection.execute(_ACTIVATE, rulebook.hash, name, now)
+        await connection.execute(_STORE, rulebook.hash, body, storable_text(origin), now)
 
     async def active_hash(self, connection: Connection) -> str | None:
         """Which rulebook is the active one; None where none was ever activated."""

@@ -8,6 +8,7 @@ from typing import Any, Literal, Protocol
 from pydantic import SecretStr
 
 from responder.decide.freezes import Freeze
+from responder.engine.by_hand import ActsByHand
 from responder.model.alert import Delivery
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Ceiling
@@ -105,6 +106,8 @@ class Api:
     """Every way to people by its name."""
     describe_rule: Callable[[Rule], Mapping[str, Any]]
     """A resolved rule as JSON with the origin of each default."""
+    by_hand: ActsByHand
+    """What people may ask for by hand."""
     budgets: Budgets = field(default_factory=Budgets)
     """What budgets of disruptive starts allow."""
     freezes: Sequence[Freeze] = ()

@@ -9,6 +9,7 @@ from responder.web import access
 from responder.web.answers import errors_as_json
 from responder.web.api import Api
 from responder.web.approvals import Approvals
+from responder.web.by_hand import ByHandRoutes
 from responder.web.dead_letters import DeadLetters
 from responder.web.health import Health
 from responder.web.incidents import Incidents
@@ -73,6 +74,7 @@ def build(api: Api) -> web.Application:
     for routes in (
         Webhooks(api),
         Incidents(api),
+        ByHandRoutes(api),
         Approvals(api),
         Operations(api),
         Limits(api),

@@ -1,7 +1,7 @@
 """What people send: the bodies of their requests, checked before anything else sees them."""
 
 from datetime import timedelta
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 from uuid import UUID
 
 from pydantic import AfterValidator, AwareDatetime, Field, StringConstraints, model_validator
@@ -121,6 +121,40 @@ class IncidentAct(Frozen):
     closed_as: ClosedAs | None = None
     duplicate_of: Name | None = None
     severity: Severity | None = None
+
+
+class ProofWanted(Frozen):
+    """What shows that an act helped: a PromQL query, and the comparison that its answer has to meet."""
+
+    promql: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=4000)]
+    expect: Annotated[str, StringConstraints(max_length=100)] = Field(alias="is")
+    within: Annotated[Length, Field(le=timedelta(hours=24))] = timedelta(minutes=5)
+    stable_for: Annotated[Duration, Field(le=timedelta(hours=24))] = timedelta(seconds=30)
+
+
+class ActByHand(Act):
+    """One action that a person asks for, with its parameters as a rule's step has them."""
+
+    action: Name
+    params: dict[str, Any] = Field(default_factory=dict, alias="with")
+    severity: Severity = Severity.P2
+    verify: ProofWanted | None = None
+    dry_run: bool = False
+
+
+class IncidentByHand(Act):
+    """An incident for people, under a title or a rule's name."""
+
+    severity: Severity
+    rule: Name | None = None
+    title: Name | None = None
+    labels: Annotated[dict[Name, Name], Field(max_length=30)] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _named(self) -> Self:
+        if self.rule is None and self.title is None:
+            raise ValueError("an incident needs a `title`, or a `rule`")
+        return self
 
 
 class TargetRelease(Frozen):

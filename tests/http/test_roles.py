@@ -39,7 +39,7 @@ EACH = people(*(person(role.value, (role, "")) for role in Role))
 READS = [
     "whoami", "service", "halt", "anchor", "targets", "alerts/unmatched", "incidents", "approvals", "rules",
     f"incidents/{INCIDENT}", f"incidents/{INCIDENT}/review", f"incidents/{INCIDENT}/verify",
-    "rules/RunawayQueries", "dead-letters", "dead-letters/1",
+    "rules/RunawayQueries", "dead-letters", "dead-letters/1", "actions",
 ]  # fmt: skip
 ANSWER = {"question": str(OTHER)}
 WRITES: list[tuple[str, dict[str, Any], Role]] = [
@@ -49,6 +49,8 @@ WRITES: list[tuple[str, dict[str, Any], Role]] = [
     ("freezes", {"for": "1h", **REASON}, Role.OPERATOR),
     ("maintenance", {"match": "env=prod", "for": "1h", **REASON}, Role.OPERATOR),
     ("resume", REASON, Role.ADMIN),
+    ("acts", {"action": "postgres.activity", "with": {"connection": "orders"}, **REASON}, Role.APPROVER),
+    ("incidents", {"title": "checkout is slow", "severity": "P1", **REASON}, Role.OPERATOR),
     ("targets/release", {"target": "postgres/orders", **REASON}, Role.APPROVER),
     ("dead-letters/retry", {"ids": [9]}, Role.ADMIN),
     ("dead-letters/drop", {"ids": [1], **REASON}, Role.ADMIN),

@@ -12,11 +12,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from aiohttp import web
 from pydantic import SecretStr
 
+from responder.actions.base import Clients
+from responder.actions.registry import BuiltActions, Registry
+from responder.clients.postgres import PostgresServers
+from responder.engine.by_hand import ActsByHand
 from responder.engine.halting import file_reason
 from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, fingerprint
 from responder.model.anchor import AnchorCheck, AnchorState
@@ -36,12 +40,22 @@ from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
 from responder.model.severity import Severity
 from responder.model.source import PeerReport, SourceStanding
 from responder.model.timeline import Entry, EntryKind
-from responder.ports import Added, DeadLetter, Dossier, NewRestraint, ShadowRunTold, Store
+from responder.ports import (
+    Added,
+    DeadLetter,
+    Dossier,
+    NewByHand,
+    NewRestraint,
+    OpenedByHand,
+    ShadowRunTold,
+    Store,
+)
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import build_metrics
 from responder.web.api import Api, Part, ReviewFormat, StartedWith, WebhookSource
 from responder.web.server import runner
 from responder.web.settings import WebSettings
+from tests.support.rule_surroundings import surroundings
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 INCIDENT = UUID("019ab3c2-1111-7000-8000-000000000001")
@@ -213,6 +227,8 @@ class RememberingDesk:
     """Two incidents, one quarantined target, and everything that people did."""
 
     commands: dict[UUID, Command] = field(default_factory=dict)
+    by_hand: dict[UUID, tuple[Incident, NewByHand]] = field(default_factory=dict)
+    """What was opened by hand, by its key or its id."""
     acts: list[tuple[str, ...]] = field(default_factory=list)
     flag: str | None = None
     """The last halt, until it is resumed."""
@@ -240,7 +256,8 @@ class RememberingDesk:
         return [one for one in await self.incidents(live_only=True, limit=limit) if one.progress.question]
 
     async def incident(self, incident_id: UUID) -> Dossier | None:
-        known = {one.id: one for one in await self.incidents(live_only=False, limit=10)}
+        by_hand = {one.id: one for one, _ in self.by_hand.values()}
+        known = by_hand | {one.id: one for one in await self.incidents(live_only=False, limit=10)}
         if incident_id not in known:
             return None
         commands = tuple(one for one in self.commands.values() if one.incident_id == incident_id)
@@ -299,6 +316,20 @@ class RememberingDesk:
         if new and self.owner != "is busy":
             self.entries.append(_entry(command, changed=self.owner == "applies"))
         return new
+
+    async def open_by_hand(self, new: NewByHand) -> OpenedByHand:
+        opened = incident(OTHER).model_copy(
+            update={
+                "id": uuid4(),
+                "rule": new.rule.name,
+                "key": dict(new.labels),
+                "severity": new.severity,
+                "by_hand": new.asked,
+            }
+        )
+        known = self.by_hand.setdefault(new.key or opened.id, (opened, new))
+        same = (known[1].rule, known[1].asked) == (new.rule, new.asked)
+        return OpenedByHand(incident=known[0], new=known[0] is opened, same=same)
 
     async def halt(self, actor: str, reason: str, scope: tuple[Matcher, ...] = ()) -> Restraint:
         self.flag = f"{actor}: {reason}"
@@ -496,6 +527,8 @@ async def listening(
     intake, desk, rules = RememberingIntake(), RememberingDesk(), OneMistake()
     parts: list[Part] = [Part(name="store", ready=True)]
     files: list[str] = []
+    around = surroundings()
+    clients = Clients(inventory=around.inventory, postgres=PostgresServers(around.inventory))
     api = Api(
         settings=settings or WebSettings(),
         intake=intake,
@@ -514,6 +547,7 @@ async def listening(
         dispatch=desk,
         channels=("log", "pager"),
         describe_rule=lambda rule: rule.model_dump(mode="json", by_alias=True),
+        by_hand=ActsByHand(BuiltActions(Registry(installed=()), clients), around),
     )
     async with serving(api) as url:
         yield Served(url, intake, desk, rules, parts, files, api)

@@ -16,6 +16,7 @@ from responder.decide.changes.attempts import (
     verifying,
 )
 from responder.decide.changes.base import go_on, moved, nothing_done, stay
+from responder.decide.changes.by_hand import asked_by_hand
 from responder.decide.changes.endings import (
     closed,
     escalated,
@@ -49,6 +50,7 @@ from responder.decide.changes.storm import still_part_of_storm, storm_grew, stor
 
 __all__ = [
     "NAMED",
+    "asked_by_hand",
     "asked_for_a_person",
     "closed",
     "ended",

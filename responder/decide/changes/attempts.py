@@ -11,6 +11,7 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.changes.base import go_on, moved, stay
+from responder.decide.changes.by_hand import nothing_found, unproven
 from responder.decide.changes.endings import escalated
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
 from responder.model.base import canonical_json
@@ -47,13 +48,17 @@ def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms
 
 def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
     """The look found no element: no attempt, on to verification."""
+    if case.incident.by_hand is not None and case.rule.verify is None:
+        return nothing_found(case, index, entry, now, terms)
     change = verifying(case, now, terms, None, f"step {index + 1} found nothing to do", entry)
     return change.model_copy(update={"progress": change.progress.model_copy(update={"step": index + 1})})
 
 
 def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     """An attempt has an outcome: verify what happened, quarantine what nobody knows."""
-    entry = _effect(attempt, end)
+    entry, asked = _effect(attempt, end), case.incident.by_hand
+    if asked is not None and case.rule.verify is None and end.outcome in {Outcome.DONE, Outcome.NOT_DONE}:
+        return unproven(case, asked, attempt, end, entry, now, terms)
     if attempt.undo_of is not None and end.outcome is Outcome.DONE:
         return _taken_back(case, attempt, end, entry, now, terms)
     if attempt.undo_of is not None and end.outcome is Outcome.NOT_DONE:

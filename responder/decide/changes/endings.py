@@ -70,6 +70,8 @@ def _by_the_storm(case: Case, terms: Terms) -> bool:
     """Whether it is one of too many: what acted, or told people before, speaks for itself to its end."""
     if not case.storm.raging(terms.storm) or case.incident.severity in ACTING:
         return False
+    if case.incident.by_hand is not None:
+        return False
     return nothing_done(case) and not case.holds
 
 
@@ -176,7 +178,8 @@ def reminded(case: Case, now: datetime, terms: Terms) -> Change:
     """A person took over long ago: remind them, one level up each time."""
     level = case.incident.progress.escalations + 1
     who = case.incident.progress.taken_over_by or "nobody"
-    reason = f"taken over by {who}, and the alert still fires"
+    still = "the alert still fires" if case.incident.by_hand is None else "it is not closed"
+    reason = f"taken over by {who}, and {still}"
     entry = EntryDraft(
         kind=EntryKind.ESCALATION,
         text=f"Reminder (level {level}): {reason}",

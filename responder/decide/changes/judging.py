@@ -14,6 +14,7 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.changes.base import go_on, moved, nothing_done, stay
+from responder.decide.changes.by_hand import not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.decide.guards.source import suppressed_words
 from responder.model.approval import Question
@@ -26,10 +27,12 @@ from responder.model.timeline import EntryDraft, EntryKind
 
 def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Terms) -> Change:
     """What the verdicts mean when they do not let the step start with an effect."""
-    now, verdict = facts.now, judgement.strictest
-    if facts.firing == 0:
+    now, verdict, by_hand = facts.now, judgement.strictest, case.incident.by_hand
+    if facts.firing == 0 and by_hand is None:
         return go_on(case, now, terms, "no alert of it fires any more")
     entry = judged_entry(case, index, facts, judgement)
+    if by_hand is not None and (judgement.shadow or verdict.ruling is Ruling.REFUSE):
+        return not_let(case, by_hand, facts, judgement, entry, terms)
     if verdict.ruling is Ruling.REFUSE and verdict.refuses is Refuses.TARGET:
         skip = f"step {index + 1} ({facts.action}) is passed over: {verdict.reason}"
         change = go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
@@ -160,7 +163,7 @@ def told_at_once(case: Case) -> str:
 
 def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, terms: Terms) -> Change:
     now, before = facts.now, case.incident.progress.hold
-    deadline = before.deadline if before else now + terms.severities[case.incident.severity].response_time
+    deadline = before.deadline if before else _patience(case, now, terms)
     until = min(verdict.until or now + terms.hold_every, deadline)
     hold = Hold(
         guard=verdict.guard.value,
@@ -178,6 +181,13 @@ def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, te
         due_at=until,
         entries=() if known else (entry, moved(case, IncidentState.HELD, verdict.reason)),
     )
+
+
+def _patience(case: Case, now: datetime, terms: Terms) -> datetime:
+    """Until when it may be held: as the severity says, and an act by hand no longer than it is good for."""
+    until = now + terms.severities[case.incident.severity].response_time
+    by_hand = case.incident.by_hand
+    return until if by_hand is None else min(until, by_hand.until)
 
 
 def asked_for_a_person(case: Case, view: SourceView, now: datetime, terms: Terms) -> Change:

@@ -9,6 +9,7 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.changes.base import go_on, stay
+from responder.decide.changes.by_hand import looked
 from responder.model.incident import Hold, Incident, IncidentState, Progress
 from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
@@ -185,6 +186,8 @@ def findings_told(case: Case, now: datetime) -> Change:
     return change.model_copy(update={"told_findings": tuple(finding.id for finding in case.findings)})
 
 
-def evidence_read(case: Case, index: int, entry: EntryDraft, now: datetime) -> Change:
+def evidence_read(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
     """A read-only step of the ladder ran: on to the next."""
+    if case.incident.by_hand is not None:
+        return looked(case, index, entry, now, terms)
     return stay(case, now, entry, step=index + 1)

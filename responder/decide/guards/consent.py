@@ -13,6 +13,8 @@ def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:
     match least.level:
         case Autonomy.AUTO:
             return go(Guard.AUTONOMY, "auto by every ceiling")
+        case Autonomy.APPROVE if facts.by_hand is not None:
+            return go(Guard.AUTONOMY, f"approved by {facts.by_hand}, who asked for it ({least.origin})")
         case Autonomy.APPROVE:
             return ask(Guard.AUTONOMY, f"a person must approve ({least.origin})", facts)
         case Autonomy.SHADOW | Autonomy.OBSERVE:

@@ -12,6 +12,8 @@ _SOMETHING = "a silence or an inhibition"
 
 def still_firing(facts: Facts, terms: Terms) -> GuardVerdict:
     """Something still fires, by our record and by the source's word."""
+    if facts.by_hand is not None:
+        return go(Guard.STILL_FIRING, _by_hand(facts.by_hand))
     if facts.firing == 0:
         return wait(Guard.STILL_FIRING, "no alert of this incident fires any more", facts, timedelta(0))
     view = facts.source
@@ -28,6 +30,10 @@ def suppressed(facts: Facts, terms: Terms) -> GuardVerdict:
         by = view.suppressed_by or _SOMETHING
         return wait(Guard.SUPPRESSED, suppressed_words(view), facts, terms.suppressed_every, holder=by)
     return go(Guard.SUPPRESSED, "neither silenced nor inhibited")
+
+
+def _by_hand(actor: str) -> str:
+    return f"{actor} asked for it by hand: no alert has to speak for it"
 
 
 def suppressed_words(view: SourceView) -> str:
@@ -48,6 +54,8 @@ def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
 
     A source that does not answer may confirm it yet: held, and a person is told when that takes too long.
     """
+    if facts.by_hand is not None:
+        return go(Guard.TOO_OLD, _by_hand(facts.by_hand))
     words = [facts.newest_seen_at]
     if facts.source.configured and facts.source.problem is None:
         # The source was asked just now: what it says of them is what the other guards judge.
@@ -75,6 +83,8 @@ def blind(facts: Facts, terms: Terms) -> GuardVerdict:
 
 def self_caused(facts: Facts, terms: Terms) -> GuardVerdict:
     """No attempt of ours for another incident explains this one."""
+    if facts.by_hand is not None:
+        return go(Guard.SELF_CAUSED, _by_hand(facts.by_hand))
     act = facts.own_act
     over = None if act is None else act.at + terms.self_caused_within
     if act is None or over is None or facts.now >= over:

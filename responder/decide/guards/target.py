@@ -80,7 +80,8 @@ def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
     claim = facts.claim
     if claim is None:
         return go(Guard.CLAIM, "nobody else holds the target")
-    holder = f"incident {claim.incident_id} (rule {claim.rule})"
+    who = f"rule {claim.rule}" if claim.asked_by is None else f"by hand, {claim.asked_by}"
+    holder = f"incident {claim.incident_id} ({who})"
     if claim.quarantined:
         reason = f"{claim.target} is quarantined by {holder}: {claim.reason}"
     else:

@@ -1,0 +1,303 @@
+"""What is decided of an incident that a person opened: each state, each deadline, each guard."""
+
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from responder.decide import changes
+from responder.decide.case import Apply, Case, Change, Check, SourceView, TakeStep, Terms, Wait
+from responder.decide.guards import judge
+from responder.decide.next_move import next_move
+from responder.decide.restraints import maintained
+from responder.model.attempt import OwnAct
+from responder.model.autonomy import Autonomy, Ceiling
+from responder.model.by_hand import DRY_RUN, GOOD_FOR, ByHand
+from responder.model.guard import Guard, Judgement, Ruling
+from responder.model.incident import Hold, IncidentState, Members, Progress, Verification
+from responder.model.restraint import Restraint, RestraintKind
+from responder.model.severity import Severity
+from responder.model.storm import Storm
+from responder.rulebook.by_hand import acting_rule, telling_rule
+from responder.rulebook.matchers import parse_matchers
+from tests.support.rule_surroundings import surroundings
+from tests.support.virtual import START, incident
+from tests.unit.test_guards import facts
+
+TERMS = Terms()
+ACTION = "postgres.terminate_queries"
+RULE = acting_rule(ACTION, {"connection": "orders", "older_than": "1m"}, Severity.P2, None, surroundings())
+ASKED = ByHand(
+    actor="ada",
+    reason="it hangs",
+    title=f"{ACTION} on postgres/orders",
+    asked_at=START,
+    action=ACTION,
+    target="postgres/orders",
+)
+PAGE = ByHand(actor="ada", reason="customers call", title="checkout is slow", asked_at=START)
+MINUTE = timedelta(minutes=1)
+
+
+def case(state: IncidentState, after: timedelta = timedelta(0), asked: ByHand = ASKED, **more: Any) -> Case:
+    """A case as it stands so long after it was asked for; it never has a member."""
+    progress = more.pop("progress", Progress(told_severity=Severity.P2))
+    deadline = more.pop("deadline", START + timedelta(hours=1))
+    rule = RULE if asked.acts else telling_rule(Severity.P2, None, None)
+    found = incident().model_copy(
+        update={
+            "rule": rule.name,
+            "key": {"env": "prod"},
+            "severity": Severity.P2,
+            "state": state,
+            "state_since": START,
+            "opened_at": START,
+            "deadline": deadline,
+            "by_hand": asked,
+            "progress": progress,
+        }
+    )
+    members = Members(firing=0, total=0)
+    now = START + after
+    return Case(now=now, incident=found, rule=rule, current=rule, members=members, **more)
+
+
+def change(it: Case) -> Change:
+    move = next_move(it, it.now, TERMS)
+    assert isinstance(move, Apply), move
+    return move.change
+
+
+def test_it_begins_with_who_asked_for_what_and_why() -> None:
+    """The first entry is the person's."""
+    begun = change(case(IncidentState.PENDING))
+    assert (begun.state, begun.due_at) == (IncidentState.OPEN, START)
+    [entry] = begun.entries
+    assert entry.actor == "ada"
+    assert entry.text == f"P2 ada asks by hand for {ACTION} on postgres/orders: it hangs"
+    assert entry.facts["with"] == {"connection": "orders", "older_than": "1m"}
+
+
+def test_that_no_alert_fires_ends_nothing() -> None:
+    """In every state that an alert's end would end, it goes on."""
+    hold = Hold(guard="halt", reason="halted", until=START, since=START, deadline=START + GOOD_FOR)
+    assert next_move(case(IncidentState.OPEN), START, TERMS) == TakeStep(index=0)
+    held = case(IncidentState.HELD, progress=Progress(told_severity=Severity.P2, hold=hold))
+    assert next_move(held, START, TERMS) == TakeStep(index=0)
+    running = Verification(started_at=START, deadline=START + MINUTE)
+    verifying = case(
+        IncidentState.VERIFYING, progress=Progress(told_severity=Severity.P2, verification=running)
+    )
+    assert next_move(verifying, START, TERMS) == Check()
+    later = START + timedelta(hours=1)
+    for state in (IncidentState.ESCALATED, IncidentState.TAKEN_OVER):
+        assert next_move(case(state), START, TERMS) == Wait(until=later)
+
+
+@pytest.mark.parametrize("state", [IncidentState.OPEN, IncidentState.HELD])
+def test_it_begins_within_its_time_or_not_at_all(state: IncidentState) -> None:
+    """A moment before, it is taken; from then on people are told that nothing was done."""
+    far = START + timedelta(hours=4)
+    hold = Hold(guard="claim", reason="held", until=START, since=START, deadline=far)
+    progress = Progress(told_severity=Severity.P2, hold=hold)
+    moment = timedelta(milliseconds=1)
+    assert next_move(case(state, GOOD_FOR - moment, progress=progress), START + GOOD_FOR - moment, TERMS) == (
+        TakeStep(index=0)
+    )
+    late = change(case(state, GOOD_FOR, progress=progress))
+    assert late.state is IncidentState.ESCALATED
+    assert "nothing was done" in late.entries[-1].text
+    assert late.notices
+
+
+def test_an_open_one_that_comes_to_nothing_is_told() -> None:
+    """The state's own deadline holds for it, too."""
+    told = change(case(IncidentState.OPEN, 5 * MINUTE, deadline=START + 5 * MINUTE))
+    assert told.state is IncidentState.ESCALATED
+
+
+def test_each_end_has_its_own_deadline() -> None:
+    """Resolved and recorded close; what was escalated or taken over is told again, one level up."""
+    late: dict[str, Any] = {"after": MINUTE, "deadline": START}
+    assert change(case(IncidentState.RECORDED, **late)).state is IncidentState.CLOSED
+    assert change(case(IncidentState.RESOLVED, **late)).state is IncidentState.CLOSED
+    again = change(case(IncidentState.ESCALATED, asked=PAGE, **late))
+    assert (again.state, again.progress.escalations) == (IncidentState.ESCALATED, 1)
+    taken = change(
+        case(
+            IncidentState.TAKEN_OVER, progress=Progress(taken_over_by="bo", told_severity=Severity.P2), **late
+        )
+    )
+    assert taken.entries[-1].text == "Reminder (level 1): taken over by bo, and it is not closed"
+
+
+def test_one_for_people_is_told_at_once_even_in_a_storm() -> None:
+    """A person does not open an incident for nobody to hear of it."""
+    storm = Storm(openings=1000, umbrella=uuid4())
+    told = change(case(IncidentState.OPEN, asked=PAGE, storm=storm))
+    assert told.state is IncidentState.ESCALATED
+    assert told.notices[0].text.endswith("ada opened it: customers call")
+
+
+def test_taken_and_not_helped_is_told() -> None:
+    """Its only step is used and the verification went back to open: nothing else is tried."""
+    used = case(IncidentState.OPEN, progress=Progress(step=1, told_severity=Severity.P2))
+    told = change(used)
+    assert told.state is IncidentState.ESCALATED
+    assert told.entries[-1].text.endswith("ran on postgres/orders for ada, and it did not help")
+
+
+def test_it_is_held_no_longer_than_it_is_good_for() -> None:
+    """P2 may be held for four hours; a person's wish for a quarter of one."""
+    judgement = judged(halted="by ada: wait")
+    it = case(IncidentState.OPEN)
+    held = changes.judged(it, 0, asking(halted="by ada: wait"), judgement, TERMS)
+    assert (held.state, held.deadline) == (IncidentState.HELD, START + GOOD_FOR)
+
+
+def test_maintenance_over_its_target_holds_it() -> None:
+    """Though none of its alerts says so: what the inventory knows counts, and what is not known may be so."""
+
+    def window(match: str) -> Restraint:
+        return Restraint(
+            id=1,
+            kind=RestraintKind.MAINTENANCE,
+            match=parse_matchers(match),
+            actor="bo",
+            reason="an upgrade",
+            since=START,
+            until=START + MINUTE,
+        )
+
+    it = case(IncidentState.OPEN)
+    assert maintained([window('env="prod"')], it, START) is not None
+    assert maintained([window('env="dev"')], it, START) is None
+    assert maintained([window('team="db"')], it, START) is not None
+
+
+# --- guards -----------------------------------------------------------------------------------------------
+
+
+def asking(**more: Any) -> Any:
+    """Facts of an act by hand, for which no alert fires."""
+    given = {
+        "now": START,
+        "firing": 0,
+        "newest_seen_at": None,
+        "source": SourceView(configured=False),
+        "by_hand": "ada",
+        "target": "postgres/orders",
+        "ceilings": (Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling"),),
+        "elements": ("pid 7",),
+    }
+    return facts(**{**given, **more})
+
+
+def judged(**more: Any) -> Judgement:
+    return judge(asking(**more), TERMS)
+
+
+def ruling(guard: Guard, **more: Any) -> tuple[Ruling, str]:
+    found = [one for one in judged(**more).verdicts if one.guard is guard]
+    return max((one.ruling, one.reason) for one in found)
+
+
+def test_a_person_needs_no_alert_to_speak_for_the_act() -> None:
+    """Not firing, not heard of, and soon after our own attempt: all these are about alerts."""
+    act = OwnAct(at=START, target="postgres/orders", rule="Other", incident_id=uuid4())
+    it = judged(own_act=act)
+    assert it.strictest.ruling is Ruling.GO
+    for guard in (Guard.STILL_FIRING, Guard.TOO_OLD, Guard.SELF_CAUSED):
+        assert ruling(guard, own_act=act)[1] == "ada asked for it by hand: no alert has to speak for it"
+
+
+def test_without_a_person_the_same_facts_do_not_go() -> None:
+    """The three guards hold every other step: nothing else makes these facts good."""
+    act = OwnAct(at=START, target="postgres/orders", rule="Other", incident_id=uuid4())
+    for guard in (Guard.STILL_FIRING, Guard.TOO_OLD, Guard.SELF_CAUSED):
+        assert ruling(guard, own_act=act, by_hand=None)[0] is not Ruling.GO
+
+
+@pytest.mark.parametrize(
+    ("more", "guard"),
+    [
+        ({"halted": "by bo: wait"}, Guard.HALT),
+        ({"storm": Storm(openings=1000)}, Guard.STORM),
+        ({"out_of_scope": "no target"}, Guard.SCOPE),
+        ({"opted_out": "yes"}, Guard.SCOPE),
+        ({"own_ground": ("s",), "ground": ("s",)}, Guard.OWN_GROUND),
+        ({"look_problem": "away"}, Guard.LOOK),
+        ({"managed_by": "argo"}, Guard.MANAGED),
+        ({"floor": "six"}, Guard.FLOOR),
+    ],
+)
+def test_every_other_guard_holds_a_person_too(more: dict[str, Any], guard: Guard) -> None:
+    """None of them asks who wanted it."""
+    assert ruling(guard, **more)[0] is not Ruling.GO
+    assert judged(**more).strictest.guard is guard
+
+
+def test_a_ceiling_of_approve_is_met_by_whoever_asked() -> None:
+    """And one of shadow is not."""
+    approve = Ceiling(level=Autonomy.APPROVE, origin='the settings\' ceiling for env="prod"')
+    it = judged(ceilings=(approve,))
+    assert (it.strictest.ruling, it.shadow) == (Ruling.GO, False)
+    assert it.strictest.reason.startswith("approved by ada, who asked for it")
+    shadow = Ceiling(level=Autonomy.SHADOW, origin="the settings' ceiling")
+    assert judged(ceilings=(shadow,)).shadow
+
+
+# --- what is said of it -----------------------------------------------------------------------------------
+
+PROD = 'the settings\' ceiling for env="prod"'
+SHADOW = Ceiling(level=Autonomy.SHADOW, origin=PROD)
+AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "more", "words", "would"),
+    [
+        (
+            False,
+            {"ceilings": (SHADOW,)},
+            f"{PROD} is shadow: nothing was done; it would start on 1 element: pid 7",
+            False,
+        ),
+        (
+            False,
+            {"ceilings": (SHADOW,), "halted": "by bo: wait"},
+            f"{PROD} is shadow: nothing was done; it would be held: halted: by bo: wait",
+            False,
+        ),
+        (False, {"floor": "six"}, "refused: six; nothing was done", False),
+        (
+            True,
+            {"ceilings": (AUTO, DRY_RUN)},
+            "a dry run: nothing was done; it would start on 1 element: pid 7",
+            True,
+        ),
+        (
+            True,
+            {"ceilings": (AUTO, DRY_RUN), "floor": "six"},
+            "a dry run: nothing was done; it would be refused: six",
+            False,
+        ),
+        (
+            True,
+            {"ceilings": (SHADOW, DRY_RUN)},
+            f"a dry run: nothing was done; nor would it be without: {PROD} is shadow",
+            False,
+        ),
+    ],
+)
+def test_what_was_not_let_says_why_and_what_would_have_been(
+    dry_run: bool, more: dict[str, Any], words: str, would: bool
+) -> None:
+    """One sentence, nobody is paged, and nothing is kept for the report on shadow: no rule is tried here."""
+    it = case(IncidentState.OPEN, asked=ASKED.model_copy(update={"dry_run": dry_run}))
+    told = changes.judged(it, 0, asking(**more), judged(**more), TERMS)
+    assert (told.state, told.progress.outcome) == (IncidentState.RECORDED, words)
+    assert told.progress.step == 0
+    assert (told.notices, told.shadow_run) == ((), None)
+    assert told.entries[-1].facts["would_start"] is would
