@@ -17,52 +17,25 @@ from click.testing import CliRunner
 from responder import app
 from responder.cli import main
 from responder.cli.doctor import examine
-from responder.settings import Settings, load
+from responder.settings import Settings
 from responder.settings.hashes import hashes
 from responder.store import partitions
 from tests.support.databases import dump, execute, restore
 from tests.support.parts import until
 from tests.support.traces import everything_stored
+from tests.support.whole import (
+    AUTH,
+    HOOK,
+    RULES,
+    firing,
+    incident_in,
+    payload,
+    service,
+    settings_for,
+    told,
+)
 
-TOKEN = "the-token-of-source-default"
-HOOK = "/api/v1/webhooks/alertmanager/default"
-AUTH = {"Authorization": f"Bearer {TOKEN}", "Content-Type": "application/json"}
 WRONG = {**AUTH, "Authorization": "Bearer a-wrong-token"}
-RULES = """\
-rules:
-  - name: Watched
-    match: 'alertname = "Watched"'
-    severity: P2
-    group_by: [instance]
-    evidence: []
-    escalate: true
-"""
-
-
-def settings_for(dsn: str, folder: Path, **more: Any) -> Settings:
-    """Settings of a service on loopback, with one rule that only escalates."""
-    (folder / "rules.yaml").write_text(RULES)
-    written = {
-        "database": dsn,
-        "timeline_key": "the key of a throw-away timeline",
-        "rules": ["rules.yaml"],
-        "sources": {"default": {"token": TOKEN}},
-        "web": {"listen": "127.0.0.1:0"},
-        **more,
-    }
-    file = folder / "responder.yaml"
-    file.write_text(json.dumps(written))
-    return load(file, {}).settings
-
-
-@asynccontextmanager
-async def service(dsn: str, folder: Path, **more: Any) -> AsyncIterator[aiohttp.ClientSession]:
-    """A running service, and a client of it."""
-    async with (
-        app.running(settings_for(dsn, folder, **more)) as running,
-        aiohttp.ClientSession(running.url) as client,
-    ):
-        yield client
 
 
 async def test_a_service_that_starts_during_a_jump_of_the_clock_waits_for_the_others(
@@ -89,40 +62,6 @@ async def test_a_service_that_starts_during_a_jump_of_the_clock_waits_for_the_ot
 async def _served(dsn: str, folder: Path) -> None:
     async with service(dsn, folder):
         return
-
-
-def payload(*alerts: Any) -> dict[str, Any]:
-    """A delivery as Alertmanager posts it."""
-    return {"version": "4", "status": "firing", "receiver": "responder", "alerts": list(alerts)}
-
-
-def firing(**labels: str) -> dict[str, Any]:
-    """An alert that just began."""
-    return {
-        "status": "firing",
-        "labels": {"alertname": "Watched", **labels},
-        "annotations": {},
-        "startsAt": "2026-11-24T01:00:00.123456789Z",
-        "endsAt": "0001-01-01T00:00:00Z",
-        "generatorURL": "",
-    }
-
-
-async def told(client: aiohttp.ClientSession, path: str) -> Any:
-    """The JSON at a path."""
-    async with client.get(path) as response:
-        assert response.status == 200
-        return await response.json()
-
-
-async def incident_in(client: aiohttp.ClientSession, state: str) -> dict[str, Any]:
-    """The one incident, once it is in this state."""
-    async with asyncio.timeout(20):
-        while True:
-            found = (await told(client, "/api/v1/incidents?live=false"))["incidents"]
-            if [one["state"] for one in found] == [state]:
-                return dict(found[0])
-            await asyncio.sleep(0.1)
 
 
 async def test_one_alert_told_many_times_at_once_is_one_incident_that_a_person_closes(

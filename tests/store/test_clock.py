@@ -25,15 +25,10 @@ from responder.ports import Lease
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.postgres import PostgresStore
+from tests.support import moved_clock
 from tests.support.stored import KEYS, LEASE_TIME, RULE, Stored, alert, change, intent, question, stored
 from tests.unit.test_guards import facts
 
-FAKE = """
-CREATE TABLE set_by (amount interval NOT NULL);
-INSERT INTO set_by VALUES ('0');
-CREATE OR REPLACE FUNCTION wall_clock() RETURNS timestamptz LANGUAGE sql VOLATILE
-    AS $$ SELECT clock_timestamp() + (SELECT amount FROM set_by) $$;
-"""
 HOURS = timedelta(hours=3)
 JUMPS = pytest.mark.parametrize("jump", [HOURS, -HOURS], ids=["ahead", "back"])
 TOLERANCE = timedelta(seconds=3)
@@ -43,7 +38,7 @@ TERMS = Terms()
 @pytest_asyncio.fixture
 async def db(dsn: str) -> AsyncIterator[Stored]:
     raw = await asyncpg.connect(dsn)
-    await raw.execute(FAKE)
+    await raw.execute(moved_clock.FAKE)
     await raw.close()
     async with stored(dsn) as opened:
         yield opened
@@ -51,7 +46,7 @@ async def db(dsn: str) -> AsyncIterator[Stored]:
 
 async def set_clock(db: Stored, jump: timedelta) -> None:
     """Set the clock of the database's host."""
-    await db.raw.execute("UPDATE set_by SET amount = amount + $1", jump)
+    await moved_clock.set_clock(db.raw, jump)
 
 
 async def watched(db: Stored, worker: UUID, rounds: int = 40) -> ClockJump | None:

@@ -11,7 +11,6 @@ from typing import Any
 import aiohttp
 import asyncpg
 
-from tests.http.test_whole_service import AUTH, HOOK, firing, incident_in, payload, service, told
 from tests.support.link import link_to
 from tests.support.parts import (
     PostgresServer,
@@ -20,6 +19,7 @@ from tests.support.parts import (
     folder,
     until,
 )
+from tests.support.whole import AUTH, HOOK, firing, incident_in, payload, service, told
 
 
 async def _ask(server: PostgresServer, *statements: str) -> Any:

@@ -144,7 +144,7 @@ class Stored:
             await self.raw.execute("SELECT pg_stat_clear_snapshot()")
             return bool(await self.one(waiting, number))
 
-        await until(seen, f"sessions that wait for a lock: {number}", within=10)
+        await until(seen, f"sessions that wait for a lock: {number}", within=60)
 
 
 async def take(
