@@ -16,7 +16,7 @@ PARTS := prometheus prometheus-alertmanager prometheus-postgres-exporter postgre
 bench: PARTS := wrk
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help install demo run test test-real crash chaos mutants bench lint parts constraints clean
+.PHONY: help install demo run test test-real promises crash chaos mutants bench lint parts constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -48,6 +48,9 @@ test: lint ## lint, types, and every test that needs no installed servers
 
 test-real: install parts ## the tests against Debian's Prometheus, Alertmanager, exporter and PostgreSQL
 	$(BIN)/pytest -m real
+
+promises: install ## each promise of docs/safety.md: its test, held or not (SABOTAGE=1: each line removed must be found)
+	$(BIN)/python -m tests.promises $(if $(SABOTAGE),--sabotage)
 
 crash: install ## kill the service at every point between delivery and outcome, 20 times each (TIMES=...)
 	$(BIN)/python -m tests.crash --times $(or $(TIMES),20)

@@ -1,0 +1,1 @@
+"""The promises: one test for each, a run that tells which are held, and sabotages that they have to find."""
