@@ -50,6 +50,7 @@ from responder.sources.alertmanager import decoder, divider
 from responder.sources.lists import lists_of
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.standing import Standing, life_signs, refused
+from responder.standing.asked import Asked
 from responder.store.anchor_file import AnchorFile
 from responder.store.anchoring import Anchoring
 from responder.store.connection import Connections
@@ -63,7 +64,7 @@ from responder.store.postgres import PostgresStore
 from responder.store.secret_file import made_once
 from responder.store.startup import check_server
 from responder.store.timeline import TimelineKeys
-from responder.telemetry import Metrics, build_metrics, configure_logging
+from responder.telemetry import LogOutput, Metrics, build_metrics, configure_logging
 from responder.web.api import Api, Part, ReviewFormat, StartedWith, WebhookSource
 from responder.web.refusals import Refusals
 from responder.web.server import runner
@@ -97,7 +98,7 @@ async def serve(
     Raises:
         PermanentError: the settings do not fit the world; says what to change.
     """
-    configure_logging(settings.log, redaction=_redaction(settings))
+    log = configure_logging(settings.log, redaction=_redaction(settings))
     give_back_freed_memory()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -105,7 +106,7 @@ async def serve(
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGHUP, lambda: None)  # until it is up, the files are read anyway
     async with AsyncExitStack() as stack:
-        entered = stack.enter_async_context(running(settings, needs_rules=needs_rules))
+        entered = stack.enter_async_context(running(settings, needs_rules=needs_rules, log=log))
         responder = await _unless(stop, entered)
         if responder is None:
             return
@@ -167,7 +168,9 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
 
 
 @asynccontextmanager
-async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncIterator[Running]:
+async def running(
+    settings: Settings, *, needs_rules: bool = True, log: LogOutput | None = None
+) -> AsyncIterator[Running]:
     """A whole responder: started when entered, stopped in order when left.
 
     It listens before it has reached its database, and for as long as that is away does what can be done
@@ -181,7 +184,7 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
         inventory = settings.inventory.load()
         servers = PostgresServers(inventory)
         stack.push_async_callback(servers.close)
-        engine = await _engine(settings, store, inventory, servers, metrics, redaction, stack)
+        engine, asked = await _engine(settings, store, inventory, servers, metrics, redaction, stack)
         around = surroundings(settings, inventory, Registry())
         files = RuleFiles(settings.rules, around, store, engine.rules, metrics)
         pager = _pager(settings.emergency, metrics, stack)
@@ -193,6 +196,8 @@ async def running(settings: Settings, *, needs_rules: bool = True) -> AsyncItera
             engine=engine,
             files=files,
             pages=pager is not None,
+            asked=asked,
+            log=log,
         )
         switch = _switch(settings.dead_mans_switch, standing, metrics, stack)
         by_hand = ActsByHand(engine.actions, around)
@@ -410,7 +415,8 @@ async def _engine(
     metrics: Metrics,
     redaction: Redaction,
     stack: AsyncExitStack,
-) -> Engine:
+) -> tuple[Engine, Asked]:
+    """What decides and acts, and whom it asks."""
     prometheus = [Prometheus(settings.prometheus.url, settings.prometheus.api)] if settings.prometheus else []
     for client in prometheus:
         stack.push_async_callback(client.close)
@@ -424,10 +430,11 @@ async def _engine(
     )
     stack.push_async_callback(clusters.close)
     queries = {name: query.sql for name, query in settings.queries.items()}
-    return Engine(
+    probes = StandardProbes(prometheus, servers, inventory, queries)
+    engine = Engine(
         store=store,
         actions=BuiltActions(Registry(), Clients(inventory, servers, clusters, store)),
-        probes=StandardProbes(prometheus, servers, inventory, queries),
+        probes=probes,
         alert_state=states,
         outbox=store.outbox,
         channels=channels(settings),
@@ -441,6 +448,7 @@ async def _engine(
         lease_time=settings.lease_time,
         heartbeat_every=settings.heartbeat_every,
     )
+    return engine, Asked(prometheus=probes.answering, sources=states.answering, postgres=servers.answering)
 
 
 def channels(settings: Settings) -> list[Channel]:

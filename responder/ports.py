@@ -468,6 +468,15 @@ class Store(Protocol):
         """`service_time()` of the database; by this process's clock while the wall clock is in doubt."""
         ...
 
+    async def make_sure_of_room(self) -> None:
+        """Whether what is stored now finds room, as far as can be known without storing it.
+
+        Raises:
+            StoreFullError: the database's disk is full.
+            StoreAwayError: it does not answer.
+        """
+        ...
+
     async def agree_on_clock(self) -> Agreement:
         """Ask the processes that live whether the database's clock is the one that they know.
 

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TextIO
+from typing import Any, TextIO, cast
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
@@ -51,14 +51,53 @@ class LogSettings(Frozen):
     level: LogLevel = LogLevel.INFO
 
 
+class LogOutput:
+    """Where log lines go. What cannot be written is lost and counted: it stops nothing.
+
+    A log on a full disk would otherwise be an error in whatever had something to say.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.lost = 0
+        """Writes that failed since the start."""
+        self.problem: str | None = None
+        """Why the last one failed; None where it did not."""
+
+    def write(self, text: str) -> int:
+        """Write, as far as possible."""
+        try:
+            written = self._stream.write(text)
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            self._failed(error)
+            return len(text)
+        self.problem = None
+        return written
+
+    def flush(self) -> None:
+        """Flush, as far as possible."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError) as error:
+            self._failed(error)
+
+    def isatty(self) -> bool:
+        """Whether a person looks on."""
+        return self._stream.isatty()
+
+    def _failed(self, error: OSError | ValueError) -> None:
+        self.lost += 1
+        self.problem = getattr(error, "strerror", None) or "it is closed"
+
+
 def configure_logging(
     settings: LogSettings, stream: TextIO | None = None, redaction: Redaction = SHIPPED
-) -> None:
+) -> LogOutput:
     """Send every log line of this process, the libraries' too, to `stream` (standard error by default).
 
     What `redaction` replaces anywhere else is replaced in log lines, too.
     """
-    out = stream if stream is not None else sys.stderr
+    out = LogOutput(stream if stream is not None else sys.stderr)
     level = logging.getLevelNamesMapping()[settings.level.value.upper()]
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
@@ -72,10 +111,11 @@ def configure_logging(
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(out),
+        logger_factory=structlog.WriteLoggerFactory(cast(TextIO, out)),
         cache_logger_on_first_use=False,
     )
     _take_over_standard_logging(shared, renderer, out, level)
+    return out
 
 
 def mask_secrets(redaction: Redaction) -> Processor:
@@ -108,7 +148,7 @@ def _masked(key: str, value: Any, redaction: Redaction) -> Any:
             return redaction.text(str(value))
 
 
-def _renderer(form: LogFormat, out: TextIO) -> Processor:
+def _renderer(form: LogFormat, out: LogOutput) -> Processor:
     match form:
         case LogFormat.JSON:
             return structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
@@ -121,10 +161,10 @@ def _renderer(form: LogFormat, out: TextIO) -> Processor:
 
 
 def _take_over_standard_logging(
-    shared: list[Processor], renderer: Processor, out: TextIO, level: int
+    shared: list[Processor], renderer: Processor, out: LogOutput, level: int
 ) -> None:
     """Libraries log through `logging`: their records become the same lines."""
-    handler = logging.StreamHandler(out)
+    handler = logging.StreamHandler(cast(TextIO, out))
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[structlog.stdlib.ExtraAdder(), *shared],

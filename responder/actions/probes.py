@@ -10,6 +10,7 @@ from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
+from responder.clients.answering import Answering
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus, Sample
 from responder.clients.wire import told
@@ -41,6 +42,8 @@ class StandardProbes:
         timeout: timedelta = _TIMEOUT,
     ) -> None:
         self._prometheus = prometheus
+        self.answering = Answering("Prometheus")
+        """Which of them answer, by their place in the settings, counted from 1."""
         self._servers = servers
         self._inventory = inventory
         self._queries = queries
@@ -74,11 +77,15 @@ class StandardProbes:
 
     async def _query(self, query: str) -> tuple[Sample, ...]:
         problems: list[str] = []
-        for prometheus in self._prometheus:
+        for number, prometheus in enumerate(self._prometheus, start=1):
             try:
-                return await prometheus.query(query, self._timeout)
+                samples = await prometheus.query(query, self._timeout)
             except TemporaryError as error:
+                self.answering.heard(_place(number, self._prometheus), str(error))
                 problems.append(str(error))
+            else:
+                self.answering.heard(_place(number, self._prometheus), None)
+                return samples
         raise TemporaryError("; ".join(problems) or "no Prometheus is configured")
 
     async def _ask_postgres(self, probe: SqlProbe, labels: Mapping[str, str]) -> ProbeReading:
@@ -112,6 +119,10 @@ async def tried(
     if len(columns) > 1:
         return None, f"the answer has {len(columns)} columns, not one"
     return _only_number(await servers.fetch_read_only(connection, sql, timeout))
+
+
+def _place(number: int, among: Sequence[Prometheus]) -> str:
+    return f"{number} of {len(among)}"
 
 
 def _title(probe: Probe) -> str:

@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import asyncpg
 
+from responder.clients.answering import Answering
 from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.inventory import Inventory, PostgresConnection
@@ -61,7 +62,9 @@ class PostgresServers:
     """
 
     def __init__(self, inventory: Inventory) -> None:
-        self._servers = {entry.name: _Server(entry) for entry in inventory.postgres}
+        self.answering = Answering("PostgreSQL connection")
+        """Which connections of the inventory answer."""
+        self._servers = {entry.name: _Server(entry, self.answering) for entry in inventory.postgres}
 
     async def fetch(
         self,
@@ -133,8 +136,9 @@ class PostgresServers:
 class _Server:
     """One server, one connection, one call at a time."""
 
-    def __init__(self, entry: PostgresConnection) -> None:
+    def __init__(self, entry: PostgresConnection, answering: Answering) -> None:
         self._entry = entry
+        self._answering = answering
         self._lock = asyncio.Lock()
         self._connection: Connection | None = None
         self._mending: asyncio.Task[None] | None = None
@@ -150,7 +154,9 @@ class _Server:
                 async with asyncio.timeout(_patience(limit)):
                     yield connection
                     await connection.execute("COMMIT")
+                self._answering.heard(self._entry.name, None)
             except BaseException as error:
+                self._note(error, limit)
                 await self._mend()
                 if (reason := _reason(error, limit)) is None:
                     raise
@@ -172,6 +178,12 @@ class _Server:
             yield
         finally:
             self._lock.release()
+
+    def _note(self, error: BaseException, limit: timedelta) -> None:
+        """A refusal is an answer; who gives a call up before its time heard none."""
+        problem = _silence(error, limit)
+        if problem is not None or isinstance(error, asyncpg.PostgresError):
+            self._answering.heard(self._entry.name, problem)
 
     async def close(self) -> None:
         async with self._lock:
@@ -227,6 +239,19 @@ async def _rolled_back(connection: Connection) -> None:
 
 def _patience(limit: timedelta) -> float:
     return (limit + _GRACE).total_seconds()
+
+
+def _silence(error: BaseException, limit: timedelta) -> str | None:
+    """Why the server gave no usable answer; None where it did, or the mistake is ours."""
+    match error:
+        case asyncio.CancelledError():
+            return "it was given up before an answer came"
+        case asyncpg.QueryCanceledError() | ValueError():
+            return None
+        case asyncpg.InvalidAuthorizationSpecificationError() | asyncpg.TooManyConnectionsError():
+            return _reason(error, limit)
+        case _:
+            return _reason(error, limit) if isinstance(error, (TimeoutError, *_LOST)) else None
 
 
 def _refused(error: BaseException) -> bool:

@@ -11,6 +11,7 @@ from responder.decide.case import Terms
 from responder.decide.freezes import Freeze
 from responder.engine.clock_watch import ClockWatch
 from responder.engine.contests import Contests
+from responder.engine.crew import Crew
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
 from responder.engine.halting import Halt
@@ -102,10 +103,11 @@ class Engine:
             budgets=settings.budgets,
         )
         poll = settings.poll_every.total_seconds()
-        self._workers = [
-            Worker(store, self.ownership, perform, self.dispatcher, metrics, terms, wake, poll)
-            for _ in range(settings.workers)
-        ]
+        self.crew = Crew(settings.workers, settings.waiting_at_most, self._begin_worker)
+        self._worker = Worker(
+            store, self.ownership, perform, self.dispatcher, metrics, terms, wake, self.crew, poll
+        )
+        self._workers_begun = 0
         self._rematch = Rematch(store, self.rules, self.intake)
         self._clock = ClockWatch(store, self.ownership, metrics)
         self.lag = LoopLag(metrics)
@@ -148,8 +150,8 @@ class Engine:
         for source in self.reconcile.sources:
             look = partial(self.reconcile.look, source)
             self._begin(f"reconcile {source}", _every(_SOON, f"reconcile {source}", look))
-        for number, worker in enumerate(self._workers):
-            self._begin(f"worker {number}", worker.run())
+        for _ in range(self._settings.workers):
+            self._begin_worker()
 
     def dead(self) -> tuple[str, ...]:
         """The loops that have ended although nobody stopped them."""
@@ -161,8 +163,7 @@ class Engine:
         self.ownership.stop()
         self.intake.close()
         await self._end("writer")
-        for worker in self._workers:
-            worker.stop()
+        self._worker.stop()
         running = [name for name in self._tasks if name.startswith("worker")]
         grace = self._settings.stop_grace.total_seconds()
         if running:
@@ -176,6 +177,17 @@ class Engine:
             await self.ownership.end()
         except ResponderError as error:
             _log.warning("leases could not be given up", error=str(error))
+
+    def _begin_worker(self) -> None:
+        name = f"worker {self._workers_begun}"
+        self._workers_begun += 1
+        self._begin(name, self._worker.run())
+        self._tasks[name].add_done_callback(partial(self._worker_left, name))
+
+    def _worker_left(self, name: str, task: asyncio.Task[None]) -> None:
+        """One that was too many has not died."""
+        if not task.cancelled() and task.exception() is None:
+            self._tasks.pop(name, None)
 
     def _begin(self, name: str, work: Coroutine[None, None, None]) -> None:
         self._tasks[name] = asyncio.create_task(work, name=name)

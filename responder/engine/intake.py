@@ -24,11 +24,14 @@ from responder.model.errors import (
     OverloadedError,
     ResponderError,
     StoreAwayError,
+    StoreFullError,
 )
 from responder.ports import Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
+
+_AWAY = "the database is away"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,7 @@ class GroupCommit:
         self._closed = False
         self.away = False
         """Whether all is refused because nothing can be stored."""
+        self._away_for = _AWAY
         self.starting = False
         """Whether all is refused because nothing can be stored yet, and will be soon."""
         metrics.intake_queue.set_function(lambda: len(self._waiting))
@@ -70,11 +74,22 @@ class GroupCommit:
         if self._closed:
             raise OverloadedError("this process is stopping")
         if self.away:
-            raise StoreAwayError("the database is away")
+            raise StoreAwayError(self._away_for)
         if self.starting:
             raise OverloadedError("this process is starting")
         if len(self._waiting) >= self._settings.queue_limit:
             raise OverloadedError(f"{len(self._waiting)} deliveries are waiting already")
+
+    @property
+    def refuses(self) -> str | None:
+        """Why every delivery is refused, in words; None where they are taken in, or only wait too many."""
+        try:
+            self.admit()
+        except StoreAwayError as error:
+            return str(error)
+        except OverloadedError as error:
+            return str(error) if self._closed or self.starting else None
+        return None
 
     async def take(self, delivery: Delivery) -> Receipt:
         """See `ports.Intake.take`.
@@ -139,8 +154,9 @@ class GroupCommit:
             )
         except (StoreAwayError, TimeoutError) as error:
             _log.warning("intake could not be written", error=str(error) or "timeout", deliveries=len(batch))
-            _fail(batch, StoreAwayError("the database did not store it"))
-            await self._wait_for_store()
+            full = isinstance(error, StoreFullError)
+            _fail(batch, error if full else StoreAwayError("the database did not store it"))
+            await self._wait_for_store(error)
             return
         except Exception as error:  # noqa: BLE001 - whatever it is, only its own delivery may fail by it
             kind = str(error) if isinstance(error, ResponderError) else type(error).__name__
@@ -160,15 +176,16 @@ class GroupCommit:
         async with asyncio.timeout(self._settings.intake_timeout.total_seconds()):
             return await self._commit(batch)
 
-    async def _wait_for_store(self) -> None:
-        """Refuse at admission until the database answers again."""
+    async def _wait_for_store(self, error: StoreAwayError | TimeoutError) -> None:
+        """Refuse at admission until the database answers again, and has room."""
         self.away = True
+        self._away_for = str(error) if isinstance(error, StoreFullError) else _AWAY
         self._metrics.store_up.set(0)
-        _fail(self._waiting, StoreAwayError("the database is away"))
+        _fail(self._waiting, StoreAwayError(self._away_for))
         self._waiting.clear()
         while not self._closed:
             try:
-                await self._store.now()
+                await self._store.make_sure_of_room()
                 break
             except Exception:  # noqa: BLE001 - whatever it is, it has no answer: asked again until it has
                 await asyncio.sleep(self._settings.poll_every.total_seconds())

@@ -78,6 +78,8 @@ class EngineSettings(Frozen):
     budgets: Budgets = Budgets()
     """How many disruptive steps may start, over all replicas. All replicas should have the same."""
     workers: int = Field(default=4, ge=1, le=64)
+    waiting_at_most: int = Field(default=64, ge=0, le=1024)
+    """How many incidents may wait for systems that are slow to answer without taking a worker from others."""
     poll_every: Duration = timedelta(milliseconds=250)
     evidence_timeout: Duration = timedelta(seconds=30)
     queue_limit: int = Field(default=2000, ge=1)

@@ -11,6 +11,7 @@ from responder.crash_points import Point, reached
 from responder.decide import changes
 from responder.decide.case import AttemptEnd, Case, Change, Terms
 from responder.decide.run_on import run_on
+from responder.engine.crew import Crew
 from responder.engine.outlast import outlast
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform
@@ -37,7 +38,7 @@ class _Next:
 
 
 class Worker:
-    """Takes due incidents one at a time. Several run in one process."""
+    """Takes due incidents one at a time. Several run in one process, as many as its crew has."""
 
     def __init__(
         self,
@@ -48,6 +49,7 @@ class Worker:
         metrics: Metrics,
         terms: Terms,
         wake: Wake,
+        crew: Crew,
         poll_s: float,
     ) -> None:
         self._store = store
@@ -57,6 +59,7 @@ class Worker:
         self._metrics = metrics
         self._terms = terms
         self._wake = wake
+        self._crew = crew
         self._poll_s = poll_s
         self._stopping = False
 
@@ -66,8 +69,8 @@ class Worker:
         self._wake.everybody()
 
     async def run(self) -> None:
-        """Work until stopped."""
-        while not self._stopping:
+        """Work until stopped, or one too many."""
+        while not self._stopping and not self._crew.leaves():
             try:
                 worked = await self._once()
             except StoreAwayError:
@@ -163,7 +166,8 @@ class Worker:
             if decided.move is not None and after is not None:
                 before = None if change is None else partial(self._record, lease, case, change)
                 case, after = after, None
-                change = await self._perform(lease, case, decided.move, case.now, before)
+                with self._crew.waits():
+                    change = await self._perform(lease, case, decided.move, case.now, before)
         except (DeposedError, StoreAwayError):
             raise
         except Exception as error:  # noqa: BLE001 - logged and told in the timeline

@@ -35,6 +35,10 @@ class StoreAwayError(TemporaryError):
     """The database does not answer: nothing was stored, and no action may start."""
 
 
+class StoreFullError(StoreAwayError):
+    """The disk of the database is full: it answers, and stores nothing until there is room."""
+
+
 class DeposedError(ResponderError):
     """This process no longer owns what it was about to change. It must drop the work and look again."""
 

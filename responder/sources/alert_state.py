@@ -14,6 +14,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from responder.clients.alertmanager import Silence
+from responder.clients.answering import Answering
 from responder.decide.case import SourceView
 from responder.model.incident import MemberAlert
 from responder.model.redaction import SHIPPED, Redaction, is_redacted
@@ -48,8 +49,10 @@ class SourceStates:
     """Asks the APIs of all sources. Implements `ports.AlertState`."""
 
     def __init__(self, sources: Iterable[SourceSettings], redaction: Redaction = SHIPPED) -> None:
+        self.answering = Answering("source")
+        """Which peers of the sources answer."""
         self._asked = {
-            source.name: _Asked(peers_of(source, redaction), redaction)
+            source.name: _Asked(source.name, peers_of(source, redaction), redaction, self.answering)
             for source in sources
             if source.askable
         }
@@ -113,7 +116,11 @@ class _Shelf:
 class _Asked:
     """The peers of one source, with what they said last."""
 
-    def __init__(self, peers: tuple[Peer, ...], redaction: Redaction) -> None:
+    def __init__(
+        self, source: str, peers: tuple[Peer, ...], redaction: Redaction, answering: Answering
+    ) -> None:
+        self._source = source
+        self._answering = answering
         self._peers = peers
         self._silences = Silences(peers, redaction)
         self._shelves: dict[str | None, _Shelf] = {}
@@ -169,7 +176,12 @@ class _Asked:
                 begun = time.monotonic()
                 shelf.looks = tuple(await asyncio.gather(*(peer.look(question) for peer in self._peers)))
                 shelf.begun = begun
+                self._note(shelf.looks)
             return shelf.looks
+
+    def _note(self, looks: Sequence[Look]) -> None:
+        for number, look in enumerate(looks, start=1):
+            self._answering.heard(f"{self._source}, peer {number} of {len(looks)}", look.why)
 
     def _shelf(self, question: str | None) -> _Shelf:
         if len(self._shelves) >= _SHELVES_AT_MOST:

@@ -54,8 +54,8 @@ class Look(Protocol):
         ...
 
     @property
-    def answered(self) -> bool:
-        """Whether it gave any answer."""
+    def why(self) -> str | None:
+        """Why it gave no usable answer, or None where it gave one."""
         ...
 
     def says(self, fingerprint: str, labels: Mapping[str, str]) -> Statement | None:
@@ -87,7 +87,6 @@ class NoAnswer:
     """A peer that gave no usable answer."""
 
     why: str
-    answered: bool = False
 
     async def doubt(self) -> str:
         """Why there was no answer."""
@@ -106,7 +105,7 @@ class AlertmanagerLook:
     still young then.
     """
 
-    answered = True
+    why = None
 
     def __init__(self, known: Mapping[str, Statement], ask: Callable[[], Awaitable[str | None]]) -> None:
         self._known = known
@@ -132,7 +131,7 @@ class PrometheusLook:
     firing: tuple[frozenset[tuple[str, str]], ...]
     doubted: str | None
     redaction: Redaction
-    answered: bool = True
+    why: None = None
 
     async def doubt(self) -> str | None:
         """Whether it is up for long enough."""

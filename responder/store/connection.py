@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 import asyncpg
 from asyncpg.pool import PoolConnectionProxy
 
-from responder.model.errors import PermanentError, StoreAwayError, StoreRefusesError
+from responder.model.errors import PermanentError, StoreAwayError, StoreFullError, StoreRefusesError
 from responder.store.settings import StoreSettings
 
 if TYPE_CHECKING:  # asyncpg's classes are generic in their stubs only
@@ -35,7 +35,7 @@ _AWAY = (
     TimeoutError,  # no connection free in time, or no answer in time
     asyncpg.PostgresConnectionError,
     asyncpg.OperatorInterventionError,  # shutting down, crashed, starting up, statement cancelled
-    asyncpg.InsufficientResourcesError,  # disk full, out of memory, too many connections
+    asyncpg.InsufficientResourcesError,  # out of memory, too many connections
     asyncpg.PostgresSystemError,
     asyncpg.ReadOnlySQLTransactionError,  # what was the primary is a standby now
     asyncpg.IdleInTransactionSessionTimeoutError,
@@ -73,11 +73,15 @@ Admission: TypeAlias = Callable[[Session], Awaitable[None]]
 def store_errors(connection: Connection | None = None) -> Iterator[None]:
     """Turn what means "PostgreSQL is away" into StoreAwayError; every other error passes.
 
+    A full disk is told apart: the same again works only when there is room.
+
     Give the connection, where there is one: asyncpg says "connection is closed" with the same class as a
     mistake of the caller.
     """
     try:
         yield
+    except asyncpg.DiskFullError as error:
+        raise StoreFullError("the database's disk is full: nothing is stored until there is room") from error
     except _AWAY as error:
         raise StoreAwayError(f"PostgreSQL is away: {_told(error)}") from error
     except (asyncpg.InterfaceError, asyncpg.InternalClientError) as error:
@@ -159,6 +163,14 @@ async def _nothing_to_reset(_: Session) -> None:
     """Saves asyncpg's `RESET ALL` and its round trip at each release: sessions here have no state to lose."""
 
 
+@dataclass(slots=True)
+class Disk:
+    """What the lanes of one process know of the database's disk."""
+
+    full: bool = False
+    """Whether it was when something was written last, and no room was found since then."""
+
+
 class Lane:
     """The connections of one kind of work.
 
@@ -175,6 +187,7 @@ class Lane:
         size: int,
         by_key: bool = False,
         admit: Admission | None = None,
+        disk: Disk | None = None,
     ) -> None:
         self._dsn = dsn
         self._settings = settings
@@ -182,6 +195,7 @@ class Lane:
         self._size = size
         self._by_key = by_key
         self._admit = admit
+        self._disk = disk or Disk()
         self._wait = settings.connect_timeout.total_seconds()
         self._pool: Pool | None = None
 
@@ -226,6 +240,7 @@ class Lane:
         Raises:
             StoreAwayError: PostgreSQL does not answer, or did not in time. What was being done
                 may have happened.
+            StoreFullError: its disk is full.
         """
         pool = self._pool
         if pool is None:
@@ -236,6 +251,9 @@ class Lane:
         try:
             with store_errors(connection):
                 yield connection
+        except StoreFullError:
+            self._disk.full = True
+            raise
         finally:
             await _give_back(pool, connection, self._wait)
 
@@ -299,6 +317,7 @@ class Connections:
     heartbeat: Lane
     """A single connection that nothing else uses."""
     dsn: str
+    disk: Disk
 
     @classmethod
     def to(cls, dsn: str, settings: StoreSettings, admit: Admission | None = None) -> Self:
@@ -309,11 +328,12 @@ class Connections:
             "web": settings.web_connections,
             "heartbeat": 1,
         }
+        disk, by_key = Disk(), {"intake", "workers"}
         lanes = {
-            name: Lane(dsn, settings, name=name, size=size, by_key=name in {"intake", "workers"}, admit=admit)
+            name: Lane(dsn, settings, name=name, size=size, by_key=name in by_key, admit=admit, disk=disk)
             for name, size in sizes.items()
         }
-        return cls(**lanes, dsn=dsn)
+        return cls(**lanes, dsn=dsn, disk=disk)
 
     @asynccontextmanager
     async def apart(self, name: str) -> AsyncIterator[Connection]:

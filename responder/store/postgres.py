@@ -5,10 +5,12 @@ No SQL belongs here.
 
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
+
+import asyncpg
 
 from responder.crash_points import Point, reached
 from responder.decide.case import Case, Change, Finding, IntentLost, LedgerQuestion, LedgerView
@@ -55,6 +57,9 @@ from responder.store.startup import system_identifier
 from responder.store.timeline import TimelineKeys
 from responder.store.transaction import refusals, transaction
 
+_SPILL = "SELECT count(*) FROM generate_series(1, 100000)"
+"""Its 2 MB do not fit into 64 kB of memory."""
+
 
 class PostgresStore(PostgresDesk):
     """See `ports.Store` and `ports.Desk` for what each method promises.
@@ -97,6 +102,23 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.now`."""
         async with self._connections.workers.connection() as connection:
             return await self._clock.now(connection)
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the disk was full when something was written last, and no room was found since then."""
+        return self._connections.disk.full
+
+    async def make_sure_of_room(self) -> None:
+        """See `ports.Store.make_sure_of_room`.
+
+        More than a megabyte is sorted through a temporary file: that needs room where tables grow, and leaves
+        nothing behind. A server that forbids such files cannot be asked; then what is written next tells.
+        """
+        async with self._connections.intake.transaction() as connection:
+            await connection.execute("SET LOCAL work_mem = '64kB'; SET LOCAL temp_tablespaces = ''")
+            with suppress(asyncpg.ConfigurationLimitExceededError):
+                await connection.fetchval(_SPILL)
+        self._connections.disk.full = False
 
     async def agree_on_clock(self) -> Agreement:
         """See `ports.Store.agree_on_clock`."""

@@ -29,14 +29,18 @@ ReviewFormat = Literal["md", "json", "html"]
 class Part(Frozen):
     """One part of the program for `/readyz`: whether it is ready, and why not.
 
-    `warning` marks what a person should know of although the part is ready: a halt is no reason to take a
-    process out of service.
+    Ready means that deliveries are taken in. `warning` marks what a person should know of although the part
+    is ready: a halt is no reason to take a process out of service. `affects` says what a part that is not
+    ready, or warns, keeps from being done, and what goes on. `unwell` marks a warning of which nobody outside
+    should be told that all is well.
     """
 
     name: str
     ready: bool
     text: str = ""
     warning: bool = False
+    affects: str = ""
+    unwell: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,7 @@ async def test_a_service_that_starts_without_its_database_pages_a_p0_and_stores_
                 assert await post(client, worst) == 200
                 [incident] = await until(lambda: escalated(client), "the incident escalates", within=60)
                 await stack.aclose()
-    assert (missing, refused) == ({"store", "worker"}, 503)
+    assert (missing, refused) == ({"store", "intake"}, 503)
     assert (page.body["data"]["rule"], page.body["data"]["labels"]["instance"]) == ("Down", "a")
     assert (incident["severity"], len(desk.tries)) == ("P0", 1)
 

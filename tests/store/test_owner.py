@@ -23,6 +23,7 @@ from responder.model.severity import Severity
 from responder.ports import Lease
 from responder.store.openings import NEWS_WITHIN
 from responder.telemetry import build_metrics
+from tests.support.crews import ALONE
 from tests.support.stored import (
     BOOK,
     LEASE_TIME,
@@ -232,7 +233,7 @@ async def test_a_lease_that_was_forgotten_and_given_anew_belongs_to_neither_work
     await ownership.begin()
     ownership.leases.add(lease)
     other = cast("Any", None)
-    worker = Worker(db.store, ownership, other, other, other, Terms(), Wake(), 1.0)
+    worker = Worker(db.store, ownership, other, other, other, Terms(), Wake(), ALONE, 1.0)
     assert not await worker._once()
     with pytest.raises(DeposedError):
         await db.store.record(lease, case, change(case))
@@ -250,7 +251,10 @@ async def test_behind_what_is_overdue_another_worker_looks(
     ownership = Ownership(db.store, build_metrics("test"), LEASE_TIME, LEASE_TIME)
     await ownership.begin()
     wake, other = Wake(), cast("Any", None)
-    assert await Worker(db.store, ownership, other, other, other, Terms(), wake, 1.0)._leased() is not None
+    assert (
+        await Worker(db.store, ownership, other, other, other, Terms(), wake, ALONE, 1.0)._leased()
+        is not None
+    )
     assert wake._unheard is overdue
 
 
@@ -323,7 +327,7 @@ async def test_an_outcome_outlasts_a_database_that_is_away_for_a_moment(
     monkeypatch.setattr(db.store, "load", away)
     monkeypatch.setattr("responder.engine.outlast.AGAIN_S", 0)
     other = cast("Any", None)
-    worker = Worker(db.store, ownership, other, other, other, Terms(), Wake(), 1.0)
+    worker = Worker(db.store, ownership, other, other, other, Terms(), Wake(), ALONE, 1.0)
     end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=())
     assert await worker._record(lease, case, change(case, end=end))
     assert lost == []
@@ -352,7 +356,7 @@ async def test_an_outcome_that_cannot_be_recorded_is_tried_with_a_pause(
     monkeypatch.setattr("responder.engine.outlast.asyncio", SimpleNamespace(sleep=pause))
     ours = cast("Ownership", SimpleNamespace(owns=lambda _: len(pauses) < 3))
     other = cast("Any", None)
-    worker = Worker(db.store, ours, other, other, other, Terms(), Wake(), 1.0)
+    worker = Worker(db.store, ours, other, other, other, Terms(), Wake(), ALONE, 1.0)
     end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=())
     with pytest.raises(StoreAwayError):
         await worker._record(lease, case, change(case, end=end))

@@ -21,6 +21,7 @@ from responder.model.storm import UMBRELLA, StormTerms
 from responder.ports import Lease
 from responder.store.postgres import PostgresStore
 from responder.telemetry import build_metrics
+from tests.support.crews import ALONE
 from tests.support.stored import KEYS, LEASE_TIME, RULE, Stored, alert, ended, stored
 
 BRAKE = StormTerms(openings=5, gather_for=timedelta(minutes=1))
@@ -77,7 +78,7 @@ class Stormy(Stored):
         await ownership.begin()
         asking = cast("Perform", _asking)
         metrics, wake = build_metrics("test"), Wake()
-        worker = Worker(self.store, ownership, asking, nobody, metrics, TERMS, wake, 0.25)
+        worker = Worker(self.store, ownership, asking, nobody, metrics, TERMS, wake, ALONE, 0.25)
         while await worker._once():
             pass
         await ownership.end()

@@ -1,8 +1,10 @@
 """Logs without credentials, in both forms, from our own code and from libraries."""
 
+import errno
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator
 
 import pytest
@@ -84,3 +86,28 @@ def test_each_metrics_object_has_its_own_registry() -> None:
     assert b'responder_escalations_total{severity="P1"} 1.0' in one.exposition()
     assert b'responder_escalations_total{severity="P1"}' not in other.exposition()
     assert b'responder_build_info{version="2"} 1.0' in other.exposition()
+
+
+class FullDisk(io.StringIO):
+    """A file whose disk is full, as long as it is."""
+
+    full = True
+
+    def write(self, text: str) -> int:
+        """Fails as the real one does."""
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(text)
+
+
+def test_what_cannot_be_logged_stops_nobody_and_is_counted() -> None:
+    """Neither who has something to say, nor a library that logs; afterwards lines are written again."""
+    file = FullDisk()
+    out = configure_logging(LogSettings(), file)
+    structlog.get_logger().warning("nobody reads this")
+    logging.getLogger("library").warning("nor this")
+    assert (out.lost, out.problem) == (2, "No space left on device")
+    file.full = False
+    structlog.get_logger().warning("but this")
+    assert (out.lost, out.problem) == (2, None)
+    assert "but this" in file.getvalue()

@@ -7,6 +7,7 @@ from typing import Any, cast
 from responder.decide.case import Terms
 from responder.engine.wake import Wake
 from responder.engine.worker import Worker
+from tests.support.crews import ALONE
 
 
 async def rests(wake: Wake, seconds: float = 5) -> "asyncio.Task[None]":
@@ -79,6 +80,6 @@ async def test_a_worker_that_is_told_to_stop_while_it_looks_does_not_rest_any_mo
             return True
 
     other = cast("Any", None)
-    worker = Worker(other, cast("Any", Looking()), other, other, other, Terms(), Wake(), 3600)
+    worker = Worker(other, cast("Any", Looking()), other, other, other, Terms(), Wake(), ALONE, 3600)
     async with asyncio.timeout(5):
         await worker.run()

@@ -1,6 +1,7 @@
 """How this process stands: each of its parts, for whoever asks whether it is ready.
 
-A part that is not ready takes the process out of service; one that warns is what a person should know of.
+A part that is not ready takes the process out of service: no delivery is taken in. One that warns is what a
+person should know of, and says what it affects; everything else goes on.
 Nobody has to show a token for these words: they name no person, no reason and no place of a file.
 """
 
@@ -22,10 +23,12 @@ from responder.model.errors import ResponderError
 from responder.model.restraint import RestraintKind, Restraints
 from responder.notify.dead_mans_switch import DeadMansSwitch
 from responder.review.words import count
+from responder.standing.asked import Asked
 from responder.store.anchoring import Anchoring
 from responder.store.connection import Lane
 from responder.store.partitions import days_ahead
 from responder.store.postgres import PostgresStore
+from responder.telemetry import LogOutput
 from responder.web.api import Part
 from responder.web.refusals import Refusals
 
@@ -46,16 +49,21 @@ class Standing:
     files: RuleFiles
     pages: bool
     """Whether a P0 pages while the database is away."""
+    asked: Asked
+    log: LogOutput | None = None
+    """Where the log goes, where this process has set that up."""
 
     async def parts(self) -> Sequence[Part]:
         """Each part, and what is wrong with it."""
         engine, dead = self.engine, self.engine.dead()
         store, stands = await asyncio.gather(
-            _store_parts(self.store, self.lane, self.anchoring), engine.halt.standing()
+            _store_parts(self.store, self.lane, self.anchoring, pages=self.pages), engine.halt.standing()
         )
         return [
             Part(name="loops", ready=not dead, text=f"ended: {', '.join(dead)}" if dead else "all loops run"),
+            _intake(engine, pages=self.pages),
             _worker(engine),
+            _crew(engine),
             _event_loop(engine),
             _active_rules(engine, self.files),
             _halts(stands, by_file=engine.halt.file_reason() is not None),
@@ -64,19 +72,55 @@ class Standing:
             _emergency(engine, pages=self.pages),
             *_reconciled(engine),
             _notifications(engine.dispatcher),
+            *self.asked.parts(),
             *store,
+            *_log(self.log),
         ]
 
     async def unready(self) -> str | None:
-        """Why this process is not ready, or None."""
-        told = [f"{part.name}: {part.text}" for part in await self.parts() if not part.ready]
+        """Why nobody outside should be told that this process is well, or None."""
+        told = [f"{part.name}: {part.text}" for part in await self.parts() if not part.ready or part.unwell]
         return "; ".join(told) or None
 
 
+def _intake(engine: Engine, *, pages: bool) -> Part:
+    why = engine.intake.refuses
+    text = "deliveries are taken in" if why is None else f"deliveries are refused: {why}"
+    return Part(name="intake", ready=why is None, text=text, affects=_nothing_stored(pages=pages))
+
+
+def _nothing_stored(*, pages: bool) -> str:
+    page = "a P0 among them pages through the emergency webhook" if pages else "a P0 among them pages nobody"
+    return (
+        f"Every delivery is answered with 503, so that its sender comes again; {page}. "
+        "No action starts. All goes on by itself afterwards"
+    )
+
+
 def _worker(engine: Engine) -> Part:
-    alive = engine.ownership.alive()
+    """Without it no step of this process starts; what comes is taken in all the same, and done by others."""
+    alive, stopping = engine.ownership.alive(), engine.ownership.stopping
     text = "the heartbeat is fresh" if alive else "the heartbeat is too old"
-    return Part(name="worker", ready=alive and not engine.ownership.stopping, text=text)
+    affects = "No step of this process starts until it is fresh again; other replicas take its incidents over"
+    return Part(
+        name="worker", ready=not stopping, text=text, warning=not alive, affects=affects, unwell=not alive
+    )
+
+
+def _crew(engine: Engine) -> Part:
+    crew = engine.crew
+    waiting = f"incidents that wait for systems which are slow to answer: {crew.waiting}"
+    text = waiting if crew.waiting else "no incident waits for a system that is slow to answer"
+    affects = "No more of them may wait beside the others: what else is due is late"
+    return Part(name="workers", ready=True, text=text, warning=crew.exhausted, affects=affects)
+
+
+def _log(log: LogOutput | None) -> Sequence[Part]:
+    if log is None or log.problem is None:
+        return []
+    text = f"it cannot be written ({log.problem}): {count(log.lost, 'line')} lost since the start"
+    affects = "Nothing else; what it would have said of a page or an escalation is in the timeline"
+    return [Part(name="log", ready=True, text=text, warning=True, affects=affects)]
 
 
 def refused(refusals: Refusals) -> Sequence[Part]:
@@ -87,12 +131,17 @@ def refused(refusals: Refusals) -> Sequence[Part]:
     ]
 
 
-async def _store_parts(store: PostgresStore, lane: Lane, anchoring: Anchoring) -> Sequence[Part]:
+async def _store_parts(
+    store: PostgresStore, lane: Lane, anchoring: Anchoring, *, pages: bool
+) -> Sequence[Part]:
     try:
+        if store.disk_full:
+            await store.make_sure_of_room()
         ahead = await days_ahead(lane, await store.now())
         broken = await store.breakers(_BREAKERS_COUNTED, open_only=True)
     except ResponderError as error:
-        return [Part(name="store", ready=False, text=str(error))]
+        affects = _nothing_stored(pages=pages)
+        return [Part(name="store", ready=False, text=str(error), affects=affects), _anchored(anchoring.state)]
     few = ahead < _ENOUGH_DAYS
     return [
         Part(name="store", ready=True, text="the database answers"),
@@ -115,7 +164,8 @@ def _event_loop(engine: Engine) -> Part:
     worst = engine.lag.worst
     blocked = worst >= engine.ownership.lease_time / 3
     text = f"it was blocked for {format_duration(worst)} within the last minute" if blocked else "it turns"
-    return Part(name="event loop", ready=True, text=text, warning=blocked)
+    affects = "Answers and heartbeats were late; blocked for longer than its lease a process starts nothing"
+    return Part(name="event loop", ready=True, text=text, warning=blocked, affects=affects)
 
 
 def _active_rules(engine: Engine, files: RuleFiles) -> Part:
@@ -194,7 +244,7 @@ def _anchored(state: AnchorState) -> Part:
         text = "not anchored: set `anchor:` to a file outside of the database"
         return Part(name="anchor", ready=True, text=text, warning=True)
     if state.problem is not None:
-        return Part(
-            name="anchor", ready=True, text="the timelines could not be anchored: see the log", warning=True
-        )
+        text = "the timelines could not be anchored: see the log"
+        affects = "Nothing else; what is changed in a timeline now, only its own chain would show"
+        return Part(name="anchor", ready=True, text=text, warning=True, affects=affects)
     return Part(name="anchor", ready=True, text=f"anchored at {state.last:%Y-%m-%d %H:%M:%S} UTC")
