@@ -51,6 +51,7 @@ from responder.sources.lists import lists_of
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.standing import Standing, life_signs, refused
 from responder.standing.asked import Asked
+from responder.standing.stored import StoreAsked
 from responder.store.anchor_file import AnchorFile
 from responder.store.anchoring import Anchoring
 from responder.store.connection import Connections
@@ -189,10 +190,12 @@ async def running(
         files = RuleFiles(settings.rules, around, store, engine.rules, metrics)
         pager = _pager(settings.emergency, metrics, stack)
         begun = await stack.enter_async_context(AsyncExitStack())
+        store_asked = StoreAsked(
+            store, stored.connections.web, stored.anchoring, engine.halt, pages=pager is not None
+        )
+        stack.push_async_callback(store_asked.close)
         standing = Standing(
-            store=stored.store,
-            lane=stored.connections.web,
-            anchoring=stored.anchoring,
+            stored=store_asked,
             engine=engine,
             files=files,
             pages=pager is not None,

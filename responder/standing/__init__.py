@@ -5,7 +5,6 @@ person should know of, and says what it affects; everything else goes on.
 Nobody has to show a token for these words: they name no person, no reason and no place of a file.
 """
 
-import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -16,24 +15,16 @@ from responder.engine.halting import UNREADABLE
 from responder.engine.loading import RuleFiles
 from responder.engine.outbox import Dispatcher
 from responder.engine.rules import rules_in_words
-from responder.model.anchor import AnchorState
-from responder.model.breaker import Breaker
 from responder.model.duration import format_duration
-from responder.model.errors import ResponderError
 from responder.model.restraint import RestraintKind, Restraints
 from responder.notify.dead_mans_switch import DeadMansSwitch
 from responder.review.words import count
 from responder.standing.asked import Asked
-from responder.store.anchoring import Anchoring
-from responder.store.connection import Lane
-from responder.store.partitions import days_ahead
-from responder.store.postgres import PostgresStore
+from responder.standing.stored import StoreAsked, nothing_stored
 from responder.telemetry import LogOutput
 from responder.web.api import Part
 from responder.web.refusals import Refusals
 
-_ENOUGH_DAYS = 2
-_BREAKERS_COUNTED = 1000
 _FLAG = "the flag in the database"
 
 
@@ -41,10 +32,7 @@ _FLAG = "the flag in the database"
 class Standing:
     """Asks each part of this process how it stands."""
 
-    store: PostgresStore
-    lane: Lane
-    """Where the store is asked."""
-    anchoring: Anchoring
+    stored: StoreAsked
     engine: Engine
     files: RuleFiles
     pages: bool
@@ -56,9 +44,7 @@ class Standing:
     async def parts(self) -> Sequence[Part]:
         """Each part, and what is wrong with it."""
         engine, dead = self.engine, self.engine.dead()
-        store, stands = await asyncio.gather(
-            _store_parts(self.store, self.lane, self.anchoring, pages=self.pages), engine.halt.standing()
-        )
+        store, stands = await self.stored()
         return [
             Part(name="loops", ready=not dead, text=f"ended: {', '.join(dead)}" if dead else "all loops run"),
             _intake(engine, pages=self.pages),
@@ -86,15 +72,7 @@ class Standing:
 def _intake(engine: Engine, *, pages: bool) -> Part:
     why = engine.intake.refuses
     text = "deliveries are taken in" if why is None else f"deliveries are refused: {why}"
-    return Part(name="intake", ready=why is None, text=text, affects=_nothing_stored(pages=pages))
-
-
-def _nothing_stored(*, pages: bool) -> str:
-    page = "a P0 among them pages through the emergency webhook" if pages else "a P0 among them pages nobody"
-    return (
-        f"Every delivery is answered with 503, so that its sender comes again; {page}. "
-        "No action starts. All goes on by itself afterwards"
-    )
+    return Part(name="intake", ready=why is None, text=text, affects=nothing_stored(pages=pages))
 
 
 def _worker(engine: Engine) -> Part:
@@ -129,34 +107,6 @@ def refused(refusals: Refusals) -> Sequence[Part]:
         Part(name=f"source {one.source}", ready=True, text=one.text, warning=one.fresh)
         for one in refusals.by_source()
     ]
-
-
-async def _store_parts(
-    store: PostgresStore, lane: Lane, anchoring: Anchoring, *, pages: bool
-) -> Sequence[Part]:
-    try:
-        if store.disk_full:
-            await store.make_sure_of_room()
-        ahead = await days_ahead(lane, await store.now())
-        broken = await store.breakers(_BREAKERS_COUNTED, open_only=True)
-    except ResponderError as error:
-        affects = _nothing_stored(pages=pages)
-        return [Part(name="store", ready=False, text=str(error), affects=affects), _anchored(anchoring.state)]
-    few = ahead < _ENOUGH_DAYS
-    return [
-        Part(name="store", ready=True, text="the database answers"),
-        Part(name="journal", ready=True, text=f"partitions for {ahead} days ahead", warning=few),
-        _breakers(broken),
-        _anchored(anchoring.state),
-    ]
-
-
-def _breakers(broken: Sequence[Breaker]) -> Part:
-    """A rule that acts no more until a person resets it."""
-    if not broken:
-        return Part(name="breakers", ready=True, text="no rule's circuit breaker is open")
-    told = f"the circuit breaker of {count(len(broken), 'rule')} is open: responder breaker list"
-    return Part(name="breakers", ready=True, text=told, warning=True)
 
 
 def _event_loop(engine: Engine) -> Part:
@@ -233,18 +183,3 @@ def _maintenance(stands: Restraints) -> Part:
     return Part(
         name="maintenance", ready=True, text=stand if windows else "no maintenance", warning=bool(windows)
     )
-
-
-def _anchored(state: AnchorState) -> Part:
-    """What the anchor says: it never makes a process unready, for no alert is lost by it.
-
-    Where the file stands is nobody's business who has no token.
-    """
-    if state.file is None:
-        text = "not anchored: set `anchor:` to a file outside of the database"
-        return Part(name="anchor", ready=True, text=text, warning=True)
-    if state.problem is not None:
-        text = "the timelines could not be anchored: see the log"
-        affects = "Nothing else; what is changed in a timeline now, only its own chain would show"
-        return Part(name="anchor", ready=True, text=text, warning=True, affects=affects)
-    return Part(name="anchor", ready=True, text=f"anchored at {state.last:%Y-%m-%d %H:%M:%S} UTC")
