@@ -27,6 +27,8 @@ from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
 from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, ResponderError, TemporaryError
+from responder.model.policy import LOG
+from responder.model.severity import Severity
 from responder.settings import Settings, load
 from responder.sources.settings import SourceSettings
 from responder.store.connection import connect
@@ -89,6 +91,7 @@ async def examine(chosen: Settings) -> list[Finding]:
         ("inventory", _inventory(chosen)),
         ("queries", named_queries(chosen)),
         ("listener", _listener(chosen)),
+        ("channels", _channels(chosen)),
         ("emergency", _emergency(chosen)),
         ("dead man's switch", _dead_mans_switch(chosen)),
         *((f"source {name}", _source(source, chosen)) for name, source in chosen.sources.items()),
@@ -200,6 +203,17 @@ async def _listener(chosen: Settings) -> list[Finding]:
     if not chosen.sources:
         findings.append(failed("listener", "no source is configured", "Add your Alertmanager under sources:"))
     return findings
+
+
+async def _channels(chosen: Settings) -> list[Finding]:
+    """Which ways to people there are; nothing is sent. What is worst must not reach the log alone."""
+    names = ", ".join(chosen.channel_names)
+    worst = chosen.terms.policy(Severity.P0)
+    if {channel for level in worst.levels for channel in level.channels} == {LOG}:
+        text = f"a P0 is told to the log alone; channels: {names}"
+        mend = "Name a channel in the policy of severities.P0: docs/notify.md"
+        return [warned("channels", text, mend)]
+    return [good("channels", f"{names}; try one with: responder notifications test NAME")]
 
 
 async def _emergency(chosen: Settings) -> list[Finding]:

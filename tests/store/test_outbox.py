@@ -381,6 +381,45 @@ async def test_a_receiver_that_asks_for_a_pause_is_given_it(db: Posted) -> None:
     assert sorted(texts(desk)) == ["1", "1", "2"]
 
 
+async def test_a_receiver_that_is_down_is_tried_with_one_message_at_a_time(db: Posted) -> None:
+    """Four are under way when it is found out; then one after a pause, and the next after a longer one."""
+    for held in await db.incidents(8):
+        await db.tell(held, notice())
+    async with pager() as (desk, channel):
+        lane = await db.lane(channel)
+        desk.answers = [503] * 6
+        tries = []
+        for _ in range(4):
+            await drained(lane)
+            tries.append(len(desk.tries))
+            await db.after(MINUTE)
+    assert tries == [4, 5, 6, 14]
+    assert await db.waiting() == 0
+
+
+class Silent:
+    """A channel that never returns."""
+
+    name = "pager"
+    per_minute: int | None = None
+    at_once = 1
+    timeout = timedelta(milliseconds=50)
+
+    async def send(self, _: Notification) -> None:
+        """See `ports.Channel.send`."""
+        await asyncio.Event().wait()
+
+    async def close(self) -> None:
+        """See `ports.Channel.close`."""
+
+
+async def test_whatever_a_channel_waits_for_its_time_is_bounded(db: Posted) -> None:
+    """One that never returns is a try that failed, and says so."""
+    await db.tell(await db.held(), notice())
+    assert await asyncio.wait_for((await db.lane(Silent())).once(), 60)
+    assert await db.rows("tries, last_error") == [(1, "it was not taken in time")]
+
+
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 422])
 async def test_what_the_receiver_will_not_take_is_given_up_at_once(db: Posted, status: int) -> None:
     """With the reason kept, counted, and the next word of the incident goes on."""

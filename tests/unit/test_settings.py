@@ -325,3 +325,51 @@ def test_a_pattern_of_redaction_that_is_no_re2_is_named_with_its_place(tmp_path:
     key = load(written(tmp_path, FULL + "redaction: {key_file: key}\n"), {}).settings.redaction.key
     assert key is not None
     assert key.get_secret_value() == "a key of its own, long enough"
+
+
+CHANNEL = "channels: {{{name}: {{webhook: 'https://pager.example.org/a-secret-path', secret: {secret}}}}}\n"
+SIGNING = "whsec_MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY="
+
+
+def test_a_channel_keeps_its_secrets_to_itself(tmp_path: Path) -> None:
+    """Address and secret may stand in files, and are shown as secrets are."""
+    loaded = load(written(tmp_path, CHANNEL.format(name="pager", secret=SIGNING)), {})
+    lines = {line.key: line.value for line in shown(loaded)}
+    assert not [value for value in lines.values() if "a-secret-path" in str(value) or SIGNING in str(value)]
+    (tmp_path / "address").write_text("https://pager.example.org/x\n")
+    (tmp_path / "secret").write_text(f"{SIGNING}\n")
+    text = "channels: {pager: {webhook_file: address, secret_file: secret}}\n"
+    channel = load(written(tmp_path, text), {}).settings.channels["pager"]
+    assert channel.secret.get_secret_value() == SIGNING
+    assert channel.webhook.get_secret_value() == "https://pager.example.org/x"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (CHANNEL.format(name="log", secret=SIGNING), "the log is always there"),
+        (CHANNEL.format(name="'a b'", secret=SIGNING), "channels"),
+        (CHANNEL.format(name="pager", secret="whsec_c2hvcnQ="), "channels.pager.secret"),
+        ("channels: {pager: {webhook: 'https://x', per_minute: 5}}\n", "channels.pager.secret"),
+        ("channels: {pager: {webhook: 'ftp://x', secret: " + SIGNING + "}}\n", "channels.pager.webhook"),
+        ("web: {public_url: 'https://u:p@x'}\n", "web.public_url"),
+        ("web: {public_url: responder.example.org}\n", "web.public_url"),
+        ("notifications: {give_up_after: 1s}\n", "notifications.give_up_after"),
+    ],
+)
+def test_a_channel_that_could_not_work_stops_the_start(tmp_path: Path, text: str, told: str) -> None:
+    """With the field, and without what is secret in it."""
+    found = problems(tmp_path, text)
+    assert told in found
+    assert "a-secret-path" not in found
+
+
+def test_a_policy_names_channels_that_there_are(tmp_path: Path) -> None:
+    """The log and each of `channels:`; another one is refused where it stands, with those that there are."""
+    policy = "policies: {on-call: {levels: [{channels: [log, %s]}]}}\n"
+    text = CHANNEL.format(name="pager", secret=SIGNING)
+    load(written(tmp_path, text + policy % "pager"), {})
+    found = problems(tmp_path, text + policy % "pagr")
+    assert found.startswith("responder.yaml:2:")
+    assert "policies.on-call.levels[0].channels[1]: there is no channel 'pagr'" in found
+    assert "pager" in found
