@@ -13,10 +13,16 @@ _TEMPLATE = "migrated"
 
 # How long an example takes is this machine's load, and no claim of a test. Who judges a change (CI is set)
 # tries the same examples each time, so that the verdict is about the change; everybody else tries new ones.
+# HYPOTHESIS_PROFILE=deep looks for longer, where a test does not itself say how long.
 settings.register_profile(
-    "suite", deadline=None, derandomize="CI" in os.environ, suppress_health_check=[HealthCheck.too_slow]
+    "suite",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+    stateful_step_count=30,
 )
-settings.load_profile("suite")
+settings.register_profile("deep", settings.get_profile("suite"), max_examples=3000, stateful_step_count=80)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "suite"))
 
 
 @pytest.fixture(scope="session")

@@ -35,8 +35,8 @@ class AlertRecord(NamedTuple):
 
     `generation` is 0 until an episode is known. `ends_at` is None while it is open; it is for people,
     `last_end` is what later starts are compared with. `newest_start` is the newest start heard of that the
-    source has not denied. `last_order` is the journal position of the last row folded. `seen_at` is when the
-    newest observation of it firing was received. `contested_at` is when the firing that waits for the
+    source has not denied. `last_order` is the journal position up to which all is folded. `seen_at` is when
+    the newest observation of it firing was received. `contested_at` is when the firing that waits for the
     source's word was received.
     """
 
@@ -94,10 +94,15 @@ def step(record: AlertRecord | None, row: Observation, window: timedelta) -> Ale
 
 
 def settle_contest(record: AlertRecord, window: timedelta, now: datetime) -> AlertRecord:
-    """A contest that nobody answered within the window counts as firing again."""
+    """A contest that nobody answered within the window counts as firing again.
+
+    That it was not answered is known up to the window's end: a row from before that, which another process
+    has brought late, sorts before what is folded, and all is folded again.
+    """
     if record.contested_at is None or now < record.contested_at + window:
         return record
-    return _fire_again(record, record.contested_at)
+    settled_at = record.contested_at + window
+    return _fire_again(record, record.contested_at)._replace(last_order=(settled_at, b""))
 
 
 def _says_nothing_new(record: AlertRecord, alert: Alert) -> bool:
@@ -224,9 +229,11 @@ def _contest(record: AlertRecord, alert: Alert, at: datetime) -> AlertRecord:
 
 
 def _fire_again(record: AlertRecord, at: datetime) -> AlertRecord:
+    starts_at = record.contested_starts_at or record.starts_at
     return record._replace(
         generation=record.generation + 1,
-        starts_at=record.contested_starts_at or record.starts_at,
+        starts_at=starts_at,
+        newest_start=max(record.newest_start, starts_at),
         ends_at=None,
         seen_at=at,
         contested_at=None,

@@ -255,3 +255,16 @@ def test_a_start_that_goes_backwards_is_merged() -> None:
     """Alertmanager merges to the earliest start; an open episode keeps the smaller one."""
     record = folded([row(Standing.FIRING, 1, 50), row(Standing.FIRING, 2, 20)])
     assert (record.starts_at, record.generation) == (at(20), 1)
+
+
+def test_an_answer_from_within_the_window_counts_though_it_is_brought_after_it() -> None:
+    """Another process settled the contest meanwhile: the row sorts before that, so all is folded anew."""
+    rows = [row(Standing.FIRING, 1, 0), row(Standing.RESOLVED, 10, 0, 9), row(Standing.FIRING, 20, 0)]
+    record: AlertRecord | None = None
+    for one in rows:
+        record = step(record, one, WINDOW)
+    assert record is not None
+    settled = settle_contest(record, WINDOW, at(81))
+    late, later = row(Standing.ABSENT, 79.5, 0), row(Standing.ABSENT, 80, 0)
+    assert (settled.firing, late.order < settled.last_order < later.order) == (True, True)
+    assert not folded([*rows, late], now=82).firing
