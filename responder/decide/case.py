@@ -172,12 +172,26 @@ class AskSource(Frozen):
     """Ask the source whether somebody silenced the alerts, before a person is told of them unjudged."""
 
 
+class Page(Frozen):
+    """Tell people that it has opened, unless somebody silenced the alerts or nothing of it may act."""
+
+
 class CloseBySource(Frozen):
     """The source's API has not known these alerts for long enough: journal their end, which never came."""
 
 
 Move = (
-    Wait | Apply | GatherEvidence | TakeStep | Settle | Check | TakeBack | Recheck | AskSource | CloseBySource
+    Wait
+    | Apply
+    | GatherEvidence
+    | TakeStep
+    | Settle
+    | Check
+    | TakeBack
+    | Recheck
+    | AskSource
+    | Page
+    | CloseBySource
 )
 
 

@@ -18,6 +18,7 @@ from responder.decide.case import (
     CloseBySource,
     GatherEvidence,
     Move,
+    Page,
     Recheck,
     Settle,
     TakeBack,
@@ -43,11 +44,19 @@ def next_move(case: Case, now: datetime, terms: Terms) -> Move:
         return first
     if (move := _without_alerts(case, now, terms)) is not None:
         return move
-    match state:
+    if (page := _page(case, now, terms)) is not None:
+        return page
+    return _by_state(case, now, terms)
+
+
+def _by_state(case: Case, now: datetime, terms: Terms) -> Move:
+    match case.incident.state:
         case IncidentState.PENDING:
             return _pending(case, now, terms)
         case IncidentState.OPEN:
             return _open(case, now, terms)
+        case IncidentState.REMEDIATING:
+            return _remediating(case, now, terms)
         case IncidentState.VERIFYING:
             return _verifying(case, now, terms)
         case IncidentState.AWAITING_APPROVAL:
@@ -66,8 +75,8 @@ def next_move(case: Case, now: datetime, terms: Terms) -> Move:
             return _recorded(case, now, terms)
         case IncidentState.CLOSED:
             return Wait(until=None)
-        case _:
-            assert_never(state)
+        case other:
+            assert_never(other)
 
 
 def _without_alerts(case: Case, now: datetime, terms: Terms) -> Move | None:
@@ -93,6 +102,25 @@ def _told_first(case: Case, now: datetime, terms: Terms) -> Move | None:
     if (told.told_members, told.told_firing) != (case.members.total, case.members.firing):
         return Apply(change=changes.members_changed(case, now))
     return None
+
+
+def _page(case: Case, now: datetime, terms: Terms) -> Move | None:
+    """People are told that it has opened, when that is due; what keeps it quiet comes before.
+
+    What is over, or goes under maintenance, does so by its own state's move; only a verification goes on.
+    """
+    incident, at = case.incident, case.incident.progress.page_at
+    if not incident.state.pages or at is None or now < at:
+        return None
+    verifying = incident.state is IncidentState.VERIFYING
+    if case.members.firing == 0 and not verifying:
+        return None
+    if (window := quiet(case, now)) is not None:
+        later = min(window.until, now + terms.suppressed_every)
+        return Apply(change=changes.put_off(case, now, later)) if verifying else None
+    if case.storm.raging(terms.storm) and incident.severity not in ACTING:
+        return Apply(change=changes.put_off(case, now, now + terms.storm.look_every))
+    return Page()
 
 
 def _pending(case: Case, now: datetime, terms: Terms) -> Move:
@@ -250,11 +278,16 @@ def _news_to_people(case: Case) -> bool:
 
 
 def _news(case: Case, now: datetime, terms: Terms) -> Change:
-    """An alert joined after the ladder ended: the acknowledgement is withdrawn, the next step is taken."""
+    """An alert joined after the ladder ended, or it is worse than people were told: they are told again.
+
+    The acknowledgement is withdrawn, and the next step is taken where there is one.
+    """
+    severity, progress = case.incident.severity, case.incident.progress
+    why = "a further alert joined" if progress.covered_members else f"it is {severity} now"
     withdrawn = {"acknowledged_by": None, "acknowledged_at": None, "covered_members": case.members.total}
-    if case.incident.progress.step < len(case.rule.steps):
-        return changes.go_on(case, now, terms, "a further alert joined", **withdrawn)
-    change = changes.escalated(case, now, "a further alert joined, and no step is left", terms)
+    if progress.step < len(case.rule.steps):
+        return changes.told_and_goes_on(case, now, terms, why, **withdrawn)
+    change = changes.escalated(case, now, f"{why}, and no step is left", terms)
     return change.model_copy(update={"progress": change.progress.model_copy(update=withdrawn)})
 
 

@@ -121,6 +121,10 @@ class Gather:
         view = await self._alert_state.ask(case.members.sample, fresh=fresh, incident=case.incident.id)
         return view.model_copy(update={"asked_at": case.now}) if view.configured else view
 
+    def reach(self, case: Case) -> Ceiling | None:
+        """How far any changing step of the incident may go; None where its rule has none."""
+        return self._trust.reach(case)
+
     async def all_gone(self, members: Sequence[MemberAlert]) -> bool:
         """Whether the source, asked freshly, knows none of these any more. A silence of its API is a no."""
         view = await self._alert_state.ask(members, fresh=True)

@@ -28,6 +28,7 @@ from responder.decide.case import (
     GatherEvidence,
     IntentLost,
     Move,
+    Page,
     Reading,
     Recheck,
     Settle,
@@ -119,6 +120,9 @@ class Perform:
             case AskSource():
                 view = await self.gather.source(case, fresh=False)
                 return changes.asked_for_a_person(case, view, now, self.terms)
+            case Page():
+                view = await self.gather.source(case, fresh=False)
+                return changes.paged(case, view, self.gather.reach(case), now, self.terms)
             case CloseBySource():
                 return await self._close_by_source(case, now)
             case _:

@@ -34,6 +34,13 @@ class Trust:
             *_of_promotion_now(case),
         )
 
+    def reach(self, case: Case) -> Ceiling | None:
+        """How far the step may go that may go the furthest, of those that change something."""
+        steps = (step for step in case.rule.steps if step.kind.changing)
+        return max(
+            (effective(self.ceilings(case, step)) for step in steps), key=lambda one: one.level, default=None
+        )
+
     def possible(self, rule: Rule) -> tuple[Ceiling, ...]:
         """What the settings' ceiling may be for an incident of a rule, before its alerts are known."""
         return tuple(self._for_some(bindable(rule, {})))

@@ -29,6 +29,16 @@ class IncidentState(StrEnum):
     CLOSED = "closed"
 
     @property
+    def pages(self) -> bool:
+        """Whether automation works on it, so that people may be told that it has opened."""
+        return self in {
+            IncidentState.OPEN,
+            IncidentState.VERIFYING,
+            IncidentState.AWAITING_APPROVAL,
+            IncidentState.HELD,
+        }
+
+    @property
     def live(self) -> bool:
         """Every state but closed and recorded."""
         return self not in {IncidentState.CLOSED, IncidentState.RECORDED}
@@ -86,7 +96,15 @@ class Progress(Frozen):
     hold: Hold | None = None
     verification: Verification | None = None
     escalations: int = 0
-    """How often people were told: the level of the escalation."""
+    """The level that people were told at last, from 1; 0 while none had to act."""
+    level_since: datetime | None = None
+    """Since when that level has been told and may acknowledge, before the next one is told."""
+    told_at: datetime | None = None
+    """When people were told anything of it last: a page, a question, an escalation."""
+    page_at: datetime | None = None
+    """When people are told that it has opened, whatever automation does; None where they are not."""
+    paged_at: datetime | None = None
+    """When they were."""
     escalation_reason: str | None = None
     told_severity: Severity | None = None
     """The severity that the timeline has told of; None until it opens."""
@@ -112,6 +130,11 @@ class Progress(Frozen):
     """What the person who closed it says it was."""
     in_auto: str | None = None
     """Where shadow ended the ladder: what people would have heard in auto, in words; None for nothing."""
+
+    @property
+    def people_know(self) -> bool:
+        """Whether people were told of it, and are told of its end."""
+        return self.told_at is not None or self.escalations > 0
 
 
 OVERFLOW = {"": "overflow"}

@@ -1,6 +1,7 @@
 """A rule, checked and resolved: what the rulebook gives and the engine obeys. See docs/rules.md."""
 
 from collections.abc import Mapping
+from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -148,6 +149,41 @@ def _fewer(one: int | None, other: int | None) -> int | None:
     return min(given, default=None)
 
 
+class PageAt(StrEnum):
+    """When people are told that an incident of a rule has opened, where no time is given."""
+
+    AT_ONCE = "at_once"
+    ON_ESCALATION = "on_escalation"
+    """Only when a person has to act."""
+
+
+class PageAfter(Frozen):
+    """People are told of what is still not over so long after it opened."""
+
+    after: Duration
+
+
+class Notify(Frozen):
+    """When people are told of an incident that automation still works on. It changes nothing that acts."""
+
+    page: PageAt | PageAfter = PageAt.ON_ESCALATION
+
+    @property
+    def page_after(self) -> timedelta | None:
+        """How long after its opening people are told of an incident; None for only when it escalates."""
+        match self.page:
+            case PageAfter(after=after):
+                return after
+            case PageAt.AT_ONCE:
+                return timedelta(0)
+            case PageAt.ON_ESCALATION:
+                return None
+
+
+def _as_by_default(value: object) -> bool:
+    return value == Notify()
+
+
 class SeverityCase(Frozen):
     """One line of a conditional severity: the first whose matchers all hold decides."""
 
@@ -182,6 +218,7 @@ class Rule(Frozen):
     verify: Verify | None = None
     limits: Limits
     escalate: bool = False
+    notify: Notify = Field(default=Notify(), exclude_if=_as_by_default)
     runbook_url: str | None = None
     owner: str | None = None
     notes: str | None = None
@@ -197,7 +234,7 @@ class Rule(Frozen):
     @property
     def acting_hash(self) -> str:
         """What a promotion is bound to: everything that acts, nothing that only tells."""
-        told = {"runbook_url", "owner", "notes", "position", "origins"}
+        told = {"notify", "runbook_url", "owner", "notes", "position", "origins"}
         return digest(self.model_dump(mode="json", by_alias=True, exclude=told))
 
     def severity_of(self, labels: Mapping[str, str]) -> Severity:

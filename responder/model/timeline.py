@@ -32,6 +32,8 @@ class EntryKind(StrEnum):
     VERIFICATION = "verification"
     STATE = "state"
     ESCALATION = "escalation"
+    TOLD = "told"
+    """People were told, and automation goes on."""
     PERSON = "person"
     CLAIM = "claim"
     ERROR = "error"

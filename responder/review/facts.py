@@ -117,12 +117,13 @@ class Check(Frozen):
 
 
 class Escalation(Frozen):
-    """A person was told."""
+    """A person was told. `asks` says whether they had to act, or automation went on."""
 
     at: datetime
     entry: int
     level: int
     reason: str
+    asks: bool
 
 
 class PersonAct(Frozen):
@@ -539,9 +540,10 @@ def _escalations(entries: Iterable[Entry]) -> tuple[Escalation, ...]:
             entry=entry.number,
             level=_number(entry.facts.get("level")),
             reason=_text(entry.facts.get("reason")) or entry.text,
+            asks=entry.kind is EntryKind.ESCALATION,
         )
         for entry in entries
-        if entry.kind is EntryKind.ESCALATION
+        if entry.kind in {EntryKind.ESCALATION, EntryKind.TOLD}
     )
 
 

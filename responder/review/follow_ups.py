@@ -109,10 +109,11 @@ def _response_time(facts: ReviewFacts) -> Iterator[FollowUp]:
 
 
 def _unanswered(facts: ReviewFacts) -> Iterator[FollowUp]:
-    if facts.escalations and not facts.people:
-        times = count(len(facts.escalations), "escalation")
+    asking = tuple(told.entry for told in facts.escalations if told.asks)
+    if asking and not facts.people:
+        times = count(len(asking), "escalation")
         text = f"Nobody answered {times}: see that pages reach a person who can act."
-        yield FollowUp(topic=Topic.UNANSWERED, text=text, entries=tuple(e.entry for e in facts.escalations))
+        yield FollowUp(topic=Topic.UNANSWERED, text=text, entries=asking)
 
 
 def _not_recovered(facts: ReviewFacts) -> Iterator[FollowUp]:

@@ -8,11 +8,12 @@ from typing import TypeVar
 from responder.decide.bind import fixed_in
 from responder.model.autonomy import Autonomy
 from responder.model.matcher import Matcher
-from responder.model.rule import Limits, Position, Probe, Recurrence, Rule, SeverityCase, Step, Verify
+from responder.model.rule import Limits, Notify, Position, Probe, Recurrence, Rule, SeverityCase, Step, Verify
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
 from responder.rulebook.matchers import MatcherError, parse_matchers
+from responder.rulebook.notify import read_notify
 from responder.rulebook.probes import Connection, read_probe
 from responder.rulebook.proof import check_proof
 from responder.rulebook.reading import Reader
@@ -22,7 +23,7 @@ from responder.rulebook.surroundings import Surroundings
 
 T = TypeVar("T")
 
-_DEFAULT_KEYS = ("autonomy", "for", "group_by", "limits", "owner", "runbook_url", "severity")
+_DEFAULT_KEYS = ("autonomy", "for", "group_by", "limits", "notify", "owner", "runbook_url", "severity")
 _RULE_KEYS = (
     "name",
     "match",
@@ -35,11 +36,12 @@ _RULE_KEYS = (
     "verify",
     "limits",
     "escalate",
+    "notify",
     "runbook_url",
     "owner",
     "notes",
 )
-_RULE_LATER = ("raise", "continue", "inhibited_by", "on", "notify")
+_RULE_LATER = ("raise", "continue", "inhibited_by", "on")
 _DEFAULTED_LIMITS = ("attempts", "per", "cooldown")
 _LIMIT_KEYS = (*_DEFAULTED_LIMITS, "recurrence", "only_if_open_at_most")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -99,6 +101,7 @@ class _RuleReader:
             verify=self._verify(scope, steps),
             limits=self._limits(),
             escalate=self._escalate(),
+            notify=self._notify(steps),
             runbook_url=self._link("runbook_url"),
             owner=self._text("owner"),
             notes=self._text("notes"),
@@ -243,6 +246,19 @@ class _RuleReader:
             self._origins["escalate"] = BUILT_IN
             return False
         return self._reader.truth(entry.value, "escalate")
+
+    def _notify(self, steps: tuple[Step, ...]) -> Notify:
+        entry = self._entry("notify")
+        notify = Notify() if entry is None else read_notify(entry.value, self._reader)
+        acts = any(step.kind.changing for step in steps)
+        if notify.page_after is None or acts:
+            return notify
+        if entry is not None and entry is self._own.get("notify"):
+            text = "the rule changes nothing, so nobody need be told beside what it does"
+            mend = "Write `escalate: true`, which tells a person; `for: 5m` waits before it"
+            self._reader.wrong(entry, text, mend)
+        self._origins["notify"] = BUILT_IN
+        return Notify()
 
     def _link(self, key: str) -> str | None:
         text = self._text(key)

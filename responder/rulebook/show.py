@@ -20,7 +20,7 @@ class Line:
 
 def describe(rule: Rule) -> dict[str, Any]:
     """The rule as JSON, with `acting_hash` and the origins of what it does not give itself."""
-    told_here: dict[str, Any] = {"position": True, "match": True, "group_by": True, "severity": True}
+    told_here: dict[str, Any] = dict.fromkeys(("position", "match", "group_by", "severity", "notify"), True)
     ladder_only = {"evidence": {"__all__": {"kind", "when", "undo", "autonomy"}}}
     body = rule.model_dump(mode="json", by_alias=True, exclude=told_here | ladder_only)
     return {
@@ -30,6 +30,7 @@ def describe(rule: Rule) -> dict[str, Any]:
         "match": [str(matcher) for matcher in rule.match],
         "severity": _severity(rule),
         "group_by": _group_by(rule),
+        "notify": rule.notify.model_dump(mode="json"),
         **{key: value for key, value in body.items() if value not in (None, [], ())},
     }
 

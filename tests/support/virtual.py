@@ -7,6 +7,7 @@ lets Hypothesis choose every moment at which the process dies. `World` is the ta
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar, cast
@@ -54,7 +55,7 @@ from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, St
 from responder.model.severity import Severity
 from responder.model.target import Element, State, Target
 from responder.ports import Actions, AlertState, Intake, Lease, Probes, Store, UndoStep
-from responder.telemetry import build_metrics
+from responder.telemetry import Metrics, build_metrics
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -470,6 +471,12 @@ class _Actions:
         return self.action
 
 
+@cache
+def _metrics() -> Metrics:
+    """Counters that nobody reads: building them is most of a move."""
+    return build_metrics("test")
+
+
 def perform_on(
     store: VirtualStore, *, undoable: bool = False, terms: Terms | None = None, halt_file: Path | None = None
 ) -> Perform:
@@ -493,7 +500,7 @@ def perform_on(
         evidence=Evidence(as_store, actions, 1.0),
         ownership=cast("Ownership", SimpleNamespace(owns=lambda _: not world.deposed, stopping=False)),
         halt=halt,
-        metrics=build_metrics("test"),
+        metrics=_metrics(),
         terms=terms,
         budgets=settings.budgets,
         monotonic=lambda: _seconds(world),

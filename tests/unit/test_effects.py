@@ -316,7 +316,7 @@ def test_a_worse_alert_shortens_what_waits_for_a_person() -> None:
 
 
 def test_an_alert_that_joins_after_the_last_step_withdraws_the_acknowledgement() -> None:
-    """Escalated and acknowledged, no step left: a new alert is told one level up, unacknowledged."""
+    """Escalated and acknowledged, no step left: a new alert is told, and is not acknowledged."""
     store = a_store()
     store.rule = ladder(steps=1)
     drive(store)
@@ -330,7 +330,7 @@ def test_an_alert_that_joins_after_the_last_step_withdraws_the_acknowledgement()
     store.incident = store.incident.model_copy(update={"due_at": store.world.now})
     drive(store)
     assert store.incident.progress.acknowledged_by is None
-    assert store.incident.progress.escalations == 2
+    assert (store.incident.progress.escalations, len(said(store, EntryKind.ESCALATION))) == (1, 2)
 
 
 def test_what_became_good_before_the_deadline_recovers_after_it() -> None:

@@ -115,6 +115,52 @@ def test_what_only_tells_does_not_need_a_new_promotion() -> None:
     assert only(RULE.replace("per: 2h", "per: 3h")).acting_hash != only(RULE).acting_hash
 
 
+PAGING = """
+rules:
+  - name: A
+    match: []
+    severity: P1
+    {notify}
+    steps: [{{action: postgres.cancel_queries, with: {{connection: orders, older_than: 10m}}}}]
+    verify: {{alert_resolved_within: 10m}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "after", "shown"),
+    [
+        ("notify: {page: at_once}", timedelta(0), "  notify.page                   at_once\n"),
+        ("notify: {page: {after: 5m}}", timedelta(minutes=5), "  notify.page.after             5m\n"),
+        ("notify: {page: on_escalation}", None, "  notify.page                   on_escalation\n"),
+        ("notes: none", None, "  notify.page                   on_escalation  (built in)\n"),
+    ],
+)
+def test_when_people_are_told_is_read_and_shown_and_is_not_part_of_what_acts(
+    written: str, after: timedelta | None, shown: str
+) -> None:
+    """Whoever wants to hear of it sooner needs no new promotion; the default is shown, with its origin."""
+    rule, plain = only(PAGING.format(notify=written)), only(PAGING.format(notify="notes: x"))
+    assert rule.notify.page_after == after
+    assert shown in show_text(rule)
+    assert describe(rule)["notify"] == rule.notify.model_dump(mode="json")
+    assert rule.acting_hash == plain.acting_hash
+    assert Rule.model_validate_json(rule.model_dump_json(by_alias=True)) == rule
+
+
+def test_a_rule_that_pages_as_ever_is_the_rule_that_it_was() -> None:
+    """One that was stored before pages were known is read, and has the same hash in the rulebook."""
+    assert "notify" not in only(RULE).model_dump(mode="json", by_alias=True)
+
+
+def test_a_page_in_the_defaults_is_for_the_rules_that_act() -> None:
+    """A rule of the same file that changes nothing stays as it is; its own is a mistake (`23_notify`)."""
+    evidence = "  - {name: B, match: [], severity: P2, escalate: true}\n"
+    text = "defaults: {notify: {page: at_once}}" + PAGING.format(notify="notes: x") + evidence
+    report = check_texts([("rules.yaml", text)], surroundings())
+    assert report.rulebook is not None
+    assert [rule.notify.page_after for rule in report.rulebook.rules] == [timedelta(0), None]
+
+
 def test_limits_that_a_rule_does_not_set_leave_its_hash_alone() -> None:
     """A promotion from before they were known still holds; one that is set needs a new one."""
     plain = only(RULE)

@@ -130,11 +130,11 @@ def test_shadow_never_pages_because_nothing_was_done() -> None:
 
 
 def test_a_member_after_the_ladder_tells_people_again() -> None:
-    """A new alert on an escalated incident withdraws the acknowledgement and tells again."""
+    """A new alert on an escalated incident withdraws the acknowledgement and tells again, at its level."""
     change = applied(
         move(IncidentState.ESCALATED, START, step=2, covered_members=0, acknowledged_by="ann", escalations=1)
     )
-    assert change.notices[0].level == 2
+    assert (change.notices[0].level, change.progress.acknowledged_by) == (1, None)
 
 
 def test_an_attempt_without_outcome_is_settled_never_repeated() -> None:
@@ -385,7 +385,7 @@ def test_of_many_alerts_it_is_news_that_they_doubled_and_that_a_worse_one_joined
     assert next_move(_case(store), START, TERMS) == Wait(until=LATER)
     store.members = members(total=40)
     store.incident = given.model_copy(update={"progress": Progress(**{**few, "told_members": 40})})
-    assert applied(next_move(_case(store), START, TERMS)).notices[0].level == 2
+    assert applied(next_move(_case(store), START, TERMS)).notices[0].level == 1
     store.members = members(total=39)
     store.incident = given.model_copy(update={"severity": Severity.P0})
     change = applied(next_move(_case(store), START, TERMS))

@@ -25,6 +25,7 @@ from responder.decide.changes.endings import (
     recorded_in_shadow,
     reminded,
     resolved,
+    told_and_goes_on,
 )
 from responder.decide.changes.judging import (
     NAMED,
@@ -45,6 +46,7 @@ from responder.decide.changes.members import (
     reopened,
     severity_changed,
 )
+from responder.decide.changes.paging import paged, put_off
 from responder.decide.changes.people import obeyed
 from responder.decide.changes.storm import still_part_of_storm, storm_grew, storm_told
 
@@ -71,6 +73,8 @@ __all__ = [
     "obeyed",
     "opened",
     "overall",
+    "paged",
+    "put_off",
     "quieted",
     "rechecked",
     "recorded",
@@ -84,6 +88,7 @@ __all__ = [
     "still_part_of_storm",
     "storm_grew",
     "storm_told",
+    "told_and_goes_on",
     "told_at_once",
     "too_late",
     "undo_over",

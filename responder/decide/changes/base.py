@@ -8,20 +8,27 @@ from responder.decide.case import (
     Change,
     Terms,
 )
-from responder.model.incident import IncidentState
+from responder.model.incident import IncidentState, Progress
 from responder.model.timeline import EntryDraft, EntryKind
 
 
 def stay(case: Case, due_at: datetime | None, *entries: EntryDraft, **progress: Any) -> Change:
     """The same state, looked at again at `due_at`; `progress` names what moves in it."""
     incident = case.incident
+    after = incident.progress.model_copy(update=progress)
     return Change(
         state=incident.state,
-        progress=incident.progress.model_copy(update=progress),
+        progress=after,
         deadline=incident.deadline,
-        due_at=due_at,
+        due_at=due_at if due_at is None else by_the_page(incident.state, after, due_at),
         entries=entries,
     )
+
+
+def by_the_page(state: IncidentState, progress: Progress, due_at: datetime) -> datetime:
+    """When it is looked at again: no later than people are to be told that it has opened."""
+    page_at = progress.page_at if state.pages else None
+    return due_at if page_at is None else min(due_at, page_at)
 
 
 def go_on(case: Case, now: datetime, terms: Terms, why: str, *entries: EntryDraft, **progress: Any) -> Change:
@@ -45,6 +52,10 @@ def moved(case: Case, to: IncidentState, why: str) -> EntryDraft:
 
 def nothing_done(case: Case) -> bool:
     """Whether this ladder had no effect yet and nobody was told: only then may it end without a person."""
+    return not attempted(case) and not case.incident.progress.people_know
+
+
+def attempted(case: Case) -> bool:
+    """Whether this ladder had an attempt."""
     attempt, opened_at = case.attempt, case.incident.progress.opened_at
-    attempted = attempt is not None and (opened_at is None or attempt.intended_at >= opened_at)
-    return not attempted and case.incident.progress.escalations == 0
+    return attempt is not None and (opened_at is None or attempt.intended_at >= opened_at)

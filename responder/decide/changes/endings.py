@@ -1,6 +1,7 @@
 """How a ladder ends: a person is told, it is recorded, resolved or closed."""
 
 from datetime import datetime
+from typing import Any
 
 from responder.decide.case import (
     Case,
@@ -9,7 +10,9 @@ from responder.decide.case import (
     Quarantine,
     Terms,
 )
-from responder.decide.changes.base import moved, nothing_done, stay
+from responder.decide.changes.base import go_on, moved, nothing_done, stay
+from responder.decide.changes.paging import page_in_auto
+from responder.decide.levels import next_level, told_at_level
 from responder.model.incident import IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.storm import ACTING
@@ -26,24 +29,28 @@ def failed(case: Case, now: datetime, terms: Terms, problem: str) -> Change:
     incident = case.incident
     if incident.deadline is not None and now >= incident.deadline:
         return escalated(case, now, f"it cannot go on: {problem}", terms, entry)
-    return stay(case, now + terms.hold_every, entry)
+    later, page_at = now + terms.hold_every, incident.progress.page_at
+    if page_at is not None and page_at <= now:
+        page_at = later
+    return stay(case, later, entry, page_at=page_at)
 
 
 def escalated(
     case: Case, now: datetime, reason: str, terms: Terms, *entries: EntryDraft, again: bool = False
 ) -> Change:
-    """Tell a person, one level up each time, until the alert ends or a person takes over.
+    """Tell a person, again and again, until the alert ends or a person takes over.
 
+    One level up where the last one had its time and nobody acknowledged (`levels`).
     A target that is still held becomes a quarantine: nobody works on it any more, so a person must be able to
     release it. In a storm people hear of it by the umbrella incident, where nothing was done yet.
     """
     if _by_the_storm(case, terms):
         return part_of_storm(case, now, reason, terms, *entries)
     progress, severity = case.incident.progress, case.incident.severity
-    acknowledged = again and progress.acknowledged_by is not None
-    level = progress.escalations if acknowledged else progress.escalations + 1
+    reminds = again and progress.acknowledged_by is not None
+    level = next_level(case.incident, now, terms)
     facts = {"level": level, "reason": reason, "severity": severity.value}
-    text = f"{'Reminder' if acknowledged else 'Escalated'} (level {level}): {reason}"
+    text = f"{'Reminder' if reminds else 'Escalated'} (level {level}): {reason}"
     told = EntryDraft(kind=EntryKind.ESCALATION, text=text, facts=facts)
     deadline = now + terms.severities[severity].update_interval
     kind = NoticeKind.AGAIN if again else NoticeKind.ESCALATED
@@ -53,7 +60,7 @@ def escalated(
             update={
                 **NOTHING_UNDER_WAY,
                 "take_back": None,
-                "escalations": level,
+                **told_at_level(case.incident, level, now),
                 "escalation_reason": reason,
                 "covered_members": case.members.total,
             }
@@ -64,6 +71,21 @@ def escalated(
         notices=(Notice(kind=kind, level=level, text=f"{severity} {case.rule.name}: {reason}"),),
         quarantine=_left_behind(case, reason),
     )
+
+
+def told_and_goes_on(case: Case, now: datetime, terms: Terms, why: str, **progress: Any) -> Change:
+    """People who were told before hear what is new, at the level that they had; automation goes on."""
+    incident = case.incident
+    level = max(1, incident.progress.escalations)
+    reason = f"{why}; the next step is taken"
+    facts = {"level": level, "reason": reason, "severity": incident.severity.value}
+    entry = EntryDraft(
+        kind=EntryKind.TOLD, text=f"People are told again (level {level}): {reason}", facts=facts
+    )
+    told = told_at_level(incident, level, now)
+    change = go_on(case, now, terms, why, entry, **{**told, **progress})
+    text = f"{incident.severity} {case.rule.name}: {reason}"
+    return change.model_copy(update={"notices": (Notice(kind=NoticeKind.AGAIN, level=level, text=text),)})
 
 
 def _by_the_storm(case: Case, terms: Terms) -> bool:
@@ -110,6 +132,7 @@ def recorded(case: Case, now: datetime, why: str, terms: Terms) -> Change:
         "shadow": False,
         "outcome": why,
         "in_auto": None,
+        "page_at": None,
         "covered_members": case.members.total,
     }
     return Change(
@@ -125,6 +148,7 @@ def recorded_in_shadow(
     case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft, in_auto: str | None
 ) -> Change:
     """To `recorded`: shadow is done. Nobody is paged, so it says whether somebody would have been."""
+    in_auto = in_auto or page_in_auto(case)
     told = f"{why}; in auto {in_auto}" if in_auto else why
     change = recorded(case, now, told, terms)
     update = {"shadow": True, "in_auto": in_auto}
@@ -142,12 +166,10 @@ def recorded_in_shadow(
 def resolved(case: Case, now: datetime, why: str, terms: Terms, *entries: EntryDraft) -> Change:
     """To `resolved`; people who were told of the incident are told of its end."""
     progress = case.incident.progress
-    told = progress.escalations > 0
-    text = f"{case.incident.severity} {case.rule.name} resolved: {why}"
-    notice = Notice(kind=NoticeKind.RESOLVED, level=0, text=text)
     update = {
         **NOTHING_UNDER_WAY,
         "outcome": why,
+        "page_at": None,
         "covered_members": case.members.total,
     }
     return Change(
@@ -156,9 +178,17 @@ def resolved(case: Case, now: datetime, why: str, terms: Terms, *entries: EntryD
         deadline=now + terms.reopen_within,
         due_at=now + terms.reopen_within,
         entries=(*entries, moved(case, IncidentState.RESOLVED, why)),
-        notices=(notice,) if told else (),
+        notices=end_told(case, f"resolved: {why}"),
         quiet=True,
     )
+
+
+def end_told(case: Case, how: str) -> tuple[Notice, ...]:
+    """The word that it is over, for people who were told that it is not."""
+    if not case.incident.progress.people_know:
+        return ()
+    text = f"{case.incident.severity} {case.rule.name} {how}"
+    return (Notice(kind=NoticeKind.RESOLVED, level=0, text=text),)
 
 
 def closed(case: Case, why: str, *entries: EntryDraft, quiet: bool = True) -> Change:
@@ -166,7 +196,9 @@ def closed(case: Case, why: str, *entries: EntryDraft, quiet: bool = True) -> Ch
     progress = case.incident.progress
     return Change(
         state=IncidentState.CLOSED,
-        progress=progress.model_copy(update={**NOTHING_UNDER_WAY, "outcome": progress.outcome or why}),
+        progress=progress.model_copy(
+            update={**NOTHING_UNDER_WAY, "page_at": None, "outcome": progress.outcome or why}
+        ),
         deadline=None,
         due_at=None,
         entries=(*entries, moved(case, IncidentState.CLOSED, why)),
@@ -175,8 +207,8 @@ def closed(case: Case, why: str, *entries: EntryDraft, quiet: bool = True) -> Ch
 
 
 def reminded(case: Case, now: datetime, terms: Terms) -> Change:
-    """A person took over long ago: remind them, one level up each time."""
-    level = case.incident.progress.escalations + 1
+    """A person took over long ago: remind them, then tell one level up each time."""
+    level = next_level(case.incident, now, terms)
     who = case.incident.progress.taken_over_by or "nobody"
     still = "the alert still fires" if case.incident.by_hand is None else "it is not closed"
     reason = f"taken over by {who}, and {still}"
@@ -186,7 +218,7 @@ def reminded(case: Case, now: datetime, terms: Terms) -> Change:
         facts={"level": level, "reason": reason, "severity": case.incident.severity.value},
     )
     deadline = now + terms.taken_over_deadline
-    change = stay(case, deadline, entry, escalations=level)
+    change = stay(case, deadline, entry, **told_at_level(case.incident, level, now))
     text = f"{case.incident.severity} {case.rule.name}: {reason}"
     notice = Notice(kind=NoticeKind.REMINDER, level=level, text=text)
     return change.model_copy(update={"deadline": deadline, "notices": (notice,)})

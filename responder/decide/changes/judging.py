@@ -13,7 +13,7 @@ from responder.decide.case import (
     SourceView,
     Terms,
 )
-from responder.decide.changes.base import go_on, moved, nothing_done, stay
+from responder.decide.changes.base import attempted, by_the_page, go_on, moved, nothing_done, stay
 from responder.decide.changes.by_hand import not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.decide.guards.source import suppressed_words
@@ -44,7 +44,8 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         change = recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
         return _kept(change, index, facts, judgement)
     if judgement.shadow:
-        reason = f"the last attempt did not help, and the next step may not act: {verdict.reason}"
+        before = "the last attempt did not help" if attempted(case) else "people were told of it"
+        reason = f"{before}, and the next step may not act: {verdict.reason}"
         return _kept(escalated(case, now, reason, terms, entry), index, facts, judgement)
     match verdict.ruling:
         case Ruling.REFUSE:
@@ -174,11 +175,12 @@ def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, te
         holder=verdict.holder,
     )
     known = before is not None and (before.guard, before.holder) == (hold.guard, hold.holder)
+    progress = case.incident.progress.model_copy(update={"hold": hold})
     return Change(
         state=IncidentState.HELD,
-        progress=case.incident.progress.model_copy(update={"hold": hold}),
+        progress=progress,
         deadline=deadline,
-        due_at=until,
+        due_at=by_the_page(IncidentState.HELD, progress, until),
         entries=() if known else (entry, moved(case, IncidentState.HELD, verdict.reason)),
     )
 
@@ -234,12 +236,13 @@ def asked(
         reason = f"{facts.action} was approved {ASKED_AT_MOST} times and not done: {verdict.reason}"
         return escalated(case, now, reason, terms, entry)
     deadline = now + terms.severities[case.incident.severity].response_time
-    update = {"hold": None, "question": question, "approval": None}
+    update = {"hold": None, "question": question, "approval": None, "told_at": now}
+    progress = case.incident.progress.model_copy(update=update)
     return Change(
         state=IncidentState.AWAITING_APPROVAL,
-        progress=case.incident.progress.model_copy(update=update),
+        progress=progress,
         deadline=deadline,
-        due_at=deadline,
+        due_at=by_the_page(IncidentState.AWAITING_APPROVAL, progress, deadline),
         entries=(entry, moved(case, IncidentState.AWAITING_APPROVAL, verdict.reason)),
         notices=(
             Notice(
@@ -285,9 +288,11 @@ def rechecked(case: Case, view: SourceView, now: datetime, terms: Terms) -> Chan
 
 
 def unsuppressed(case: Case, now: datetime, terms: Terms, why: str) -> Change:
-    """Judged anew. A hold from before goes on where it stood: the time suppressed does not count."""
-    hold = case.incident.progress.hold
+    """Judged anew. A hold or a page goes on where it stood: the time suppressed does not count."""
+    hold, page_at = case.incident.progress.hold, case.incident.progress.page_at
+    suppressed = now - case.incident.state_since
     if hold is not None:
-        later = hold.deadline + (now - case.incident.state_since)
-        hold = hold.model_copy(update={"deadline": later})
-    return go_on(case, now, terms, why, hold=hold, maintenance=None)
+        hold = hold.model_copy(update={"deadline": hold.deadline + suppressed})
+    if page_at is not None:
+        page_at = page_at + suppressed
+    return go_on(case, now, terms, why, hold=hold, page_at=page_at, maintenance=None)

@@ -6,11 +6,14 @@ from typing import Any
 from responder.decide.case import (
     Case,
     Change,
+    Notice,
     Terms,
 )
 from responder.decide.changes.base import go_on, stay
 from responder.decide.changes.by_hand import looked
+from responder.decide.changes.paging import page_due
 from responder.model.incident import Hold, Incident, IncidentState, Progress
+from responder.model.policy import NoticeKind
 from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 
@@ -39,6 +42,7 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
             told_severity=incident.severity,
             told_members=members.total,
             told_firing=members.firing,
+            page_at=page_due(case.rule, now),
         ),
         deadline=now + terms.open_deadline,
         due_at=now,
@@ -77,10 +81,12 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
         else {"acknowledged_by": None, "acknowledged_at": None}
     )
     again = _renewed(case) if fresh else None
+    rule = case.rule if again is None or case.current is None else case.current
     told = _renewal(case) if again is not None else ()
     why = "it fires again" if case.incident.progress.part_of is None else "it is no part of a storm any more"
     ended = {"verification": None, "outcome": None, "maintenance": None}
-    change = go_on(case, now, terms, why, *told, **ended, **progress)
+    tells = {"page_at": page_due(rule, now), "level_since": now}
+    change = go_on(case, now, terms, why, *told, **ended, **tells, **progress)
     return change.model_copy(update={"rulebook_hash": again})
 
 
@@ -108,7 +114,10 @@ def members_changed(case: Case, now: datetime) -> Change:
 
 
 def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
-    """Tell that a worse alert joined: what waits for a person waits no longer than it allows now."""
+    """Tell that a worse alert joined: what waits for a person waits no longer than it allows now.
+
+    Whoever was told of a lesser one is told again, as this severity's policy says.
+    """
     incident, progress = case.incident, case.incident.progress
     before, severity = progress.told_severity or incident.severity, incident.severity
     entry = EntryDraft(
@@ -116,16 +125,38 @@ def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
         text=f"it is {severity} now, no longer {before}: a worse alert joined",
         facts={"from": before.value, "to": severity.value},
     )
-    # Whoever was told of a lesser one is told again, however many alerts it has.
-    unheard = {IncidentState.ESCALATED, IncidentState.RECORDED}
-    covered = 0 if incident.state in unheard else progress.covered_members
     hold = _hastened(progress.hold, severity, terms)
-    change = stay(case, now, entry, told_severity=severity, hold=hold, covered_members=covered)
-    allowed = patience(incident.state, severity, terms)
-    if incident.deadline is None or allowed is None:
-        return change
-    deadline = min(incident.deadline, max(now, incident.state_since + allowed))
-    return change.model_copy(update={"deadline": deadline})
+    update = {"told_severity": severity, "hold": hold, **told_again(incident, now)}
+    change = stay(case, now, entry, **update)
+    deadline, allowed = incident.deadline, patience(incident.state, severity, terms)
+    if incident.state is IncidentState.TAKEN_OVER:
+        deadline = now
+    elif deadline is not None and allowed is not None:
+        deadline = min(deadline, max(now, incident.state_since + allowed))
+    return change.model_copy(update={"deadline": deadline, "notices": _asked_again(case)})
+
+
+def told_again(incident: Incident, now: datetime) -> dict[str, Any]:
+    """What moves in the progress where it became worse than people were told, however many alerts it has."""
+    match incident.state:
+        case IncidentState.ESCALATED:
+            return {"covered_members": 0, "level_since": now}
+        case IncidentState.RECORDED:
+            return {"covered_members": 0}
+        case state if state.pages and incident.progress.paged_at is not None:
+            return {"page_at": now}
+        case _:
+            return {}
+
+
+def _asked_again(case: Case) -> tuple[Notice, ...]:
+    question = case.incident.progress.question
+    if case.incident.state is not IncidentState.AWAITING_APPROVAL or question is None:
+        return ()
+    text = (
+        f"{case.rule.name} is {case.incident.severity} now and needs a person: {'; '.join(question.reasons)}"
+    )
+    return (Notice(kind=NoticeKind.QUESTION, level=0, text=text),)
 
 
 def patience(state: IncidentState, severity: Severity, terms: Terms) -> timedelta | None:

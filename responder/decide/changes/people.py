@@ -9,8 +9,8 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.changes.base import go_on, stay
-from responder.decide.changes.endings import NOTHING_UNDER_WAY, closed, escalated
-from responder.decide.changes.members import patience
+from responder.decide.changes.endings import NOTHING_UNDER_WAY, closed, end_told, escalated
+from responder.decide.changes.members import patience, told_again
 from responder.model.approval import Approval, Question
 from responder.model.incident import ClosedAs, Command, CommandKind, IncidentState
 from responder.model.severity import Severity
@@ -83,7 +83,8 @@ def _obey(case: Case, command: Command, entry: EntryDraft, now: datetime, terms:
     state = case.incident.state
     match command.kind:
         case CommandKind.ACKNOWLEDGE:
-            return stay(case, _still_due(case, now), entry, acknowledged_by=entry.actor, acknowledged_at=now)
+            seen = {"acknowledged_by": entry.actor, "acknowledged_at": now, "page_at": None}
+            return stay(case, _still_due(case, now), entry, **seen)
         case CommandKind.COMMENT:
             return stay(case, _still_due(case, now), entry)
         case CommandKind.TAKE_OVER if state is not IncidentState.CLOSED:
@@ -111,7 +112,7 @@ def _still_due(case: Case, now: datetime) -> datetime | None:
 
 
 def _taken_over(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
-    update = {**NOTHING_UNDER_WAY, "take_back": None, "taken_over_by": entry.actor}
+    update = {**NOTHING_UNDER_WAY, "take_back": None, "page_at": None, "taken_over_by": entry.actor}
     return Change(
         state=IncidentState.TAKEN_OVER,
         progress=case.incident.progress.model_copy(update=update),
@@ -126,6 +127,8 @@ def _closed(case: Case, command: Command, entry: EntryDraft) -> Change:
     closed_as = command.facts.closed_as
     why = f"closed by {entry.actor}{_closed_words(command)}"
     change = closed(case, why, entry, quiet=False)
+    if case.incident.state is not IncidentState.RESOLVED:
+        change = change.model_copy(update={"notices": end_told(case, why)})
     if closed_as is None:
         return change
     update = {"closed_as": closed_as, "outcome": why}
@@ -169,7 +172,8 @@ def _approval(command: Command, question: Question, expires_at: datetime) -> App
 def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
     """A person's word, up or down: what waits for a person waits as much longer or shorter as the terms say.
 
-    A worse alert that joins later raises it again.
+    What people were told of is told again where it is worse now. A worse alert that joins later raises it
+    again.
     """
     incident, progress = case.incident, case.incident.progress
     before, after = (patience(incident.state, each, terms) for each in (incident.severity, severity))
@@ -178,5 +182,8 @@ def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: dateti
     hold = progress.hold
     if hold is not None and deadline is not None:
         hold = hold.model_copy(update={"deadline": deadline, "until": min(hold.until, deadline)})
-    change = stay(case, now, entry, told_severity=severity, hold=hold)
+    worse = told_again(incident, now) if severity < incident.severity else {}
+    if worse and incident.state is IncidentState.ESCALATED:
+        deadline = now
+    change = stay(case, now, entry, told_severity=severity, hold=hold, **worse)
     return change.model_copy(update={"severity": severity, "deadline": deadline})

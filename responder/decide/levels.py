@@ -1,0 +1,50 @@
+"""Which level of the severity's policy is told next: a step up only where nobody answered, never down.
+
+A level has the severity's `update_interval` to acknowledge. What happens meanwhile (a further alert joins,
+a later step does not help either, it became worse) is told at the same level. Once it is acknowledged the
+level stays, and is reminded. A person who took over is reminded once before the next level hears of it. Past
+the last level of the policy the last one is told again.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from responder.decide.case import Terms
+from responder.model.incident import Incident, IncidentState
+
+
+def next_level(incident: Incident, now: datetime, terms: Terms) -> int:
+    """The level that people are told at, if they are told now that a person has to act."""
+    level = incident.progress.escalations
+    if level == 0:
+        return 1
+    last = len(terms.policy(incident.severity).levels)
+    return max(level, min(level + 1, last)) if _had_its_time(incident, now, terms) else level
+
+
+def _had_its_time(incident: Incident, now: datetime, terms: Terms) -> bool:
+    """Whether the last level was told long enough ago, and nobody has said since that they act."""
+    progress, since = incident.progress, incident.progress.level_since
+    if incident.state is IncidentState.TAKEN_OVER:
+        reminded = progress.told_at is not None and progress.told_at > incident.state_since
+        said = progress.acknowledged_at
+        return reminded and not (said and progress.told_at and said >= progress.told_at)
+    if progress.acknowledged_by is not None:
+        return False
+    return since is None or now >= since + _patience(incident, terms)
+
+
+def _patience(incident: Incident, terms: Terms) -> timedelta:
+    return terms.severities[incident.severity].update_interval
+
+
+def told_at_level(incident: Incident, level: int, now: datetime) -> dict[str, Any]:
+    """What moves in the progress where people are told at that level."""
+    progress = incident.progress
+    goes_on = level == progress.escalations and progress.acknowledged_by is None
+    return {
+        "escalations": level,
+        "level_since": (progress.level_since or now) if goes_on else now,
+        "told_at": now,
+        "page_at": None,
+    }
