@@ -499,6 +499,7 @@ def _api(
         intake=engine.intake,
         desk=stored.store,
         store=stored.store,
+        terms=settings.terms,
         sources={
             name: WebhookSource(
                 name=name,

@@ -7,6 +7,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Mapping
 from datetime import timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,7 @@ async def examine(chosen: Settings) -> list[Finding]:
         ("queries", named_queries(chosen)),
         ("listener", _listener(chosen)),
         ("channels", _channels(chosen)),
+        ("severities", _severities(chosen)),
         ("emergency", _emergency(chosen)),
         ("dead man's switch", _dead_mans_switch(chosen)),
         *((f"source {name}", _source(source, chosen)) for name, source in chosen.sources.items()),
@@ -214,6 +216,20 @@ async def _channels(chosen: Settings) -> list[Finding]:
         mend = "Name a channel in the policy of severities.P0: docs/notify.md"
         return [warned("channels", text, mend)]
     return [good("channels", f"{names}; try one with: responder notifications test NAME")]
+
+
+async def _severities(chosen: Settings) -> list[Finding]:
+    """A less bad severity that promises more than a worse one is allowed, and most likely a slip."""
+    found = []
+    for worse, better in pairwise(sorted(chosen.severities)):
+        promised, less = chosen.severities[worse].response_time, chosen.severities[better].response_time
+        if less < promised:
+            text = (
+                f"{better} promises a response within {format_duration(less)}, "
+                f"{worse} within {format_duration(promised)}"
+            )
+            found.append(warned("severities", text, "Give the worse one the shorter response_time"))
+    return found
 
 
 async def _emergency(chosen: Settings) -> list[Finding]:

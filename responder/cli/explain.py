@@ -8,8 +8,8 @@ import click
 from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import print_json, speaks
-from responder.cli.incidents import as_dossier
-from responder.cli.story import headline, told_lines
+from responder.cli.incidents import as_dossier, as_promised
+from responder.cli.story import headline, next_lines, told_lines
 from responder.model.attempt import Attempt
 from responder.model.guard import Ruling
 from responder.review.explained import GuardWord, Judged, StepTold
@@ -34,7 +34,7 @@ def explain(incident_id: str, client: Client, as_json: bool) -> None:
     if as_json:
         print_json(told)
         return
-    dossier, now = as_dossier({key: value for key, value in told.items() if key != "explanation"})
+    dossier, now = as_dossier(told)
     output.say(headline(dossier, now))
     explanation = explained(dossier)
     if not explanation.steps:
@@ -43,6 +43,10 @@ def explain(incident_id: str, client: Client, as_json: bool) -> None:
         output.heading(_title(step))
         for depth, line in lines_of(step, now):
             output.say(line, indent=2 + 2 * depth)
+    if coming := next_lines(dossier.incident, as_promised(told), now):
+        output.heading("People")
+        for line in coming:
+            output.say(line, indent=2)
     if dossier.notifications:
         output.heading("Told")
         for line in told_lines(dossier.notifications, now):

@@ -12,6 +12,7 @@ from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
 from responder.cli.person import give
 from responder.cli.story import headline, told_story
+from responder.decide.told_next import Promised
 from responder.model.incident import ClosedAs, CommandKind, Incident, IncidentState
 from responder.model.severity import Severity
 from responder.ports import Dossier
@@ -112,7 +113,7 @@ def show(incident_id: str, client: Client, as_json: bool) -> None:
         return
     dossier, now = as_dossier(told)
     output.say(headline(dossier, now))
-    for title, lines in told_story(dossier, now):
+    for title, lines in told_story(dossier, as_promised(told), now):
         output.heading(title)
         for line in lines:
             output.say(line, indent=2)
@@ -304,7 +305,7 @@ def _current(client: Client, newest: list[dict[str, Any]], limit: int) -> list[d
 
 def as_dossier(told: dict[str, Any]) -> tuple[Dossier, datetime]:
     """An answer about one incident, and the server's time."""
-    body = {key: value for key, value in told.items() if key != "now"}
+    body = {key: value for key, value in told.items() if key in Dossier.model_fields}
     return Dossier.model_validate(body), output.moment(told["now"])
 
 
@@ -316,6 +317,11 @@ def _group(incident: Incident) -> str:
     word = "dry run" if asked.dry_run else "by hand"
     about = ", ".join(part for part in (asked.target, labels) if part)
     return f"{about + ', ' if about else ''}{word}: {asked.actor}"
+
+
+def as_promised(told: dict[str, Any]) -> Promised:
+    """What such an answer says of who is told next."""
+    return Promised.model_validate(told["promised"])
 
 
 def _unique_width(ids: list[str]) -> int:

@@ -7,8 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from responder.cli.output import ago, until
+from responder.decide.told_next import Promised
 from responder.model.incident import Incident, IncidentState
 from responder.model.notification import Notification
+from responder.model.policy import NoticeKind
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
@@ -26,14 +28,14 @@ def headline(dossier: Dossier, now: datetime) -> str:
     return f"{what} is {state}, for {lasted} now: {_why(dossier, now)}."
 
 
-def told_story(dossier: Dossier, now: datetime) -> Iterator[tuple[str, list[str]]]:
+def told_story(dossier: Dossier, told: Promised, now: datetime) -> Iterator[tuple[str, list[str]]]:
     """The parts below the headline, each with its title; what is empty is left out."""
-    facts = read(dossier)
+    facts = read(dossier, told.terms)
     parts = {
         "Rule": [_rule_then(dossier)],
         "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
-        "People": [_person(facts, dossier.incident, now)],
+        "People": [*_person(facts, dossier.incident, now), *next_lines(dossier.incident, told, now)],
         "Told": told_lines(dossier.notifications, now),
         "Alerts": _alerts(dossier, facts, now),
         f"Timeline (UTC, {facts.timeline_length} entries)": [
@@ -106,12 +108,31 @@ def _act(act: Act) -> Iterator[str]:
         yield f"{element.title}: {element.outcome.value.replace('_', ' ')}{detail}"
 
 
-def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> str:
+def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
+    """Who is told next, and when, if nothing happens before."""
+    word = told.next
+    if word is None:
+        return []
+    level = f"level {word.level} ({', '.join(word.channels)})"
+    match word.kind:
+        case NoticeKind.OPENED:
+            what = f"pages {level}"
+        case NoticeKind.REMINDER:
+            what = f"reminds {incident.progress.taken_over_by or 'people'} at {level}"
+        case _ if word.up:
+            what = f"escalates to {level}"
+        case _:
+            what = f"tells {level} again"
+    return [f"next: {what} {until(word.at, now)}, at {clock(word.at)[:5]} UTC, unless {word.unless}"]
+
+
+def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> list[str]:
     times = len(facts.escalations)
     told = f"told {'once' if times == 1 else f'{times} times'}" if times else ""
     by, at = incident.progress.acknowledged_by, incident.progress.acknowledged_at
     seen = f"acknowledged by {by}" + (f" {ago(at, now)}" if at is not None else "") if by else ""
-    return ", ".join(part for part in (told, seen) if part)
+    line = ", ".join(part for part in (told, seen) if part)
+    return [line] if line else []
 
 
 def told_lines(notifications: Sequence[Notification], now: datetime) -> list[str]:

@@ -15,7 +15,7 @@ from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.incident import IncidentState, MemberAlert
-from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
+from responder.model.severity import Severity, SeverityTerms
 from responder.model.timeline import Entry, EntryKind
 from responder.ports import Dossier
 
@@ -238,8 +238,8 @@ class ReviewFacts(Frozen):
         return self.detected_at - self.started_at
 
 
-def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERMS) -> ReviewFacts:
-    """The facts of one incident, whatever the order of what the dossier holds."""
+def read(dossier: Dossier, terms: SeverityTerms) -> ReviewFacts:
+    """The facts of one incident, whatever the order of what the dossier holds; `terms` are its severity's."""
     incident, rule = dossier.incident, dossier.rule
     entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
     attempts = sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id))
@@ -260,7 +260,7 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
         rule=incident.rule,
         rulebook_hash=incident.rulebook_hash,
         severity=incident.severity,
-        terms=terms[incident.severity],
+        terms=terms,
         key=incident.key,
         by_hand=incident.by_hand,
         state=incident.state,
@@ -291,7 +291,7 @@ def read(dossier: Dossier, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERM
         in_auto=_in_auto(entries),
         response=_response(
             incident.opened_at,
-            terms[incident.severity].response_time,
+            terms.response_time,
             {
                 ResponseKind.ACTION: first_action_at,
                 ResponseKind.TOLD: first_told_at,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Literal, assert_never
 
-from responder.model.severity import MANUAL_TERMS, Severity, SeverityTerms
+from responder.model.severity import Severity, SeverityTerms
 from responder.ports import Dossier
 from responder.review.as_json import write_json
 from responder.review.document import compose
@@ -16,9 +16,9 @@ Form = Literal["md", "json", "html"]
 """The forms in which a review is written."""
 
 
-def write_review(dossier: Dossier, form: Form, terms: Mapping[Severity, SeverityTerms] = MANUAL_TERMS) -> str:
-    """The review of one incident, `terms` being what its severity promises (from the settings)."""
-    facts = read(dossier, terms)
+def write_review(dossier: Dossier, form: Form, terms: Mapping[Severity, SeverityTerms]) -> str:
+    """The review of one incident, `terms` being what severities promise (from the settings)."""
+    facts = read(dossier, terms[dossier.incident.severity])
     match form:
         case "md":
             return write_markdown(compose(facts))

@@ -7,6 +7,7 @@ from typing import Any, Literal, Protocol
 
 from pydantic import SecretStr
 
+from responder.decide.case import Terms
 from responder.decide.freezes import Freeze
 from responder.engine.by_hand import ActsByHand
 from responder.model.alert import Delivery
@@ -112,6 +113,8 @@ class Api:
     """A resolved rule as JSON with the origin of each default."""
     by_hand: ActsByHand
     """What people may ask for by hand."""
+    terms: Terms = field(default_factory=Terms)
+    """What severities promise people, and who is told."""
     budgets: Budgets = field(default_factory=Budgets)
     """What budgets of disruptive starts allow."""
     freezes: Sequence[Freeze] = ()

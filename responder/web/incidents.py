@@ -7,6 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from aiohttp import web
 
+from responder.decide.told_next import promised
 from responder.model.incident import ClosedAs, Command, CommandFacts, CommandKind, Incident
 from responder.ports import Dossier
 from responder.review.explained import explain
@@ -54,15 +55,17 @@ class Incidents:
 
     async def show(self, request: web.Request) -> web.Response:
         """Everything about one incident."""
-        dossier = await self._dossier(request)
-        parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
-        return answer({**parts, "now": await self._api.store.now()})
+        return answer(await self._parts(await self._dossier(request)))
 
     async def explain(self, request: web.Request) -> web.Response:
         """What every guard said of every step, beside all that `show` has."""
         dossier = await self._dossier(request)
+        return answer({**await self._parts(dossier), "explanation": explain(dossier)})
+
+    async def _parts(self, dossier: Dossier) -> dict[str, Any]:
         parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
-        return answer({**parts, "explanation": explain(dossier), "now": await self._api.store.now()})
+        told = promised(dossier.incident, len(dossier.rule.get("steps", ())), self._api.terms)
+        return {**parts, "promised": told, "now": await self._api.store.now()}
 
     async def review(self, request: web.Request) -> web.Response:
         """The post-incident document."""

@@ -16,8 +16,8 @@ from responder.model.incident import Command, CommandKind, IncidentState
 from responder.model.rule import Undo
 from responder.model.timeline import Entry, EntryDraft, body_hash
 from responder.ports import Dossier
-from responder.review.facts import read
-from responder.review.write import Form, write_review
+from responder.review.write import Form
+from tests.support.dossiers import facts_of, review_of
 from tests.support.virtual import (
     Died,
     VirtualStore,
@@ -141,7 +141,7 @@ def test_the_review_tells_what_happened(
 
     asyncio.run(all_of_it())
     dossier = store.dossier()
-    facts = read(dossier)
+    facts = facts_of(dossier)
     assert facts.stages[-1].state is store.incident.state
     assert len(facts.acts) == len(store.attempts)
     if store.incident.state is IncidentState.RESOLVED:
@@ -152,4 +152,4 @@ def test_the_review_tells_what_happened(
         assert facts.recovered_at is None
     forms: tuple[Form, ...] = get_args(Form)
     for form in forms:
-        assert write_review(dossier, form) == write_review(dossier, form)
+        assert review_of(dossier, form) == review_of(dossier, form)

@@ -4,12 +4,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from responder.cli.story import told_story
+from responder.decide.case import Terms
+from responder.decide.told_next import promised
 from responder.model.attempt import Attempt, ElementOutcome, Outcome, Verdict
 from responder.model.incident import Incident, IncidentState, MemberAlert, Members, Progress
-from responder.model.severity import Severity
+from responder.model.severity import MANUAL_TERMS, Severity
 from responder.model.target import Element
 from responder.model.timeline import GENESIS, Entry, EntryKind, body_hash, link
 from responder.ports import Dossier
+from responder.review.facts import ReviewFacts, read
+from responder.review.write import Form, write_review
 
 BEGIN = datetime(2026, 11, 20, 23, 59, 30, 250_000, tzinfo=UTC)
 """When the incident of every dossier was detected: shortly before midnight, so that dates matter."""
@@ -238,3 +243,19 @@ def recovered() -> Story:
         .moves(55, "verifying", "resolved", "recovered, stable for 30s")
         .moves(1855, "resolved", "closed", "it stayed resolved")
     )
+
+
+def facts_of(dossier: Dossier) -> ReviewFacts:
+    """What the review reads, by the manual's terms."""
+    return read(dossier, MANUAL_TERMS[dossier.incident.severity])
+
+
+def review_of(dossier: Dossier, form: Form) -> str:
+    """The review, by the manual's terms."""
+    return write_review(dossier, form, MANUAL_TERMS)
+
+
+def story_of(dossier: Dossier, now: datetime) -> dict[str, list[str]]:
+    """What `incidents show` tells, by the manual's terms; the log alone is told."""
+    told = promised(dossier.incident, len(dossier.rule.get("steps", ())), Terms())
+    return dict(told_story(dossier, told, now))

@@ -22,7 +22,7 @@ from responder.cli.routing import routing_findings
 from responder.cli.rules import checked, reach
 from responder.cli.service import _tell_mistakes, _up
 from responder.cli.standing import halt_file
-from responder.cli.story import headline, told_story
+from responder.cli.story import headline
 from responder.engine.loading import RuleFiles
 from responder.engine.rules import ActiveRules
 from responder.model.alert import Retried
@@ -36,7 +36,7 @@ from responder.settings.hashes import differing, hashes
 from responder.telemetry import build_metrics
 from responder.web.api import StartedWith
 from responder.web.settings import WebSettings
-from tests.support.dossiers import Story, after, recovered
+from tests.support.dossiers import Story, after, recovered, story_of
 from tests.support.http_api import INCIDENT, NOW, OTHER, QUESTION, TOKEN, Served, letter, listening, standing
 
 
@@ -132,7 +132,7 @@ def test_explain_tells_each_step_below_the_same_first_line(served: Served) -> No
 def test_the_story_tells_what_was_done_and_what_it_led_to() -> None:
     """Attempts, their elements, alerts and the timeline, in that order, from the same facts as the review."""
     dossier = recovered().dossier(IncidentState.RESOLVED)
-    parts = dict(told_story(dossier, after(600)))
+    parts = story_of(dossier, after(600))
     titles = list(parts)
     assert headline(dossier, after(600)).startswith("P2 RunawayQueries")
     assert titles.index("Done") < titles.index("Alerts") < len(titles) - 1
@@ -144,10 +144,10 @@ def test_the_story_tells_what_was_done_and_what_it_led_to() -> None:
 def test_the_story_says_that_an_older_version_of_the_rule_judges() -> None:
     """Where the active rulebook has another: otherwise a mended rule looks as if it did not help."""
     dossier = recovered().dossier(IncidentState.RESOLVED)
-    assert "Rule" not in dict(told_story(dossier, after(600)))
+    assert "Rule" not in story_of(dossier, after(600))
     older = dossier.model_copy(update={"rule_as_of": after(0)})
     told = "judged by the rule as of 2026-11-20 23:59:30 UTC, not the active one"
-    assert dict(told_story(older, after(600)))["Rule"] == [told]
+    assert story_of(older, after(600))["Rule"] == [told]
 
 
 def test_who_must_approve_is_told_what_can_be_done() -> None:

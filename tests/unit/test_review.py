@@ -8,19 +8,29 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responder.cli.story import told_story
 from responder.model.attempt import Outcome, Verdict
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
 from responder.model.timeline import EntryKind
 from responder.ports import Dossier
-from responder.review.facts import ResponseKind, read
+from responder.review.facts import ResponseKind
 from responder.review.follow_ups import Topic, follow_ups
 from responder.review.markdown import escaped_line
 from responder.review.picture import draw
 from responder.review.words import is_link, lasted, plain, value_text
-from responder.review.write import Form, write_review
-from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after, recovered
+from responder.review.write import Form
+from tests.support.dossiers import (
+    ACTION,
+    ATTEMPT,
+    INCIDENT,
+    TARGET,
+    Story,
+    after,
+    facts_of,
+    recovered,
+    review_of,
+    story_of,
+)
 
 FORMS: tuple[Form, ...] = get_args(Form)
 HOSTILE = (
@@ -34,7 +44,7 @@ HOSTILE = (
 
 
 def topics(dossier: Dossier) -> list[Topic]:
-    return [item.topic for item in follow_ups(read(dossier))]
+    return [item.topic for item in follow_ups(facts_of(dossier))]
 
 
 def shuffled(value: Any) -> Any:
@@ -57,12 +67,12 @@ def test_the_same_incident_gives_the_same_bytes(form: Form) -> None:
     turned = turned.model_copy(
         update={"members": turned.members.model_copy(update={"sample": turned.members.sample[::-1]})}
     )
-    assert write_review(dossier, form) == write_review(dossier, form) == write_review(turned, form)
+    assert review_of(dossier, form) == review_of(dossier, form) == review_of(turned, form)
 
 
 def test_the_times_are_those_of_the_entries() -> None:
     """Detection delay, first action, recovery and response time are read off the recorded facts."""
-    facts = read(recovered().dossier(IncidentState.CLOSED))
+    facts = facts_of(recovered().dossier(IncidentState.CLOSED))
     assert facts.detection_delay is not None
     assert lasted(facts.detection_delay) == "20.0s"
     assert (facts.first_action_at, facts.recovered_at) == (after(0.4), after(55))
@@ -77,7 +87,7 @@ def test_the_times_are_those_of_the_entries() -> None:
 
 def test_the_text_answers_the_questions_of_the_manual() -> None:
     """When detected, when resolved, what impact, what was done, was it in time, who was told."""
-    text = write_review(recovered().dossier(IncidentState.CLOSED, outcome="recovered"), "md")
+    text = review_of(recovered().dossier(IncidentState.CLOSED, outcome="recovered"), "md")
     for told in (
         "RunawayQueries was detected at 2026-11-20 23:59:30 UTC and was over 55.0s later.",
         "The responder acted 1 time: postgres.terminate_queries on postgres/orders (done, recovered).",
@@ -98,9 +108,9 @@ def test_what_was_held_back_is_told_with_its_reason_and_counted() -> None:
         story.judges(seconds, "wait", "halt", "halted: release night")
     story.moves(11, "open", "held", "halted: release night").escalates(14400, 1, "held for 4h by halt")
     dossier = story.dossier(IncidentState.ESCALATED, firing=1)
-    (held,) = read(dossier).held_back
+    (held,) = facts_of(dossier).held_back
     assert (held.times, held.guard, held.reason) == (3, "halt", "halted: release night")
-    assert "+1.0s to +11.0s, 3 times" in write_review(dossier, "md")
+    assert "+1.0s to +11.0s, 3 times" in review_of(dossier, "md")
     assert topics(dossier) == [Topic.UNANSWERED, Topic.HELD_BACK]
 
 
@@ -113,8 +123,8 @@ def test_a_shadow_that_woke_nobody_is_no_praise() -> None:
     later = Story(severity=Severity.P2).opens()
     for seconds, in_auto in ((1, said), (2, None)):
         later.tell(seconds, EntryKind.STATE, "Recorded: in shadow", **{**facts, "in_auto": in_auto})
-    assert read(later.dossier(IncidentState.RECORDED)).in_auto is None
-    text = write_review(story.dossier(IncidentState.RECORDED, firing=1), "md")
+    assert facts_of(later.dossier(IncidentState.RECORDED)).in_auto is None
+    text = review_of(story.dossier(IncidentState.RECORDED, firing=1), "md")
     assert f"Nobody was told: it was in shadow; in auto {said}." in text
     assert "Nobody had to be told" not in text
 
@@ -124,7 +134,7 @@ def test_shadow_is_told_as_what_would_have_been_done() -> None:
     story = Story().opens().judges(1, "go", "autonomy", "shadow, no effect (the default)", shadow=True)
     story.moves(1, "open", "recorded", "in shadow step 1 would have started on 1 element")
     dossier = story.dossier(IncidentState.RECORDED, firing=1)
-    text = write_review(dossier, "md")
+    text = review_of(dossier, "md")
     assert "The responder was in shadow: it looked and judged, and changed nothing." in text
     assert "Nobody had to be told" not in text
     assert (
@@ -132,7 +142,7 @@ def test_shadow_is_told_as_what_would_have_been_done() -> None:
     )
     assert "would have acted (shadow)" in text
     assert topics(dossier) == [Topic.SHADOW]
-    assert read(dossier).recovered_at is None
+    assert facts_of(dossier).recovered_at is None
 
 
 def test_shadow_names_what_the_step_would_have_hit() -> None:
@@ -144,13 +154,13 @@ def test_shadow_names_what_the_step_would_have_hit() -> None:
     story.judges(1, "go", "autonomy", "shadow", shadow=True, elements=("pid 7 (a on b)",), more=3)
     story.judges(9, "go", "autonomy", "shadow", shadow=True, elements=("pid 9 (a on b)",))
     dossier = story.dossier(IncidentState.RECORDED, firing=1)
-    first, second = read(dossier).held_back
+    first, second = facts_of(dossier).held_back
     assert (first.elements, first.element_count) == (("pid 7 (a on b)",), 4)
     assert second.elements == ("pid 9 (a on b)",)
-    text = write_review(dossier, "md")
+    text = review_of(dossier, "md")
     assert "would have hit 4 elements:\n\n- pid 7 (a on b)\n- and 3 more\n" in text
     assert "would have hit 1 element:\n\n- pid 9 (a on b)\n" in text
-    shown = dict(told_story(dossier, after(600)))["Held back"]
+    shown = story_of(dossier, after(600))["Held back"]
     assert shown[1:4] == ["would have hit 4 elements:", "pid 7 (a on b)", "and 3 more"]
 
 
@@ -159,11 +169,11 @@ def test_what_a_later_rulebook_took_up_arrived_when_it_was_first_heard_of() -> N
     story = recovered()
     story.starts_at, story.heard_at = after(-7220), after(-7200)
     dossier = story.dossier(IncidentState.CLOSED)
-    facts = read(dossier)
+    facts = facts_of(dossier)
     assert (facts.detected_at, facts.taken_up_at) == (after(-7200), after(0))
     assert facts.detection_delay == after(20) - after(0)
     assert topics(dossier) == []
-    text = write_review(dossier, "md")
+    text = review_of(dossier, "md")
     for told in (
         "was detected at 2026-11-20 21:59:30 UTC, was taken up by a new rulebook at 2026-11-20 23:59:30 UTC",
         "UTC and was over 55.0s later.",
@@ -173,14 +183,14 @@ def test_what_a_later_rulebook_took_up_arrived_when_it_was_first_heard_of() -> N
         "| Taken up by a new rulebook | 2h | 2026-11-20 23:59:30 UTC |",
     ):
         assert told in text
-    assert "a new rulebook took it up" in dict(told_story(dossier, after(600)))["Alerts"][0]
+    assert "a new rulebook took it up" in story_of(dossier, after(600))["Alerts"][0]
 
 
 def test_an_unknown_outcome_asks_for_the_target_first() -> None:
     """Nobody knows whether it happened: the first follow-up is to find out, naming the target."""
     story = Story(severity=Severity.P0).opens().acts(1, Outcome.UNKNOWN)
     story.escalates(2, 1, "nobody can say whether it happened")
-    found = follow_ups(read(story.dossier(IncidentState.ESCALATED, firing=1)))
+    found = follow_ups(facts_of(story.dossier(IncidentState.ESCALATED, firing=1)))
     assert [item.topic for item in found] == [Topic.UNKNOWN_OUTCOME, Topic.REVIEW, Topic.UNANSWERED]
     assert TARGET in found[0].text
     assert ACTION in found[0].text
@@ -198,7 +208,7 @@ def test_what_was_done_without_a_verdict_is_owed() -> None:
 
 def test_an_attempt_that_did_nothing_is_no_response() -> None:
     """Proven not to have happened: it stands among the actions and does not count as a response."""
-    facts = read(Story().opens().acts(1, Outcome.NOT_DONE).dossier(IncidentState.OPEN, firing=1))
+    facts = facts_of(Story().opens().acts(1, Outcome.NOT_DONE).dossier(IncidentState.OPEN, firing=1))
     assert len(facts.acts) == 1
     assert facts.response.kind is None
 
@@ -207,8 +217,8 @@ def test_a_late_response_breaks_the_promise() -> None:
     """P0 promises 15 minutes: a first word to a person after 20 is a broken promise and a follow-up."""
     story = Story(severity=Severity.P0).opens().escalates(1200, 1, "open for too long")
     dossier = story.dossier(IncidentState.ESCALATED, firing=1)
-    assert read(dossier).response.met is False
-    assert "broken. After 20m a person was told." in write_review(dossier, "md")
+    assert facts_of(dossier).response.met is False
+    assert "broken. After 20m a person was told." in review_of(dossier, "md")
     assert Topic.RESPONSE_TIME in topics(dossier)
 
 
@@ -216,8 +226,8 @@ def test_no_response_is_only_broken_when_its_time_was_over() -> None:
     """Without a response nobody can say yet, unless the incident is known to have lasted longer."""
     young = Story(severity=Severity.P0).opens().dossier(IncidentState.OPEN, firing=1)
     old = Story(severity=Severity.P0).opens().moves(1000, "open", "held", "x").dossier(IncidentState.HELD)
-    assert read(young).response.met is None
-    assert read(old).response.met is False
+    assert facts_of(young).response.met is None
+    assert facts_of(old).response.met is False
 
 
 def test_follow_ups_come_from_the_facts() -> None:
@@ -243,7 +253,7 @@ def test_follow_ups_come_from_the_facts() -> None:
         Topic.RUNBOOK,
         Topic.OWNER,
     ]
-    assert read(dossier).recovered_at is None
+    assert facts_of(dossier).recovered_at is None
 
 
 def test_a_source_whose_clock_is_ahead_is_named_and_not_subtracted() -> None:
@@ -251,8 +261,8 @@ def test_a_source_whose_clock_is_ahead_is_named_and_not_subtracted() -> None:
     story = recovered()
     story.starts_at = after(90)
     dossier = story.dossier(IncidentState.CLOSED)
-    assert read(dossier).detection_delay is None
-    assert "unknown: the source's clock is ahead of ours" in write_review(dossier, "md")
+    assert facts_of(dossier).detection_delay is None
+    assert "unknown: the source's clock is ahead of ours" in review_of(dossier, "md")
     assert topics(dossier) == [Topic.CLOCKS]
 
 
@@ -260,11 +270,11 @@ def test_json_holds_everything_unshortened() -> None:
     """The form for programs is valid JSON with the whole of a long value, durations in seconds."""
     story = recovered()
     story.annotations = {"description": "x" * 5000}
-    told = json.loads(write_review(story.dossier(IncidentState.CLOSED), "json"))
+    told = json.loads(review_of(story.dossier(IncidentState.CLOSED), "json"))
     assert told["alerts"]["sample"][0]["annotations"]["description"] == "x" * 5000
     assert (told["detection_delay"], told["response"]["target"]) == (20.0, 14400.0)
     assert told["acts"][0]["state_after"] == {"backends": [], "blocked": 0}
-    assert "x" * 600 not in write_review(story.dossier(IncidentState.CLOSED), "md")
+    assert "x" * 600 not in review_of(story.dossier(IncidentState.CLOSED), "md")
 
 
 class Tags(HTMLParser):
@@ -310,8 +320,8 @@ def hostile_story(text: str) -> Dossier:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_value_is_only_text_in_html(text: str) -> None:
     """The page has the same elements, attributes and links as with a harmless value, and all are closed."""
-    page = write_review(hostile_story(text), "html")
-    hostile, harmless = Tags(page), Tags(write_review(hostile_story("harmless"), "html"))
+    page = review_of(hostile_story(text), "html")
+    hostile, harmless = Tags(page), Tags(review_of(hostile_story("harmless"), "html"))
     assert hostile.tags == harmless.tags
     assert hostile.attributes == harmless.attributes
     assert hostile.links == harmless.links
@@ -324,8 +334,8 @@ def test_a_hostile_value_is_only_text_in_html(text: str) -> None:
 @pytest.mark.parametrize("text", HOSTILE)
 def test_a_hostile_value_is_only_text_in_markdown(text: str) -> None:
     """As many lines, headings, tables and cells as with a harmless value, and no live markup character."""
-    page = write_review(hostile_story(text), "md")
-    harmless = write_review(hostile_story("harmless"), "md")
+    page = review_of(hostile_story(text), "md")
+    harmless = review_of(hostile_story("harmless"), "md")
     assert [_shape(line) for line in page.splitlines()] == [_shape(line) for line in harmless.splitlines()]
 
 
@@ -360,6 +370,6 @@ def test_only_plain_web_addresses_become_links() -> None:
 
 def test_a_long_idle_end_does_not_flatten_the_picture() -> None:
     """The scale ends at the recovery: the half hour until closing is not drawn."""
-    picture = draw(read(recovered().dossier(IncidentState.CLOSED)))
+    picture = draw(facts_of(recovered().dossier(IncidentState.CLOSED)))
     assert "recovered +55.0s" in picture
     assert "+30m" not in picture

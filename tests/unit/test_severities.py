@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from responder.cli.doctor import examine
 from responder.decide.case import Terms
 from responder.model.policy import LOG_ONLY
 from responder.model.severity import MANUAL_TERMS, Severity
@@ -172,6 +173,15 @@ def test_a_level_names_channels_of_the_settings(tmp_path: Path) -> None:
     assert told.policies["urgent"].told(2) == ("log", "phone")
     (problem,) = problems(tmp_path, f"{channel}\n{level.replace('NAME', 'phoen')}\n")
     assert problem.endswith("there is no channel 'phoen'. Write `phone` if that is meant.")
+
+
+async def test_doctor_says_where_a_less_bad_severity_promises_more(tmp_path: Path) -> None:
+    """It is allowed, and most likely a slip: told with both, and nothing is told of the manual's."""
+    odd = await examine(settings(tmp_path, "severities: {P1: {response_time: 5m}}\n"))
+    told = [one.text for one in odd if one.part == "severities"]
+    assert told == ["P1 promises a response within 5m, P0 within 15m"]
+    usual = await examine(settings(tmp_path, ""))
+    assert not [one for one in usual if one.part == "severities"]
 
 
 def test_every_name_that_leads_nowhere_is_told_in_one_run(tmp_path: Path) -> None:

@@ -1,0 +1,74 @@
+"""Who is told of an incident next, and when, if nothing happens before: for people who ask."""
+
+from collections.abc import Iterator
+from datetime import datetime
+
+from responder.decide.case import Terms
+from responder.decide.levels import next_level
+from responder.model.base import Frozen
+from responder.model.incident import Incident, IncidentState
+from responder.model.policy import NoticeKind
+from responder.model.severity import SeverityTerms
+
+
+class NextWord(Frozen):
+    """A word to people that is to come. `unless` is what keeps it from being said, in words."""
+
+    at: datetime
+    kind: NoticeKind
+    level: int
+    up: bool
+    """Whether a level hears of it that did not before."""
+    channels: tuple[str, ...]
+    unless: str
+
+
+class Promised(Frozen):
+    """What the settings promise people of an incident: its severity's terms, and the next word."""
+
+    terms: SeverityTerms
+    next: NextWord | None
+
+
+def promised(incident: Incident, steps: int, terms: Terms) -> Promised:
+    """By these terms; `steps` is how many its ladder has."""
+    words = sorted(_to_come(incident, steps, terms), key=lambda word: word.at)
+    return Promised(terms=terms.severities[incident.severity], next=words[0] if words else None)
+
+
+def _to_come(incident: Incident, steps: int, terms: Terms) -> Iterator[NextWord]:
+    progress, deadline = incident.progress, incident.deadline
+    if incident.state.pages and progress.page_at is not None:
+        level = max(1, progress.escalations)
+        yield _word(incident, progress.page_at, NoticeKind.OPENED, level, "it is over by then", terms)
+    if deadline is None:
+        return
+    match incident.state:
+        case IncidentState.ESCALATED:
+            yield _at(incident, deadline, NoticeKind.AGAIN, "it is acknowledged", terms)
+        case IncidentState.TAKEN_OVER:
+            yield _at(incident, deadline, NoticeKind.REMINDER, "it is over by then", terms)
+        case IncidentState.AWAITING_APPROVAL:
+            yield _at(incident, deadline, NoticeKind.ESCALATED, "somebody answers", terms)
+        case IncidentState.HELD:
+            yield _at(incident, deadline, NoticeKind.ESCALATED, "nothing holds it any more", terms)
+        case IncidentState.OPEN:
+            yield _at(incident, deadline, NoticeKind.ESCALATED, "the next step has a result", terms)
+        case IncidentState.VERIFYING if progress.step >= steps:
+            yield _at(incident, deadline, NoticeKind.ESCALATED, "it recovers", terms)
+        case _:
+            return
+
+
+def _at(incident: Incident, at: datetime, kind: NoticeKind, unless: str, terms: Terms) -> NextWord:
+    return _word(incident, at, kind, next_level(incident, at, terms), unless, terms)
+
+
+def _word(
+    incident: Incident, at: datetime, kind: NoticeKind, level: int, unless: str, terms: Terms
+) -> NextWord:
+    up = level > incident.progress.escalations
+    if kind is NoticeKind.AGAIN and not up:
+        unless = "it is over by then"
+    channels = terms.policy(incident.severity).told(level)
+    return NextWord(at=at, kind=kind, level=level, up=up, channels=channels, unless=unless)

@@ -1,0 +1,117 @@
+"""Who is told next: what people read of an incident is what happens where nothing comes before it."""
+
+import asyncio
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from responder.cli.story import next_lines
+from responder.decide.case import Apply, Terms
+from responder.decide.next_move import next_move
+from responder.decide.told_next import promised
+from responder.model.incident import Hold, Incident, IncidentState, Progress, Verification
+from responder.model.policy import EscalationPolicy, PolicyLevel
+from responder.model.severity import MANUAL_TERMS, Severity
+from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members
+
+POLICY = EscalationPolicy(levels=(PolicyLevel(channels=("chat",)), PolicyLevel(channels=("phone",))))
+TERMS = Terms(
+    severities={
+        **MANUAL_TERMS,
+        Severity.P1: MANUAL_TERMS[Severity.P1].model_copy(update={"policy": "usual"}),
+    },
+    policies={"usual": POLICY},
+)
+DEADLINE = START + timedelta(minutes=30)
+KNOWN = {"told_members": 1, "told_firing": 1, "covered_members": 1, "told_severity": Severity.P1}
+HELD = Hold(guard="halt", reason="halted", until=DEADLINE, since=START, deadline=DEADLINE)
+FIRST = {"escalations": 1, "level_since": START, "told_at": START}
+
+
+def an_incident(state: IncidentState, **progress: Any) -> Incident:
+    """In that state until the deadline, with nothing new to tell."""
+    told = Progress(**{**KNOWN, **progress})
+    return incident(state, deadline=DEADLINE, due_at=DEADLINE, progress=told)
+
+
+def line(found: Incident) -> str:
+    """What people read, at the start."""
+    told = next_lines(found, promised(found, 2, TERMS), START)
+    return told[0].removeprefix("next: ") if told else ""
+
+
+CASES: list[tuple[IncidentState, dict[str, Any], str]] = [
+    (
+        IncidentState.ESCALATED,
+        FIRST,
+        "escalates to level 2 (chat, phone) in 30m, at 00:30 UTC, unless it is acknowledged",
+    ),
+    (
+        IncidentState.ESCALATED,
+        {**FIRST, "acknowledged_by": "ada"},
+        "tells level 1 (chat) again in 30m, at 00:30 UTC, unless it is over by then",
+    ),
+    (
+        IncidentState.ESCALATED,
+        {**FIRST, "escalations": 2},
+        "tells level 2 (chat, phone) again in 30m, at 00:30 UTC, unless it is over by then",
+    ),
+    (
+        IncidentState.TAKEN_OVER,
+        {**FIRST, "taken_over_by": "ada"},
+        "reminds ada at level 1 (chat) in 30m, at 00:30 UTC, unless it is over by then",
+    ),
+    (
+        IncidentState.HELD,
+        {"hold": HELD},
+        "escalates to level 1 (chat) in 30m, at 00:30 UTC, unless nothing holds it any more",
+    ),
+    (
+        IncidentState.AWAITING_APPROVAL,
+        {},
+        "escalates to level 1 (chat) in 30m, at 00:30 UTC, unless somebody answers",
+    ),
+    (
+        IncidentState.OPEN,
+        {},
+        "escalates to level 1 (chat) in 30m, at 00:30 UTC, unless the next step has a result",
+    ),
+]
+
+
+@pytest.mark.parametrize(("state", "progress", "told"), CASES)
+def test_what_is_told_next_is_what_happens_then(
+    state: IncidentState, progress: dict[str, Any], told: str
+) -> None:
+    """The level and the time that people read are those of the word that comes of it."""
+    found = an_incident(state, **progress)
+    assert line(found) == told
+    word = promised(found, 2, TERMS).next
+    assert word is not None
+    store = VirtualStore(World(now=word.at), ladder(), found, members())
+    move = next_move(asyncio.run(store.load(lease_of(store))), word.at, TERMS)
+    assert isinstance(move, Apply)
+    (notice,) = move.change.notices
+    assert (notice.kind, notice.level) == (word.kind, word.level)
+
+
+def test_a_page_to_come_is_told_before_what_comes_later() -> None:
+    """People read the word that comes first."""
+    page = {"page_at": START + timedelta(minutes=5)}
+    asks = an_incident(IncidentState.AWAITING_APPROVAL, **page)
+    assert line(asks) == "pages level 1 (chat) in 5m, at 00:05 UTC, unless it is over by then"
+
+
+@pytest.mark.parametrize(("step", "told"), [(1, ""), (2, "escalates to level 1 (chat)")])
+def test_a_verification_tells_people_only_after_the_last_step(step: int, told: str) -> None:
+    """While a step is left the next one comes first."""
+    running = Verification(started_at=START, deadline=DEADLINE)
+    assert line(an_incident(IncidentState.VERIFYING, step=step, verification=running)).startswith(told)
+    assert bool(line(an_incident(IncidentState.VERIFYING, step=step, verification=running))) == bool(told)
+
+
+@pytest.mark.parametrize("state", [IncidentState.RESOLVED, IncidentState.RECORDED, IncidentState.CLOSED])
+def test_of_what_is_over_nobody_is_told_any_more(state: IncidentState) -> None:
+    """A page that was still to come is not told of either."""
+    assert line(an_incident(state, page_at=START)) == ""
