@@ -8,8 +8,9 @@ import sys
 import textwrap
 from collections.abc import Mapping, Sequence
 
+from tests.promises import page
 from tests.promises.catalogue import PROMISES
-from tests.promises.found import ROOT, Test, by_promise, named_tests
+from tests.promises.found import ROOT, Proof, by_promise, named_tests
 from tests.promises.run import Ran, Run, run
 
 _NONE_WANTED = 5
@@ -22,6 +23,7 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.promises", description=__doc__)
     parser.add_argument("--only", type=int, action="append", choices=PROMISES, help="may be repeated")
     parser.add_argument("--jobs", type=int, default=2, help="how many light tests run at once (2)")
+    parser.add_argument("--page", action="store_true", help="write the table of docs/safety.md instead")
     parser.add_argument("--light", action="store_true", help="leave out the tests that are marked real")
     return parser.parse_args(arguments)
 
@@ -29,6 +31,9 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
 def main(arguments: Sequence[str]) -> int:
     """Run what is asked for; the exit code."""
     asked = _asked(arguments)
+    if asked.page:
+        page.write(by_promise(named_tests()))
+        return 0
     wanted = set(asked.only or PROMISES)
     tests = {n: test for n, test in by_promise(named_tests()).items() if n in wanted}
     ran = _run(tests, asked)
@@ -41,7 +46,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0 if held == len(PROMISES) else 1
 
 
-def _run(tests: Mapping[int, Test], asked: argparse.Namespace) -> Mapping[int, Ran]:
+def _run(tests: Mapping[int, Proof], asked: argparse.Namespace) -> Mapping[int, Ran]:
     """The light tests beside each other; then the heavy ones alone, for some of them measure."""
     numbers = {test.node: number for number, test in tests.items()}
     done: dict[int, Ran] = {}
@@ -64,7 +69,7 @@ def _complain(done: Run) -> None:
         _tell(done.output)
 
 
-def _row(number: int, test: Test | None, ran: Ran | None) -> None:
+def _row(number: int, test: Proof | None, ran: Ran | None) -> None:
     words, *more = textwrap.wrap(PROMISES[number], _WORDS)
     verdict, seconds = _verdict(test, ran), "" if ran is None else f"{ran.seconds:6.1f} s"
     _tell(f"{number:2}  {words:{_WORDS}}  {verdict:{len('NOT held')}}  {seconds}")
@@ -76,7 +81,7 @@ def _row(number: int, test: Test | None, ran: Ran | None) -> None:
         _tell(f"    {ran.why.strip().splitlines()[-1] if ran.why.strip() else 'it did not run to its end'}")
 
 
-def _verdict(test: Test | None, ran: Ran | None) -> str:
+def _verdict(test: Proof | None, ran: Ran | None) -> str:
     if test is None:
         return "NOT held: it has no test"
     if ran is None:

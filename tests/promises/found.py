@@ -13,7 +13,7 @@ _NAMED = re.compile(r"test_promise_(\d\d)_")
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Proof:
     """One test function. `file` is relative to the tree."""
 
     number: int
@@ -27,20 +27,20 @@ class Test:
         return f"{self.file}::{self.name}"
 
 
-def named_tests() -> Sequence[Test]:
+def named_tests() -> Sequence[Proof]:
     """Every test that is named after a promise, in the order of numbers."""
     files = sorted((ROOT / "tests" / "promises").glob("test_*.py"))
     found = [test for file in files for test in _in_file(file)]
     return sorted(found, key=lambda test: (test.number, test.name))
 
 
-def by_promise(tests: Sequence[Test]) -> Mapping[int, Test]:
+def by_promise(tests: Sequence[Proof]) -> Mapping[int, Proof]:
     """The one test of each promise that has one.
 
     Raises:
         ValueError: a promise has two tests, or a test is named after none.
     """
-    one: dict[int, Test] = {}
+    one: dict[int, Proof] = {}
     for test in tests:
         if test.number not in PROMISES:
             raise ValueError(f"{test.node} is named after promise {test.number}, and there is none")
@@ -50,11 +50,11 @@ def by_promise(tests: Sequence[Test]) -> Mapping[int, Test]:
     return one
 
 
-def _in_file(file: Path) -> Sequence[Test]:
+def _in_file(file: Path) -> Sequence[Proof]:
     nodes = ast.walk(ast.parse(file.read_text()))
     functions = [node for node in nodes if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     return [
-        Test(int(named[1]), node.name, str(file.relative_to(ROOT)), ast.get_docstring(node) or "")
+        Proof(int(named[1]), node.name, str(file.relative_to(ROOT)), ast.get_docstring(node) or "")
         for node in functions
         if (named := _NAMED.match(node.name))
     ]

@@ -1,4 +1,4 @@
-"""A storm, for real: 100,000 alerts of one group from both peers, many small groups, and P0s in between.
+"""Promise 20, for real: 100,000 alerts of one group from both peers, many small groups, P0s in between.
 
 All guards judge each P0: its step would act on the very server that carries the responder, which one of them
 forbids, so that a person is told. What is measured is from before it is posted to that being committed.
@@ -115,7 +115,7 @@ async def storm(on: Taking) -> tuple[list[float], int, list[list[int]]]:
     return took, during, list(tries)
 
 
-async def test_a_storm_loses_nothing_stays_small_pages_little_and_lets_p0_through() -> None:
+async def test_promise_20_a_storm_loses_nothing_stays_small_and_lets_p0_through() -> None:
     """No alert is lost, under 512 MB, a bounded number of pages, and each P0 is decided within 5 s."""
     async with taking(rules=RULES, engine=ENGINE) as on:
         began = monotonic()
