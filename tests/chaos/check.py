@@ -254,6 +254,9 @@ def _not_at_rest(left: Records) -> Iterator[Violation]:
             yield Violation(f"{who} did not come to rest: {one.state}", one.id)
         elif entry not in one.told:
             yield Violation(f"{who} is {one.state}, and its timeline has no {entry}", one.id)
+        if (escalations := list(one.told).count("escalation")) != one.words:
+            text = f"{who} was escalated {escalations} times, and {one.words} words to people were written"
+            yield Violation(text, one.id)
         if one.due_in_s is None and one.state != "closed":
             yield Violation(f"{who} is {one.state}, and nobody will ever look at it again", one.id)
         if one.due_in_s is not None and one.due_in_s > DUE_WITHIN_S:

@@ -49,7 +49,9 @@ WHERE a.outcome <> 'not_done' ORDER BY s.at
 
 _INCIDENTS = """
 SELECT i.id, i.rule, i.state, extract(epoch FROM i.due_at - service_time())::float8 AS due_in_s,
-       (SELECT array_agg(t.kind ORDER BY t.number) FROM timeline t WHERE t.incident_id = i.id) AS told
+       (SELECT array_agg(t.kind ORDER BY t.number) FROM timeline t WHERE t.incident_id = i.id) AS told,
+       (SELECT count(*) FROM outbox o
+        WHERE o.incident_id = i.id AND o.level > 0 AND o.channel = 'log') AS words
 FROM incidents i
 """
 
@@ -90,6 +92,8 @@ class Standing:
     told: Sequence[str] = ()
     due_in_s: float | None = None
     """When it is looked at next; None where never."""
+    words: int = 0
+    """How many words for a person who has to act were written for its channel, which is the log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,10 +163,12 @@ class Records:
 
 
 async def at_rest(dsn: str, states: frozenset[str]) -> bool:
-    """Whether every incident is in one of these states, owned by nobody, and not due."""
+    """Whether every incident is in one of these states, owned by nobody and not due, and every word told."""
     connection = await connect(dsn, name="chaos")
     try:
         rows = await connection.fetch("SELECT state, owner, due_at <= service_time() AS due FROM incidents")
+        if await connection.fetchval("SELECT EXISTS (SELECT FROM outbox WHERE delivered_at IS NULL)"):
+            return False
         return all(row["state"] in states and not row["owner"] and not row["due"] for row in rows)
     finally:
         await connection.close()
@@ -244,7 +250,8 @@ def _attempt(row: asyncpg.Record) -> Attempted:
 
 
 def _standing(row: asyncpg.Record) -> Standing:
-    return Standing(row["id"], row["rule"], row["state"], row["told"] or (), row["due_in_s"])
+    told = row["told"] or ()
+    return Standing(row["id"], row["rule"], row["state"], told, row["due_in_s"], row["words"])
 
 
 def _session(facts: Mapping[str, Any]) -> tuple[int, datetime]:

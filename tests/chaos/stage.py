@@ -191,6 +191,7 @@ def _settings(
             ]
         },
         "sources": {SOURCE: source},
+        "severities": dict.fromkeys(("P0", "P1", "P2", "P3"), _SEVERITY),
         "engine": {
             **given["engine"],
             "terms": {**given["engine"]["terms"], **_TERMS},
@@ -201,9 +202,13 @@ def _settings(
     }
 
 
-_SEVERITY = {"description": "short", "response_time": 8, "update_interval": 20, "review_required": False}
+_SEVERITY = {
+    "description": "short",
+    "response_time": "8s",
+    "update_interval": "20s",
+    "review_required": False,
+}
 _TERMS = {
-    "severities": dict.fromkeys(("P0", "P1", "P2", "P3"), _SEVERITY),
     "open_deadline": "15s",
     "effect_grace": "5s",
     "verify_every": "400ms",

@@ -43,6 +43,7 @@ def violations(acknowledged: Sequence[Acknowledged], seen: Seen, kept: Kept) -> 
         *_told_wrongly(seen, kept),
         *_held_for_ever(kept),
         *_not_at_rest(kept),
+        *_nobody_told(kept),
     )
 
 
@@ -154,3 +155,14 @@ def _not_at_rest(kept: Kept) -> Iterator[str]:
             yield f"{who} is {incident.state}, and its timeline has no {entry}"
         if incident.deadline is not None and incident.deadline < kept.now:
             yield f"{who} is past its deadline of {incident.deadline}"
+
+
+def _nobody_told(kept: Kept) -> Iterator[str]:
+    """What the timeline says that people were told has reached a channel, and so has every other word."""
+    delivered = {incident for incident, there in kept.words if there}
+    for incident in kept.incidents:
+        if incident.state == "escalated" and incident.id not in delivered:
+            yield f"incident {incident.id} of {incident.rule} is escalated, and nobody was told"
+    for incident_id, there in kept.words:
+        if not there and incident_id in delivered:
+            yield f"a word of incident {incident_id} never reached its channel"

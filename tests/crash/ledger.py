@@ -32,6 +32,8 @@ SELECT i.id, i.rule, i.state, i.deadline, i.due_at,
 FROM incidents i
 """
 
+_WORDS = "SELECT incident_id, delivered_at IS NOT NULL AS delivered FROM outbox"
+
 
 @dataclass(frozen=True, slots=True)
 class Ledgered:
@@ -78,6 +80,8 @@ class Kept:
     incidents: Sequence[Standing]
     claims: Mapping[str, bool]
     """Each held target, and whether it is quarantined."""
+    words: Sequence[tuple[UUID, bool]] = field(default=())
+    """Each word to people: the incident that it is of, and whether it has reached its channel."""
     timeline: Sequence[str] = field(default=())
     """All timelines in words, for whoever reads a failure."""
 
@@ -101,6 +105,7 @@ async def _kept(connection: Connection) -> Kept:
         journaled=[(row["labels"], row["rule"]) for row in alerts],
         attempts=[_attempt(row) for row in await connection.fetch(_ATTEMPTS)],
         incidents=[Standing(**{**row, "told": row["told"] or ()}) for row in incidents],
+        words=[(row["incident_id"], row["delivered"]) for row in await connection.fetch(_WORDS)],
         claims={
             row["target"]: row["quarantined"]
             for row in await connection.fetch("SELECT target, quarantined FROM claims")

@@ -108,7 +108,8 @@ async def _rest(scene: Stage, told: "asyncio.Future[list[None]]") -> None:
         if not told.done():  # asked first: what is acknowledged by now is in what is read next
             return False
         left = await kept(scene.store_dsn)
-        return all(one.state in TOLD and not one.due(left.now) for one in left.incidents)
+        told_all = all(delivered for _, delivered in left.words)
+        return told_all and all(one.state in TOLD and not one.due(left.now) for one in left.incidents)
 
     await until(at_rest, "everything is at rest", within=_RESTS_WITHIN_S, every=0.2)
 

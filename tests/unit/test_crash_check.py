@@ -58,6 +58,7 @@ def a_good_world() -> World:
         attempts=[attempt],
         incidents=[incident],
         claims={"postgres/kept": True},
+        words=[(UUID(int=1), True)],
     )
     return [Acknowledged(LABELS, "StuckQuery")], seen(LOG, "orders"), kept
 
@@ -108,6 +109,9 @@ SPOILT: list[tuple[Callable[[Seen, Kept], tuple[Seen, Kept]], str]] = [
     (lambda s, k: (s, with_incident(k, state="verifying")), "did not come to rest"),
     (lambda s, k: (s, with_incident(k, told=("opened",))), "has no escalation"),
     (lambda s, k: (s, with_incident(k, deadline=START)), "past its deadline"),
+    (lambda s, k: (s, replace(k, words=())), "nobody was told"),
+    (lambda s, k: (s, replace(k, words=[(UUID(int=1), False)])), "nobody was told"),
+    (lambda s, k: (s, replace(k, words=[*k.words, (UUID(int=1), False)])), "never reached its channel"),
 ]
 
 
