@@ -185,7 +185,7 @@ async def running(
         inventory = settings.inventory.load()
         servers = PostgresServers(inventory)
         stack.push_async_callback(servers.close)
-        engine, asked = await _engine(settings, store, inventory, servers, metrics, redaction, stack)
+        engine, asked = await _engine(settings, store, inventory, servers, metrics, redaction, log, stack)
         around = surroundings(settings, inventory, Registry())
         files = RuleFiles(settings.rules, around, store, engine.rules, metrics)
         pager = _pager(settings.emergency, metrics, stack)
@@ -417,6 +417,7 @@ async def _engine(
     servers: PostgresServers,
     metrics: Metrics,
     redaction: Redaction,
+    log: LogOutput | None,
     stack: AsyncExitStack,
 ) -> tuple[Engine, Asked]:
     """What decides and acts, and whom it asks."""
@@ -440,7 +441,7 @@ async def _engine(
         probes=probes,
         alert_state=states,
         outbox=store.outbox,
-        channels=channels(settings),
+        channels=channels(settings, log),
         give_up_after=settings.notifications.give_up_after,
         rounds=store.rounds,
         lists=lists,
@@ -454,9 +455,9 @@ async def _engine(
     return engine, Asked(prometheus=probes.answering, sources=states.answering, postgres=servers.answering)
 
 
-def channels(settings: Settings) -> list[Channel]:
+def channels(settings: Settings, log: LogOutput | None = None) -> list[Channel]:
     """Every way to people: the log, and what the settings name."""
-    return [LogChannel(), *(WebhookChannel(name, one) for name, one in settings.channels.items())]
+    return [LogChannel(log), *(WebhookChannel(name, one) for name, one in settings.channels.items())]
 
 
 def source_ceilings(settings: Settings) -> dict[str, Ceiling]:

@@ -4,8 +4,10 @@ from datetime import timedelta
 
 import structlog
 
+from responder.model.errors import TemporaryError
 from responder.model.notification import Notification
 from responder.model.policy import LOG
+from responder.telemetry import LogOutput
 
 _log = structlog.get_logger("responder.notice")
 _AT_ONCE = 50
@@ -19,8 +21,11 @@ class LogChannel:
     at_once = _AT_ONCE
     timeout = timedelta(seconds=5)
 
+    def __init__(self, output: LogOutput | None = None) -> None:
+        self._output = output
+
     async def send(self, notification: Notification) -> None:
-        """See `ports.Channel.send`. Never fails."""
+        """See `ports.Channel.send`. It fails where the log cannot be written: nobody could read it there."""
         body = notification.body
         write = _log.warning if notification.level else _log.info
         write(
@@ -33,6 +38,8 @@ class LogChannel:
             level=notification.level,
             text=body.text,
         )
+        if self._output is not None and self._output.problem is not None:
+            raise TemporaryError(f"the log cannot be written: {self._output.problem}")
 
     async def close(self) -> None:
         """See `ports.Channel.close`."""

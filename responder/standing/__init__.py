@@ -97,7 +97,7 @@ def _log(log: LogOutput | None) -> Sequence[Part]:
     if log is None or log.problem is None:
         return []
     text = f"it cannot be written ({log.problem}): {count(log.lost, 'line')} lost since the start"
-    affects = "Nothing else; what it would have said of a page or an escalation is in the timeline"
+    affects = "Words to people that only the log tells are tried again until it can. Everything else goes on"
     return [Part(name="log", ready=True, text=text, warning=True, affects=affects)]
 
 

@@ -182,6 +182,8 @@ async def test_while_the_disk_of_the_tables_is_full_nothing_is_taken_or_begun_an
         assert status == 503
         assert "the database's disk is full" in parts["store"]["text"]
         assert "answered with 503" in parts["store"]["affects"]
+        for _ in range(5):
+            assert "the database's disk is full" in (await on.standing())[1]["intake"]["text"]
         told = await _text(on)
         assert "not ready  store: the database's disk is full" in told
 
@@ -272,9 +274,16 @@ async def test_a_log_on_a_full_disk_costs_log_lines_and_nothing_else() -> None:
                 status, parts = await on.standing()
                 assert (status, parts["log"]["warning"]) == (200, True)
                 assert "No space left on device" in parts["log"]["text"]
+                waits = "SELECT count(*) FROM outbox WHERE delivered_at IS NULL AND given_up_at IS NULL"
+                assert await on.ask(waits) > 0, "what nobody could read was not told"
                 disk.make_room()
                 await on.taken(alertname="Urgent", n="20")
                 await until(lambda: _writes(on), "the log is written again", within=60)
+                await until(lambda: _none(on, waits), "all words are told", within=90)
+
+
+async def _none(on: Full, count: str) -> bool:
+    return bool(await on.ask(count) == 0)
 
 
 async def _writes(on: Full) -> bool:
