@@ -37,7 +37,7 @@ def promised(incident: Incident, steps: int, terms: Terms) -> Promised:
 
 
 def _to_come(incident: Incident, steps: int, terms: Terms) -> Iterator[NextWord]:
-    progress, deadline = incident.progress, incident.deadline
+    progress, deadline = incident.progress, _deadline(incident)
     if incident.state.pages and progress.page_at is not None:
         level = max(1, progress.escalations)
         yield _word(incident, progress.page_at, NoticeKind.OPENED, level, "it is over by then", terms)
@@ -58,6 +58,17 @@ def _to_come(incident: Incident, steps: int, terms: Terms) -> Iterator[NextWord]
             yield _at(incident, deadline, NoticeKind.ESCALATED, "it recovers", terms)
         case _:
             return
+
+
+def _deadline(incident: Incident) -> datetime | None:
+    """What a person asked for by hand does not begin later than they wanted it."""
+    asked, begins = (
+        incident.by_hand,
+        {IncidentState.OPEN, IncidentState.HELD, IncidentState.AWAITING_APPROVAL},
+    )
+    if incident.deadline is None or asked is None or incident.state not in begins:
+        return incident.deadline
+    return min(incident.deadline, asked.until)
 
 
 def _at(incident: Incident, at: datetime, kind: NoticeKind, unless: str, terms: Terms) -> NextWord:

@@ -1,6 +1,6 @@
 """What is decided of an incident that a person opened: each state, each deadline, each guard."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -11,11 +11,13 @@ from responder.decide.case import Apply, Case, Change, Check, SourceView, TakeSt
 from responder.decide.guards import judge
 from responder.decide.next_move import next_move
 from responder.decide.restraints import maintained
+from responder.decide.told_next import promised
 from responder.model.attempt import OwnAct
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.by_hand import DRY_RUN, GOOD_FOR, ByHand
 from responder.model.guard import Guard, Judgement, Ruling
 from responder.model.incident import Hold, IncidentState, Members, Progress, Verification
+from responder.model.policy import NoticeKind
 from responder.model.restraint import Restraint, RestraintKind
 from responder.model.severity import Severity
 from responder.model.storm import Storm
@@ -130,6 +132,27 @@ def test_each_end_has_its_own_deadline() -> None:
         )
     )
     assert taken.entries[-1].text == "Reminder (level 1): taken over by bo, and it is not closed"
+
+
+@pytest.mark.parametrize(("told_at", "words"), [(START, 1), (None, 0)])
+def test_whoever_was_asked_for_it_hears_what_became_of_it(told_at: datetime | None, words: int) -> None:
+    """A question that was answered ends with a word; where nobody was asked nobody is told."""
+    progress = Progress(told_severity=Severity.P2, told_at=told_at)
+    it = case(IncidentState.OPEN, asked=ASKED.model_copy(update={"dry_run": True}), progress=progress)
+    ended = changes.judged(it, 0, asking(ceilings=(AUTO, DRY_RUN)), judged(ceilings=(AUTO, DRY_RUN)), TERMS)
+    assert ended.state is IncidentState.RECORDED
+    assert [notice.kind for notice in ended.notices] == [NoticeKind.RESOLVED] * words
+
+
+def test_who_is_told_next_of_it_is_told_when_it_is_wanted_no_more() -> None:
+    """It does not begin later than that, whatever the deadline of its state."""
+    held = case(IncidentState.HELD, deadline=START + timedelta(hours=4)).incident
+    word = promised(held, 1, TERMS).next
+    assert word is not None
+    assert (word.at, word.level) == (START + GOOD_FOR, 1)
+    told = promised(case(IncidentState.ESCALATED).incident, 1, TERMS).next
+    assert told is not None
+    assert told.at == START + timedelta(hours=1)
 
 
 def test_one_for_people_is_told_at_once_even_in_a_storm() -> None:

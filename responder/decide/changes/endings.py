@@ -141,6 +141,7 @@ def recorded(case: Case, now: datetime, why: str, terms: Terms) -> Change:
         deadline=now + terms.recorded_for,
         due_at=now + terms.recorded_for,
         entries=(moved(case, IncidentState.RECORDED, why),),
+        notices=end_told(case, f"recorded: {why}"),
     )
 
 
