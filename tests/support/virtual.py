@@ -244,8 +244,9 @@ class VirtualStore:
         )
 
     async def record(self, lease: Lease, case: Case, change: Change) -> bool:
-        """Apply a change at once."""
+        """Apply a change at once. A word to people has its key from the entry that tells of it."""
         del lease, case
+        assert change.entries or not change.notices
         if change.end is not None and self.die_before_outcome:
             self.die_before_outcome = False
             raise Died
