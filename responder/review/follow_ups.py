@@ -142,7 +142,7 @@ def _reopened(facts: ReviewFacts) -> Iterator[FollowUp]:
 _MENDS: dict[str, str] = {
     Guard.HALT: "Everything was halted: resume when the reason for it is gone (responder resume).",
     Guard.CLOCK: "A clock jumped: keep the database's host and this one on NTP.",
-    Guard.FREEZE: "A freeze was in force: act by hand, or let this severity act in it.",
+    Guard.FREEZE: "A freeze was in force: end it, or let this severity act in it.",
     Guard.MAINTENANCE: "Somebody did maintenance on it: was the window as long as the work?",
     Guard.STORM: "Too many incidents opened at once for any but P0 and P1 to act: look for what they share.",
     Guard.SCOPE: "Give the inventory the one target that the rule means, or narrow the rule.",

@@ -188,7 +188,7 @@ async def case_of(
         now=now,
         incident=incident,
         rule=rule,
-        current=rule if incident.by_hand is not None else _rule(active, incident.rule),
+        current=_rule(active, incident.rule),
         current_hash=body["active_hash"],
         timeline_head=row["timeline_head"],
         promotions={acting: Autonomy[level.upper()] for acting, level in (body["promotions"] or {}).items()},
