@@ -64,7 +64,7 @@ async def test_a_scope_covers_a_severity() -> None:
 def inventory(*matches: str) -> ActsByHand:
     """Acts where the inventory says so much of its one connection."""
     orders = PostgresConnection(
-        name="orders", dsn=SecretStr("postgresql://x@127.0.0.1/x"), matches=parse_matchers(list(matches))
+        name="orders", dsn=SecretStr("postgresql://x@127.0.0.1/x"), matches=parse_matchers(",".join(matches))
     )
     around = surroundings(inventory=Inventory(postgres=(orders,)))
     clients = Clients(inventory=around.inventory, postgres=PostgresServers(around.inventory))
