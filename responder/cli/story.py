@@ -24,7 +24,9 @@ def headline(dossier: Dossier, now: datetime) -> str:
     group = f" ({pairs(incident.key)})" if incident.key else ""
     state = incident.state.value.replace("_", " ")
     lasted = ago(incident.state_since, now).removesuffix(" ago")
-    what = f"{incident.severity.value} {incident.rule}{group}"
+    by_hand = incident.by_hand
+    named = incident.rule if by_hand is None else f"{by_hand.title}, by hand of {by_hand.actor}"
+    what = f"{incident.severity.value} {named}{group}"
     return f"{what} is {state}, for {lasted} now: {_why(dossier, now)}."
 
 

@@ -55,7 +55,8 @@ def by_hand_move(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Move
 def _open(case: Case, asked: ByHand, now: datetime, terms: Terms, *, late: bool) -> Move:
     step = case.incident.progress.step
     if not asked.acts:
-        return Apply(change=changes.escalated(case, now, f"{asked.actor} opened it: {asked.reason}", terms))
+        why = f"{asked.title} (opened by {asked.actor}: {asked.reason})"
+        return Apply(change=changes.escalated(case, now, why, terms))
     if step >= len(case.rule.steps):
         return Apply(change=_taken(case, asked, now, terms))
     if now >= asked.until:

@@ -73,6 +73,7 @@ def written(dsn: str, folder: Path, server: PostgresServer, port: int, **engine:
             "postgres": [
                 {"name": "orders", "dsn": server.dsn(), "matches": prod},
                 {"name": "own", "dsn": dsn, "matches": ['env="prod"', 'server="own"']},
+                {"name": "away", "dsn": f"postgresql://x@127.0.0.1:{free_port()}/x", "matches": prod[:1]},
             ]
         },
         "prometheus": {"url": f"http://127.0.0.1:{port}"},
@@ -290,6 +291,14 @@ async def test_a_look_by_hand_tells_what_it_saw(scene: Scene) -> None:
     told = await scene.run("run", "postgres.activity", "--with", "connection=orders", "--reason", WHY)
     assert told.exit_code == 0, told.output
     assert re.search(r"postgres.activity: \d+ of \d+ connections", told.output)
+    assert await scene.raw.fetchval("SELECT state FROM incidents") == "recorded", "nobody was told"
+
+
+async def test_a_look_by_hand_that_saw_nothing_says_so(scene: Scene) -> None:
+    """Exit 3: the server does not answer."""
+    told = await scene.run("run", "postgres.activity", "--with", "connection=away", "--reason", WHY)
+    assert told.exit_code == 3, told.output
+    assert "postgres/away cannot be looked at" in told.output
 
 
 async def test_more_than_at_most_is_refused(scene: Scene) -> None:
@@ -653,7 +662,8 @@ async def test_an_incident_opened_by_hand_is_told_at_once_and_stays_until_it_is_
     assert told["entries"][0]["text"] == "P1 opened by hand by opa: checkout is slow: customers call"
     assert told["entries"][0]["actor"] == "opa"
     assert told["incident"]["key"] == {"server": "orders"}
-    assert told["incident"]["progress"]["escalation_reason"] == "opa opened it: customers call"
+    why = "checkout is slow (opened by opa: customers call)"
+    assert told["incident"]["progress"]["escalation_reason"] == why
     await scene.reaches(ids[1], "escalated")
     merged = await scene.run("incidents", "merge", ids[1], ids[0], "--reason", "the same", by="opa")
     assert merged.exit_code == 0, merged.output

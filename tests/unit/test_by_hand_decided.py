@@ -160,7 +160,7 @@ def test_one_for_people_is_told_at_once_even_in_a_storm() -> None:
     storm = Storm(openings=1000, umbrella=uuid4())
     told = change(case(IncidentState.OPEN, asked=PAGE, storm=storm))
     assert told.state is IncidentState.ESCALATED
-    assert told.notices[0].text.endswith("ada opened it: customers call")
+    assert told.notices[0].text.endswith("checkout is slow (opened by ada: customers call)")
 
 
 def test_taken_and_not_helped_is_told() -> None:

@@ -11,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 
+from responder.cli.story import headline
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.by_hand import ByHand
 from responder.model.incident import IncidentState, Members, Progress
@@ -250,3 +251,9 @@ S = IncidentState
 def test_an_act_has_one_end(dossier: dict[str, Any], end: ActEnd | None) -> None:
     """Done only where nothing speaks against it; open as long as anything can still come of it."""
     assert act_end(ended(**dossier)) is end
+
+
+def test_the_headline_names_what_was_asked_for_and_by_whom() -> None:
+    """Not the name of a rule that nobody wrote."""
+    told = headline(ended(S.HELD, step=0), NOW)
+    assert told.startswith("P1 t, by hand of ada (server=orders) is held")
