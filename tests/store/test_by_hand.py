@@ -73,7 +73,11 @@ def written(dsn: str, folder: Path, server: PostgresServer, port: int, **engine:
             "postgres": [
                 {"name": "orders", "dsn": server.dsn(), "matches": prod},
                 {"name": "own", "dsn": dsn, "matches": ['env="prod"', 'server="own"']},
-                {"name": "away", "dsn": f"postgresql://x@127.0.0.1:{free_port()}/x", "matches": prod[:1]},
+                {
+                    "name": "away",
+                    "dsn": f"postgresql://x@127.0.0.1:{free_port()}/x",
+                    "matches": ['server="away"'],
+                },
             ]
         },
         "prometheus": {"url": f"http://127.0.0.1:{port}"},
@@ -296,7 +300,8 @@ async def test_a_look_by_hand_tells_what_it_saw(scene: Scene) -> None:
 
 async def test_a_look_by_hand_that_saw_nothing_says_so(scene: Scene) -> None:
     """Exit 3: the server does not answer."""
-    told = await scene.run("run", "postgres.activity", "--with", "connection=away", "--reason", WHY)
+    looking = ("run", "postgres.activity", "--with", "connection=away", "--reason", WHY)
+    told = await scene.run(*looking, by="bo")
     assert told.exit_code == 3, told.output
     assert "postgres/away cannot be looked at" in told.output
 
@@ -685,8 +690,8 @@ async def test_people_are_told_again_of_what_nobody_closed(scene: Scene) -> None
     await scene.raw.execute(sooner, told["incident"])
 
     async def again() -> bool:
-        dossier = await scene.dossier(told["incident"])
-        return bool(dossier["incident"]["progress"]["escalations"] == 2)
+        entries = (await scene.dossier(told["incident"]))["entries"]
+        return [entry["kind"] for entry in entries].count("escalation") >= 2
 
     await until(again, "people are told again", within=30)
     assert (await scene.dossier(told["incident"]))["incident"]["state"] == "escalated"
