@@ -7,6 +7,7 @@ from uuid import uuid4
 
 import pytest
 
+from responder.decide import changes
 from responder.decide.case import (
     Apply,
     Case,
@@ -21,6 +22,7 @@ from responder.decide.case import (
     Wait,
 )
 from responder.decide.next_move import next_move
+from responder.model.attempt import Claim
 from responder.model.autonomy import Autonomy
 from responder.model.incident import OVERFLOW, Command, CommandKind, Hold, IncidentState, Progress
 from responder.model.severity import Severity
@@ -404,3 +406,31 @@ def test_an_overflow_incident_acts_on_nothing_and_says_why() -> None:
         "P1 Hit: too many incidents of Hit are open, and all its further alerts are in this one "
         "(9, 7 firing): it has no target of its own"
     )
+
+
+def test_a_move_that_fails_and_a_silence_are_looked_at_again_by_the_deadline() -> None:
+    """No wait outlives the state's deadline, though the pace of looking again would."""
+    soon = START + timedelta(seconds=2)
+    for state in (IncidentState.OPEN, IncidentState.SUPPRESSED):
+        store = VirtualStore(World(), ladder(), incident(state, deadline=soon), members())
+        case = asyncio.run(store.load(lease_of(store)))
+        silent = changes.rechecked(case, SourceView(configured=True, suppressed=1), START, TERMS)
+        assert (changes.failed(case, START, TERMS, "it broke").due_at, silent.due_at) == (soon, soon)
+
+
+def test_what_held_it_before_a_silence_is_told_again_when_it_holds_it_afterwards() -> None:
+    """The timeline says that it is open again; that the same claim holds it still has to follow."""
+    store = VirtualStore(World(), ladder(), incident(IncidentState.OPEN, deadline=LATER), members())
+    store.claim_ = Claim(
+        target="test/target", attempt_id=uuid4(), incident_id=uuid4(), rule="Other", since=START
+    )
+    held = hold(holder=f"incident {store.claim_.incident_id} (rule Other)")
+    store.incident = store.incident.model_copy(update={"progress": Progress(**TOLD, hold=held)})
+    case = asyncio.run(store.load(lease_of(store)))
+    change = asyncio.run(perform_on(store)(lease_of(store), case, TakeStep(index=0), START))
+    assert change is not None
+    assert (change.state, change.progress.hold.since if change.progress.hold else None) == (
+        IncidentState.HELD,
+        held.since,
+    )
+    assert [entry.kind for entry in change.entries] == [EntryKind.JUDGED, EntryKind.STATE]

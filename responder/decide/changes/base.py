@@ -1,6 +1,6 @@
 """What all changes are made of: to stay, to go on at once, and the timeline's word on a change of state."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from responder.decide.case import (
@@ -29,6 +29,12 @@ def by_the_page(state: IncidentState, progress: Progress, due_at: datetime) -> d
     """When it is looked at again: no later than people are to be told that it has opened."""
     page_at = progress.page_at if state.pages else None
     return due_at if page_at is None else min(due_at, page_at)
+
+
+def soon(case: Case, now: datetime, every: timedelta) -> datetime:
+    """When to look again: after `every`, and at the state's deadline, which no wait outlives."""
+    deadline = case.incident.deadline
+    return now + every if deadline is None else min(now + every, max(now, deadline))
 
 
 def go_on(case: Case, now: datetime, terms: Terms, why: str, *entries: EntryDraft, **progress: Any) -> Change:

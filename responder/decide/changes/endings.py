@@ -10,7 +10,7 @@ from responder.decide.case import (
     Quarantine,
     Terms,
 )
-from responder.decide.changes.base import go_on, moved, nothing_done, stay
+from responder.decide.changes.base import go_on, moved, nothing_done, soon, stay
 from responder.decide.changes.paging import page_in_auto
 from responder.decide.levels import next_level, told_at_level
 from responder.model.incident import IncidentState
@@ -29,7 +29,7 @@ def failed(case: Case, now: datetime, terms: Terms, problem: str) -> Change:
     incident = case.incident
     if incident.deadline is not None and now >= incident.deadline:
         return escalated(case, now, f"it cannot go on: {problem}", terms, entry)
-    later, page_at = now + terms.hold_every, incident.progress.page_at
+    later, page_at = soon(case, now, terms.hold_every), incident.progress.page_at
     if page_at is not None and page_at <= now:
         page_at = later
     return stay(case, later, entry, page_at=page_at)

@@ -13,7 +13,7 @@ from responder.decide.case import (
     SourceView,
     Terms,
 )
-from responder.decide.changes.base import attempted, by_the_page, go_on, moved, nothing_done, stay
+from responder.decide.changes.base import attempted, by_the_page, go_on, moved, nothing_done, soon, stay
 from responder.decide.changes.by_hand import not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.decide.guards.source import suppressed_words
@@ -174,7 +174,8 @@ def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, te
         deadline=deadline,
         holder=verdict.holder,
     )
-    known = before is not None and (before.guard, before.holder) == (hold.guard, hold.holder)
+    same = before is not None and (before.guard, before.holder) == (hold.guard, hold.holder)
+    known = same and case.incident.state is IncidentState.HELD
     progress = case.incident.progress.model_copy(update={"hold": hold})
     return Change(
         state=IncidentState.HELD,
@@ -283,7 +284,7 @@ def _question(case: Case, index: int, facts: Facts, judgement: Judgement) -> Que
 def rechecked(case: Case, view: SourceView, now: datetime, terms: Terms) -> Change:
     """The source was asked whether the alerts are still suppressed; no answer changes nothing."""
     if view.problem is not None or (view.suppressed and not view.firing):
-        return stay(case, now + terms.suppressed_every)
+        return stay(case, soon(case, now, terms.suppressed_every))
     return unsuppressed(case, now, terms, "no longer silenced or inhibited")
 
 
