@@ -350,29 +350,3 @@ def test_a_sources_secrets_come_from_files(tmp_path: Path) -> None:
     file.write_text("\n")
     with pytest.raises(PermanentError, match="is empty"):
         by_token.bearer()
-
-
-@pytest.mark.parametrize(
-    ("header", "pause"),
-    [
-        ("120", 120 * SECOND),
-        ("Tue, 24 Nov 2026 03:01:30 GMT", 90 * SECOND),
-        ("Tue, 24 Nov 2026 02:00:00 GMT", 0 * SECOND),
-        ("99999999999999999999", timedelta(days=1)),
-        ("soon", None),
-        ("-5", None),
-        ("", None),
-        (None, None),
-    ],
-)
-async def test_the_pause_that_a_server_asks_for_is_read_by_its_own_clock(
-    header: str | None, pause: timedelta | None
-) -> None:
-    """Retry-After as seconds or as a moment; what is neither says nothing, and no number is too large."""
-
-    async def busy(_: web.Request) -> web.Response:
-        asked = {} if header is None else {"Retry-After": header}
-        return web.Response(status=503, headers={"Date": "Tue, 24 Nov 2026 03:00:00 GMT", **asked})
-
-    async with answering(busy) as url, asking(url) as client:
-        assert (await client.get("", {}, 5 * SECOND)).retry_after == pause

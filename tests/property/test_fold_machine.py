@@ -110,7 +110,8 @@ class Held:
         self.rows = [*{row.order: row for row in (*self.rows, *ordered)}.values()]
 
 
-MASK = st.integers(0, 2**PEERS - 1)
+ALL = 2**PEERS - 1
+MASK = st.sampled_from([*range(ALL), ALL, ALL, ALL, ALL])
 CHOICE = st.integers(0, 10**6 - 1)
 TOLD = st.tuples(MASK, MASK, CHOICE)
 """Whom Prometheus reaches, who notifies, and what of all that is under way arrives."""
@@ -259,7 +260,7 @@ class Cluster(RuleBasedStateMachine):
                     self.receive(self.network.pop(at), early=4 * chosen)
                 case "together":
                     self.excuses += 1
-                    self.receive(*(self.network.pop(0) for _ in self.network[:2]))
+                    self.receive(*(self.network.pop(which % len(self.network)) for _ in self.network[:2]))
                 case _:
                     self.network.pop(at)
 

@@ -8,8 +8,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from responder.engine import batches
-from responder.engine.batches import Batches
 from responder.model.alert import AlertKey, Delivery
 from responder.model.incident import OVERFLOW
 from responder.model.rule import Rulebook
@@ -100,16 +98,7 @@ async def test_what_ended_makes_room_and_what_others_opened_is_seen(writers: lis
 BURSTS = st.lists(st.lists(st.integers(0, 11), min_size=1, max_size=8), min_size=1, max_size=6)
 
 
-@pytest.fixture
-def in_small_batches(writers: list[Writer], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two batches of two deliveries are written beside each other."""
-    monkeypatch.setattr(batches, "BESIDE_AT_LEAST", 1)
-    for one in writers:
-        one.intake._batches = Batches(2, one.intake.crowds)
-
-
-@pytest.mark.usefixtures("in_small_batches")
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(BURSTS, st.booleans())
 async def test_every_alert_is_a_member_of_one_incident_and_no_more_are_open_than_the_cap(
     writers: list[Writer], bursts: list[list[int]], together: bool

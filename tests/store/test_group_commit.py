@@ -15,8 +15,6 @@ from hypothesis import strategies as st
 
 from responder.decide.case import Terms
 from responder.decide.fold import fold
-from responder.engine import batches
-from responder.engine.batches import Batches
 from responder.engine.contests import Contests
 from responder.engine.intake import GroupCommit
 from responder.engine.rematch import Rematch
@@ -125,18 +123,8 @@ async def test_peers_duplicates_and_several_alerts_make_one_incident(writer: Wri
     assert await writer.ask("SELECT count(*) FROM members") == [(2,)]
 
 
-@pytest.fixture(params=["one batch", "batches beside each other"])
-async def however(request: pytest.FixtureRequest, writer: Writer, monkeypatch: pytest.MonkeyPatch) -> Writer:
-    """A writer of one large batch at a time, or of two that are as small as can be."""
-    if request.param != "one batch":
-        monkeypatch.setattr(batches, "BESIDE_AT_LEAST", 1)
-        writer.intake._batches = Batches(2, writer.intake.crowds)
-    return writer
-
-
-async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(however: Writer) -> None:
-    """An end and the start after it, both waiting: it fires, in an incident, whatever their hashes are."""
-    writer = however
+async def test_what_waits_together_is_folded_in_the_order_in_which_it_came(writer: Writer) -> None:
+    """An end and the start after it, in one batch: it fires, in an incident, whatever their hashes are."""
     posts, once_more = [], []
     for number in range(12):
         again = replace(alert(at=str(number)), starts_at=START + timedelta(seconds=20))
@@ -192,9 +180,8 @@ async def test_what_one_delivery_says_of_one_alert_is_said_at_one_moment(writer:
             assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(number + 1,)]
 
 
-async def test_what_is_taken_at_once_is_the_fold_of_the_journal(however: Writer) -> None:
+async def test_what_is_taken_at_once_is_the_fold_of_the_journal(writer: Writer) -> None:
     """New, told again, changed, ended, firing again, in any company: what is stored is the fold of all."""
-    writer = however
     chance = random.Random(7)  # noqa: S311 - the same walk each time
     for round_ in range(40):
         posts = []
@@ -275,38 +262,6 @@ async def test_nearly_all_is_taken_in_at_once(writer: Writer) -> None:
     firing = "SELECT generation, firing FROM members ORDER BY generation"
     assert await writer.ask(firing) == [(1, False), (2, True)]
     assert await writer.ask("SELECT count(*), max(wakes) FROM incidents") == [(1, 2)]
-
-
-async def test_a_batch_is_committed_while_another_is_under_way(
-    writer: Writer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What hangs holds up only what speaks of the same alerts, and what came behind that and speaks of it."""
-    monkeypatch.setattr(batches, "BESIDE_AT_LEAST", 1)
-    take_in, go_on, hangs = writer.store.take_in, asyncio.Event(), asyncio.Event()
-
-    async def hanging(source: str, said: Mapping[str, Any], *given: Any) -> Any:
-        if ALERT in said:
-            hangs.set()
-            await go_on.wait()
-        return await take_in(source, said, *given)
-
-    monkeypatch.setattr(writer.store, "take_in", hanging)
-    first = asyncio.create_task(writer.intake.take(delivery(alert())))
-    await hangs.wait()
-    behind = [delivery(alert(Standing.RESOLVED, ends=9), alert(pod="p-3")), delivery(alert(pod="p-3"))]
-    waiting = [asyncio.create_task(writer.intake.take(one)) for one in behind]
-    beside = await writer.intake.take(delivery(alert(pod="p-2")))
-    assert beside.stored == 1
-    assert await writer.ask("SELECT labels ->> 'pod' FROM journal") == [("p-2",)]
-    assert not any(one.done() for one in (first, *waiting))
-    go_on.set()
-    await asyncio.gather(first, *waiting)
-    assert await writer.ask("SELECT labels ->> 'pod', count(*) FROM journal GROUP BY 1 ORDER BY 1") == [
-        ("p-1", 2),
-        ("p-2", 1),
-        ("p-3", 2),
-    ]
-    assert sorted(await writer.ask(CONTESTED)) == [(False, False), (True, False), (True, False)]
 
 
 @pytest.mark.parametrize("wait", ["alerts", "incidents"])

@@ -244,9 +244,8 @@ class VirtualStore:
         )
 
     async def record(self, lease: Lease, case: Case, change: Change) -> bool:
-        """Apply a change at once. A word to people has its key from the entry that tells of it."""
+        """Apply a change at once."""
         del lease, case
-        assert change.entries or not change.notices
         if change.end is not None and self.die_before_outcome:
             self.die_before_outcome = False
             raise Died
@@ -526,7 +525,12 @@ async def drive(store: VirtualStore, **parts: Any) -> None:
 
     The next call is the restart. `parts` are those of `perform_on`.
     """
-    perform, lease, terms = perform_on(store, **parts), lease_of(store), parts.get("terms") or Terms()
+    await drive_with(perform_on(store, **parts), store, parts.get("terms") or Terms())
+
+
+async def drive_with(perform: Perform, store: VirtualStore, terms: Terms) -> None:
+    """As `drive`, by a process that is there already."""
+    lease = lease_of(store)
     for _ in range(60):
         case = await store.load(lease)
         due = case.incident.due_at
