@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from responder.clients.answering import Answering
+from responder.clients.turns import Turns
 from responder.model.duration import format_duration
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.inventory import Inventory, PostgresConnection
@@ -139,7 +140,7 @@ class _Server:
     def __init__(self, entry: PostgresConnection, answering: Answering) -> None:
         self._entry = entry
         self._answering = answering
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
         self._connection: Connection | None = None
         self._mending: asyncio.Task[None] | None = None
 
@@ -166,18 +167,18 @@ class _Server:
     @asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:
         """One call at a time. Waiting for the others has an end, and then nothing was sent."""
+        had = False
         try:
-            async with asyncio.timeout(_TURN.total_seconds()):
-                await self._lock.acquire()
+            async with self._turns.turn(_TURN.total_seconds()):
+                had = True
+                yield
         except TimeoutError:
+            if had:
+                raise
             waited = format_duration(_TURN)
             raise NotStartedError(
                 f"PostgreSQL {self._entry.name!r}: other calls kept the connection busy for {waited}"
             ) from None
-        try:
-            yield
-        finally:
-            self._lock.release()
 
     def _note(self, error: BaseException, limit: timedelta) -> None:
         """A refusal is an answer; who gives a call up before its time heard none."""
@@ -186,7 +187,7 @@ class _Server:
             self._answering.heard(self._entry.name, problem)
 
     async def close(self) -> None:
-        async with self._lock:
+        async with self._turns.turn():
             connection, self._connection = self._connection, None
             if connection is not None and not connection.is_closed():
                 try:

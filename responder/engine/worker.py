@@ -7,6 +7,7 @@ from functools import partial
 
 import structlog
 
+from responder.clients.turns import URGENCY
 from responder.crash_points import Point, reached
 from responder.decide import changes
 from responder.decide.case import AttemptEnd, Case, Change, Terms
@@ -166,6 +167,7 @@ class Worker:
             if decided.move is not None and after is not None:
                 before = None if change is None else partial(self._record, lease, case, change)
                 case, after = after, None
+                URGENCY.set(case.incident.severity)
                 with self._crew.waits():
                     change = await self._perform(lease, case, decided.move, case.now, before)
         except (DeposedError, StoreAwayError):

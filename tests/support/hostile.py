@@ -54,14 +54,19 @@ class Taking:
 
 @asynccontextmanager
 async def taking(
-    *, rules: Sequence[Mapping[str, Any]] = (), engine: Mapping[str, Any] | None = None, **web: Any
+    *,
+    rules: Sequence[Mapping[str, Any]] = (),
+    engine: Mapping[str, Any] | None = None,
+    targets: Mapping[str, str] | None = None,
+    **web: Any,
 ) -> AsyncIterator[Taking]:
     """A responder that takes alerts into one incident for each alertname; `web` changes its listener.
 
-    With `rules` it goes by those instead; its inventory has the server of its own store.
+    With `rules` it goes by those instead; its inventory has the server of its own store, and `targets`, DSNs
+    by name. The store remembers when each transaction was committed.
     """
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(embedded_postgres("store"))
+        store = await stack.enter_async_context(embedded_postgres("store", track_commit_timestamp="on"))
         connection = await asyncpg.connect(store.dsn(), timeout=10)
         await connection.execute("create database responder")
         await connection.execute("alter database responder set log_statement = 'none'")
@@ -69,11 +74,12 @@ async def taking(
         home = await stack.enter_async_context(folder())
         file = home / "rules.yaml"
         file.write_text(yaml.safe_dump({"rules": list(rules) or [_RULE]}))
+        inventory = {OWN: store.dsn("responder"), **(targets or {})}
         settings = {
             "database": store.dsn("responder"),
             "timeline_key": "the key of a throw-away timeline",
             "rules": [str(file)],
-            "inventory": {"postgres": [{"name": OWN, "dsn": store.dsn("responder")}]},
+            "inventory": {"postgres": [{"name": name, "dsn": dsn} for name, dsn in inventory.items()]},
             "queries": {"nothing": {"sql": "SELECT 0"}},
             "sources": {SOURCE: {"token": TOKEN}},
             "engine": engine or {},
