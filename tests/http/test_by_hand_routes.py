@@ -20,7 +20,7 @@ from responder.rulebook.matchers import parse_matchers
 from responder.web.roles import Role
 from tests.http.test_people_routes import asked
 from tests.http.test_roles import by, people, person
-from tests.support.http_api import TOKEN, Served, listening, serving
+from tests.support.http_api import RULE, TOKEN, Served, listening, serving
 from tests.support.rule_surroundings import surroundings
 
 SHARED = {"Authorization": f"Bearer {TOKEN.get_secret_value()}"}
@@ -49,6 +49,24 @@ async def test_a_scope_covers_an_incident_by_its_labels(labels: dict[str, str], 
     async with listening(settings) as served, aiohttp.ClientSession(served.url, headers=by("ada")) as client:
         found, told = await posted(client, "incidents", json={**PAGE, "labels": labels})
         assert (found, len(served.desk.by_hand)) == (status, int(status == 202)), told
+
+
+async def test_an_incident_under_a_rule_has_what_the_rule_tells_and_does_nothing() -> None:
+    """Its name, owner and runbook; no step, no evidence, no proof of it. A scope counts by its name."""
+    body = {**PAGE, "title": None, "rule": "RunawayQueries"}
+    settings = people(
+        person("ada", (Role.OPERATOR, "rule=RunawayQueries")), person("bo", (Role.OPERATOR, "rule=Other"))
+    )
+    async with listening(settings) as served, aiohttp.ClientSession(served.url) as client:
+        assert (await posted(client, "incidents", json=body, headers=by("bo")))[0] == 403
+        assert (await posted(client, "incidents", json=body, headers=by("ada")))[0] == 202
+        new = only(served)
+        kept = ("name", "owner", "runbook_url", "notes", "notify")
+        assert [getattr(new.rule, name) for name in kept] == [getattr(RULE, name) for name in kept]
+        assert (new.rule.steps, new.rule.evidence, new.rule.verify) == ((), (), None)
+        assert (new.asked.title, new.asked.acts) == ("RunawayQueries", False)
+        wrong = await posted(client, "incidents", json={**body, "rule": "RunawayQuery"}, headers=by("ada"))
+        assert (wrong[0], wrong[1]["mend"]) == (400, "Write `RunawayQueries` if that is meant")
 
 
 async def test_a_scope_covers_a_severity() -> None:
