@@ -106,7 +106,7 @@ def run(
     client: Client,
     as_json: bool,
 ) -> None:
-    """Do ACTION now, by hand: by the way that every rule goes, past the same guards.
+    """Do ACTION now, by hand: by the way that every rule goes, judged by the same guards.
 
     It opens an incident. You count as the one who approves it; a ceiling of shadow, a halt or a claim hold
     for you, too. It may begin within 15 minutes, and not later. Exits 0 when it was done, 1 when it was not

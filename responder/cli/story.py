@@ -39,7 +39,7 @@ def told_story(dossier: Dossier, told: Promised, now: datetime) -> Iterator[tupl
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [*_person(facts, dossier.incident, now), *next_lines(dossier.incident, told, now)],
         "Told": told_lines(dossier.notifications, now),
-        "Alerts": _alerts(dossier, facts, now),
+        "Alerts": [] if dossier.incident.by_hand is not None else _alerts(dossier, facts, now),
         f"Timeline (UTC, {facts.timeline_length} entries)": [
             f"{clock(told.at)[:8]}  {told.text}" + (f"  [{told.actor}]" if told.actor != "responder" else "")
             for told in facts.timeline
