@@ -8,9 +8,10 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from responder.decide import changes
 from responder.decide.case import Apply, Change, Notice, Page, SourceView, Terms, Wait
 from responder.decide.next_move import next_move
 from responder.model.autonomy import Autonomy
@@ -347,6 +348,8 @@ def check_pages(store: Told, after: timedelta, late: timedelta = timedelta(0)) -
     st.sampled_from([0, 1, 300, 2400]),
     st.sampled_from([Autonomy.AUTO, Autonomy.APPROVE]),
 )
+@example([1, "takes over", 340, "hands back", 10], 300, Autonomy.AUTO)
+@example([1, "declines", 340, "joins", 10], 300, Autonomy.APPROVE)
 def test_a_page_is_told_once_and_on_time(
     happening: list[str | int], seconds: int, autonomy: Autonomy
 ) -> None:
@@ -369,6 +372,8 @@ def test_a_process_that_dies_makes_a_page_late_by_its_attempt_at_most(
 
 @settings(max_examples=200, deadline=None)
 @given(events(AUTOMATION, QUIET), PAGES)
+@example([1, "maintenance", 340], Notify(page=PageAfter(after=timedelta(minutes=5))))
+@example([1, "silenced", 340], Notify(page=PageAfter(after=timedelta(minutes=5))))
 def test_nobody_is_paged_of_what_is_kept_quiet(happening: list[str | int], notify: Notify) -> None:
     """Under maintenance and silence no page is told, in whatever state the incident is."""
     store = run(a_store(notify), [])
@@ -392,6 +397,47 @@ def test_in_shadow_nobody_is_told_anything(
     What breaks in the responder itself is told, as ever.
     """
     assert run(a_store(notify, autonomy), happening).kinds() == []
+
+
+@pytest.mark.parametrize(("quiet", "over"), [("maintenance", "maintenance over"), ("silenced", "heard")])
+def test_a_page_that_was_put_off_is_told_when_nothing_keeps_it_quiet(quiet: str, over: str) -> None:
+    """Verified all the time; within `suppressed_every` of the end of the silence or the window, once."""
+    notify = Notify(page=PageAfter(after=timedelta(minutes=3)))
+    store = run(a_store(notify), [1, quiet, 200])
+    assert store.kinds() == []
+    ended = store.world.now
+    run(store, [over, 60])
+    ((told, _),) = store.notices()
+    assert timedelta(0) <= told.at - ended <= TERMS.suppressed_every
+    assert store.incident.state is IncidentState.VERIFYING
+
+
+def test_the_time_suppressed_does_not_count_for_a_page() -> None:
+    """Five minutes that it may be heard of, silenced for ten from the beginning on: told after fifteen."""
+    store = a_store(Notify(page=PageAfter(after=timedelta(minutes=5))))
+    store.world.source = SILENCED
+    run(store, [599, "heard", 400])
+    assert [(at // 60, kind) for at, kind, _ in store.kinds()] == [(15, OPENED)]
+
+
+def test_what_is_over_when_its_page_is_due_pages_nobody() -> None:
+    """Looked at late, after both: whoever was asked hears that it ended, and not that it opened."""
+    store = run(a_store(Notify(page=PageAfter(after=timedelta(minutes=5))), Autonomy.APPROVE), [1])
+    store.world.now += timedelta(minutes=10)
+    happen(store, "ends")
+    run(store, [])
+    assert [each[1:] for each in store.kinds()] == [(QUESTION, 0), (RESOLVED, 0)]
+
+
+def test_a_page_that_cannot_be_told_is_tried_again_a_little_later() -> None:
+    """A source that breaks whoever asks it must not have the incident looked at without a pause."""
+    progress = Progress(opened_at=START, page_at=START, told_members=1, told_firing=1)
+    given_ = incident(IncidentState.OPEN, deadline=START + timedelta(minutes=5))
+    store = Told(World(), ladder(), given_.model_copy(update={"progress": progress}), members())
+    case = asyncio.run(store.load(lease_of(store)))
+    assert next_move(case, START, TERMS) == Page()
+    change = changes.failed(case, START, TERMS, "by the test")
+    assert change.due_at == change.progress.page_at == START + TERMS.hold_every
 
 
 def test_what_nobody_promoted_pages_nobody_and_says_what_auto_would_have_told() -> None:
@@ -450,6 +496,27 @@ def test_unanswered_it_goes_up_level_by_level_and_then_tells_the_last_again() ->
     assert [told[0] - first for told in store.kinds()] == [0, 1800, 3600, 5400, 7200]
 
 
+def test_each_level_has_its_own_time_whatever_joins_meanwhile() -> None:
+    """A further alert a minute after level 2 was told is told at level 2; its half hour goes on."""
+    store = run(a_store(), [FAILED, 1800, 60, "joins", 1800])
+    told = [(ESCALATED, 1), (AGAIN, 2), (ESCALATED, 2), (AGAIN, 3)]
+    assert [each[1:] for each in store.kinds()] == told
+
+
+def test_who_acknowledged_long_ago_has_that_time_again_for_what_joins() -> None:
+    """Acknowledged for an hour; what joins is told to the same level, and half an hour later to the next."""
+    store = run(a_store(), [FAILED, "acknowledges", 3700, "joins", 1700, 200])
+    (*_, joined, last) = store.kinds()
+    assert [each[1:] for each in store.kinds()] == [
+        (ESCALATED, 1),
+        (AGAIN, 1),
+        (AGAIN, 1),
+        (ESCALATED, 1),
+        (AGAIN, 2),
+    ]
+    assert last[0] - joined[0] == 1800
+
+
 def test_an_acknowledged_page_stays_at_its_level_when_the_ladder_fails() -> None:
     """Whoever acknowledged the page hears that automation failed, and is reminded; nobody else is woken."""
     store = run(a_store(Notify(page=PageAt.AT_ONCE)), [20, "acknowledges", FAILED, 2 * 1800])
@@ -468,6 +535,30 @@ def test_what_becomes_worse_while_it_is_escalated_is_told_at_once_at_its_level()
         assert [told[1:] for told in store.kinds()] == [(ESCALATED, 1), (ESCALATED, 1), (AGAIN, 2)]
         (_, first), (_, second), _ = store.notices()
         assert (first.text[:2], second.text[:2]) == ("P1", "P0")
+
+
+def test_a_worse_alert_is_paged_and_asked_again() -> None:
+    """Whoever answers for a P0 heard of a P1 at most: the page and the question are told anew, as a P0's."""
+    store = run(a_store(Notify(page=PageAt.AT_ONCE)), [20, "worse", 1])
+    assert [(notice.kind, notice.text[:2]) for _, notice in store.notices()] == [
+        (OPENED, "P1"),
+        (OPENED, "P0"),
+    ]
+    store = run(a_store(autonomy=Autonomy.APPROVE), [20, "worse", 1])
+    assert [each[1:] for each in store.kinds()] == [(QUESTION, 0), (QUESTION, 0)]
+
+
+def test_what_was_paged_does_not_end_in_a_record_that_nobody_hears_of() -> None:
+    """Told, held, and then capped at shadow: people who know of it hear that nothing will be done."""
+    store = a_store(Notify(page=PageAt.AT_ONCE))
+    store.world.halted = "by the test"
+    run(store, [60])
+    store.promoted, store.world.halted = None, None
+    run(store, [60])
+    assert [each[1:] for each in store.kinds()] == [(OPENED, 1), (ESCALATED, 1)]
+    reason = store.incident.progress.escalation_reason
+    assert reason is not None
+    assert reason.startswith("people were told of it, and the next step may not act")
 
 
 def test_a_worse_alert_is_told_to_whoever_took_over() -> None:
