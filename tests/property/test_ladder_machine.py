@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from responder.decide.case import Terms
+from responder.decide.clock import Unsteady
 from responder.model.attempt import Attempt, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy
 from responder.model.incident import ClosedAs, CommandKind, Incident, IncidentState
@@ -66,6 +67,24 @@ def happens(**given: Any) -> Callable[[Callable[..., None]], Any]:
     return with_time
 
 
+TROUBLES: list[tuple[str, dict[str, Any]]] = [
+    ("time_passes", {}),
+    ("time_passes", {}),
+    *[
+        ("a_restraint", {"what": what, "lasts": 900})
+        for what in ("halt", "halt a part", "freeze", "maintenance")
+    ],
+    *[("others", {"what": what}) for what in ("claimed", "spent", "breaks", "acted")],
+    *[("a_fault", {"what": what}) for what in ("unsteady", "late", "unsure", "refuses", "die_after_effect")],
+    ("the_source_and_the_probes", {"hangs": True, "silenced": False, "answer": True}),
+    ("the_source_and_the_probes", {"hangs": False, "silenced": True, "answer": None}),
+    ("the_rulebook", {"what": "gone"}),
+    ("the_rulebook", {"what": "observe"}),
+    ("a_storm", {"rages": True}),
+]
+"""What may be so already when an incident opens: each in its turn stands before the very first step."""
+
+
 class Ladder(RuleBasedStateMachine):
     """One incident."""
 
@@ -85,6 +104,7 @@ class Ladder(RuleBasedStateMachine):
         page=st.sampled_from([PageAt.ON_ESCALATION, PageAt.AT_ONCE, PageAfter(after=SOMETIMES)]),
         attempts=st.integers(1, 4),
         wait_for=st.booleans(),
+        trouble=st.sampled_from(TROUBLES),
     )
     def it_is_opened(
         self,
@@ -95,6 +115,7 @@ class Ladder(RuleBasedStateMachine):
         source: str,
         attempts: int,
         page: PageAt | PageAfter,
+        trouble: tuple[str, dict[str, Any]],
         *,
         probed: bool,
         wait_for: bool,
@@ -124,7 +145,8 @@ class Ladder(RuleBasedStateMachine):
         """How many words people have said."""
         self.most = self.store.level()
         """How far automation might ever have gone."""
-        self.live(0)
+        name, given = trouble
+        getattr(self, name)(seconds=0, also="", **given)
 
     # --- time ------------------------------------------------------------------------------------------
 
@@ -230,6 +252,8 @@ class Ladder(RuleBasedStateMachine):
                 world.late_s = 6
             case "unreadable":
                 store.unreadable = True
+            case "unsteady":
+                world.unsteady = Unsteady(reason="by the test")
             case "another release":
                 world.release = "v2" if world.release == "v1" else "v1"
             case _:
@@ -240,7 +264,7 @@ class Ladder(RuleBasedStateMachine):
         world, store = self.world, self.store
         world.die_before_effect = world.die_after_effect = store.die_before_outcome = False
         world.reachable, world.unsure, world.refuses, world.broken, world.late_s = True, None, False, False, 0
-        world.present, store.unreadable = {"a", "b"}, False
+        world.present, store.unreadable, world.unsteady = {"a", "b"}, False, None
 
     @happens(
         kind=st.sampled_from(
@@ -419,7 +443,7 @@ class Ladder(RuleBasedStateMachine):
         self.hold(store.breaker is None, "none while the breaker is open")
         raging = store.storm.raging(TERMS.storm)
         self.hold(not raging or store.incident.severity in ACTING, "in a storm only P0 and P1 act")
-        others = [one for one in store.history() if one.intended_at < now or one.ended_at is not None]
+        others = [one for one in store.history() if one.ended_at is not None]
         spent = [one for one in others if one.spent and now - one.intended_at < limits.per]
         self.hold(len(spent) < limits.attempts, "no attempt beyond the limits")
         ends = [one.ended_at or one.intended_at for one in others if one.spent and not one.same_ladder]
@@ -464,7 +488,8 @@ class Ladder(RuleBasedStateMachine):
         acted = bool(self.store.attempts)
         if self.most <= Autonomy.SHADOW and not self.persons and not acted:
             late = any("open for" in one.text or "cannot go on" in one.text for one in change.notices)
-            self.hold(not change.notices or late, "shadow never pages because nothing was done")
+            first = len(self.store.told) == len(change.notices)
+            self.hold(not change.notices or late or not first, "shadow never pages because nothing was done")
 
     def judge_deadline(self, done: Recorded) -> None:
         """Every state but closed has one, and is looked at by then."""
