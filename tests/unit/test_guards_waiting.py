@@ -1,0 +1,226 @@
+"""What a guard that says wait waits for: each names the moment of the next look, and who or what holds."""
+
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from responder.decide.case import OpenIncidents, SourceView
+from responder.decide.clock import Unsteady
+from responder.decide.guards import judge
+from responder.decide.guards.consent import autonomy
+from responder.decide.guards.limits import budget as budget_left
+from responder.decide.guards.limits import open_at_most
+from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
+from responder.decide.guards.target import condition, floor, human_override, opt_out
+from responder.model.approval import Approval, Consent
+from responder.model.attempt import OwnAct
+from responder.model.autonomy import Autonomy
+from responder.model.budget import Budget, BudgetScope
+from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.model.rule import StepKind
+from tests.unit.test_guards import NOW, TERMS, budget, ceiling, claim, facts, limits, past
+
+MINUTE = timedelta(minutes=1)
+SOON = NOW + TERMS.hold_every
+LATER = NOW + TERMS.suppressed_every
+ACT = OwnAct(target="postgres/orders", rule="Restart", incident_id=UUID(int=9), at=NOW - MINUTE)
+SILENT = SourceView(configured=True, problem="timeout")
+
+WAITS: list[tuple[Guard, dict[str, Any], datetime, str | None]] = [
+    (Guard.HALT, {"halted": "by ann"}, SOON, "halt"),
+    (Guard.CLOCK, {"unsteady": Unsteady(reason="it jumped")}, SOON, "the clock"),
+    (Guard.CLOCK, {"unsteady": Unsteady(reason="it jumped", until=NOW + MINUTE)}, NOW + MINUTE, "the clock"),
+    (Guard.CLOCK, {"unsteady": Unsteady(reason="it jumped", until=NOW - MINUTE)}, NOW, "the clock"),
+    (Guard.STILL_FIRING, {"firing": 0}, NOW, None),
+    (Guard.STILL_FIRING, {"source": SourceView(configured=True, absent=1)}, SOON, "the source"),
+    (
+        Guard.SUPPRESSED,
+        {"source": SourceView(configured=True, suppressed=1, suppressed_by="silence 9")},
+        LATER,
+        "silence 9",
+    ),
+    (
+        Guard.SUPPRESSED,
+        {"source": SourceView(configured=True, suppressed=1)},
+        LATER,
+        "a silence or an inhibition",
+    ),
+    (Guard.SOURCE, {"source": SILENT}, SOON, "the source"),
+    (Guard.TOO_OLD, {"source": SILENT, "newest_seen_at": None}, SOON, "the source"),
+    (
+        Guard.SELF_CAUSED,
+        {"own_act": ACT},
+        ACT.at + TERMS.self_caused_within,
+        f"the attempt of incident {ACT.incident_id}",
+    ),
+    (Guard.LOOK, {"look_problem": "does not answer"}, SOON, "postgres/orders"),
+    (Guard.FLAPPING, {"flapped_at": NOW - 29 * MINUTE}, NOW + MINUTE, "flapping"),
+    (Guard.COOLDOWN, {"history": (past(9),)}, NOW + MINUTE, "cooldown"),
+    (Guard.BUDGET, {"budgets": (budget(BudgetScope.TARGET, 3, 3),)}, NOW + 30 * MINUTE, "budget"),
+    (Guard.CLAIM, {"claim": claim()}, SOON, f"incident {UUID(int=2)} (rule Other)"),
+]
+
+
+def verdict_of(guard: Guard, **changed: Any) -> GuardVerdict:
+    """What one guard says; of the two of `scope` the stricter."""
+    found = [one for one in judge(facts(**changed), TERMS).verdicts if one.guard is guard]
+    return max(found, key=lambda one: one.ruling)
+
+
+@pytest.mark.parametrize(("guard", "changed", "until", "holder"), WAITS)
+def test_a_wait_has_a_next_look_and_a_holder(
+    guard: Guard, changed: dict[str, Any], until: datetime, holder: str | None
+) -> None:
+    """Without a moment it would be held until its deadline, without a holder nobody knows whom to ask."""
+    verdict = verdict_of(guard, **changed)
+    assert (verdict.ruling, verdict.until, verdict.holder) == (Ruling.WAIT, until, holder)
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        SourceView(configured=False, absent=1),
+        SourceView(configured=True, problem="timeout", absent=1),
+        SourceView(configured=True, absent=1, firing=1),
+        SourceView(configured=True, absent=1, suppressed=1),
+        SourceView(configured=True, absent=0),
+    ],
+)
+def test_the_sources_word_that_it_ended_needs_a_source_that_was_asked(view: SourceView) -> None:
+    """Not configured, no answer, or one alert that it does know: it fires on, by our record."""
+    assert still_firing(facts(source=view), TERMS).ruling is Ruling.GO
+
+
+def test_an_alert_that_fires_beside_a_silenced_one_is_not_suppressed() -> None:
+    """One that is not silenced is enough to act for."""
+    view = SourceView(configured=True, suppressed=1, firing=1)
+    assert suppressed(facts(source=view), TERMS).ruling is Ruling.GO
+    assert source_answers(facts(source=view), TERMS).reason == "the source was asked"
+    assert source_answers(facts(source=SourceView(configured=False)), TERMS).reason == "no API to ask"
+
+
+def test_a_word_is_too_old_one_moment_after_its_age() -> None:
+    """Exactly as old as allowed is not too old; and only an answer of the source makes it young again."""
+    age = TERMS.max_alert_age
+    unasked = SourceView(configured=False, asked_at=NOW)
+    assert too_old(facts(source=unasked, newest_seen_at=NOW - age), TERMS).ruling is Ruling.GO
+    over = NOW - age - timedelta(seconds=1)
+    verdict = too_old(facts(source=unasked, newest_seen_at=over), TERMS)
+    assert (verdict.ruling, verdict.refuses) == (Ruling.REFUSE, Refuses.INCIDENT)
+    hung = SILENT.model_copy(update={"asked_at": NOW})
+    assert too_old(facts(source=hung, newest_seen_at=over), TERMS).ruling is Ruling.WAIT
+    asked = SourceView(configured=True, firing=1, asked_at=NOW - MINUTE)
+    newest = too_old(facts(source=asked, newest_seen_at=NOW - 9 * MINUTE), TERMS)
+    assert newest.reason == "heard of 1m ago"
+
+
+BUDGETS = [
+    ((), "no target to spend a budget on", None),
+    (
+        (budget(BudgetScope.GLOBAL, 19, 20), budget(BudgetScope.TARGET, 2, 3)),
+        "spent: 19 of 20 of the global budget, 2 of 3 of the budget of postgres/orders",
+        None,
+    ),
+    (
+        (
+            budget(BudgetScope.TARGET, 3, 3),
+            Budget(scope=BudgetScope.GLOBAL, name="", spent=20, allowed=20, frees_at=NOW + 9 * MINUTE),
+        ),
+        "the budget of postgres/orders is spent: 3 of 3, one is free at 00:30:00 UTC",
+        NOW + 30 * MINUTE,
+    ),
+    (
+        (
+            Budget(scope=BudgetScope.GLOBAL, name="", spent=20, allowed=20),
+            budget(BudgetScope.TARGET, 3, 3),
+        ),
+        "the budget of postgres/orders is spent: 3 of 3, one is free at 00:30:00 UTC",
+        NOW + 30 * MINUTE,
+    ),
+    (
+        (Budget(scope=BudgetScope.TARGET, name="a", spent=4, allowed=3, frees_at=NOW - MINUTE),),
+        "the budget of a is spent: 4 of 3, one is free at 00:00:00 UTC",
+        NOW,
+    ),
+]
+
+
+@pytest.mark.parametrize(("budgets", "reason", "until"), BUDGETS)
+def test_the_budget_that_frees_last_decides(
+    budgets: tuple[Budget, ...], reason: str, until: datetime | None
+) -> None:
+    """Every one has to be free; a moment that is past is now."""
+    verdict = budget_left(facts(kind=StepKind.DISRUPTIVE, budgets=budgets), TERMS)
+    assert (verdict.reason, verdict.until) == (reason, until)
+    assert (verdict.ruling is Ruling.GO) is (until is None)
+
+
+OPEN = [
+    (OpenIncidents(count=3), "3 incidents of this rule are open, more than 2: treat them as one outage"),
+    (
+        OpenIncidents(count=3, others=("server=a", "server=b")),
+        "3 incidents of this rule are open, more than 2: treat them as one outage (also server=a; server=b)",
+    ),
+    (
+        OpenIncidents(count=4, others=("server=a", "server=b")),
+        (
+            "4 incidents of this rule are open, more than 2: treat them as one outage "
+            "(also server=a; server=b; and 1 more)"
+        ),
+    ),
+    (
+        OpenIncidents(count=200, more=True),
+        "at least 200 incidents of this rule are open, more than 2: treat them as one outage",
+    ),
+    (OpenIncidents(count=2), "open of this rule: 2 incidents; up to 2 it acts"),
+    (OpenIncidents(count=1), "open of this rule: 1 incident; up to 2 it acts"),
+]
+
+
+@pytest.mark.parametrize(("found", "reason"), OPEN)
+def test_how_many_are_open_is_told_as_it_is_known(found: OpenIncidents, reason: str) -> None:
+    """Some by name, the rest as a number; what was not counted to its end says so."""
+    verdict = open_at_most(facts(limits=limits(only_if_open_at_most=2), open_incidents=found), TERMS)
+    assert verdict.reason == reason
+    assert (verdict.ruling is Ruling.REFUSE) is (found.count > 2)
+    unknown = facts(limits=limits(only_if_open_at_most=2), open_incidents=None)
+    assert open_at_most(unknown, TERMS).reason == "the rule sets no limit of open incidents"
+
+
+def test_an_approval_that_fits_is_named_in_the_reason() -> None:
+    """Who said yes is what lets it go; of an approval that does not fit it says why."""
+    consent = Consent(
+        action="test.act",
+        target="postgres/orders",
+        params={},
+        facts="f",
+        elements=("pid 1",),
+        titles=("pid 1",),
+    )
+    approval = Approval(
+        id=UUID(int=5),
+        consent=consent,
+        guards=(Guard.AUTONOMY,),
+        by="ann",
+        expires_at=NOW + MINUTE,
+    )
+    asked = {**ceiling(Autonomy.APPROVE), "approval": approval, "consent": consent}
+    verdict = autonomy(facts(**asked), TERMS)
+    assert (verdict.ruling, verdict.reason, verdict.approved) == (Ruling.GO, "approved by ann", True)
+    late = autonomy(facts(**{**asked, "approval": approval.model_copy(update={"expires_at": NOW})}), TERMS)
+    assert (late.ruling, late.approved) == (Ruling.ASK, False)
+    assert late.reason == ("a person must approve (the rule); ann approved it, but the approval has expired")
+
+
+def test_the_targets_own_reasons_are_told() -> None:
+    """Who changed it, what it opted out with, how many elements: the words are what people go by."""
+    nobody = human_override(facts(began_at=NOW, changed_at=NOW, changed_by=None), TERMS)
+    assert nobody.reason.startswith("somebody changed postgres/orders at 2026-01-01 00:00:00 UTC")
+    assert human_override(facts(began_at=None, changed_at=NOW), TERMS).ruling is Ruling.GO
+    assert opt_out(facts(), TERMS).reason == "the target has not opted out"
+    assert floor(facts(elements=("a",)), TERMS).reason == "1 element, within the limits"
+    assert floor(facts(elements=("a", "b")), TERMS).reason == "2 elements, within the limits"
+    assert floor(facts(elements=()), TERMS).reason == "0 elements, within the limits"
+    assert condition(facts(condition=None), TERMS).reason == "no condition"
