@@ -53,7 +53,7 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1, help="of the sample (1)")
     parser.add_argument("--part", action="append", choices=["decide", "store"], help="only this part")
     parser.add_argument("--only", action="append", default=[], help="only those whose place contains this")
-    parser.add_argument("--tests", default="", help="only by test files whose name contains this")
+    parser.add_argument("--tests", default="", help="only by test files whose name fits this expression")
     parser.add_argument("--few", action="store_true", help="do not try again with all examples of properties")
     parser.add_argument("--list", action="store_true", help="only say what would be tried")
     return parser.parse_args(arguments)
@@ -97,7 +97,7 @@ def _try(part: str, mutants: Sequence[Mutant], until: float | None, asked: argpa
                 told_at = time.monotonic()
                 told(f"  [{number}/{len(mutants)}] {_counted(results)}")
 
-    tests = [path for path in _tests_of(part) if asked.tests in Path(path).name]
+    tests = [path for path in _tests_of(part) if re.search(asked.tests, Path(path).name)]
     run(tests, _measured(part), work, few=asked.few)
     return results
 

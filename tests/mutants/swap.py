@@ -32,7 +32,7 @@ def put_in(mutant: Mutant) -> None:
     else:
         news = [(sys.modules[name], _made(sys.modules[name], mutant.text))]
     for old, new in news:
-        _give(old, new)
+        _give(old, new, mutant.scope if old.__name__ == name else "")
 
 
 def _made(old: ModuleType, text: str) -> ModuleType:
@@ -93,12 +93,15 @@ class _Loader(importlib.machinery.SourceFileLoader):
         return compile(self._text, self.get_filename(fullname), "exec")
 
 
-def _give(old: ModuleType, new: ModuleType) -> None:
+def _give(old: ModuleType, new: ModuleType, changed: str) -> None:
+    """Code to functions; values that differ, and the constant that was changed, whatever it is."""
     for name, value in vars(new).items():
         before = vars(old).get(name)
         if getattr(value, "__module__", None) == old.__name__:
             _give_code(before, value)
-        elif isinstance(value, _VALUES) and not name.startswith("__") and not _equal(before, value):
+        elif name == changed or (
+            isinstance(value, _VALUES) and not name.startswith("__") and not _equal(before, value)
+        ):
             _replace(name, before, value)
 
 

@@ -59,3 +59,35 @@ def test_what_ended_otherwise_is_forgotten() -> None:
     assert once.polls == {"f": 1}
     later = START + timedelta(seconds=120)
     assert after_poll(once, {}, set(), later, believed=True, apart=APART).polls == {}
+
+
+def test_polls_that_do_not_count_leave_when_the_last_one_counted() -> None:
+    """Polls close to each other, or not believed, push nothing back: the next one that is apart counts."""
+    counted = polled(NOTHING_ABSENT, 60)
+    assert counted == Absences({"f": 1}, START + timedelta(seconds=60))
+    assert polled(counted, 70) == counted
+    assert polled(counted, 600, believed=False) == counted
+    assert polled(counted, 90) == Absences({"f": 2}, START + timedelta(seconds=90))
+    assert polled(counted, 89) == counted
+
+
+def test_an_alert_that_is_known_in_a_poll_that_does_not_count_counts_anew() -> None:
+    """Somebody knew it: the polls before are not in a row with those after, however close they were."""
+    counted = polled(NOTHING_ABSENT, 60)
+    assert polled(counted, 61, known=True).polls == {}
+    assert polled(counted, 600, known=True, believed=False).polls == {}
+    assert polled(counted, 600, known=True).polls == {}
+
+
+def test_a_word_from_just_when_the_source_was_asked_is_no_news() -> None:
+    """Heard of at the very moment of a question, it is absent by that question, before and after."""
+    assert polled(NOTHING_ABSENT, 60, heard=60).polls == {"f": 1}
+    counted = polled(NOTHING_ABSENT, 60, heard=60)
+    assert polled(counted, 90, heard=60).polls == {"f": 2}
+    assert polled(counted, 90, heard=61).polls == {"f": 1}
+
+
+def test_counts_without_a_moment_go_on() -> None:
+    """What nobody can compare with is taken as it is."""
+    assert polled(Absences({"f": 1}), 60).polls == {"f": 2}
+    assert gone(Absences({"f": 2, "g": 3}), NEEDED) == {"g"}

@@ -231,6 +231,51 @@ CASES: list[tuple[str, list[Told], Expected]] = [
         [(A, 1, 0), (R, 5, 0, 4)],
         Expected(1, 0, 0, seen=1, last_end=4, received=5, ends=4),
     ),
+    (
+        "another link",
+        [*FIRED, (F, 5, 0, None, "high", "http://b")],
+        Expected(1, 0, 0, seen=5, url="http://b"),
+    ),
+    (
+        "start after a late end and before the newest",
+        [*FIRED, (F, 2, 400), (R, 3, 0, 300), (F, 4, 350)],
+        Expected(2, 350, 400, seen=4, last_end=300, received=3),
+    ),
+    (
+        "same moment after a late end",
+        [*FIRED, (F, 2, 400), (R, 10, 0, 300), (F, 10, 3, None, "z")],
+        Expected(1, 0, 400, seen=10, last_end=0, received=10, said="z"),
+    ),
+    (
+        "ended without an end",
+        [*FIRED, (R, 10, 0)],
+        Expected(1, 0, 0, seen=1, last_end=0, received=10, ends=0),
+    ),
+    (
+        "ended twice at its start",
+        [(R, 1, 5), (R, 3, 5, 5)],
+        Expected(1, 5, 5, seen=1, last_end=5, received=1, ends=5),
+    ),
+    (
+        "ended before its start twice",
+        [(R, 1, 5, 3), (R, 3, 5, 4)],
+        Expected(1, 5, 3, seen=1, last_end=4, received=3, ends=4),
+    ),
+    (
+        "no time passed",
+        [*ENDED, (F, 20, 9), (R, 30, 9, 9)],
+        Expected(2, 9, 9, seen=20, last_end=9, received=30, ends=9),
+    ),
+    (
+        "absent in the next episode",
+        [*ENDED, (F, 20, 15), (A, 25, 15)],
+        Expected(2, 15, 15, seen=20, last_end=9, received=10),
+    ),
+    (
+        "confirmed since before the last end",
+        [*ENDED, (F, 20, 15), (C, 25, 3)],
+        Expected(2, 3, 15, seen=25, last_end=9, received=10),
+    ),
     ("end before start", [(F, 1, 10), (R, 5, 2, 8)], Expected(1, 10, 10, seen=1)),
     (
         "end known of next episode",

@@ -1,21 +1,22 @@
 """What a guard that says wait waits for: each names the moment of the next look, and who or what holds."""
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from responder.decide.case import OpenIncidents, SourceView
+from responder.decide.case import OpenIncidents, ProbeReading, SourceView
 from responder.decide.clock import Unsteady
 from responder.decide.guards import judge
 from responder.decide.guards.consent import autonomy
+from responder.decide.guards.limits import attempts_left, cooldown, open_at_most
 from responder.decide.guards.limits import budget as budget_left
-from responder.decide.guards.limits import open_at_most
 from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
 from responder.decide.guards.target import condition, floor, human_override, opt_out
+from responder.decide.opt_out import opt_out_holds
 from responder.model.approval import Approval, Consent
-from responder.model.attempt import OwnAct
+from responder.model.attempt import OwnAct, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.budget import Budget, BudgetScope
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
@@ -140,6 +141,11 @@ BUDGETS = [
         NOW + 30 * MINUTE,
     ),
     (
+        (Budget(scope=BudgetScope.TARGET, name="a", spent=3, allowed=3),),
+        "the budget of a is spent: 3 of 3, one is free at 00:00:00 UTC",
+        NOW,
+    ),
+    (
         (Budget(scope=BudgetScope.TARGET, name="a", spent=4, allowed=3, frees_at=NOW - MINUTE),),
         "the budget of a is spent: 4 of 3, one is free at 00:00:00 UTC",
         NOW,
@@ -224,3 +230,36 @@ def test_the_targets_own_reasons_are_told() -> None:
     assert floor(facts(elements=("a", "b")), TERMS).reason == "2 elements, within the limits"
     assert floor(facts(elements=()), TERMS).reason == "0 elements, within the limits"
     assert condition(facts(condition=None), TERMS).reason == "no condition"
+    held = facts(condition=ProbeReading(holds=True, text="3 > 0"))
+    assert condition(held, TERMS).reason == "3 > 0"
+
+
+def test_the_cooldown_counts_from_the_latest_end_to_the_moment() -> None:
+    """An attempt that runs on counts from its intent; at the very end of the cooldown it is over."""
+    ten = limits().cooldown
+    long = PastAttempt(intended_at=NOW - 60 * MINUTE, ended_at=NOW - MINUTE, spent=True, same_ladder=False)
+    running = PastAttempt(intended_at=NOW - 5 * MINUTE, ended_at=None, spent=True, same_ladder=False)
+    assert cooldown(facts(history=(long,)), TERMS).until == NOW - MINUTE + ten
+    assert cooldown(facts(history=(running,)), TERMS).until == NOW - 5 * MINUTE + ten
+    assert cooldown(facts(history=(past(30), past(2), past(9))), TERMS).until == NOW - 2 * MINUTE + ten
+    assert cooldown(facts(history=(past(10),)), TERMS).ruling is Ruling.GO
+
+
+def test_attempts_are_counted_within_the_window_and_only_if_spent() -> None:
+    """One exactly as old as the window has left it; a proven no was none."""
+    for history in ((past(60), past(50), past(40)), (past(50), past(40), past(30, spent=False))):
+        verdict = attempts_left(facts(history=history), TERMS)
+        assert (verdict.ruling, verdict.reason) == (Ruling.GO, "2 of 3 attempts in 1h are spent")
+
+
+def test_without_a_limit_any_number_may_be_open() -> None:
+    """What the ledger counted is nobody's business then."""
+    verdict = open_at_most(facts(open_incidents=OpenIncidents(count=500)), TERMS)
+    assert (verdict.ruling, verdict.reason) == (Ruling.GO, "the rule sets no limit of open incidents")
+
+
+def test_an_opt_out_until_a_day_holds_until_that_day_is_over_everywhere() -> None:
+    """The last places on earth are twelve hours behind."""
+    noon = datetime(2026, 1, 2, 12, tzinfo=UTC)
+    assert opt_out_holds("until 2026-01-01: moving house", noon - timedelta(microseconds=1))
+    assert not opt_out_holds("UNTIL 2026-01-01: moving house", noon)
