@@ -39,7 +39,7 @@ _OF_OTHER_THINGS = frozenset(
 )
 """Tests of the store that stop servers, start services, or try the actions."""
 _NOTICE = re.compile(
-    r"responder\.(decide|engine|rehearsal|review)|tests\.support\.(virtual|scenes|dossiers|stored)"
+    r"responder\.(decide|rulebook|engine|rehearsal|review)|tests\.support\.(virtual|scenes|dossiers|stored)"
 )
 """What a test of the pure core imports; others do not come near it."""
 
