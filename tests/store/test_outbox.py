@@ -296,6 +296,8 @@ async def test_a_channel_that_hangs_holds_up_no_other(db: Posted) -> None:
             return bool(await db.one(left) == ["boss"])
 
         await until(others_are_through, "only the boss waits", within=50)
+        still = "SELECT tries, last_error FROM outbox WHERE channel = 'boss'"
+        assert await db.sql(still) == [(1, None)], "the boss had not let go of it by then"
         await dispatcher.stop()
         await boss.close()
     assert await db.one("SELECT taken_by IS NULL FROM outbox WHERE channel = 'boss'"), "it is given back"
@@ -340,17 +342,15 @@ async def test_two_replicas_send_each_word_once(db: Posted) -> None:
     assert set(map(tuple, by_thread.values())) == {("1", "2")}
 
 
-async def test_a_dispatcher_that_is_stopped_sends_what_is_due_first(db: Posted) -> None:
-    """The last words of a process are not left to a replica that may not be there."""
-    first, second = await db.incidents(2)
-    await db.tell(first, notice("1"))
+async def test_a_lane_that_is_stopped_sends_what_is_due_first(db: Posted) -> None:
+    """All of it, not only what it sends at once: there may be no other replica to leave it to."""
+    for held in await db.incidents(6):
+        await db.tell(held, notice())
     async with pager() as (desk, channel):
-        dispatcher = Dispatcher(db.store.outbox, [channel], build_metrics("test"), DAY)
-        await dispatcher.start()
-        await until(_none_waits(db), "the first is marked", within=60)
-        await db.tell(second, notice("2"))
-        await dispatcher.stop()
-        assert texts(desk) == ["1", "2"]
+        lane = await db.lane(channel)
+        lane.stop()
+        await asyncio.wait_for(lane.run(), 60)
+        assert len(desk.tries) == 6
     assert await db.waiting() == 0
 
 
