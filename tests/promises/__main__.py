@@ -7,14 +7,19 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from tests.promises import page
 from tests.promises.catalogue import PROMISES
 from tests.promises.found import ROOT, Proof, by_promise, named_tests
 from tests.promises.run import Ran, Run, run
+from tests.promises.sabotage import Tried, attempt
+from tests.promises.sabotages import SABOTAGES, Sabotage
 
 _NONE_WANTED = 5
 """How pytest ends where none of the tests has the mark."""
+_MEASURES = frozenset({20})
+"""Promises whose tests measure: nothing runs beside them."""
 _WORDS = 62
 """How wide a promise is told."""
 
@@ -24,6 +29,7 @@ def _asked(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", type=int, action="append", choices=PROMISES, help="may be repeated")
     parser.add_argument("--jobs", type=int, default=2, help="how many light tests run at once (2)")
     parser.add_argument("--page", action="store_true", help="write the table of docs/safety.md instead")
+    parser.add_argument("--sabotage", action="store_true", help="take out what keeps each promise, in a copy")
     parser.add_argument("--light", action="store_true", help="leave out the tests that are marked real")
     return parser.parse_args(arguments)
 
@@ -35,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
         page.write(by_promise(named_tests()))
         return 0
     wanted = set(asked.only or PROMISES)
+    if asked.sabotage:
+        return _sabotage([one for one in SABOTAGES if one.promise in wanted], asked.jobs)
     tests = {n: test for n, test in by_promise(named_tests()).items() if n in wanted}
     ran = _run(tests, asked)
     _tell("")
@@ -87,6 +95,34 @@ def _verdict(test: Proof | None, ran: Ran | None) -> str:
     if ran is None:
         return "NOT held: its test did not run"
     return "held" if ran.held else "NOT held"
+
+
+def _sabotage(sabotages: Sequence[Sabotage], jobs: int) -> int:
+    """Try them beside each other, and those that measure alone; the exit code."""
+    proofs = by_promise(named_tests())
+    tried: list[Tried] = []
+    beside = [one for one in sabotages if one.promise not in _MEASURES]
+    alone = [one for one in sabotages if one.promise in _MEASURES]
+    with ThreadPoolExecutor(jobs) as pool:
+        for done in as_completed(pool.submit(attempt, one, proofs[one.promise]) for one in beside):
+            tried.append(_tried(done.result(), f"{len(tried) + 1}/{len(sabotages)}"))
+    for measured in alone:
+        done_alone = attempt(measured, proofs[measured.promise])
+        tried.append(_tried(done_alone, f"{len(tried) + 1}/{len(sabotages)}"))
+    _tell("")
+    for one in sorted(tried, key=lambda one: one.sabotage.promise):
+        verdict = "found" if one.found else "NOT found"
+        _tell(f"{one.sabotage.promise:2}  {one.sabotage.what:{_WORDS}}  {verdict}")
+    found = sum(done.found for done in tried)
+    _tell(f"{found} of {len(sabotages)} sabotages found")
+    return 0 if found == len(sabotages) else 1
+
+
+def _tried(done: Tried, progress: str) -> Tried:
+    verdict = "found" if done.found else f"NOT found: {done.why}"
+    one = done.sabotage
+    _tell(f"[{progress}] promise {one.promise}, {one.what}: {verdict} ({done.seconds:.1f} s)")
+    return done
 
 
 def _tell(line: str) -> None:

@@ -12,6 +12,9 @@ from typing import Any
 
 from tests.promises import told
 
+_DISPROVES = ("assert", "AssertionError", "Failed: DID NOT RAISE")
+"""How the word of a failed assertion begins."""
+
 
 @dataclass(slots=True)
 class Ran:
@@ -23,6 +26,8 @@ class Ran:
     failed: bool = False
     why: str = ""
     """Why it failed or was skipped, as pytest shows it."""
+    problem: str = ""
+    """What was raised by the test itself."""
 
     def hear(self, line: dict[str, Any]) -> None:
         """One part of it has ended; a test with parameters has several of each."""
@@ -31,6 +36,19 @@ class Ran:
         self.failed |= line["outcome"] == "failed"
         if line["outcome"] != "passed":
             self.why = self.why or line["why"]
+        if line["part"] == "call":
+            self.problem = self.problem or line["problem"]
+
+    @property
+    def disproved(self) -> bool:
+        """Whether an assertion of the test failed, and not something that the test stands on."""
+        return self.problem.startswith(_DISPROVES)
+
+    @property
+    def failed_at(self) -> str:
+        """The line of the test that failed."""
+        marked = [line[1:].strip() for line in self.why.splitlines() if line.startswith(">")]
+        return marked[0] if marked else ""
 
     @property
     def held(self) -> bool:

@@ -96,9 +96,10 @@ async def test_promise_16_no_state_is_for_ever(dsn: str, tmp_path: Path) -> None
             with suppress(AssertionError):
                 await until(all_moved, "every deadline's move is made", within=60)
             assert await moved() == LEADS_TO
-        said = "SELECT string_agg(kind, ' ') FROM timeline WHERE incident_id = $1"
-        kinds = {state: str(await db.one(said, one)) for one, state in of.items()}
-        assert {state for state, told in kinds.items() if "escalation" in told} == set(TOLD)
+        said = "SELECT string_agg(text, ' ') FROM timeline WHERE incident_id = $1 AND kind = 'escalation'"
+        told = {state: await db.one(said, one) for one, state in of.items()}
+        assert {state for state, words in told.items() if words} == set(TOLD)
+        assert "held by 7" in told[S.HELD]
 
 
 async def test_promise_17_no_data_is_not_recovery_and_recovery_lasts(dsn: str, tmp_path: Path) -> None:
@@ -148,9 +149,9 @@ async def test_promise_19_a_jump_of_the_clock_changes_nothing(dsn: str, tmp_path
                 return bool(await on.db.one("SELECT jumps FROM service_clock") == number)
 
             await until(taken_back, "the jump is taken back", within=60)
+            passed: datetime = await on.db.one("SELECT service_time()")
+            assert abs((passed - then).total_seconds() - (boottime() - since)) < 10
             assert await on.db.sql(as_before) == before
-        passed: datetime = await on.db.one("SELECT service_time()")
-        assert abs((passed - then).total_seconds() - (boottime() - since)) < 6
         assert await on.db.one("SELECT count(*) FROM timeline WHERE kind = 'escalation'") == 0
         assert [(one.target, one.element) for one in on.gate.begun] == [("acts", "first")]
         on.gate.open.set()

@@ -21,6 +21,7 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
         "part": report.when,
         "outcome": report.outcome,
         "seconds": report.duration,
+        "problem": getattr(getattr(report.longrepr, "reprcrash", None), "message", ""),
         "why": report.longreprtext,
     }
     os.write(int(told_to), json.dumps(line).encode() + b"\n")
