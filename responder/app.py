@@ -48,6 +48,7 @@ from responder.settings.hashes import hashes
 from responder.sources.alert_state import SourceStates
 from responder.sources.alertmanager import decoder, divider
 from responder.sources.lists import lists_of
+from responder.sources.remembered import BYTES_AT_MOST, Remembered
 from responder.sources.settings import DEFAULT_SOURCE, SourceSettings
 from responder.standing import Standing, life_signs, refused
 from responder.standing.asked import Asked
@@ -491,6 +492,7 @@ def _api(
         return write_review(dossier, form, settings.severities)
 
     refusals = Refusals()
+    room = BYTES_AT_MOST // max(1, len(settings.sources))
 
     async def ready() -> Sequence[Part]:
         return [*await standing.parts(), *life_signs(switch), *refused(refusals)]
@@ -504,7 +506,7 @@ def _api(
         sources={
             name: WebhookSource(
                 name=name,
-                decode=decoder(source, stored.redaction),
+                decode=decoder(source, stored.redaction, Remembered(room)),
                 divide=divider(source, stored.redaction),
                 token=source.bearer(),
                 basic=source.basic(),

@@ -54,12 +54,13 @@ _Said = Mapping[str, Sequence[Numbered]]
 class Prepared:
     """A delivery, ready to be written: each thing once that it says, with the incident that this may open.
 
-    `rulebook` is the one that the incidents are of.
+    `rulebook` is the one that the incidents are of, `fingerprints` are those of its alerts.
     """
 
     delivery: Delivery
     said: tuple[tuple[Heard, NewIncident | None], ...]
     rulebook: str
+    fingerprints: frozenset[str]
 
     @property
     def is_plain(self) -> bool:
@@ -97,7 +98,8 @@ class Commit:
             self._rules.incident_of(one.alert.labels) if one.alert.standing is Standing.FIRING else None
             for one in said.values()
         ]
-        return Prepared(delivery, tuple(zip(said.values(), wanted, strict=True)), self._rules.hash)
+        of = frozenset([name for name, _ in said])
+        return Prepared(delivery, tuple(zip(said.values(), wanted, strict=True)), self._rules.hash, of)
 
     async def __call__(self, batch: Sequence[Prepared]) -> list[Receipt]:
         """What became of each delivery, after COMMIT. Raises what the store raises.

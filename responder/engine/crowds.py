@@ -7,6 +7,7 @@ process is beyond the cap by nothing, and several are by what each opens within 
 of alerts that are in the overflow incident counts as wanting one of their own: room may be left that way.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
@@ -43,6 +44,11 @@ class Crowds:
         """The same for incidents that come with their alerts."""
         over = await self._beyond(wanted)
         return [_capped(new, over) for new in wanted] if over else wanted
+
+    def may_be_over(self, wanted: Iterable[IncidentKey]) -> bool:
+        """Whether any rule could come beyond its cap by these: then nothing else may be opened meanwhile."""
+        by_rule = Counter(rule for rule, _ in set(wanted))
+        return any(self._open.get(rule, 0) + number > self._limit for rule, number in by_rule.items())
 
     async def round(self) -> None:
         """See how many are open of the rules where that may have changed, or matters."""

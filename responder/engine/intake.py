@@ -1,18 +1,18 @@
 """Intake: one writer for each process, and everything that waits is written together.
 
-The answer to the sender comes after COMMIT. What is written of a batch stands in `commit`; what becomes of
-one that cannot be written as a whole, in `isolate`.
+The answer to the sender comes after COMMIT. Which of what waits is a batch stands in `batches`; what is
+written of one, in `commit`; what becomes of one that cannot be written as a whole, in `isolate`.
 """
 
 import asyncio
-from collections import deque
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from itertools import chain
 
 import structlog
 
 from responder.crash_points import Point, reached
+from responder.engine.batches import Batch, Batches, Waiting
 from responder.engine.commit import Commit, Prepared
 from responder.engine.crowds import Crowds
 from responder.engine.isolate import Answer, Isolation
@@ -34,15 +34,6 @@ _log = structlog.get_logger(__name__)
 _AWAY = "the database is away"
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
-    """A delivery in the queue, prepared where it could be, and who waits for its answer."""
-
-    delivery: Delivery
-    prepared: Prepared | None
-    answer: "asyncio.Future[Receipt]"
-
-
 class GroupCommit:
     """The Intake port: queues deliveries and commits all that wait together."""
 
@@ -59,7 +50,7 @@ class GroupCommit:
         self._commit = Commit(store, rules, self.crowds, settings.terms.contest_window, metrics, wake)
         self._settings = settings
         self._metrics = metrics
-        self._waiting: deque[_Waiting] = deque()
+        self._batches = Batches(settings.batch_limit, self.crowds)
         self._something = asyncio.Event()
         self._closed = False
         self.away = False
@@ -67,7 +58,7 @@ class GroupCommit:
         self._away_for = _AWAY
         self.starting = False
         """Whether all is refused because nothing can be stored yet, and will be soon."""
-        metrics.intake_queue.set_function(lambda: len(self._waiting))
+        metrics.intake_queue.set_function(lambda: len(self._batches))
 
     def admit(self) -> None:
         """See `ports.Intake.admit`."""
@@ -77,8 +68,8 @@ class GroupCommit:
             raise StoreAwayError(self._away_for)
         if self.starting:
             raise OverloadedError("this process is starting")
-        if len(self._waiting) >= self._settings.queue_limit:
-            raise OverloadedError(f"{len(self._waiting)} deliveries are waiting already")
+        if len(self._batches) >= self._settings.queue_limit:
+            raise OverloadedError(f"{len(self._batches)} deliveries are waiting already")
 
     @property
     def refuses(self) -> str | None:
@@ -103,7 +94,7 @@ class GroupCommit:
             prepared = self._commit.prepare(delivery)  # while the transaction before is under way
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Receipt] = loop.create_future()
-        self._waiting.append(_Waiting(delivery, prepared, answer))
+        self._batches.add(Waiting(delivery, prepared, answer))
         self._something.set()
         late = StoreAwayError("the delivery was not stored in time")
         given_up = loop.call_later(self._settings.intake_timeout.total_seconds(), _refuse, answer, late)
@@ -120,31 +111,33 @@ class GroupCommit:
     async def run(self) -> None:
         """Write until closed and empty. However it ends, nobody waits for an answer in vain."""
         try:
-            while self._waiting or not self._closed:
-                await self._something.wait()
-                self._something.clear()
-                while self._waiting:
-                    await self._next()
+            async with asyncio.TaskGroup() as writing:
+                while self._batches or not self._closed:
+                    await self._something.wait()
+                    self._something.clear()
+                    while (batch := self._batches.next()) is not None:
+                        writing.create_task(self._write_all(batch))
         finally:
             self.close()
-            _fail(self._waiting, OverloadedError("this process is stopping"))
-            self._waiting.clear()
+            stopping = OverloadedError("this process is stopping")
+            _fail(
+                chain(self._batches.give_up(), *(batch.waiting for batch in self._batches.under_way)),
+                stopping,
+            )
 
-    async def _next(self) -> None:
+    async def _write_all(self, batch: Batch) -> None:
         """One batch of what waits. A fault of ours costs this batch, never the writer."""
-        count = min(len(self._waiting), self._settings.batch_limit)
-        batch = [self._waiting.popleft() for _ in range(count)]
-        batch = [
-            waiting for waiting in batch if not waiting.answer.done()
-        ]  # nobody waits for what was given up
         try:
-            await self._write(batch)
+            # nobody waits for what was given up
+            await self._write([waiting for waiting in batch.waiting if not waiting.answer.done()])
         except Exception:  # noqa: BLE001 - logged; the writer must outlive it
-            _log.exception("the writer failed and goes on", deliveries=len(batch))
+            _log.exception("the writer failed and goes on", deliveries=len(batch.waiting))
         finally:
-            _fail(batch, StoreAwayError("the delivery could not be stored"))
+            _fail(batch.waiting, StoreAwayError("the delivery could not be stored"))
+            self._batches.done(batch)
+            self._something.set()
 
-    async def _write(self, batch: Sequence[_Waiting]) -> None:
+    async def _write(self, batch: Sequence[Waiting]) -> None:
         if not batch:
             return
         answers: Sequence[Answer]
@@ -178,11 +171,12 @@ class GroupCommit:
 
     async def _wait_for_store(self, error: StoreAwayError | TimeoutError) -> None:
         """Refuse at admission until the database answers again, and has room."""
+        if self.away:
+            return  # the batch beside this one has found out, too
         self.away = True
         self._away_for = str(error) if isinstance(error, StoreFullError) else _AWAY
         self._metrics.store_up.set(0)
-        _fail(self._waiting, StoreAwayError(self._away_for))
-        self._waiting.clear()
+        _fail(self._batches.give_up(), StoreAwayError(self._away_for))
         while not self._closed:
             try:
                 await self._store.make_sure_of_room()
@@ -203,6 +197,6 @@ def _refuse(waits: "asyncio.Future[Receipt]", error: Exception) -> None:
         waits.set_exception(error)
 
 
-def _fail(batch: Iterable[_Waiting], error: Exception) -> None:
+def _fail(batch: Iterable[Waiting], error: Exception) -> None:
     for waits in batch:
         _refuse(waits.answer, error)

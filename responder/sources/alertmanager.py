@@ -26,6 +26,7 @@ from responder.model.redaction import SHIPPED, Redaction
 from responder.ports import Listed
 from responder.sources.identity import Identity, identify
 from responder.sources.refused import Refused, first_mistake, redacted_head, shortened
+from responder.sources.remembered import MARK, Apart, Remembered, as_json, key_of, take_apart
 from responder.sources.settings import SourceSettings
 from responder.sources.slices import ELEMENT_AT_MOST, NotCutError, cut
 
@@ -106,6 +107,15 @@ class _PlainPayload(BaseModel):
     truncated: Literal[0] = Field(default=0, alias="truncatedAlerts")
 
 
+class _PlainEnvelope(BaseModel):
+    """A delivery with a mark in place of its alerts."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
+
+    alerts: tuple[Literal[MARK]]  # type: ignore[valid-type]  # made at start, so that nobody can send it
+    truncated: Literal[0] = Field(default=0, alias="truncatedAlerts")
+
+
 _PLAIN_AT_MOST = 16 * 1024
 """Bytes of a body that is read at one go. What is larger is rare; with a mistake for each of its thousands
 of alerts it would leave the memory full of holes."""
@@ -118,11 +128,13 @@ def _is_to_be_mended(body: bytes) -> bool:
     return b"\\u" in body and (b"\\u0000" in body or b"\\ud" in body or b"\\uD" in body)
 
 
-def decoder(source: SourceSettings, redaction: Redaction) -> Callable[[bytes], Delivery]:
-    """The decoder of one source, for whoever reads bodies."""
+def decoder(
+    source: SourceSettings, redaction: Redaction, remembered: Remembered | None = None
+) -> Callable[[bytes], Delivery]:
+    """The decoder of one source, for whoever reads bodies. What is `remembered` is of this source alone."""
 
     def of_this_source(body: bytes) -> Delivery:
-        return decode(source, body, redaction)
+        return decode(source, body, redaction, remembered)
 
     return of_this_source
 
@@ -204,33 +216,77 @@ def _slice(source: SourceSettings, body: bytearray, start: int, end: int, redact
     return Delivery(source=source.name, alerts=(), rejected=(Rejected(reason, head, missed=True),))
 
 
-def decode(source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED) -> Delivery:
+def decode(
+    source: SourceSettings, body: bytes, redaction: Redaction = SHIPPED, remembered: Remembered | None = None
+) -> Delivery:
     """The delivery in a body, redacted.
 
     Raises:
         NotAPayloadError: it is no JSON, or not of this shape; names the field.
     """
-    plain = _plain(source, body, redaction)
+    plain = _plain(source, body, redaction, remembered)
     return _mended_delivery(source, body, redaction) if plain is None else plain
 
 
-def _plain(source: SourceSettings, body: bytes, redaction: Redaction) -> Delivery | None:
+def _plain(
+    source: SourceSettings, body: bytes, redaction: Redaction, remembered: Remembered | None
+) -> Delivery | None:
     """The delivery, where nothing in it has to be looked at twice; else None. The long way makes the same."""
-    if len(body) > _PLAIN_AT_MOST or _is_to_be_mended(body):
+    if len(body) > _PLAIN_AT_MOST:
         return None
+    apart = take_apart(body) if remembered is not None else None
     try:
-        posted = _PlainPayload.model_validate_json(body).alerts
-        identities = [_plain_identity(one.labels, source.drop_labels) for one in posted]
-        alerts = tuple(
-            _plain_alert(one, identity, redaction) for one, identity in zip(posted, identities, strict=True)
-        )
+        if apart is not None and remembered is not None:
+            alerts = _recalled(source, apart, redaction, remembered)
+        else:
+            alerts = _plain_alerts(source, _plain_payload(body), redaction)
     except ValueError:
         return None
+    return Delivery(source=source.name, alerts=tuple(alerts))
+
+
+def _recalled(
+    source: SourceSettings, apart: Apart, redaction: Redaction, remembered: Remembered
+) -> list[Alert]:
+    """The alerts of a body that was taken apart: only what is not remembered is read."""
+    if apart.envelope not in remembered.envelopes:
+        _check_to_be_kept(apart.envelope)
+        _PlainEnvelope.model_validate_json(apart.envelope)
+        remembered.note_envelope(apart.envelope)
+    keys = [key_of(part) for part in apart.parts]
+    known = [remembered.recall(key) for key in keys]
+    news = [number for number, alert in enumerate(known) if alert is None]
+    if news:
+        _check_to_be_kept(b"".join([apart.parts[number] for number in news]))
+        read = _PlainAlert.__pydantic_validator__.validate_json
+        posted = [read(as_json(apart.parts[number])) for number in news]
+        for number, alert in zip(news, _plain_alerts(source, posted, redaction), strict=True):
+            remembered.note(keys[number], apart.parts[number], alert)
+            known[number] = alert
+    return [alert for alert in known if alert is not None]
+
+
+def _plain_payload(body: bytes) -> list[_PlainAlert]:
+    _check_to_be_kept(body)
+    return _PlainPayload.model_validate_json(body).alerts
+
+
+def _check_to_be_kept(body: bytes) -> None:
+    if _is_to_be_mended(body):
+        raise ValueError("it cannot be kept as it is")
+
+
+def _plain_alerts(source: SourceSettings, posted: Sequence[_PlainAlert], redaction: Redaction) -> list[Alert]:
+    """What was posted, as alerts. Raises ValueError where anything in it has to be looked at twice."""
+    identities = [_plain_identity(one.labels, source.drop_labels) for one in posted]
+    alerts = [
+        _plain_alert(one, identity, redaction) for one, identity in zip(posted, identities, strict=True)
+    ]
     texts = (mapping for alert in alerts for mapping in (alert.labels, alert.annotations))
     if redaction.suspects_any(texts, *(alert.generator_url for alert in alerts)):
-        return None
+        raise ValueError("something in it may be secret")
     _tell_differing(source, zip(posted, identities, strict=True))
-    return Delivery(source=source.name, alerts=alerts)
+    return alerts
 
 
 def _plain_identity(labels: dict[str, str], drop_labels: frozenset[str]) -> Identity:

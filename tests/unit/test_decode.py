@@ -317,7 +317,7 @@ def test_a_plain_delivery_is_decoded_as_the_long_way_does(
     """What is read at one go is what alert by alert would have given, or is left to that."""
     written = json.dumps({"alerts": alerts, "truncatedAlerts": truncated}, ensure_ascii=ascii_only)
     body = written.encode("utf-8", "surrogatepass")
-    short = _plain(SOURCE, body, SHIPPED)
+    short = _plain(SOURCE, body, SHIPPED, None)
     assert short is None or short == _mended_delivery(SOURCE, body, SHIPPED)
 
 
