@@ -90,6 +90,10 @@ def store_errors(connection: Connection | None = None) -> Iterator[None]:
         raise StoreAwayError(f"PostgreSQL is away: {_told(error)}") from error
 
 
+def _is_unclean(connection: Connection) -> bool:
+    return _is_lost(connection) or connection.is_in_transaction()
+
+
 def _is_lost(connection: Connection) -> bool:
     try:
         return connection.is_closed()
@@ -159,6 +163,10 @@ def _decode_jsonb(data: bytes) -> Any:
     return json.loads(data[1:])
 
 
+_USES_OF_A_LOAN = 1000
+"""How often a connection is used before its pool has it back, which replaces it after very many queries."""
+
+
 async def _nothing_to_reset(_: Session) -> None:
     """Saves asyncpg's `RESET ALL` and its round trip at each release: sessions here have no state to lose."""
 
@@ -198,6 +206,14 @@ class Lane:
         self._disk = disk or Disk()
         self._wait = settings.connect_timeout.total_seconds()
         self._pool: Pool | None = None
+        self._at_hand: list[tuple[Loan, int]] = []
+        """Connections that nobody uses, kept back from the pool, and how often each was used.
+
+        To give one to the pool and to take it again costs twice what a short statement does.
+        """
+        self._closing = False
+        self._asking = 0
+        """How many wait for the pool to have one."""
 
     @classmethod
     async def open(
@@ -245,17 +261,34 @@ class Lane:
         pool = self._pool
         if pool is None:
             raise StoreAwayError("PostgreSQL is away: it was not reached since the start")
-        with store_errors(), _shut_out_is_away():
-            async with asyncio.timeout(self._wait):  # asyncpg's own limit costs a task for each connection
-                connection = await pool.acquire()
+        connection, uses = await self._taken(pool)
         try:
             with store_errors(connection):
                 yield connection
-        except StoreFullError:
-            self._disk.full = True
-            raise
-        finally:
+        except BaseException as error:  # it may be in a transaction, or lost: the pool sees to that
+            if isinstance(error, StoreFullError):
+                self._disk.full = True
             await _give_back(pool, connection, self._wait)
+            raise
+        if self._closing or self._asking or uses >= _USES_OF_A_LOAN or _is_unclean(connection):
+            await _give_back(pool, connection, self._wait)
+        else:
+            self._at_hand.append((connection, uses + 1))
+
+    async def _taken(self, pool: Pool) -> tuple[Loan, int]:
+        while self._at_hand:
+            connection, uses = self._at_hand.pop()
+            if not _is_lost(connection):
+                return connection, uses
+            await _give_back(pool, connection, self._wait)
+        self._asking += 1
+        try:
+            with store_errors(), _shut_out_is_away():
+                # asyncpg's own limit costs a task for each connection
+                async with asyncio.timeout(self._wait):
+                    return await pool.acquire(), 1
+        finally:
+            self._asking -= 1
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -271,8 +304,11 @@ class Lane:
         """Close all connections, waiting for what still runs; cut off what takes longer."""
         if self._pool is None:
             return
+        self._closing = True
         try:
             async with asyncio.timeout(timeout.total_seconds()):
+                while self._at_hand:
+                    await _give_back(self._pool, self._at_hand.pop()[0], self._wait)
                 await self._pool.close()
         except TimeoutError:
             self._pool.terminate()

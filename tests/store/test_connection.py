@@ -11,10 +11,11 @@ import asyncpg
 import pytest
 
 from responder.model.errors import PermanentError, StoreAwayError
-from responder.store.connection import Connections, _shut_out_is_away, connect
+from responder.store.connection import Connections, Lane, _shut_out_is_away, connect
 from responder.store.embedded import EmbeddedServer
 from responder.store.settings import StoreSettings
 from tests.support.databases import database_on, directory_for_a_server, execute
+from tests.support.parts import until
 
 SHORT = StoreSettings(connect_timeout=timedelta(seconds=2), statement_timeout=timedelta(seconds=1))
 
@@ -113,6 +114,32 @@ async def test_a_full_lane_is_store_away_and_leaves_the_others_free(empty_dsn: s
                 pass
         async with connections.heartbeat.connection() as connection:
             assert await connection.fetchval("select 1") == 1
+
+
+async def test_who_waits_for_a_connection_has_the_next_one_that_is_free(empty_dsn: str) -> None:
+    """They are kept at hand between uses, and go to whoever waits; closing the lane leaves none open."""
+    lane = await Lane.open(empty_dsn, StoreSettings(), name="few", size=1)
+    sessions: list[int] = []
+
+    async def use() -> None:
+        async with lane.connection() as connection:
+            sessions.append(await connection.fetchval("SELECT pg_backend_pid()"))
+            await asyncio.sleep(0)  # the others begin to wait
+
+    await use()
+    await asyncio.gather(*(use() for _ in range(5)))
+    assert len(sessions) == 6
+    assert len(set(sessions)) == 1
+    async with asyncio.timeout(60):
+        await lane.close(timedelta(minutes=10))
+    left = await asyncpg.connect(empty_dsn)
+    here = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid = ANY($1)"
+
+    async def none_is_open() -> bool:
+        return int(await left.fetchval(here, sessions)) == 0
+
+    await until(none_is_open, "the session ends", within=30)
+    await left.close()
 
 
 async def test_what_is_left_open_is_rolled_back(empty_dsn: str) -> None:
