@@ -1,9 +1,11 @@
 """Which of the deliveries that wait are written next, all together, and what is written beside them.
 
-Two batches are under way at most: while PostgreSQL makes one durable, the next is sent and worked on. What is
-said of one alert is told in the order in which it came: a delivery that speaks of an alert of the batch under
-way waits for its end, and so does what came after it and speaks of an alert of that delivery. Only plain
-deliveries are written beside others, and only while no rule can be at its cap on open incidents by them.
+Two batches are under way at most: while PostgreSQL makes one durable, the next is sent and worked on, once as
+much waits as is under way; each transaction has a price of its own, and many small ones would cost more.
+
+What is said of one alert is told in the order in which it came: a delivery that speaks of an alert of the
+batch under way waits for its end, and so does what came after it and speaks of an alert of that delivery.
+Only plain deliveries are written beside others, and only while no rule can be at its cap on open incidents.
 """
 
 import asyncio
@@ -18,7 +20,7 @@ from responder.model.alert import Delivery, Receipt
 from responder.ports import IncidentKey
 
 BESIDE_AT_LEAST = 64
-"""Alerts of a batch that is written beside another: each transaction has a price of its own."""
+"""Alerts of a batch that is written beside another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ class Batches:
                 chosen = list(islice(self._queue, self._limit))
                 alone = any(one.plain is None for one in chosen) or self._crowds.may_be_over(_wanted(chosen))
                 return self._begin(Batch(chosen, alone))
-            case [other] if not other.alone and 2 * self._alerts >= other.alerts:
+            case [other] if not other.alone and self._alerts >= other.alerts:
                 return self._beside(other)
             case _:
                 return None
