@@ -59,7 +59,7 @@ class Surroundings(World):
     """Whether the rule asks a probe, too."""
 
     def __init__(self) -> None:
-        self.alerts = [OneAlert(0)]
+        self.alerts = [OneAlert(0), OneAlert(1)]
         self.looks: list[tuple[datetime, bool]] = []
         super().__init__()
         self.answer: bool | None = True
