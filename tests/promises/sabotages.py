@@ -245,7 +245,7 @@ SABOTAGES: Sequence[Sabotage] = (
         "what a dead worker owned is leased to another",
         "responder/store/leases.py",
         "WHERE i.owner IS NOT NULL AND i.due_at IS NOT NULL AND NOT ",
-        "WHERE i.owner IS NULL AND i.due_at IS NOT NULL AND NOT ",
+        "WHERE i.owner IS NOT NULL AND i.due_at IS NULL AND NOT ",
         'at = await until(lambda: watch.fetchval(since, before), "another process has it"',
     ),
     Sabotage(
@@ -322,10 +322,10 @@ SABOTAGES: Sequence[Sabotage] = (
     ),
     Sabotage(
         21,
-        "no API is waited for without end",
-        "responder/clients/http.py",
-        "            async with asyncio.timeout(seconds):\n                return await self._exchange",
-        "            async with asyncio.timeout(None):\n                return await self._exchange",
+        "a step waits for a source that does not answer",
+        "responder/decide/guards/source.py",
+        '    if facts.source.problem is not None:\n        reason = f"the source does not answer',
+        '    if facts.now is None:\n        reason = f"the source does not answer',
         "await standing(client, {needs_none:",
     ),
 )
