@@ -21,6 +21,8 @@ RULES: Mapping[str, str | None] = {name: name for name in ("Call", "Restart", "S
 """The rule that takes alerts of a name; no other name has one."""
 TOLD = {"escalated": "escalation", "resolved": "state", "recorded": "state", "closed": "state"}
 """The states in which an incident may rest, and the timeline's entry that tells of it."""
+_WORDS = {"escalation", "told"}
+"""The entries that say that people were told: by an escalation, or by the page of `notify:`."""
 HALT_S = 5.0
 TAKEOVER_S = 30.0
 DUE_WITHIN_S = 60.0
@@ -254,8 +256,10 @@ def _not_at_rest(left: Records) -> Iterator[Violation]:
             yield Violation(f"{who} did not come to rest: {one.state}", one.id)
         elif entry not in one.told:
             yield Violation(f"{who} is {one.state}, and its timeline has no {entry}", one.id)
-        if (escalations := list(one.told).count("escalation")) != one.words:
-            text = f"{who} was escalated {escalations} times, and {one.words} words to people were written"
+        if (told := sum(kind in _WORDS for kind in one.told)) != one.words:
+            text = (
+                f"{who} says {told} times that people were told, and {one.words} words to them were written"
+            )
             yield Violation(text, one.id)
         if one.due_in_s is None and one.state != "closed":
             yield Violation(f"{who} is {one.state}, and nobody will ever look at it again", one.id)
