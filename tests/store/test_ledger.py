@@ -342,3 +342,16 @@ async def test_the_store_knows_its_own_ground(db: Stored) -> None:
     """The system identifier of the server that carries it."""
     identifier = await db.one("SELECT system_identifier FROM pg_control_system()")
     assert await db.store.ground() == (f"postgres-system/{identifier}",)
+
+
+async def test_an_attempt_is_found_by_its_id(db: Stored) -> None:
+    """That one, whichever others there are; none where nobody made it."""
+    lease, case = await db.held()
+    wanted = [intent(case, target) for target in ("t/1", "t/2")]
+    for one in wanted:
+        assert isinstance(await db.store.commit_intent(lease, one, change(case)), Attempt)
+    for one in wanted:
+        found = await db.store.attempt(one.attempt_id)
+        assert found is not None
+        assert (found.id, found.target) == (one.attempt_id, one.target)
+    assert await db.store.attempt(uuid4()) is None

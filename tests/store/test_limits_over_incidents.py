@@ -220,6 +220,33 @@ async def test_an_undo_and_a_safe_step_spend_nothing(db: Stored) -> None:
     assert (await seen(db, owners[3][1], disruptive=False)).budgets == ()
 
 
+async def test_each_budget_is_told_by_what_counts_for_it(db: Stored) -> None:
+    """Starts of the window, of that namespace, on that target; and when the next one is free of each."""
+    owners = await incidents(db, 4)
+    few = Budgets(target=1, namespace=2, globally=3)
+    places = (("t/1", "prod"), ("t/2", "prod"), ("t/3", "other"), ("t/1", "prod"))
+    for owned, (target, namespace) in zip(owners, places, strict=True):
+        await started(db, owned, target, namespace=namespace, budgets=Budgets())
+        await db.raw.execute("DELETE FROM claims")
+    await db.raw.execute(
+        "UPDATE starts SET at = at - interval '2 hours' WHERE attempt_id = "
+        "(SELECT id FROM attempts WHERE incident_id = $1)",
+        owners[0][1].incident.id,
+    )
+    view = await seen(db, owners[0][1], "t/1", namespace="prod", budgets=few)
+    told = [(one.scope, one.name, one.spent, one.frees_at is not None) for one in view.budgets]
+    assert told == [
+        (BudgetScope.GLOBAL, "", 3, True),
+        (BudgetScope.NAMESPACE, "prod", 2, True),
+        (BudgetScope.TARGET, "t/1", 1, True),
+    ]
+    at = {str(target): at for target, at in await db.sql("SELECT target, at FROM starts ORDER BY at")}
+    frees = [one.frees_at for one in view.budgets]
+    assert frees == [at["t/2"] + few.within, at["t/2"] + few.within, at["t/1"] + few.within]
+    alone = await seen(db, owners[0][1], "t/3", namespace="other", budgets=few)
+    assert [(one.name, one.spent) for one in alone.budgets] == [("", 3), ("other", 1), ("t/3", 1)]
+
+
 async def test_the_desk_tells_what_budgets_were_spent_by(db: Stored) -> None:
     """The newest first; what is proven not to have happened is not among them."""
     owners, attempts = await spent_up(db)

@@ -5,11 +5,22 @@ from uuid import uuid4
 
 import pytest
 
-from responder.decide.case import AttemptEnd, AttemptVerdict, Case, Notice, Quarantine, TakeStep, Terms
-from responder.decide.run_on import has_to_last, run_on
+from responder.decide.case import (
+    AttemptEnd,
+    AttemptVerdict,
+    Case,
+    Notice,
+    Quarantine,
+    ShadowRun,
+    TakeStep,
+    Terms,
+)
+from responder.decide.run_on import _after, _joined, has_to_last, run_on
 from responder.model.attempt import Outcome
+from responder.model.guard import Guard, Ruling
 from responder.model.incident import IncidentState, Progress
 from responder.model.policy import NoticeKind
+from responder.model.severity import Severity
 from responder.model.timeline import EntryKind
 from tests.support.virtual import START, incident, ladder, members
 
@@ -47,6 +58,12 @@ ATTEMPT = uuid4()
         {"told_findings": (uuid4(),)},
         {"rulebook_hash": "abc"},
         {"quiet": True},
+        {"opens_storm": True},
+        {
+            "shadow_run": ShadowRun(
+                step=0, action="a", target="t", ruling=Ruling.GO, guard=Guard.AUTONOMY, reason="shadow"
+            )
+        },
     ],
     ids=lambda more: next(iter(more)),
 )
@@ -74,3 +91,51 @@ def test_what_touches_the_ledger_ends_the_run() -> None:
     assert (ended.change.state, ended.change.quiet) == (IncidentState.RESOLVED, True)
     assert ended.change.entries[0].kind is EntryKind.ALERT
     assert ended.case is None
+
+
+def test_what_is_closed_waits_for_nothing() -> None:
+    """It has no moment to be looked at again."""
+    done = run_on(case(IncidentState.CLOSED), TERMS)
+    assert done.change is not None
+    assert (done.change.state, done.change.due_at, done.move) == (IncidentState.CLOSED, None, None)
+
+
+def test_two_changes_in_one_lose_no_word() -> None:
+    """Entries and notices of both, in their order; the newest severity; all else is as the second has it."""
+    first, then = (
+        run_on(case(state), TERMS).change for state in (IncidentState.PENDING, IncidentState.ESCALATED)
+    )
+    assert first is not None
+    assert then is not None
+    notices = [Notice(kind=NoticeKind.RESOLVED, level=level, text="look") for level in (1, 2)]
+    first = first.model_copy(update={"notices": (notices[0],), "severity": Severity.P1})
+    then = then.model_copy(update={"notices": (notices[1],)})
+    both = _joined(first, then)
+    assert both.entries == (*first.entries, *then.entries)
+    assert both.notices == tuple(notices)
+    assert both.severity is Severity.P1
+    worse = then.model_copy(update={"severity": Severity.P0})
+    assert _joined(first, worse).severity is Severity.P0
+    assert (both.state, both.due_at, both.deadline) == (then.state, then.due_at, then.deadline)
+    assert _joined(None, then) is then
+
+
+def test_the_case_after_a_change_is_as_it_would_be_loaded() -> None:
+    """State and since when, severity, deadline, when it is due, and how long its timeline is by then."""
+    before = case(IncidentState.PENDING)
+    now = START + timedelta(minutes=1)
+    before = before.model_copy(update={"now": now, "timeline_head": b"head"})
+    change = run_on(before, TERMS).change
+    assert change is not None
+    worse = change.model_copy(update={"severity": Severity.P0, "due_at": now + timedelta(seconds=9)})
+    after = _after(before, worse)
+    assert after.incident.state is IncidentState.OPEN
+    assert after.incident.state_since == now
+    assert after.incident.severity is Severity.P0
+    assert (after.incident.deadline, after.incident.due_at) == (worse.deadline, worse.due_at)
+    assert after.incident.progress == worse.progress
+    assert after.incident.timeline_length == before.incident.timeline_length + len(worse.entries)
+    assert after.timeline_head is None
+    same = worse.model_copy(update={"state": IncidentState.PENDING, "severity": None})
+    assert _after(before, same).incident.state_since == before.incident.state_since
+    assert _after(before, same).incident.severity is before.incident.severity
