@@ -68,6 +68,8 @@ class _Finder:
     classes: int = 0
     """How many class bodies stand around, since the last function."""
     reached: tuple[int, ...] = ()
+    of_fields: bool = False
+    """Whether it stands in a constant that fields of a class are made of."""
     found: dict[tuple[int, int, bytes], Mutant] = field(default_factory=dict)
 
     @classmethod
@@ -110,7 +112,7 @@ class _Finder:
         reached = tuple((self.path, at) for at in self.reached)
         line = self.source.count(b"\n", 0, start) + 1
         scope = ".".join(self.scope) or "module"
-        data = self.classes > 0
+        data = self.classes > 0 or self.of_fields
         mutant = Mutant(self.path, scope, line, reached, before, after, start, end, new, data)
         self.found.setdefault((start, end, new), mutant)
 
@@ -146,6 +148,7 @@ class _Finder:
         named = None if self.functions or self.classes else _constant(one)
         if named:
             self.scope.append(named)
+            self.of_fields = _makes_fields(self.tree, named)
         self.simple(one)
         for name in ("test", "iter", "value", "subject", "exc"):
             inner = getattr(one, name, None)
@@ -159,6 +162,7 @@ class _Finder:
             self.cases(one)
         if named:
             self.scope.pop()
+            self.of_fields = False
         for name in ("body", "orelse", "finalbody"):
             self.statements(getattr(one, name, []))
         for handler in getattr(one, "handlers", []):
@@ -417,6 +421,17 @@ def users(tree: ast.Module, constant: str | None) -> tuple[int, ...]:
         if len(names) == before:
             break
     return tuple(sorted(lines))
+
+
+def _makes_fields(tree: ast.Module, constant: str) -> bool:
+    fields = (
+        at
+        for one in tree.body
+        if isinstance(one, ast.ClassDef)
+        for at in one.body
+        if isinstance(at, ast.AnnAssign)
+    )
+    return any(isinstance(at, ast.Name) and at.id == constant for one in fields for at in ast.walk(one))
 
 
 def _constant(one: ast.stmt) -> str | None:
