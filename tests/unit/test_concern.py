@@ -6,6 +6,7 @@ import pytest
 
 from responder.decide.freezes import Freeze
 from responder.decide.restraints import Concern, concern, frozen_by, halted_by, maintained, may_concern, quiet
+from responder.model.by_hand import ByHand
 from responder.model.incident import MemberAlert
 from responder.model.restraint import RestraintKind, Restraints
 from responder.model.severity import Severity
@@ -104,3 +105,28 @@ def test_maintenance_over_what_is_not_seen(
     case = a_case(*sample, unseen=unseen, windows=windows)
     assert (quiet(case, START) is not None) is keeps_quiet
     assert (maintained(windows, case, START) is not None) is holds_actions
+
+
+def test_of_several_windows_over_one_alert_the_longest_counts() -> None:
+    """In whatever order they were asked for; one without an end is none."""
+    ends = (START + 2 * HOUR, START + HOUR)
+    for order in (ends, ends[::-1]):
+        windows = tuple(
+            restraint(RestraintKind.MAINTENANCE, 'namespace="prod"', id=number, until=until)
+            for number, until in enumerate(order)
+        )
+        found = quiet(a_case(PROD, windows=windows), START)
+        assert found is not None
+        assert found.until == START + 2 * HOUR
+    endless = (restraint(RestraintKind.MAINTENANCE, 'namespace="prod"'),)
+    assert maintained(endless, a_case(PROD, windows=endless), START) is None
+
+
+def test_what_a_person_asked_for_may_be_about_anything() -> None:
+    """No alert says what it is about: maintenance that may concern it holds it."""
+    asked = ByHand(actor="ann", reason="deploy", title="restart", asked_at=START)
+    case = a_case(GONE)
+    case = case.model_copy(update={"incident": case.incident.model_copy(update={"by_hand": asked})})
+    windows = (restraint(RestraintKind.MAINTENANCE, 'namespace="prod"', until=START + HOUR),)
+    assert maintained(windows, case, START) is not None
+    assert maintained(windows, a_case(GONE), START) is None
