@@ -37,7 +37,8 @@ class StoreSettings(Frozen):
 
     database: SecretStr | None = None
     data_dir: Path = Field(default_factory=default_data_dir)
-    intake_connections: int = Field(default=2, ge=1, le=64)
+    intake_connections: int = Field(default=2, ge=2, le=64)
+    """One for each of the two batches that are under way at once: none waits for the other's."""
     worker_connections: int = Field(default=6, ge=1, le=256)
     web_connections: int = Field(default=4, ge=1, le=64)
     connect_timeout: Duration = timedelta(seconds=5)
