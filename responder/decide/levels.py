@@ -2,8 +2,9 @@
 
 A level has the severity's `update_interval` to acknowledge. What happens meanwhile (a further alert joins,
 a later step does not help either, it became worse) is told at the same level. Once it is acknowledged the
-level stays, and is reminded. A person who took over is reminded once before the next level hears of it. Past
-the last level of the policy the last one is told again.
+level stays, and is reminded. A person who took over is reminded once, and has as long again, before the next
+level hears of it; handed back, the level that was told last has its time anew. Past the last level of the
+policy the last one is told again.
 """
 
 from datetime import datetime, timedelta
@@ -26,9 +27,10 @@ def _had_its_time(incident: Incident, now: datetime, terms: Terms) -> bool:
     """Whether the last level was told long enough ago, and nobody has said since that they act."""
     progress, since = incident.progress, incident.progress.level_since
     if incident.state is IncidentState.TAKEN_OVER:
-        reminded = progress.told_at is not None and progress.told_at > incident.state_since
-        said = progress.acknowledged_at
-        return reminded and not (said and progress.told_at and said >= progress.told_at)
+        told, said = progress.told_at, progress.acknowledged_at
+        if told is None or told <= incident.state_since or (said is not None and said >= told):
+            return False
+        return now >= told + terms.taken_over_deadline
     if progress.acknowledged_by is not None:
         return False
     return since is None or now >= since + _patience(incident, terms)

@@ -575,6 +575,35 @@ def test_whoever_took_over_is_reminded_once_before_the_next_level_hears() -> Non
     assert [told[1:] for told in store.kinds()] == [(ESCALATED, 1), (REMINDER, 1), (REMINDER, 1)]
 
 
+def test_a_level_is_not_passed_over_because_it_became_worse_twice_in_their_hands() -> None:
+    """Reminded of each at once, at the same level; who is silent for an hour after that is passed over."""
+    store = a_store()
+    store.incident = store.incident.model_copy(update={"severity": Severity.P2})
+    run(store, [20, "takes over", 60])
+    for severity in (Severity.P1, Severity.P0):
+        store.incident = store.incident.model_copy(update={"severity": severity, "due_at": store.world.now})
+        run(store, [60])
+    run(store, [3600])
+    assert [told[1:] for told in store.kinds()] == [(REMINDER, 1), (REMINDER, 1), (REMINDER, 2)]
+
+
+def test_whoever_took_over_answered_for_their_level_when_they_hand_it_back() -> None:
+    """Fifty minutes in their hands are no half hour without an answer: that begins when it is handed back."""
+    store = run(a_store(), [FAILED, "takes over", 3000, "hands back", 1790, 20])
+    assert [told[1:] for told in store.kinds()] == [(ESCALATED, 1), (ESCALATED, 1), (AGAIN, 2)]
+
+
+def test_a_severity_that_a_person_raises_is_told_to_those_who_answer_for_it() -> None:
+    """A question that waits is asked again as a P0's; who took it over is reminded of a P0 at once."""
+    store = run(a_store(autonomy=Autonomy.APPROVE), [20, "worse by a person", 1])
+    assert [each[1:] for each in store.kinds()] == [(QUESTION, 0), (QUESTION, 0)]
+    (_, second) = (notice.text for _, notice in store.notices())
+    assert "is P0 now" in second
+    store = run(a_store(), [20, "takes over", 60, "worse by a person", 1])
+    assert [each[1:] for each in store.kinds()] == [(REMINDER, 1)]
+    assert [one.change.severity or one.before.severity for one, _ in store.notices()] == [Severity.P0]
+
+
 def test_a_question_that_nobody_answers_escalates_and_the_end_is_told() -> None:
     """Asked at level 1's channels, escalated at the response time, over for whoever was asked."""
     store = run(a_store(autonomy=Autonomy.APPROVE), [1, 3600, "ends", 1])

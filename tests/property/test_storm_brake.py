@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from responder.decide.case import Apply, Case, Change, Terms, Wait
 from responder.decide.next_move import next_move
 from responder.model.incident import Command, CommandKind, IncidentState, Progress
-from responder.model.severity import Severity
+from responder.model.policy import EscalationPolicy, PolicyLevel
+from responder.model.severity import MANUAL_TERMS, Severity
 from responder.model.storm import ACTING, UMBRELLA, Storm
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members
 
@@ -71,6 +72,18 @@ def test_a_person_who_took_over_is_reminded_in_a_storm_too() -> None:
 def test_what_people_were_told_of_before_goes_on_telling() -> None:
     """Only an incident that nobody has heard of is told by the umbrella incident."""
     assert pages(change_of(case(IncidentState.ESCALATED, Severity.P2, RAGES, escalations=1)))
+
+
+def test_a_new_storm_is_told_at_the_level_of_the_last_one() -> None:
+    """Nobody acknowledged the last one, which is over: the next level has no part in that yet."""
+    levels = EscalationPolicy(levels=(PolicyLevel(channels=("chat",)), PolicyLevel(channels=("boss",))))
+    severities = {each: told.model_copy(update={"policy": "usual"}) for each, told in MANUAL_TERMS.items()}
+    terms = Terms(severities=severities, policies={"usual": levels})
+    last = umbrella(IncidentState.RESOLVED, RAGES, escalations=1, level_since=LATER - timedelta(days=1))
+    move = next_move(last, LATER, terms)
+    assert isinstance(move, Apply)
+    assert [notice.level for notice in move.change.notices] == [1]
+    assert move.change.progress.level_since == LATER
 
 
 def test_the_first_to_be_held_back_has_the_umbrella_incident_opened() -> None:

@@ -133,7 +133,7 @@ def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
         deadline = now
     elif deadline is not None and allowed is not None:
         deadline = min(deadline, max(now, incident.state_since + allowed))
-    return change.model_copy(update={"deadline": deadline, "notices": _asked_again(case)})
+    return change.model_copy(update={"deadline": deadline, "notices": asked_again(case, severity)})
 
 
 def told_again(incident: Incident, now: datetime) -> dict[str, Any]:
@@ -149,13 +149,12 @@ def told_again(incident: Incident, now: datetime) -> dict[str, Any]:
             return {}
 
 
-def _asked_again(case: Case) -> tuple[Notice, ...]:
+def asked_again(case: Case, severity: Severity) -> tuple[Notice, ...]:
+    """The question that waits for an answer, for those who answer for the severity that it has now."""
     question = case.incident.progress.question
     if case.incident.state is not IncidentState.AWAITING_APPROVAL or question is None:
         return ()
-    text = (
-        f"{case.rule.name} is {case.incident.severity} now and needs a person: {'; '.join(question.reasons)}"
-    )
+    text = f"{case.rule.name} is {severity} now and needs a person: {'; '.join(question.reasons)}"
     return (Notice(kind=NoticeKind.QUESTION, level=0, text=text),)
 
 

@@ -10,7 +10,7 @@ from responder.decide.case import (
 )
 from responder.decide.changes.base import go_on, stay
 from responder.decide.changes.endings import NOTHING_UNDER_WAY, closed, end_told, escalated
-from responder.decide.changes.members import patience, told_again
+from responder.decide.changes.members import asked_again, patience, told_again
 from responder.model.approval import Approval, Question
 from responder.model.incident import ClosedAs, Command, CommandKind, IncidentState
 from responder.model.severity import Severity
@@ -90,7 +90,8 @@ def _obey(case: Case, command: Command, entry: EntryDraft, now: datetime, terms:
         case CommandKind.TAKE_OVER if state is not IncidentState.CLOSED:
             return _taken_over(case, entry, now, terms)
         case CommandKind.HAND_BACK if state is IncidentState.TAKEN_OVER:
-            return go_on(case, now, terms, f"{entry.actor} handed it back", entry, taken_over_by=None)
+            handed = {"taken_over_by": None, "level_since": now}
+            return go_on(case, now, terms, f"{entry.actor} handed it back", entry, **handed)
         case CommandKind.CLOSE if state is not IncidentState.CLOSED:
             return _closed(case, command, entry)
         case CommandKind.APPROVE | CommandKind.DECLINE:
@@ -127,7 +128,7 @@ def _closed(case: Case, command: Command, entry: EntryDraft) -> Change:
     closed_as = command.facts.closed_as
     why = f"closed by {entry.actor}{_closed_words(command)}"
     change = closed(case, why, entry, quiet=False)
-    if case.incident.state is not IncidentState.RESOLVED:
+    if case.incident.state not in {IncidentState.RESOLVED, IncidentState.RECORDED}:  # told of its end then
         change = change.model_copy(update={"notices": end_told(case, why)})
     if closed_as is None:
         return change
@@ -182,8 +183,10 @@ def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: dateti
     hold = progress.hold
     if hold is not None and deadline is not None:
         hold = hold.model_copy(update={"deadline": deadline, "until": min(hold.until, deadline)})
-    worse = told_again(incident, now) if severity < incident.severity else {}
-    if worse and incident.state is IncidentState.ESCALATED:
+    worse = severity < incident.severity
+    if worse and incident.state in {IncidentState.ESCALATED, IncidentState.TAKEN_OVER}:
         deadline = now
-    change = stay(case, now, entry, told_severity=severity, hold=hold, **worse)
-    return change.model_copy(update={"severity": severity, "deadline": deadline})
+    told = told_again(incident, now) if worse else {}
+    change = stay(case, now, entry, told_severity=severity, hold=hold, **told)
+    notices = asked_again(case, severity) if worse else ()
+    return change.model_copy(update={"severity": severity, "deadline": deadline, "notices": notices})

@@ -15,8 +15,10 @@ _NAMED = 5
 
 
 def storm_told(case: Case, now: datetime, terms: Terms, *, again: bool = False) -> Change:
-    """Page: there is a storm, and this is what is part of it."""
+    """Page: there is a storm, and this is what is part of it. A new one is told at the level of the last."""
     brake, storm = terms.storm, case.storm
+    if not again:
+        case = _level_begins(case, now)
     within = format_duration(brake.within)
     what = f"{brake.openings} incidents or more opened within {within}; only P0 and P1 act"
     why = f"{what if storm.raging(brake) else 'the storm is not over'}; {_covers(storm)}"
@@ -25,6 +27,11 @@ def storm_told(case: Case, now: datetime, terms: Terms, *, again: bool = False) 
         return change
     withdrawn = {"acknowledged_by": None, "acknowledged_at": None, "outcome": None}
     return change.model_copy(update={"progress": change.progress.model_copy(update=withdrawn)})
+
+
+def _level_begins(case: Case, now: datetime) -> Case:
+    progress = case.incident.progress.model_copy(update={"level_since": now})
+    return case.model_copy(update={"incident": case.incident.model_copy(update={"progress": progress})})
 
 
 def storm_grew(case: Case, now: datetime, terms: Terms) -> Change:
