@@ -31,6 +31,8 @@ _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 _NAMED = 20
 """Words that a summary names: the worst ones."""
+_TEXT_AT_MOST = 4000
+_VALUE_AT_MOST = 1000
 _FOLDED_AT_ONCE = 10_000
 _GONE_AT_ONCE = 1000
 
@@ -99,10 +101,8 @@ _FOLD = "UPDATE outbox SET delivered_in = $2 WHERE id = ANY($1::uuid[])"
 
 _ONE_AND_ITS = f"(o.id = $1 OR o.delivered_in = $1) AND {_WAITS.format('o')}"
 
-_LANE_IS_WELL = """
-UPDATE outbox_lanes SET failures = 0, paused_until = least(paused_until, $2)
-WHERE channel = $1 AND failures > 0
-"""
+_LANE_IS_WELL = "UPDATE outbox_lanes SET failures = 0 WHERE channel = $1 AND failures > 0"
+"""The pause stays: what was under way beside a refusal says nothing against the rest that it asked for."""
 
 _DELIVERED = f"""
 UPDATE outbox o SET delivered_at = $2, taken_by = NULL, taken_until = NULL WHERE {_ONE_AND_ITS}
@@ -151,7 +151,7 @@ ORDER BY c.channel
 _EXPIRE = """
 DELETE FROM outbox WHERE id IN (
     SELECT o.id FROM outbox o LEFT JOIN incidents i ON i.id = o.incident_id
-    WHERE coalesce(o.delivered_at, o.given_up_at) < $1 AND (i.id IS NULL OR i.state = 'closed')
+    WHERE (o.delivered_at < $1 OR o.given_up_at < $1) AND (i.id IS NULL OR i.state = 'closed')
     LIMIT $2)
 RETURNING id
 """
@@ -185,7 +185,7 @@ class Wording:
         incident, rule = case.incident, case.rule
         shown = f"/api/v1/incidents/{incident.id}/review?format=html"
         link = None if self.public_url is None else f"{self.public_url}{shown}"
-        return self.redaction.value(
+        word = self.redaction.value(
             Word(
                 text=notice.text,
                 incident=incident.id,
@@ -198,6 +198,13 @@ class Wording:
                 link=link,
             )
         )
+        key = {name: _short(value, _VALUE_AT_MOST) for name, value in word.key.items()}
+        return word.model_copy(update={"text": _short(word.text, _TEXT_AT_MOST), "key": key})
+
+
+def _short(text: str, at_most: int) -> str:
+    """What a receiver refuses for its size would be told to nobody; a label's value may have a megabyte."""
+    return text if len(text) <= at_most else f"{text[:at_most]}\u2026"
 
 
 async def write(
@@ -314,7 +321,7 @@ class PostgresOutbox:
         """See `ports.Outbox.delivered`."""
         async with transaction(self._lane) as connection:
             now = await self._clock.now(connection)
-            await connection.execute(_LANE_IS_WELL, notification.channel, now)
+            await connection.execute(_LANE_IS_WELL, notification.channel)
             await connection.execute(_DELIVERED, notification.id, now)
 
     async def undelivered(self, notification: Notification, worker_id: UUID, why: Undelivered) -> bool:

@@ -1,6 +1,7 @@
 """Words to people on a real PostgreSQL and a real receiver: none is lost, and each goes its way in order."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -21,7 +22,7 @@ from responder.model.policy import EscalationPolicy, NoticeKind, PolicyLevel
 from responder.notify.log import LogChannel
 from responder.notify.settings import ChannelSettings
 from responder.notify.webhook import WebhookChannel
-from responder.ports import Channel, Lease
+from responder.ports import Channel, Lease, Taking, Undelivered
 from responder.store import outbox
 from responder.store.outbox import Wording
 from responder.store.owner import Owner
@@ -141,6 +142,17 @@ async def test_each_notice_is_a_row_for_each_channel_of_its_level(db: Posted) ->
     assert (told.text, told.rule, told.severity, told.state) == ("first", "StuckQueries", "P2", "open")
     assert (told.key, told.incident) == ({"server": "db1"}, case.incident.id)
     assert told.link == f"{LINKED}/api/v1/incidents/{case.incident.id}/review?format=html"
+
+
+async def test_a_word_is_no_larger_than_a_receiver_takes(db: Posted) -> None:
+    """Whatever its group's labels and its text are: refused for its size it would be told to nobody."""
+    await db.observe(alert("p", server="x" * 1_000_000))
+    await db.tell(await db.leased(), notice("y" * 1_000_000))
+    async with pager() as (desk, channel):
+        await drained(await db.lane(channel))
+    [page] = desk.tries
+    assert len(json.dumps(page.body)) < 10_000
+    assert page.body["data"]["key"]["server"] == f"{'x' * 1000}\u2026"
 
 
 async def test_the_same_notice_is_never_two_rows(db: Posted) -> None:
@@ -381,6 +393,22 @@ async def test_a_receiver_that_asks_for_a_pause_is_given_it(db: Posted) -> None:
     assert sorted(texts(desk)) == ["1", "1", "2"]
 
 
+async def test_what_was_under_way_does_not_end_the_pause_that_a_receiver_asked_for(db: Posted) -> None:
+    """Refused with Retry-After, while another message of the same moment is still taken: the rest stands."""
+    for held in await db.incidents(3):
+        await db.tell(held, notice())
+    box, worker, taking = db.store.outbox, uuid4(), Taking(None, 2, MINUTE)
+    await box.enter(["pager"])
+    refused, taken = await box.take("pager", worker, taking)
+    why = Undelivered("429", final=False, again_in=10 * MINUTE, pause=10 * MINUTE, give_up_after=DAY)
+    await box.undelivered(refused, worker, why)
+    await box.delivered(taken)
+    await db.after(9 * MINUTE)
+    assert await box.take("pager", worker, taking) == ()
+    await db.after(2 * MINUTE)
+    assert len(await box.take("pager", worker, taking)) == 2
+
+
 async def test_a_receiver_that_is_down_is_tried_with_one_message_at_a_time(db: Posted) -> None:
     """Four are under way when it is found out; then one after a pause, and the next after a longer one."""
     for held in await db.incidents(8):
@@ -554,6 +582,17 @@ async def test_delivered_words_are_removed_when_they_were_kept_and_their_inciden
     assert await db.store.outbox.expire(30 * DAY) == 1
     await db.sql("UPDATE incidents SET state = $1", IncidentState.OPEN.value)
     del held
+
+
+async def test_what_is_to_be_removed_is_found_by_an_index(db: Posted) -> None:
+    """It is looked for each minute, in a table that may hold a month of words."""
+    async with db.raw.transaction():
+        await db.raw.execute("SET LOCAL enable_seqscan = off")
+        plan = "\n".join(
+            row[0] for row in await db.raw.fetch(f"EXPLAIN {outbox._EXPIRE}", await db.store.now(), 1000)
+        )
+    assert "outbox_delivered" in plan, plan
+    assert "outbox_given_up" in plan, plan
 
 
 async def test_what_waits_is_never_removed(db: Posted) -> None:
