@@ -1,5 +1,6 @@
 """The log as a channel: one line for each word. It is always there, and takes as many as there are."""
 
+import logging
 from datetime import timedelta
 
 import structlog
@@ -9,7 +10,8 @@ from responder.model.notification import Notification
 from responder.model.policy import LOG
 from responder.telemetry import LogOutput
 
-_log = structlog.get_logger("responder.notice")
+_log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.NOTSET))
+"""Whatever `log.level` says: it is for what the responder tells of itself, and this is for people."""
 _AT_ONCE = 50
 
 
@@ -35,7 +37,7 @@ class LogChannel:
             incident=None if body.incident is None else str(body.incident),
             rule=body.rule,
             severity=None if body.severity is None else body.severity.value,
-            level=notification.level,
+            escalation=notification.level,
             text=body.text,
         )
         if self._output is not None and self._output.problem is not None:

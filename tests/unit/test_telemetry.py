@@ -6,13 +6,19 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 import structlog
 from pydantic import SecretStr
 
+from responder.model.notification import Notification, Word
+from responder.model.policy import NoticeKind
+from responder.notify.log import LogChannel
 from responder.telemetry import (
     LogFormat,
+    LogLevel,
     LogSettings,
     build_metrics,
     configure_logging,
@@ -111,3 +117,26 @@ def test_what_cannot_be_logged_stops_nobody_and_is_counted() -> None:
     structlog.get_logger().warning("but this")
     assert (out.lost, out.problem) == (2, None)
     assert "but this" in file.getvalue()
+
+
+@pytest.mark.parametrize("escalation", [0, 2])
+async def test_the_log_as_a_channel_has_every_word_whatever_the_level_of_the_log(escalation: int) -> None:
+    """What is marked as delivered can be read: `log.level` is for what the responder tells of itself."""
+    out, now = io.StringIO(), datetime(2026, 11, 24, 3, tzinfo=UTC)
+    channel = LogChannel(configure_logging(LogSettings(level=LogLevel.ERROR), out))
+    word = Notification(
+        id=uuid4(),
+        incident_id=None,
+        channel="log",
+        kind=NoticeKind.ESCALATED if escalation else NoticeKind.QUESTION,
+        level=escalation,
+        thread="one",
+        body=Word(text="P0 Down: nobody answers"),
+        key="msg_1",
+        created_at=now,
+        due_at=now,
+    )
+    structlog.get_logger("test").warning("of itself")
+    await channel.send(word)
+    [line] = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert (line["text"], line["escalation"]) == ("P0 Down: nobody answers", escalation)
