@@ -46,9 +46,8 @@ class Ran:
 
     @property
     def failed_at(self) -> str:
-        """The line of the test that failed."""
-        marked = [line[1:].strip() for line in self.why.splitlines() if line.startswith(">")]
-        return marked[0] if marked else ""
+        """The line of the test that failed, and those that it called, down to the assertion."""
+        return "\n".join(line[1:].strip() for line in self.why.splitlines() if line.startswith(">"))
 
     @property
     def held(self) -> bool:
