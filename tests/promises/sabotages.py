@@ -33,8 +33,8 @@ SABOTAGES: Sequence[Sabotage] = (
         2,
         "a full queue refuses",
         "responder/engine/intake.py",
-        "        if len(self._waiting) >= self._settings.queue_limit:\n",
-        "        if len(self._waiting) < 0:\n",
+        "        if len(self._batches) >= self._settings.queue_limit:\n",
+        "        if len(self._batches) < 0:\n",
         "assert await refused_soon(",
     ),
     Sabotage(
