@@ -8,9 +8,17 @@ make that one quicker.
 import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 PATIENCE_S = 1.0
 """How long a worker waits for somebody before another one takes its place."""
+
+
+@dataclass(slots=True, eq=False)
+class _Wait:
+    """One worker's wait."""
+
+    replaced: bool = False
 
 
 class Crew:
@@ -28,7 +36,9 @@ class Crew:
         self._replace = replace
         self._at_work = size
         self.waiting = 0
-        """How many have waited for somebody for longer than a moment."""
+        """How many have waited for somebody for longer than a moment, and were replaced."""
+        self._beyond: list[_Wait] = []
+        """Those that wait as long and were not, for as many as may were replaced by then."""
 
     @property
     def exhausted(self) -> bool:
@@ -38,24 +48,32 @@ class Crew:
     @contextmanager
     def waits(self) -> Iterator[None]:
         """Around a question to somebody outside."""
-        late = False
-
-        def replaced() -> None:
-            nonlocal late
-            if self.exhausted:
-                return
-            late = True
-            self.waiting += 1
-            self._replace()
-
-        timer = asyncio.get_running_loop().call_later(PATIENCE_S, replaced)
+        mine = _Wait()
+        timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._late, mine)
         try:
             yield
         finally:
             timer.cancel()
-            if late:
-                self.waiting -= 1
-                self._at_work += 1
+            if mine in self._beyond:
+                self._beyond.remove(mine)
+            if mine.replaced:
+                self._back()
+
+    def _late(self, wait: "_Wait") -> None:
+        if self.exhausted:
+            self._beyond.append(wait)
+            return
+        wait.replaced = True
+        self.waiting += 1
+        self._replace()
+
+    def _back(self) -> None:
+        """One that was replaced comes back: it takes the place of the next that nobody could replace."""
+        if self._beyond:
+            self._beyond.pop(0).replaced = True
+            return
+        self.waiting -= 1
+        self._at_work += 1
 
     def leaves(self) -> bool:
         """Whether the worker that asks is one too many now; if so, it has to end."""

@@ -40,6 +40,23 @@ async def test_no_more_are_replaced_than_may_wait(monkeypatch: pytest.MonkeyPatc
     assert [crew.leaves() for _ in range(3)] == [True, True, False]
 
 
+async def test_who_comes_back_takes_the_place_of_one_that_nobody_could_replace(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As many wait as may, and all others wait, too: the first that comes back goes on, and does not end."""
+    monkeypatch.setattr(crews, "PATIENCE_S", 0.01)
+    begun: list[int] = []
+    crew = Crew(size=1, waiting_at_most=1, replace=lambda: begun.append(1))
+    with ExitStack() as second:
+        with crew.waits():
+            await until(lambda: _holds(lambda: len(begun) == 1), "the first was replaced")
+            second.enter_context(crew.waits())
+            await asyncio.sleep(0.1)
+            assert begun == [1]
+        assert (crew.leaves(), crew.waiting) == (False, 1), "somebody has to be at work"
+    assert (crew.waiting, [crew.leaves(), crew.leaves()]) == (0, [True, False])
+
+
 async def test_a_short_question_replaces_nobody() -> None:
     """Nor does one that fails at once."""
     crew = Crew(size=1, waiting_at_most=1, replace=lambda: pytest.fail("somebody was replaced"))
