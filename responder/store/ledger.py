@@ -147,9 +147,10 @@ _OPEN_COUNTED = 200
 _OTHERS_NAMED = 3
 
 _OPEN = f"""
+-- What a person opened under the rule's name is not one more that the rule's alerts did.
 WITH open AS MATERIALIZED (
     SELECT id, key FROM incidents
-    WHERE rule = $1 AND state NOT IN ('pending', 'resolved', 'recorded', 'closed')
+    WHERE rule = $1 AND state NOT IN ('pending', 'resolved', 'recorded', 'closed') AND by_hand IS NULL
     LIMIT greatest($7::integer + 1, {_OPEN_COUNTED})
 )
 SELECT jsonb_build_object(

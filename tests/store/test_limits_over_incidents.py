@@ -22,10 +22,12 @@ from responder.decide.case import (
 from responder.decide.guards.limits import cooldown
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.budget import Budgets, BudgetScope
+from responder.model.by_hand import ByHand
 from responder.model.guard import Ruling
 from responder.model.incident import IncidentState
 from responder.model.rule import Limits, Recurrence
-from responder.ports import Lease
+from responder.model.severity import Severity
+from responder.ports import Lease, NewByHand
 from responder.store.connection import Connections
 from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
@@ -424,6 +426,19 @@ async def test_open_incidents_of_a_rule_are_those_under_way(db: Stored) -> None:
     assert found == OpenIncidents(count=len(under_way), others=tuple(under_way[:3]))
     assert (await seen(db, asker)).open_incidents is None
     assert (await seen(db, asker, limits=limits, rule="Other")).open_incidents == OpenIncidents(count=0)
+
+
+async def test_an_incident_that_a_person_opened_under_a_rule_keeps_that_rule_from_nothing(
+    db: Stored,
+) -> None:
+    """It has the rule's runbook; the outage that `only_if_open_at_most` looks for is one of alerts."""
+    asked = ByHand(actor="ada", reason="customers call", title="it is slow", asked_at=await db.store.now())
+    await db.store.open_by_hand(NewByHand(None, asked, RULE, {}, Severity.P2))
+    await db.sql("UPDATE incidents SET state = 'escalated', due_at = NULL")
+    [(_, case)] = await incidents(db, 1)
+    await db.sql("UPDATE incidents SET state = 'open' WHERE state = 'pending'")
+    limits = RULE.limits.model_copy(update={"only_if_open_at_most": 1})
+    assert (await seen(db, case, limits=limits)).open_incidents == OpenIncidents(count=1)
 
 
 async def test_in_a_storm_no_more_open_incidents_are_counted_than_tell_something(db: Stored) -> None:
