@@ -671,13 +671,15 @@ TestLadder = Ladder.TestCase
 TestLadder.settings = settings(report_multiple_bugs=False)
 
 
-@pytest.mark.parametrize("severity", [Severity.P1, Severity.P2])
-@pytest.mark.parametrize("source", ["configured", "none"])
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(
+    ("source", "severity"), [("configured", Severity.P1), ("configured", Severity.P2), ("none", Severity.P2)]
+)
 @pytest.mark.parametrize(("name", "given"), TROUBLES)
-def test_a_first_step_in_each_trouble(
-    name: str, given: dict[str, Any], source: str, severity: Severity
+def test_each_trouble_before_the_first_step_and_before_its_undo(
+    name: str, given: dict[str, Any], source: str, severity: Severity, *, later: bool
 ) -> None:
-    """What stands when the incident opens is judged at its very first intent; then all faults stop."""
+    """What stands is judged at the very next intent, of a step or of an undo; then all faults stop."""
     machine = Ladder()
     machine.it_is_opened(
         steps=2,
@@ -689,9 +691,13 @@ def test_a_first_step_in_each_trouble(
         page=PageAt.ON_ESCALATION,
         attempts=2,
         wait_for=False,
-        trouble=(name, given),
+        trouble=("time_passes", {}) if later else (name, given),
     )
-    machine.live(61)
-    machine.live(700)
+    if later:
+        machine.world.present = {"a", "b"}
+        getattr(machine, name)(seconds=0, also="", **given)
+    for seconds in (61, 340, 700):
+        machine.live(seconds)
     machine.nothing_is_wrong()
+    machine.what_holds_a_target_can_be_released()
     machine.teardown()
