@@ -31,7 +31,8 @@ _FEW = 25
 """Examples of a property in the first try."""
 _TOO_SLOW_S = 15.0
 _PATIENCE_S = 20.0
-"""And ten times what the tests took unchanged: a mutant may loop for ever."""
+"""For each test, and ten times what it took unchanged: a mutant may loop for ever."""
+_PASSED = b"."
 
 
 class Verdict(StrEnum):
@@ -171,11 +172,9 @@ class Bench:
             os.close(reading)
             self._child(mutant, tests, writing, full=full)
         os.close(writing)
-        known = sum(self.tests.seconds.get(test, 1.0) for test in tests)
-        patience = _PATIENCE_S + 10 * known * (8 if full else 1)
         answer = None
         try:
-            answer = _answer(reading, patience)
+            answer = self._answer(reading, tests, times=8 if full else 1)
         finally:  # it may hang; and when we are stopped it must not go on
             os.close(reading)
             if answer is None:
@@ -184,6 +183,24 @@ class Bench:
         if answer is None:
             return Verdict.HUNG, ""
         return (Verdict.SURVIVED, "") if answer == "survived" else (Verdict.KILLED, answer)
+
+    def _answer(self, reading: int, tests: Sequence[str], *, times: int) -> str | None:
+        """What a child says in the end; None where one of its tests goes on and on."""
+        said = b""
+        for test in (*tests, tests[-1]):
+            patience = _PATIENCE_S + 10 * times * self.tests.seconds.get(test, 1.0)
+            while said.count(b"\n") == 0:
+                ready, _, _ = select.select([reading], [], [], patience)
+                if not ready:
+                    return None
+                more = os.read(reading, 4096)
+                if not more:
+                    return "it died"
+                said += more
+            line, _, said = said.partition(b"\n")
+            if line != _PASSED:
+                return line.decode()
+        return "it said too much"
 
     def _child(self, mutant: Mutant, tests: Sequence[str], writing: int, *, full: bool) -> None:
         """Say which test failed, or that none did, and end without the end of the session."""
@@ -204,9 +221,10 @@ class Bench:
                     answer = item.nodeid
                     self._end(item)
                     break
+                os.write(writing, _PASSED + b"\n")
         except BaseException as problem:  # noqa: BLE001 - it cannot even be imported
             answer = f"{type(problem).__name__} when it was put in"
-        os.write(writing, answer.encode())
+        os.write(writing, answer.encode() + b"\n")
         os._exit(0)
 
     def _end(self, item: pytest.Item) -> None:
@@ -241,12 +259,6 @@ def _failed(output: str) -> str:
         line.removeprefix("FAILED ").split(" - ")[0] for line in output.splitlines() if "FAILED " in line
     ]
     return found[0] if found else "it could not be imported"
-
-
-def _answer(reading: int, patience: float) -> str | None:
-    """What a child says; None where it says nothing in time."""
-    ready, _, _ = select.select([reading], [], [], patience)
-    return os.read(reading, 4096).decode() or "it died" if ready else None
 
 
 def told(text: str) -> None:
