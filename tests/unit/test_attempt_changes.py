@@ -8,6 +8,7 @@ import pytest
 
 from responder.decide.case import AttemptEnd, AttemptVerdict, Case, Change, Quarantine, Terms
 from responder.decide.changes.attempts import (
+    _effect,
     ended,
     intended,
     not_yet_good,
@@ -19,7 +20,10 @@ from responder.decide.changes.attempts import (
     undo_owed,
     verifying,
 )
+from responder.decide.changes.by_hand import nothing_found, unproven
+from responder.model.approval import Approval, Consent
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
+from responder.model.by_hand import ByHand
 from responder.model.guard import Guard, GuardVerdict, Ruling
 from responder.model.incident import IncidentState, Verification
 from responder.model.timeline import EntryDraft, EntryKind
@@ -33,6 +37,14 @@ S = IncidentState
 SECOND = timedelta(seconds=1)
 NOTE = EntryDraft(kind=EntryKind.JUDGED, text="judged", facts={})
 KEY = an_attempt(START, Outcome.STARTED, None).elements[0].key
+APPROVED = Approval(
+    id=UUID(int=5),
+    consent=Consent(action="a", target="t", params={}, facts="f", elements=(), titles=()),
+    guards=(Guard.AUTONOMY,),
+    by="ann",
+    expires_at=START + timedelta(hours=1),
+)
+ASKED = ByHand(actor="ann", reason="deploy", title="restart", asked_at=START, action="a", target="t")
 WITHIN = timedelta(minutes=5, seconds=30)
 """The rule's `alert_resolved_within` and `stable_for`."""
 
@@ -71,7 +83,7 @@ def intent(**more: Any) -> Intent:
 
 def test_an_intent_uses_its_step_and_waits_for_the_effect() -> None:
     """No longer than the timeout and the grace; what held it or allowed it before is used up."""
-    before = case(S.OPEN, step=1, shadow=True, hold=hold())
+    before = case(S.OPEN, step=1, shadow=True, hold=hold(), approval=APPROVED)
     change = intended(before, intent(), NOTE, START, TERMS)
     assert (change.state, change.progress.step, change.progress.shadow) == (S.REMEDIATING, 2, False)
     assert (change.progress.hold, change.progress.approval) == (None, None)
@@ -223,7 +235,8 @@ def test_a_proven_yes_is_believed_at_once() -> None:
     """For every element; a "no" for one of them may still become a "yes"."""
     assert verified(settle(end(Outcome.DONE), START)) == ATTEMPT
     partly = end(Outcome.DONE, Outcome.DONE, Outcome.NOT_DONE)
-    for answer in (partly, end(Outcome.NOT_DONE), end(Outcome.UNKNOWN)):
+    nothing = end(Outcome.UNKNOWN).model_copy(update={"results": ()})
+    for answer in (partly, end(Outcome.NOT_DONE), end(Outcome.UNKNOWN), nothing):
         waits = settle(answer, OVER - timedelta(microseconds=1))
         assert (waits.state, waits.due_at, waits.end) == (S.REMEDIATING, OVER, None)
     assert verified(settle(partly, OVER)) == ATTEMPT
@@ -264,13 +277,13 @@ def test_of_all_elements_what_nobody_knows_weighs_most(each: tuple[Outcome, ...]
 
 def test_a_verification_has_the_deadline_of_its_rule() -> None:
     """Or the one of the settings, where the rule has none."""
-    before = remediating(missed_starts=2, hold=hold())
+    before = remediating(missed_starts=2, hold=hold(), approval=APPROVED)
     change = verifying(before, START, TERMS, running(), "why", NOTE)
     assert change.progress.verification == Verification(
         started_at=START, deadline=START + WITHIN, attempt_id=ATTEMPT
     )
     assert (change.deadline, change.due_at) == (START + WITHIN, START)
-    assert (change.progress.hold, change.progress.missed_starts) == (None, 0)
+    assert (change.progress.hold, change.progress.missed_starts, change.progress.approval) == (None, 0, None)
     assert change.entries[0] == NOTE
     assert change.entries[1].text == "Verifying: why (until recovered, 5m30s at most)"
     bare = before.rule.verify
@@ -309,3 +322,18 @@ def test_an_effect_is_told_with_its_elements_and_what_it_left() -> None:
     left = ended(remediating(), running(elements=()), after, START, TERMS).entries[0]
     assert left.facts["state_after"] == '{"a":2,"b":1}'
     assert left.facts["results"][0]["title"] == KEY
+
+
+def test_an_act_by_hand_that_nothing_verifies_ends_with_its_outcome() -> None:
+    """Its rule has no `verify`: what is known is told. Where it has one it is verified as ever."""
+    bare = remediating(given={"by_hand": ASKED}, rule={"verify": None})
+    whole = remediating(given={"by_hand": ASKED})
+    for outcome in (Outcome.DONE, Outcome.NOT_DONE):
+        known = end(outcome)
+        told = unproven(bare, ASKED, running(), known, _effect(running(), known), START, TERMS)
+        assert ended(bare, running(), known, START, TERMS) == told
+        assert ended(whole, running(), known, START, TERMS).state is S.VERIFYING
+    unknown = ended(bare, running(), end(Outcome.UNKNOWN), START, TERMS)
+    assert (unknown.state, unknown.quarantine is None) == (S.ESCALATED, False)
+    assert nothing_to_do(bare, 0, NOTE, START, TERMS) == nothing_found(bare, 0, NOTE, START, TERMS)
+    assert nothing_to_do(whole, 0, NOTE, START, TERMS).state is S.VERIFYING
