@@ -1,0 +1,88 @@
+"""Which level is told next, when it is looked at again, and what a change of state says: by themselves."""
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+
+from responder.decide.case import Terms
+from responder.decide.changes.base import attempted, by_the_page, moved, soon, stay
+from responder.decide.levels import next_level, told_at_level
+from responder.model.attempt import Outcome
+from responder.model.incident import IncidentState, Progress
+from responder.model.timeline import EntryKind
+from tests.support.dossiers import an_attempt
+from tests.support.virtual import START, incident
+from tests.unit.test_next_move import LATER, TICK, case
+
+TERMS = Terms()
+S = IncidentState
+MINUTE = timedelta(minutes=1)
+
+
+def level(state: IncidentState, now: datetime = START, **progress: Any) -> int:
+    """The level that people are told at."""
+    return next_level(incident(state, progress=Progress(**progress)), now, TERMS)
+
+
+def test_a_level_beyond_the_policy_stays() -> None:
+    """The policy has become shorter meanwhile: nobody is told one level down."""
+    assert level(S.ESCALATED) == 1
+    assert level(S.ESCALATED, escalations=99) == 99
+
+
+REMINDED = [
+    ({}, 1),
+    ({"told_at": START}, 1),
+    ({"told_at": START + MINUTE}, 2),
+    ({"told_at": START + MINUTE, "acknowledged_at": START + MINUTE}, 1),
+    ({"told_at": START + MINUTE, "acknowledged_at": START + 2 * MINUTE}, 1),
+    ({"told_at": START + MINUTE, "acknowledged_at": START + MINUTE - TICK}, 2),
+]
+
+
+@pytest.mark.parametrize(("said", "next_one"), REMINDED)
+def test_who_took_over_is_reminded_once_before_the_next_level(said: dict[str, Any], next_one: int) -> None:
+    """Told since then, and nothing said since that."""
+    last = len(TERMS.policy(incident().severity).levels)
+    assert level(S.TAKEN_OVER, escalations=1, **said) == min(next_one, max(1, last))
+
+
+def test_a_level_has_its_time_from_when_it_was_first_told() -> None:
+    """Told again at the same level it goes on; another level, or an acknowledged one, begins anew."""
+    one = incident(S.ESCALATED, progress=Progress(escalations=1, level_since=START))
+    assert told_at_level(one, 1, LATER)["level_since"] == START
+    assert told_at_level(one, 2, LATER)["level_since"] == LATER
+    known = incident(S.ESCALATED, progress=Progress(escalations=1, level_since=START, acknowledged_by="ann"))
+    assert told_at_level(known, 1, LATER)["level_since"] == LATER
+    fresh = incident(S.ESCALATED, progress=Progress(escalations=1))
+    assert told_at_level(fresh, 1, LATER)["level_since"] == LATER
+
+
+def test_the_next_look_is_no_later_than_the_page_and_the_deadline() -> None:
+    """What is not looked at again at all stays so; a deadline that is past is now."""
+    assert stay(case(S.OPEN, page_at=START), None).due_at is None
+    paged = Progress(page_at=LATER)
+    assert by_the_page(S.OPEN, paged, START) == START
+    assert by_the_page(S.OPEN, paged, LATER + MINUTE) == LATER
+    assert by_the_page(S.ESCALATED, paged, LATER + MINUTE) == LATER + MINUTE
+    assert soon(case(S.OPEN, deadline=None), START, MINUTE) == START + MINUTE
+    assert soon(case(S.OPEN), START, MINUTE) == START + MINUTE
+    assert soon(case(S.OPEN), LATER - TICK, MINUTE) == LATER
+    assert soon(case(S.OPEN), LATER + MINUTE, MINUTE) == LATER + MINUTE
+
+
+def test_a_change_of_state_says_from_where_to_where_and_why() -> None:
+    """In words and in facts."""
+    entry = moved(case(S.OPEN), S.AWAITING_APPROVAL, "a person is asked")
+    assert (entry.kind, entry.text) == (EntryKind.STATE, "Awaiting approval: a person is asked")
+    assert entry.facts == {"from": "open", "to": "awaiting_approval", "why": "a person is asked"}
+
+
+def test_an_attempt_counts_for_the_ladder_that_it_was_made_in() -> None:
+    """One from before it opened again does not; where it never opened any does."""
+    attempt = an_attempt(START, Outcome.DONE, None)
+    assert attempted(case(S.OPEN, attempt=attempt))
+    assert attempted(case(S.OPEN, attempt=attempt, opened_at=None))
+    assert not attempted(case(S.OPEN, attempt=attempt, opened_at=START + TICK))
+    assert not attempted(case(S.OPEN))
