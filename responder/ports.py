@@ -312,7 +312,10 @@ class Outbox(Protocol):
 
 
 class EmergencyPage(Frozen):
-    """A P0 alert of which there is no record: everything that a person must know to begin."""
+    """A P0 alert of which there is no record: everything that a person must know to begin.
+
+    Labels and annotations no larger than a receiver takes.
+    """
 
     source: str
     fingerprint: str

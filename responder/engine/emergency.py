@@ -2,6 +2,7 @@
 
 from responder.engine.rules import ActiveRules
 from responder.model.alert import Alert, Delivery, Standing
+from responder.model.notification import told_labels
 from responder.model.severity import Severity
 from responder.ports import EmergencyPage, EmergencyPager
 
@@ -32,8 +33,8 @@ class Unstored:
             rule=rule.name,
             runbook_url=rule.runbook_url,
             owner=rule.owner,
-            labels=dict(alert.labels),
-            annotations=dict(alert.annotations),
+            labels=told_labels(alert.labels),
+            annotations=told_labels(alert.annotations),
             starts_at=alert.starts_at,
             generator_url=alert.generator_url,
         )

@@ -1,5 +1,6 @@
-"""A word to people on its way to one channel: what it says, and how far it has got."""
+"""A word to people on its way to one channel: what it says, how large it may be, and how far it has got."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -11,6 +12,21 @@ from responder.model.base import Frozen
 from responder.model.incident import IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.severity import Severity
+
+_TEXT_AT_MOST = 4000
+_VALUE_AT_MOST = 1000
+_NAMED_AT_MOST = 50
+
+
+def told_text(text: str, at_most: int = _TEXT_AT_MOST) -> str:
+    """As much of a text as people are told: what a receiver refuses for its size would be told to nobody."""
+    return text if len(text) <= at_most else f"{text[:at_most]}\u2026"
+
+
+def told_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """As much of labels, or annotations, as people are told. An alert may have thousands, of a megabyte."""
+    first = sorted(labels, key=lambda name: (name != "alertname", name))[:_NAMED_AT_MOST]
+    return {told_text(name, _VALUE_AT_MOST): told_text(labels[name], _VALUE_AT_MOST) for name in first}
 
 
 class ExtraKind(StrEnum):

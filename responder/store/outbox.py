@@ -16,7 +16,14 @@ import asyncpg
 from responder.decide.backoff import lane_pause
 from responder.decide.case import Case, Change, Notice
 from responder.model.incident import Incident
-from responder.model.notification import ChannelStanding, ExtraKind, Notification, Word
+from responder.model.notification import (
+    ChannelStanding,
+    ExtraKind,
+    Notification,
+    Word,
+    told_labels,
+    told_text,
+)
 from responder.model.policy import LOG_ONLY, EscalationPolicy, NoticeKind
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.severity import Severity
@@ -31,8 +38,6 @@ _MINUTE = timedelta(minutes=1)
 _DAY = timedelta(days=1)
 _NAMED = 20
 """Words that a summary names: the worst ones."""
-_TEXT_AT_MOST = 4000
-_VALUE_AT_MOST = 1000
 _FOLDED_AT_ONCE = 10_000
 _GONE_AT_ONCE = 1000
 
@@ -198,13 +203,7 @@ class Wording:
                 link=link,
             )
         )
-        key = {name: _short(value, _VALUE_AT_MOST) for name, value in word.key.items()}
-        return word.model_copy(update={"text": _short(word.text, _TEXT_AT_MOST), "key": key})
-
-
-def _short(text: str, at_most: int) -> str:
-    """What a receiver refuses for its size would be told to nobody; a label's value may have a megabyte."""
-    return text if len(text) <= at_most else f"{text[:at_most]}\u2026"
+        return word.model_copy(update={"text": told_text(word.text), "key": told_labels(word.key)})
 
 
 async def write(

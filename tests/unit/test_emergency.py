@@ -3,19 +3,25 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr, ValidationError
 
 from responder.clients.webhook import Webhook, signature
-from responder.model.alert import AlertKey
+from responder.engine.emergency import Unstored
+from responder.engine.rules import ActiveRules
+from responder.model.alert import AlertKey, Delivery
+from responder.model.rule import Rulebook, SeverityCase
+from responder.model.severity import Severity
 from responder.notify.emergency import NOTICE, Admission, EmergencyWebhook, Pacing
 from responder.notify.settings import EmergencySettings
-from responder.ports import EmergencyPage
+from responder.ports import EmergencyPage, Store
 from responder.telemetry import build_metrics
 from tests.support.pager import SECRET, PagerDesk, pager_desk
+from tests.support.stored import RULE, alert
 
 
 def key(number: int) -> AlertKey:
@@ -92,6 +98,32 @@ def page(number: int) -> EmergencyPage:
         starts_at=datetime(2026, 11, 24, tzinfo=UTC),
         generator_url="",
     )
+
+
+@dataclass
+class Asked:
+    """What is to be paged."""
+
+    pages: list[EmergencyPage] = field(default_factory=list)
+
+    def page(self, page: EmergencyPage) -> None:
+        """See `ports.EmergencyPager.page`."""
+        self.pages.append(page)
+
+
+def test_a_page_is_no_larger_than_a_receiver_takes() -> None:
+    """Whatever its alert carries: refused for its size it would be told to nobody. Its name is kept."""
+    rule = RULE.model_copy(update={"severity": (SeverityCase(severity=Severity.P0),)})
+    rules, asked = ActiveRules(cast(Store, None)), Asked()  # no store is asked
+    rules.stand_in(Rulebook(rules=(rule,)))
+    small = alert("p", summary="y" * 30_000)
+    many = {f"a{number}": "x" * 10_000 for number in range(900)}
+    large = replace(small, labels={**many, **small.labels})
+    Unstored(rules, asked)(Delivery(source="main", alerts=(small, large)))
+    first, second = asked.pages
+    assert (first.labels, len(first.annotations["summary"])) == (small.labels, 1001)
+    assert (second.labels["alertname"], len(second.labels)) == ("Stuck", 50)
+    assert len(second.model_dump_json()) < 64 * 1024
 
 
 @asynccontextmanager
