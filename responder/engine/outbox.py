@@ -19,7 +19,7 @@ from responder.crash_points import Point, reached
 from responder.decide.backoff import backoff
 from responder.model.base import Frozen
 from responder.model.duration import format_duration
-from responder.model.errors import PermanentError, ResponderError, StoreAwayError, TemporaryError
+from responder.model.errors import PermanentError, ResponderError, TemporaryError
 from responder.model.notification import ChannelStanding, Notification
 from responder.ports import Channel, Outbox, Taking, Undelivered
 from responder.telemetry import Metrics
@@ -259,7 +259,7 @@ class Dispatcher:
         await asyncio.gather(*tasks.values(), return_exceptions=True)
         try:
             await self._outbox.give_back(self.worker_id)
-        except StoreAwayError as error:
+        except ResponderError as error:
             _log.warning("notifications that were being sent could not be given back", error=str(error))
         for channel in self._channels:
             await channel.close()

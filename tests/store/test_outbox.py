@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from responder.decide.case import Case, Notice
 from responder.engine.outbox import Dispatcher, Lane
-from responder.model.errors import DeposedError, PermanentError
+from responder.model.errors import DeposedError, PermanentError, StoreRefusesError
 from responder.model.incident import IncidentState
 from responder.model.notification import Notification
 from responder.model.policy import EscalationPolicy, NoticeKind, PolicyLevel
@@ -24,7 +24,7 @@ from responder.notify.settings import ChannelSettings
 from responder.notify.webhook import WebhookChannel
 from responder.ports import Channel, Lease, Taking, Undelivered
 from responder.store import outbox
-from responder.store.outbox import Wording
+from responder.store.outbox import PostgresOutbox, Wording
 from responder.store.owner import Owner
 from responder.store.postgres import PostgresStore
 from responder.telemetry import Metrics, build_metrics
@@ -364,6 +364,26 @@ async def test_a_lane_that_is_stopped_sends_what_is_due_first(db: Posted) -> Non
         await asyncio.wait_for(lane.run(), 60)
         assert len(desk.tries) == 6
     assert await db.waiting() == 0
+
+
+async def test_a_dispatcher_stops_whatever_the_database_says_to_that(db: Posted) -> None:
+    """Refused there, its channels are closed all the same, and its process gives up its leases."""
+
+    class Refusing(PostgresOutbox):
+        async def give_back(self, _: UUID) -> None:
+            raise StoreRefusesError("by the test")
+
+    closed = asyncio.Event()
+
+    class Closing(Silent):
+        async def close(self) -> None:
+            closed.set()
+
+    box = Refusing(db.connections.workers, db.store.outbox._clock)
+    dispatcher = Dispatcher(box, [Closing()], build_metrics("test"), DAY)
+    await dispatcher.start()
+    await dispatcher.stop()
+    assert closed.is_set()
 
 
 async def test_a_process_that_slept_beyond_its_hold_sends_nothing(db: Posted) -> None:
