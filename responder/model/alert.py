@@ -4,7 +4,6 @@ Times are of two kinds that are never compared with each other: a *source's* (`s
 truncated once to microseconds when decoded) and ours (`received_at`, service time).
 """
 
-from array import array
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,8 +24,8 @@ _REMEMBERED_PAIR = 256
 """Characters of the longest pair that is remembered: it bounds the memory."""
 _LAST_SIGNS = 4
 """Characters at the end of a value that are not remembered with what stands before them."""
-_PAIRS_AT_MOST = 1024
-"""Pairs that are remembered, each with 2 KiB."""
+_POWERS = tuple(pow(_FNV_PRIME, length, _MASK + 1) for length in range(4 * _LAST_SIGNS + 2))
+"""What so many bytes multiply a state by: at most four for each of these characters, and one more."""
 
 
 class Standing(StrEnum):
@@ -221,7 +220,7 @@ def _content(alert: Alert) -> _Content:
     return bytes((first,)) + digest[1:], labels, annotations, starts_at, ends_at
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def _iso(time: datetime) -> str:
     """A group's alerts share most of their times, and each resend has the same ones. All are in UTC."""
     return time.isoformat()
@@ -238,66 +237,36 @@ def fingerprint(labels: Mapping[str, str]) -> str:
     state = _FNV_OFFSET
     for name in sorted(labels):
         value = labels[name]
-        pair = _PAIRS.get((name, value)) or _noticed(name, value)
-        state = _told_apart(state, name, value) if pair is None else pair.after(state)
+        short = len(name) + len(value) <= _REMEMBERED_PAIR
+        lowest = state & 0xFF
+        hashed, factor = _remembered(lowest, name, value) if short else _hashed(lowest, name, value)
+        state = (hashed + (state - lowest) * factor) & _MASK
     return f"{state:016x}"
 
 
-class _Bytes:
-    """Bytes of label sets, and what they make of a state, as far as it was found out."""
+def _hashed(state: int, name: str, value: str) -> tuple[int, int]:
+    """The state after a pair, and what the higher bytes of the state before it are multiplied by.
 
-    __slots__ = ("_factor", "_found", "_written")
-
-    def __init__(self, written: bytes) -> None:
-        self._written = written
-        self._factor = pow(_FNV_PRIME, len(written), _MASK + 1)
-        self._found = array("Q", bytes(8 * 256))
-        """By the lowest byte of the state before: what becomes of that byte alone; 0 is not found out."""
-
-    def after(self, state: int) -> int:
-        """The state after these bytes."""
-        lowest = state & 0xFF
-        found = self._found[lowest]
-        if not found:
-            found = self._found[lowest] = _mixed(lowest, self._written)
-        return (found + (state - lowest) * self._factor) & _MASK
-
-
-def _mixed(state: int, written: bytes) -> int:
-    for byte in written:
-        state = (state ^ byte) * _FNV_PRIME & _MASK
-    return state
-
-
-_PAIRS: dict[tuple[str, str], _Bytes] = {}
-"""Pairs that many alerts have."""
-_NOTICED = bytearray(1 << 14)
-"""Pairs that were seen: a byte of the hash of each, in a place by the rest of it."""
-
-
-def _noticed(name: str, value: str) -> _Bytes | None:
-    """The pair, remembered from now on where it is seen a second time: most are seen once."""
-    if len(name) + len(value) > _REMEMBERED_PAIR:
-        return None
-    place, mark = divmod(hash((name, value)), 256)
-    place %= len(_NOTICED)
-    if _NOTICED[place] != mark:
-        _NOTICED[place] = mark
-        return None
-    if len(_PAIRS) >= _PAIRS_AT_MOST:
-        _PAIRS.clear()
-    pair = _PAIRS[name, value] = _Bytes(b"%b\xff%b\xff" % (name.encode(), value.encode()))
-    return pair
-
-
-def _told_apart(state: int, name: str, value: str) -> int:
-    """The state after a pair of one alert alone: such values mostly differ in their last signs."""
+    Values that tell alerts apart mostly differ in their last signs alone: what stands before is remembered.
+    """
     head = value[:-_LAST_SIGNS]
-    if len(name) + len(head) > _REMEMBERED_PAIR:
-        return _mixed(state, b"%b\xff%b\xff" % (name.encode(), value.encode()))
-    return _mixed(_begun(name, head).after(state), b"%b\xff" % value[-_LAST_SIGNS:].encode())
+    short = len(name) + len(head) <= _REMEMBERED_PAIR
+    hashed, factor = (_begun_remembered if short else _begun)(state, name, head)
+    prime, mask = _FNV_PRIME, _MASK
+    tail = b"%b\xff" % value[-_LAST_SIGNS:].encode()
+    for byte in tail:
+        hashed = (hashed ^ byte) * prime & mask
+    return hashed, factor * _POWERS[len(tail)] & mask
 
 
-@lru_cache(maxsize=512)
-def _begun(name: str, head: str) -> _Bytes:
-    return _Bytes(b"%b\xff%b" % (name.encode(), head.encode()))
+def _begun(state: int, name: str, head: str) -> tuple[int, int]:
+    """As `_hashed`, for a pair whose value is not at its end."""
+    prime, mask = _FNV_PRIME, _MASK
+    part = b"%b\xff%b" % (name.encode(), head.encode())
+    for byte in part:
+        state = (state ^ byte) * prime & mask
+    return state, pow(prime, len(part), mask + 1)
+
+
+_remembered = lru_cache(maxsize=2048)(_hashed)
+_begun_remembered = lru_cache(maxsize=1024)(_begun)

@@ -30,10 +30,10 @@ _CLOSES = b"}"
 _BETWEEN = _CLOSES + b"," + _OPENS
 _LAST = b'"}]'
 
-_SEEN = 1 << 18
+_SEEN = 1 << 16
 """Places for what was seen once. Each holds a byte of a digest: few are taken for what stood there before."""
-_ENVELOPES_AT_MOST = 256
-_ENVELOPE_AT_MOST = 2048
+_ENVELOPES_AT_MOST = 64
+_ENVELOPE_AT_MOST = 1024
 """How many envelopes are remembered, and bytes of the longest one."""
 _FOR_ONE = 800
 _FOR_EACH_BYTE = 2
