@@ -39,12 +39,17 @@ def _users() -> dict[Name, list[tuple[Name, frozenset[Place]]]]:
     for path in sorted(_STORE.glob("*.py")):
         tree = ast.parse(path.read_bytes())
         known = _imported(tree)
-        for one in tree.body:
+        for one in (part for top in tree.body for part in _parts(top)):
             for own in _names(one):
                 lines = frozenset[Place]() if _is_sql(one) else _lines(path, one)
                 for used in _used(one, path.stem, known):
                     users[used].append(((path.stem, own), lines))
     return users
+
+
+def _parts(one: ast.stmt) -> list[ast.stmt]:
+    """Of a class its methods: each uses what it uses."""
+    return one.body if isinstance(one, ast.ClassDef) else [one]
 
 
 def _imported(tree: ast.Module) -> dict[str, Name]:
@@ -73,7 +78,7 @@ def _names(one: ast.stmt) -> list[str]:
             return [at.id for at in targets if isinstance(at, ast.Name)]
         case ast.AnnAssign(target=ast.Name(id=name)):
             return [name]
-        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name):
             return [name]
         case _:
             return []
@@ -83,12 +88,9 @@ def _is_sql(one: ast.stmt) -> bool:
     """A constant, or a function that gives SQL: whoever uses it is who runs it."""
     if isinstance(one, ast.FunctionDef):
         return one.returns is not None and ast.unparse(one.returns) == "str"
-    return not isinstance(one, ast.AsyncFunctionDef | ast.ClassDef)
+    return not isinstance(one, ast.AsyncFunctionDef)
 
 
 def _lines(path: Path, one: ast.stmt) -> frozenset[Place]:
     told = str(path.relative_to(ROOT))
-    inner = one.body if isinstance(one, ast.ClassDef) else [one]
-    return frozenset(
-        (told, line) for at in inner for line in range(at.lineno, (at.end_lineno or at.lineno) + 1)
-    )
+    return frozenset((told, line) for line in range(one.lineno, (one.end_lineno or one.lineno) + 1))

@@ -127,6 +127,27 @@ async def test_a_heartbeat_that_comes_too_late_deposes(db: Stored) -> None:
     assert not await db.store.heartbeat(uuid4())
 
 
+async def test_a_heartbeat_and_a_stop_are_one_workers_own(db: Stored) -> None:
+    """A worker that beats keeps nobody else alive; one that stops or gives up leaves theirs alone."""
+    await db.observe(alert("a", server="db1"), alert("b", server="db2"))
+    one, other = await db.worker(), await db.worker()
+    mine, theirs = await db.lease(one), await db.lease(other)
+    assert mine is not None
+    assert theirs is not None
+    owners = "SELECT id, owner FROM incidents"
+    await db.store.give_up_others(one, [mine.incident_id])
+    assert dict(await db.sql(owners)) == {mine.incident_id: one, theirs.incident_id: other}
+    beaten = await db.one("SELECT heartbeat_at FROM workers WHERE id = $1", other)
+    await db.silence(other)
+    assert await db.store.heartbeat(one)
+    assert await db.one("SELECT heartbeat_at FROM workers WHERE id = $1", other) < beaten
+    await db.store.give_up(mine)
+    assert dict(await db.sql(owners)) == {mine.incident_id: None, theirs.incident_id: other}
+    await db.store.unregister(one)
+    assert dict(await db.sql(owners)) == {mine.incident_id: None, theirs.incident_id: other}
+    assert await db.sql("SELECT id FROM workers") == [(other,)]
+
+
 async def test_leases_count_in_service_time(db: Stored) -> None:
     """The wall clock's jump that service time takes back deposes nobody."""
     worker = await db.worker()
