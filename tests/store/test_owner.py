@@ -137,15 +137,26 @@ async def test_a_heartbeat_and_a_stop_are_one_workers_own(db: Stored) -> None:
     owners = "SELECT id, owner FROM incidents"
     await db.store.give_up_others(one, [mine.incident_id])
     assert dict(await db.sql(owners)) == {mine.incident_id: one, theirs.incident_id: other}
-    beaten = await db.one("SELECT heartbeat_at FROM workers WHERE id = $1", other)
-    await db.silence(other)
+    late = "UPDATE workers SET heartbeat_at = heartbeat_at - interval '10 seconds' RETURNING heartbeat_at"
+    before = await db.one(late)
     assert await db.store.heartbeat(one)
-    assert await db.one("SELECT heartbeat_at FROM workers WHERE id = $1", other) < beaten
+    assert await db.one("SELECT heartbeat_at FROM workers WHERE id = $1", one) > before
+    assert not await db.store.heartbeat(uuid4())
+    stands = "SELECT heartbeat_at < (SELECT service_time()) - interval '9 seconds' FROM workers WHERE id = $1"
+    assert await db.one(stands, other)
     await db.store.give_up(mine)
     assert dict(await db.sql(owners)) == {mine.incident_id: None, theirs.incident_id: other}
     await db.store.unregister(one)
     assert dict(await db.sql(owners)) == {mine.incident_id: None, theirs.incident_id: other}
     assert await db.sql("SELECT id FROM workers") == [(other,)]
+
+
+async def test_what_is_due_no_more_is_nobodys_to_take_over(db: Stored) -> None:
+    """Its owner died after it was closed: nothing is left to be done."""
+    lease, _ = await db.held()
+    await db.raw.execute("UPDATE incidents SET due_at = NULL")
+    await db.silence(lease.worker_id)
+    assert await db.lease(await db.worker()) is None
 
 
 async def test_leases_count_in_service_time(db: Stored) -> None:
