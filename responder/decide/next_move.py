@@ -167,7 +167,7 @@ def _open(case: Case, now: datetime, terms: Terms) -> Move:
 
 def _ladder_over(case: Case, now: datetime, terms: Terms) -> Change:
     if case.rule.changing and not (case.incident.progress.shadow and changes.nothing_done(case)):
-        return changes.escalated(case, now, "no step of the ladder is left, and it still fires", terms)
+        return changes.escalated(case, now, changes.spent(case), terms)
     if case.rule.changing:
         why = "in shadow every step would have been passed over; nothing was done"
         return changes.recorded_in_shadow(case, now, why, terms, in_auto=changes.told_at_once(case))

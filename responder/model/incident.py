@@ -79,6 +79,16 @@ class Hold(Frozen):
     holder: str | None = None
 
 
+class PassedOver(Frozen):
+    """The last step that was not taken: a guard refused it, or there was nothing to do."""
+
+    step: int
+    guard: str | None = None
+    """Which guard refused it."""
+    words: str
+    """What became of it, with the reason."""
+
+
 class Progress(Frozen):
     """Where an incident stands on its ladder. It changes only together with the state, by the owner."""
 
@@ -90,6 +100,8 @@ class Progress(Frozen):
     """Whether the last judgement allowed everything but the effect: then nobody is paged for inaction."""
     take_back: UUID | None = None
     """The attempt whose undo is owed."""
+    passed_over: PassedOver | None = None
+    """The last step of this ladder that was passed over: what people are told where none is left."""
     missed_starts: int = 0
     """How many intents in a row found their start window over."""
     evidence_started: bool = False

@@ -149,7 +149,7 @@ def test_a_ladder_that_is_over_ends_as_its_rule_says() -> None:
     assert recorded.state is S.RECORDED
     assert "evidence only: the rule has no step that changes anything" in recorded.entries[-1].text
     over = applied(case(S.OPEN, step=2, rule={"escalate": True}))
-    assert "no step of the ladder is left, and it still fires" in over.notices[0].text
+    assert "nothing was done; no step is left" in over.notices[0].text
     shadow = applied(case(S.OPEN, step=2, shadow=True))
     assert shadow.state is S.RECORDED
     assert "in shadow every step would have been passed over; nothing was done" in shadow.entries[-1].text

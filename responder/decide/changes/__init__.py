@@ -48,6 +48,7 @@ from responder.decide.changes.members import (
 )
 from responder.decide.changes.paging import paged, put_off
 from responder.decide.changes.people import obeyed
+from responder.decide.changes.spent import spent
 from responder.decide.changes.storm import still_part_of_storm, storm_grew, storm_told
 
 __all__ = [
@@ -84,6 +85,7 @@ __all__ = [
     "resolved",
     "settled",
     "severity_changed",
+    "spent",
     "stay",
     "still_part_of_storm",
     "storm_grew",

@@ -13,6 +13,7 @@ from responder.decide.case import (
 from responder.decide.changes.base import go_on, moved, stay
 from responder.decide.changes.by_hand import nothing_found, unproven
 from responder.decide.changes.endings import escalated
+from responder.decide.changes.spent import found_nothing
 from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
 from responder.model.base import canonical_json
 from responder.model.duration import format_duration
@@ -51,7 +52,9 @@ def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, term
     if case.incident.by_hand is not None and case.rule.verify is None:
         return nothing_found(case, index, entry, now, terms)
     change = verifying(case, now, terms, None, f"step {index + 1} found nothing to do", entry)
-    return change.model_copy(update={"progress": change.progress.model_copy(update={"step": index + 1})})
+    passed = found_nothing(index, case.rule.steps[index].action, entry.facts.get("target"))
+    update = {"step": index + 1, "passed_over": passed}
+    return change.model_copy(update={"progress": change.progress.model_copy(update=update)})
 
 
 def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:

@@ -16,6 +16,7 @@ from responder.decide.case import (
 from responder.decide.changes.base import attempted, by_the_page, go_on, moved, nothing_done, soon, stay
 from responder.decide.changes.by_hand import not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
+from responder.decide.changes.spent import refused
 from responder.decide.guards.source import suppressed_words
 from responder.model.approval import Question
 from responder.model.duration import format_duration
@@ -35,7 +36,10 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         return not_let(case, by_hand, facts, judgement, entry, terms)
     if verdict.ruling is Ruling.REFUSE and verdict.refuses is Refuses.TARGET:
         skip = f"step {index + 1} ({facts.action}) is passed over: {verdict.reason}"
-        change = go_on(case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow)
+        passed = refused(index, facts.action, facts.target, verdict)
+        change = go_on(
+            case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow, passed_over=passed
+        )
         return _kept(change, index, facts, judgement)
     if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
         return _suppressed(case, verdict.reason, terms, now, entry)

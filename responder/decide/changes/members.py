@@ -71,6 +71,7 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
     progress = (
         {
             "step": 0,
+            "passed_over": None,
             "opened_at": now,
             "shadow": False,
             "evidence_started": False,

@@ -1,0 +1,65 @@
+"""Where no step is left people read what happened to the last one."""
+
+from typing import Any
+
+import pytest
+
+from responder.decide.changes.spent import found_nothing, refused, spent
+from responder.model.attempt import Attempt, Outcome, Verdict
+from responder.model.guard import Guard, GuardVerdict, Ruling
+from responder.model.incident import IncidentState
+from tests.support.dossiers import an_attempt
+from tests.support.virtual import START, ladder
+from tests.unit.test_next_move import case
+
+WHAT = "postgres.cancel_queries on postgres/orders"
+TOO_MANY = "3 sessions found, at most 1 allowed"
+NO = GuardVerdict(guard=Guard.FLOOR, ruling=Ruling.REFUSE, reason=TOO_MANY)
+
+
+def ran(outcome: Outcome = Outcome.DONE, verdict: Verdict | None = Verdict.NOT_RECOVERED) -> Attempt:
+    """An attempt of the first step."""
+    named = {"action": "postgres.cancel_queries", "target": "postgres/orders"}
+    return an_attempt(START, outcome, verdict).model_copy(update=named)
+
+
+REFUSED_FIRST = refused(0, "postgres.cancel_queries", "postgres/orders", NO)
+REFUSED_NEXT = refused(1, "postgres.cancel_queries", "postgres/orders", NO)
+NOTHING = found_nothing(0, "postgres.cancel_queries", "postgres/orders")
+
+
+@pytest.mark.parametrize(
+    ("steps", "attempt", "passed_over", "told"),
+    [
+        (1, None, REFUSED_FIRST, f"nothing was done: {WHAT} was refused ({TOO_MANY}); no step is left"),
+        (1, None, NOTHING, f"nothing was done: {WHAT} found nothing to do; no step is left"),
+        (1, ran(), None, f"{WHAT} did not help; no step is left"),
+        (2, ran(), REFUSED_NEXT, f"{WHAT} did not help; {WHAT} was refused ({TOO_MANY}); no step is left"),
+        (2, ran(), REFUSED_FIRST, f"{WHAT} did not help; no step is left"),
+        (1, ran(Outcome.NOT_DONE, None), None, f"{WHAT} found nothing left to do; no step is left"),
+        (
+            1,
+            ran(verdict=Verdict.RECOVERED),
+            None,
+            f"it came back after {WHAT} had solved it; its only step is spent",
+        ),
+        (
+            2,
+            ran(verdict=Verdict.RECOVERED),
+            None,
+            f"it came back after {WHAT} had solved it; no step is left",
+        ),
+    ],
+)
+def test_a_spent_ladder_says_what_happened_to_it(
+    steps: int, attempt: Attempt | None, passed_over: Any, told: str
+) -> None:
+    """A refusal with its reason, an attempt with what came of it; an older refusal is not told."""
+    over = case(
+        IncidentState.OPEN,
+        rule={"steps": ladder(steps=steps).steps},
+        attempt=attempt,
+        step=steps,
+        passed_over=passed_over,
+    )
+    assert spent(over) == told
