@@ -69,13 +69,18 @@ _LANE = "SELECT * FROM outbox_lanes WHERE channel = $1 FOR UPDATE"
 
 _LANE_MOVED = "UPDATE outbox_lanes SET minute_began = $2, begun = $3, crowded = $4 WHERE channel = $1"
 
+_OF_ITS_INCIDENT = f"""
+FROM outbox e WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND {_WAITS.format("e")}
+"""
+"""All that waits for the channel of the same incident. The first of it is asked for, and not whether there is
+something earlier: as a join that would compare all that waits with all that waits where PostgreSQL has not
+heard yet how many those are, which is when many begin to wait."""
+
 _READY = f"""
 FROM outbox o
 WHERE o.channel = $1 AND {_WAITS.format("o")} AND o.delivered_in IS NULL AND o.due_at <= $2
   AND (o.taken_until IS NULL OR o.taken_until <= $2)
-  AND NOT EXISTS (SELECT FROM outbox e
-                  WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.number < o.number
-                    AND {_WAITS.format("e")})
+  AND coalesce((SELECT e.number {_OF_ITS_INCIDENT} ORDER BY e.number LIMIT 1) = o.number, true)
 """
 """What may be sent now: due, nobody's, and nothing of its incident waits before it."""
 
@@ -95,9 +100,8 @@ _TO_FOLD = f"""
 SELECT {_COLUMNS} FROM outbox o
 WHERE o.channel = $1 AND {_WAITS.format("o")} AND o.delivered_in IS NULL AND o.due_at <= $2 AND o.tries = 0
   AND o.kind NOT IN ('summary', 'test')
-  AND NOT EXISTS (SELECT FROM outbox e
-                  WHERE e.incident_id = o.incident_id AND e.channel = o.channel AND e.number < o.number
-                    AND {_WAITS.format("e")} AND (e.tries > 0 OR e.delivered_in IS NOT NULL))
+  AND coalesce((SELECT e.number {_OF_ITS_INCIDENT} AND (e.tries > 0 OR e.delivered_in IS NOT NULL)
+                ORDER BY e.number LIMIT 1) > o.number, true)
 ORDER BY o.number LIMIT $3 FOR UPDATE OF o SKIP LOCKED
 """
 """What was never tried, with nothing before it that may have been received or is in a summary already."""

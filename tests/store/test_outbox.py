@@ -272,6 +272,31 @@ def _none_waits(db: Posted) -> Any:
     return none
 
 
+async def test_however_many_wait_the_next_are_found_at_once(db: Posted) -> None:
+    """A storm's words, of which PostgreSQL has no statistics yet: within the time that a statement has."""
+    lease, _ = await db.held()
+    many = """
+        WITH incident AS (SELECT * FROM incidents WHERE id = $1),
+        more AS (
+            INSERT INTO incidents
+                (id, rule, key_hash, key, rulebook_hash, severity, state, opened_at, state_since)
+            SELECT gen_random_uuid(), rule, sha256(n::text::bytea), key, rulebook_hash, severity, 'closed',
+                   opened_at, state_since
+            FROM incident, generate_series(1, 20000) n RETURNING id)
+        INSERT INTO outbox (id, incident_id, channel, kind, level, thread, body, key, created_at, due_at)
+        SELECT gen_random_uuid(), id, 'pager', 'escalated', 1, id::text, '{"text": "act", "severity": "P1"}',
+               id::text, now(), now() FROM more
+    """
+    await db.sql(many, lease.incident_id)
+    async with pager(per_minute=4) as (desk, channel):
+        lane = await db.lane(channel)
+        await drained(lane)
+        assert len(desk.tries) == 4
+        await db.after(MINUTE)
+        assert await lane.once()
+    assert await db.one("SELECT count(*) FROM outbox WHERE delivered_in IS NOT NULL") == 10_000
+
+
 async def test_words_of_one_incident_keep_their_order_on_a_channel(db: Posted) -> None:
     """While the first waits to be tried again the second is not sent; another incident's is."""
     mine, other = await db.incidents(2)
