@@ -25,6 +25,8 @@ _LONGEST = 2000
 """Characters of a reason that the server takes."""
 _PATIENCE_S = 3.0
 """Seconds in which a service must say whether the file halts it."""
+_SCOPE = "scope"
+"""How the server's words begin where a matcher is wrong."""
 _WORDS = {"flag": "the flag in the database", "file": "a file"}
 
 
@@ -32,9 +34,12 @@ _WORDS = {"flag": "the flag in the database", "file": "a file"}
 @click.option("--reason", default="halted by a person", show_default=True, help="Why.")
 @click.option(
     "--scope",
+    "--match",
+    "scope",
     multiple=True,
     help="""Halt only what a matcher may concern, as 'namespace="prod"'; all given must hold. """
-    """Asked are rule, severity, action, target, its cluster and namespace, and the labels of the alerts.""",
+    """--match is the same. Asked are rule, severity, action, target, its cluster and namespace, """
+    """and the labels of the alerts.""",
 )
 @actor_option
 @click.option(
@@ -79,7 +84,7 @@ def halt(
     except ServerAwayError as error:
         fail(_not_halted(str(error), config_file), ExitCode.AWAY)
     except ServerRefusedError as error:
-        fail(_not_halted(str(error), config_file), ExitCode.REFUSED)
+        fail(_refused(str(error), config_file), ExitCode.REFUSED)
     _print_halt(told, as_json=as_json)
 
 
@@ -122,6 +127,16 @@ def _not_halted(why: str, config_file: Path | None) -> str:
         else f"No engine.halt_file is set {where}, so no file halts: stop the service itself (SIGTERM)."
     )
     return f"NOT HALTED: {why}\n{way}"
+
+
+def _refused(why: str, config_file: Path | None) -> str:
+    """The server answers, and wants another request: mend that, where no file goes round it."""
+    if why.startswith(_SCOPE):
+        return f"NOT HALTED: {why}\nCorrect the matcher, and halt again; without --scope everything halts."
+    file, _ = _watched(config_file)
+    if file is not None:
+        return _not_halted(why, config_file)
+    return f"NOT HALTED: {why}\nThe server answers: mend that, and halt again."
 
 
 def _watched(config_file: Path | None) -> tuple[Path | None, Path | None]:

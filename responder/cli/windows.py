@@ -15,7 +15,11 @@ from responder.model.duration import parse_duration
 
 _reason = click.option("--reason", required=True, help="Why; whoever is held by it reads this.")
 _match = click.option(
-    "--match", "match", multiple=True, help="""A matcher, as 'namespace="prod"'; all given must hold."""
+    "--match",
+    "--scope",
+    "match",
+    multiple=True,
+    help="""A matcher, as 'namespace="prod"'; all given must hold. --scope is the same.""",
 )
 _key = click.option(
     "--key", help="A name of your own for it (a build's number): the same key again changes nothing."
@@ -44,7 +48,7 @@ def freeze() -> None:
 @click.option("--for", "lasts", callback=_length, help="How long from now, as 2h.")
 @click.option("--from", "since", help="When it begins, as '2026-12-23 18:00'; now by default.")
 @click.option("--until", help="When it ends.")
-@click.option("--timezone", default="UTC", show_default=True, help="Whose clock --from and --until show.")
+@click.option("--timezone", help="Whose clock --from and --until show; UTC by default.")
 @_key
 @actor_option
 @speaks
@@ -55,20 +59,22 @@ def add_freeze(
     lasts: str | None,
     since: str | None,
     until: str | None,
-    timezone: str,
+    timezone: str | None,
     key: str | None,
     actor: str,
     client: Client,
     as_json: bool,
 ) -> None:
     """Freeze everything, or what the matchers may concern."""
+    if timezone is not None and since is None and until is None:
+        raise click.UsageError("--timezone says whose clock --from and --until show: give one of them")
     body: dict[str, Any] = {"actor": actor, "reason": reason, "match": list(match), "allow": list(allow)}
     if lasts is not None:
         body["for"] = lasts
     if since is not None:
-        body["from"] = _at(since, timezone, first=True)
+        body["from"] = _at(since, timezone or "UTC", first=True)
     if until is not None:
-        body["until"] = _at(until, timezone, first=False)
+        body["until"] = _at(until, timezone or "UTC", first=False)
     told = client.post("freezes", body, key or str(uuid4()))
     if as_json:
         print_json(told)
@@ -115,10 +121,12 @@ def maintenance() -> None:
 @maintenance.command()
 @click.option(
     "--match",
+    "--scope",
     "match",
     multiple=True,
     required=True,
-    help="""A matcher over the alerts' labels, as 'service="api"'; all given must hold.""",
+    help="""A matcher over the alerts' labels, as 'service="api"'; all given must hold. """
+    """--scope is the same.""",
 )
 @click.option("--for", "lasts", required=True, callback=_length, help="How long, as 30m; at most 24h.")
 @_reason

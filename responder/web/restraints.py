@@ -93,9 +93,11 @@ class RestraintRoutes:
         """No action that changes something, for a time."""
         act = await read_as(request, NewFreeze)
         self._refuse_redacted(act.match, "match")
+        key = asked_key(request) or str(uuid4())
+        await self._refuse_past(act.until, key)
         new = NewRestraint(
             RestraintKind.FREEZE,
-            asked_key(request) or str(uuid4()),
+            key,
             actor_of(request, act.actor),
             act.reason,
             act.match,
@@ -105,6 +107,20 @@ class RestraintRoutes:
             lasts=act.lasts,
         )
         return await self._added(new, "freeze")
+
+    async def _refuse_past(self, until: datetime | None, key: str) -> None:
+        """It would freeze nothing. Asked again with its key, one that was taken then is told, though over."""
+        if until is None or await self._api.desk.restraint(RestraintKind.FREEZE, key) is not None:
+            return
+        civil = (await self._api.store.restraints()).civil or await self._api.store.now()
+        if until <= civil:
+            raise RequestError(
+                400,
+                f"{until:%Y-%m-%d %H:%M:%S%z} is over, so nothing would be frozen: it is"
+                f" {civil:%Y-%m-%d %H:%M:%S%z}",
+                field="until",
+                mend="give a later moment, or how long from now with `for`",
+            )
 
     async def end_freeze(self, request: web.Request) -> web.Response:
         """End one of people before its time. Those of the settings end where they are written."""

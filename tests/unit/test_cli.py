@@ -520,27 +520,87 @@ def test_a_halt_does_not_fail_for_its_reason(served: Served, reason: str) -> Non
 
 
 @pytest.mark.parametrize(
-    ("written", "way"),
+    ("written", "way", "way_if_refused"),
     [
         (
             "engine: {halt_file: halt}\n",
             "responder halt --file {folder}/halt --config {folder}/responder.yaml",
+            "responder halt --file {folder}/halt --config {folder}/responder.yaml",
         ),
-        ("engine: {}\n", "No engine.halt_file is set in {folder}/responder.yaml, so no file halts: stop"),
+        (
+            "engine: {}\n",
+            "No engine.halt_file is set in {folder}/responder.yaml, so no file halts: stop",
+            "The server answers: mend that, and halt again.",
+        ),
     ],
 )
 def test_a_halt_that_failed_says_so_first_and_names_the_way_by_file(
-    tmp_path: Path, served: Served, written: str, way: str
+    tmp_path: Path, served: Served, written: str, way: str, way_if_refused: str
 ) -> None:
     """With the server down, or refusing: not halted, and what to type instead."""
     settings = tmp_path / "responder.yaml"
     settings.write_text(written)
     away = responder("halt", "--url", "http://127.0.0.1:1", "--config", str(settings))
     refused = responder("halt", "--config", str(settings), served=served, token="wrong")
-    for told, code in ((away, 4), (refused, 3)):
+    for told, code, words in ((away, 4, way), (refused, 3, way_if_refused)):
         assert told.exit_code == code
         assert told.stderr.startswith("responder: NOT HALTED: ")
-        assert way.format(folder=tmp_path) in told.stderr
+        assert words.format(folder=tmp_path) in told.stderr
+
+
+def test_a_halt_with_a_matcher_that_cannot_be_read_says_to_correct_it(served: Served) -> None:
+    """The server is there: nobody is told to stop it for a typo."""
+    told = responder("halt", "--scope", "env=staging,x", served=served)
+    assert told.exit_code == 3
+    assert told.stderr.startswith("responder: NOT HALTED: scope")
+    assert "Correct the matcher" in told.stderr
+    assert "SIGTERM" not in told.stderr
+
+
+@pytest.mark.parametrize("name", ["--match", "--scope"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("halt",),
+        ("freeze", "add", "--for", "1h", "--reason", "r"),
+        ("maintenance", "start", "--for", "1h", "--reason", "r"),
+    ],
+)
+def test_what_is_stopped_is_named_by_either_word(served: Served, command: tuple[str, ...], name: str) -> None:
+    """Whoever knows one of the three commands knows how to write the others."""
+    told = responder(*command, name, 'env="staging"', served=served)
+    assert told.exit_code == 0, told.output
+    assert 'over env="staging"' in told.output or ': env="staging", ' in told.output
+
+
+def test_a_freeze_until_a_moment_that_is_over_is_refused(served: Served) -> None:
+    """It would freeze nothing, whether it begins now or began before; the field and the mend are named."""
+    for begins in ((), ("--from", "2020-01-01 09:00")):
+        told = responder(
+            "freeze", "add", "--until", "2020-01-01 10:00", *begins, "--reason", "r", served=served
+        )
+        assert told.exit_code == 3, told.output
+        assert "until: 2020-01-01 10:00:00+0000 is over, so nothing would be frozen" in told.stderr
+        assert "give a later moment" in told.stderr
+
+
+def test_a_freeze_that_is_over_is_still_told_to_whoever_asks_with_its_key(served: Served) -> None:
+    """A pipeline that lost the answer, and tries again late, gets the same one."""
+    key = ("--reason", "r", "--key", "build-7")
+    assert responder("freeze", "add", "--for", "1h", *key, served=served).exit_code == 0
+    told = responder("freeze", "add", "--until", "2020-01-01 10:00", *key, served=served)
+    assert (told.exit_code, "Freeze 1 stands already" in told.output) == (0, True), told.output
+
+
+def test_a_time_zone_that_belongs_to_no_moment_is_refused(served: Served) -> None:
+    """It is not swallowed beside a length; beside a moment it counts."""
+    why = ("freeze", "add", "--reason", "r", "--timezone", "Europe/Berlin")
+    told = responder(*why, "--for", "1h", served=served)
+    assert told.exit_code == 2
+    assert "--timezone says whose clock --from and --until show" in told.stderr
+    told = responder(*why, "--until", "2999-07-01 12:00", served=served)
+    assert told.exit_code == 0, told.output
+    assert "2999-07-01 10:00:00 UTC" in told.output
 
 
 def test_doctor_warns_where_nobody_could_make_the_halt_file(tmp_path: Path) -> None:
