@@ -760,6 +760,8 @@ class ShadowRunTold(Frozen):
     """Who acted on the incident before that."""
     other_incident: UUID | None
     """Whose attempt hit the target before that."""
+    own_attempt: bool
+    """Whether the incident itself had an attempt before that: its rule was promoted in the meantime."""
 
 
 @dataclass(frozen=True, slots=True)

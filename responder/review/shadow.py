@@ -20,6 +20,7 @@ class WithoutIt(StrEnum):
 
     PERSON = "a person acted instead"
     OTHER = "another incident's attempt hit the target"
+    US = "ended by our own later attempt"
     ALONE = "recovered by itself"
     FIRING = "still fires"
 
@@ -78,7 +79,9 @@ def _without_it(told: ShadowRunTold) -> WithoutIt:
         return WithoutIt.PERSON
     if told.other_incident is not None:
         return WithoutIt.OTHER
-    return WithoutIt.FIRING if told.quiet_at is None else WithoutIt.ALONE
+    if told.quiet_at is None:
+        return WithoutIt.FIRING
+    return WithoutIt.US if told.own_attempt else WithoutIt.ALONE
 
 
 def _rule(name: str, runs: tuple[Run, ...]) -> RuleInShadow:

@@ -35,10 +35,19 @@ WHERE a.target = r.target AND a.incident_id <> r.incident_id AND a.outcome <> 'n
 ORDER BY a.number LIMIT 1
 """
 
+_OWN = """
+SELECT EXISTS (
+    SELECT FROM attempts a
+    WHERE a.incident_id = r.incident_id AND a.outcome <> 'not_done'
+          AND a.intended_at BETWEEN r.at AND coalesce(q.quiet_at, 'infinity')
+)
+"""
+"""Promoted in the meantime, the same incident was acted on: it did not recover by itself."""
+
 _READ = f"""
 SELECT r.incident_id, r.rule, r.step, r.action, r.target, r.ruling, r.guard, r.reason, r.elements,
        r.element_count, r.at, i.severity, i.key, q.quiet_at, ({_PERSON}) AS person,
-       ({_OTHER}) AS other_incident
+       ({_OTHER}) AS other_incident, ({_OWN}) AS own_attempt
 FROM shadow_runs r JOIN incidents i ON i.id = r.incident_id, LATERAL ({_QUIET}) AS q (quiet_at)
 WHERE r.at >= $1 AND ($2::text IS NULL OR r.rule = $2)
 ORDER BY r.at DESC, r.id DESC LIMIT $3

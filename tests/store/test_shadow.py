@@ -93,3 +93,17 @@ async def test_what_shadow_would_have_started_counts_in_shadow_alone(db: Stored)
     assert seen.newest is None, "no attempt was made"
     real = await db.store.ledger_view(asked.model_copy(update={"shadow": False}), other.incident)
     assert (real.history, real.recurred) == ((), 0)
+
+
+async def test_an_incident_that_was_acted_on_after_its_promotion_is_told_as_ours(db: Stored) -> None:
+    """Its own attempt, made after the judgement in shadow and before the alert ended."""
+    lease, case = await db.held()
+    await db.store.record(lease, case, change(case, IncidentState.OPEN, shadow_run=RUN))
+    since = await db.store.now() - timedelta(minutes=1)
+    [told] = await db.store.shadow_runs(since, None, 10)
+    assert not told.own_attempt
+    case = await db.store.load(lease)
+    assert await db.store.commit_intent(lease, intent(case, target="postgres/orders"), change(case))
+    [told] = await db.store.shadow_runs(since, None, 10)
+    assert told.own_attempt
+    assert told.other_incident is None

@@ -439,6 +439,7 @@ class RememberingDesk:
             quiet_at=NOW,
             person=None,
             other_incident=None,
+            own_attempt=False,
         )
         return [one][:limit] if since < one.at and rule in {None, one.rule} else []
 

@@ -32,6 +32,7 @@ def _run(minutes: int, incident_id: UUID | None = None, **more: Any) -> ShadowRu
         "quiet_at": None,
         "person": None,
         "other_incident": None,
+        "own_attempt": False,
     }
     return ShadowRunTold.model_validate({**told, **more})
 
@@ -67,3 +68,21 @@ def test_rules_stand_by_name_and_runs_as_they_came() -> None:
     assert [one.rule for one in found.runs] == ["B", "A", "B"]
     assert found.cut
     assert report([], NOW, NOW, cut=False).rules == ()
+
+
+def test_what_our_own_later_attempt_ended_did_not_recover_by_itself() -> None:
+    """Promoted after it was judged: it is counted as ended by us, and not in the time that others took."""
+    runs = [
+        _run(30, quiet_at=NOW - 26 * MINUTE),
+        _run(40, own_attempt=True, quiet_at=NOW),
+        _run(50, own_attempt=True),
+        _run(60, own_attempt=True, person="ada"),
+    ]
+    [rule] = report(runs, NOW - timedelta(days=1), NOW, cut=False).rules
+    assert rule.without_it == {
+        WithoutIt.ALONE: 1,
+        WithoutIt.US: 1,
+        WithoutIt.FIRING: 1,
+        WithoutIt.PERSON: 1,
+    }
+    assert rule.alone_after == 4 * MINUTE
