@@ -72,7 +72,7 @@ def test_a_page_that_failed_is_tried_with_the_next_look() -> None:
 
 def test_an_escalation_ends_what_was_under_way_and_tells() -> None:
     """Its reason stands in the incident, in the timeline and in the notice; it comes again by severity."""
-    given = case(S.OPEN, total=3, take_back=ATTEMPT, **UNDER_WAY)
+    given = case(S.OPEN, total=3, covered_members=1, take_back=ATTEMPT, **UNDER_WAY)
     change = escalated(given, START, "the floor", TERMS, NOTE)
     assert of(change.progress, *OVER) == OVER
     assert change.progress.take_back is None
@@ -133,6 +133,8 @@ def test_in_a_storm_what_did_nothing_is_recorded_as_part_of_it() -> None:
     assert change.due_at == START + min(TERMS.storm.within, TERMS.recorded_for)
     assert change.entries[0] == NOTE
     assert f"part of the storm, see {RAGING.umbrella}: the floor" in change.entries[1].text
+    short = TERMS.model_copy(update={"recorded_for": timedelta(seconds=7)})
+    assert part_of_storm(stormy(), START, "why", short).due_at == START + timedelta(seconds=7)
     opens = part_of_storm(stormy(storm=Storm(openings=TERMS.storm.openings)), START, "why", TERMS)
     assert (opens.opens_storm, opens.state, opens.due_at) == (True, S.OPEN, START)
 
@@ -180,7 +182,16 @@ def test_people_who_know_hear_what_is_new_while_automation_goes_on() -> None:
 
 def test_what_is_recorded_asks_nobody_and_pages_nobody() -> None:
     """It is kept for its time, with its outcome; a question and a hold are over."""
-    given = case(S.OPEN, total=3, page_at=START, shadow=True, in_auto="x", hold=hold(), approval=APPROVED)
+    given = case(
+        S.OPEN,
+        total=3,
+        covered_members=1,
+        page_at=START,
+        shadow=True,
+        in_auto="x",
+        hold=hold(),
+        approval=APPROVED,
+    )
     change = recorded(given, START, "evidence only", TERMS)
     assert change.state is S.RECORDED
     ended = {"hold": None, "approval": None, "shadow": False, "in_auto": None, "page_at": None}
@@ -202,7 +213,7 @@ def test_what_is_recorded_asks_nobody_and_pages_nobody() -> None:
 
 def test_what_is_resolved_tells_those_who_know() -> None:
     """Checked again when it is written; it may come back for a while."""
-    given = case(S.OPEN, total=3, page_at=START, escalations=1, **UNDER_WAY)
+    given = case(S.OPEN, total=3, covered_members=1, page_at=START, escalations=1, **UNDER_WAY)
     change = resolved(given, START, "recovered", TERMS, NOTE)
     assert (change.state, change.quiet) == (S.RESOLVED, True)
     assert of(change.progress, *OVER, "page_at") == {**OVER, "page_at": None}

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from responder.decide.case import Terms
-from responder.decide.changes.base import attempted, by_the_page, moved, soon, stay
+from responder.decide.changes.base import attempted, by_the_page, go_on, moved, soon, stay
 from responder.decide.levels import next_level, told_at_level
 from responder.model.attempt import Outcome
 from responder.model.incident import IncidentState, Progress
@@ -62,6 +62,8 @@ def test_a_level_has_its_time_from_when_it_was_first_told() -> None:
 def test_the_next_look_is_no_later_than_the_page_and_the_deadline() -> None:
     """What is not looked at again at all stays so; a deadline that is past is now."""
     assert stay(case(S.OPEN, page_at=START), None).due_at is None
+    assert stay(case(S.OPEN, page_at=START), LATER).due_at == START
+    assert go_on(case(S.HELD), START, TERMS, "why").deadline == START + TERMS.open_deadline
     paged = Progress(page_at=LATER)
     assert by_the_page(S.OPEN, paged, START) == START
     assert by_the_page(S.OPEN, paged, LATER + MINUTE) == LATER
