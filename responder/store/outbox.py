@@ -108,7 +108,11 @@ ORDER BY o.number LIMIT $3 FOR UPDATE OF o SKIP LOCKED
 
 _FOLD = "UPDATE outbox SET delivered_in = $2 WHERE id = ANY($1::uuid[])"
 
-_ONE_AND_ITS = f"(o.id = $1 OR o.delivered_in = $1) AND {_WAITS.format('o')}"
+_STILL_WAITS = "coalesce(o.delivered_at, o.given_up_at) IS NULL"
+"""Of one that is known by its id. Said otherwise than in the indexes of what waits, so that none of them is
+read from end to end where PostgreSQL has not heard yet how many wait."""
+
+_ONE_AND_ITS = f"(o.id = $1 OR o.delivered_in = $1) AND {_STILL_WAITS}"
 
 _LANE_IS_WELL = "UPDATE outbox_lanes SET failures = 0 WHERE channel = $1 AND failures > 0"
 """The pause stays: what was under way beside a refusal says nothing against the rest that it asked for."""
@@ -121,7 +125,7 @@ RETURNING {WITHOUT_WAITING}
 
 _AGAIN = f"""
 UPDATE outbox o SET due_at = $3, last_error = $4, taken_by = NULL, taken_until = NULL
-WHERE o.id = $1 AND o.taken_by = $2 AND {_WAITS.format("o")}
+WHERE o.id = $1 AND o.taken_by = $2 AND {_STILL_WAITS}
 """
 
 _FAILED_LANE = (

@@ -297,6 +297,21 @@ async def test_however_many_wait_the_next_are_found_at_once(db: Posted) -> None:
     assert await db.one("SELECT count(*) FROM outbox WHERE delivered_in IS NOT NULL") == 10_000
 
 
+async def test_what_came_of_one_is_written_without_reading_all_that_wait(db: Posted) -> None:
+    """By its id, and by that of the summary that it may be: as many are written as wait."""
+    async with db.raw.transaction():
+        await db.raw.execute("SET LOCAL enable_seqscan = off")
+        for statement, *more in (
+            (outbox._DELIVERED, await db.store.now()),
+            (outbox._GIVEN_UP, await db.store.now(), "why"),
+            (outbox._AGAIN, uuid4(), await db.store.now(), "why"),
+        ):
+            rows = await db.raw.fetch(f"EXPLAIN {statement}", uuid4(), *more)
+            plan = "\n".join(row[0] for row in rows)
+            assert "outbox_pkey" in plan, plan
+            assert "outbox_due" not in plan, plan
+
+
 async def test_words_of_one_incident_keep_their_order_on_a_channel(db: Posted) -> None:
     """While the first waits to be tried again the second is not sent; another incident's is."""
     mine, other = await db.incidents(2)
