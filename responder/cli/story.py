@@ -4,13 +4,14 @@ What happened is read by `review.facts`, as the review reads it: both tell the s
 """
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from responder.cli.output import ago, until
 from responder.decide.told_next import Promised
 from responder.model.incident import Incident, IncidentState
 from responder.model.notification import Notification
 from responder.model.policy import NoticeKind
+from responder.model.spoken import moment
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
@@ -125,7 +126,8 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
             what = f"escalates to {level}"
         case _:
             what = f"tells {level} again"
-    return [f"next: {what} {until(word.at, now)}, at {clock(word.at)[:5]} UTC, unless {word.unless}"]
+    at = moment(word.at, now, seconds=word.at - now < timedelta(hours=1))
+    return [f"next: {what} {until(word.at, now)}, at {at}, unless {word.unless}"]
 
 
 def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> list[str]:

@@ -13,8 +13,8 @@ from typing import assert_never
 from responder.decide import changes
 from responder.decide.case import Apply, Case, Change, Check, Move, TakeStep, Terms, Wait
 from responder.model.by_hand import ByHand
-from responder.model.duration import format_duration
 from responder.model.incident import IncidentState
+from responder.model.spoken import span
 
 
 def by_hand_move(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Move:
@@ -62,7 +62,7 @@ def _open(case: Case, asked: ByHand, now: datetime, terms: Terms, *, late: bool)
     if now >= asked.until:
         return Apply(change=_not_begun(case, asked, now, terms))
     if late:
-        since = format_duration(now - case.incident.state_since)
+        since = span(now - case.incident.state_since)
         return Apply(change=changes.escalated(case, now, f"open for {since} without a result", terms))
     return TakeStep(index=step)
 
@@ -75,7 +75,7 @@ def _taken(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Change:
 
 def _not_begun(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Change:
     """What a person wanted then is not done later: somebody has to want it anew."""
-    ago = format_duration(now - asked.asked_at)
+    ago = span(now - asked.asked_at)
     why = f"nothing was done: {asked.actor} asked for it {ago} ago, and it could not begin in time"
     return changes.escalated(case, now, why, terms)
 
@@ -85,7 +85,7 @@ def _held(case: Case, asked: ByHand, now: datetime, terms: Terms, *, late: bool)
     if hold is None:
         return Apply(change=changes.go_on(case, now, terms, "nothing holds it any more"))
     if late or now >= min(hold.deadline, asked.until):
-        held = format_duration(now - hold.since)
-        why = f"nothing was done for {asked.actor}: held for {held} by {hold.guard}: {hold.reason}"
+        held = span(now - hold.since)
+        why = f"nothing was done for {asked.actor}: held for {held}: {hold.reason}"
         return Apply(change=changes.escalated(case, now, why, terms))
     return TakeStep(index=case.incident.progress.step) if now >= hold.until else Wait(until=hold.until)

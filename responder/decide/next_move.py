@@ -30,8 +30,8 @@ from responder.decide.restraints import quiet
 from responder.decide.umbrella import umbrella_move
 from responder.decide.verify import over, stable
 from responder.model.attempt import Outcome
-from responder.model.duration import format_duration
 from responder.model.incident import IncidentState
+from responder.model.spoken import span
 from responder.model.storm import ACTING, UMBRELLA
 
 
@@ -154,7 +154,7 @@ def _open(case: Case, now: datetime, terms: Terms) -> Move:
     if (window := quiet(case, now)) is not None:
         return Apply(change=changes.quieted(case, window, now, terms))
     if incident.deadline is not None and now >= incident.deadline:
-        since = format_duration(now - incident.state_since)
+        since = span(now - incident.state_since)
         return Apply(change=changes.escalated(case, now, f"open for {since} without a result", terms))
     if rule.evidence and not progress.evidence_started:
         return GatherEvidence()
@@ -209,10 +209,8 @@ def _held(case: Case, now: datetime, terms: Terms) -> Move:
     if hold is None:
         return Apply(change=changes.go_on(case, now, terms, "nothing holds it any more"))
     if now >= hold.deadline:
-        held = format_duration(now - hold.since)
-        return Apply(
-            change=changes.escalated(case, now, f"held for {held} by {hold.guard}: {hold.reason}", terms)
-        )
+        held = span(now - hold.since)
+        return Apply(change=changes.escalated(case, now, f"held for {held}: {hold.reason}", terms))
     if now >= hold.until:
         return TakeStep(index=case.incident.progress.step)
     return Wait(until=hold.until)

@@ -51,7 +51,7 @@ def _to_come(incident: Incident, steps: int, terms: Terms) -> Iterator[NextWord]
         case IncidentState.AWAITING_APPROVAL:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "somebody answers", terms)
         case IncidentState.HELD:
-            yield _at(incident, deadline, NoticeKind.ESCALATED, "nothing holds it any more", terms)
+            yield _at(incident, deadline, NoticeKind.ESCALATED, "what holds it ends first", terms)
         case IncidentState.OPEN:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "the next step has a result", terms)
         case IncidentState.VERIFYING if progress.step >= steps:

@@ -325,7 +325,7 @@ async def test_a_halt_holds_it_and_says_so(scene: Scene) -> None:
     assert (await scene.post("halt", {"reason": "we look first"}, by="root"))[0] == 200
     told = await scene.run(*scene.command("--wait", "2s"))
     assert told.exit_code == 1, told.output
-    assert "Held: halted: by root: we look first" in told.output
+    assert "Held: halted by root: we look first" in told.output
     assert "it has not begun, and may yet" in told.output
     await nothing_was_done(scene)
     assert (await scene.post("resume", {"reason": "looked", "all": True}, by="root"))[0] == 200
@@ -368,7 +368,7 @@ async def test_what_was_held_for_too_long_is_not_done_later(scene: Scene) -> Non
     told = await scene.reaches(incident, "escalated")
     why = told["incident"]["progress"]["escalation_reason"]
     assert why.startswith("nothing was done for ada: held for"), why
-    assert why.endswith("by halt: halted: by root: we look first")
+    assert why.endswith("halted by root: we look first (ends with: responder resume)")
     await scene.post("resume", {"reason": "looked", "all": True}, by="root")
     handed = {"kind": "take_over", "reason": "mine"}, {"kind": "hand_back", "reason": "go on"}
     for command in handed:
@@ -442,7 +442,7 @@ async def test_a_dry_run_shows_everything_and_does_nothing(scene: Scene) -> None
     await scene.post("halt", {"reason": "we look first"}, by="root")
     told = await scene.run(*scene.command("--dry-run"))
     assert told.exit_code == 3, told.output
-    assert "halt waits: halted: by root: we look first" in told.output
+    assert "halt waits: halted by root: we look first" in told.output
     await nothing_was_done(scene)
 
 

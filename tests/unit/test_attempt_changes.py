@@ -198,9 +198,9 @@ def test_an_undo_that_did_not_happen_is_a_quarantine() -> None:
 
 def test_an_undo_that_a_guard_holds_is_owed() -> None:
     """A person hears why, and the target stays held."""
-    halted = GuardVerdict(guard=Guard.HALT, ruling=Ruling.WAIT, reason="halted: by ann")
+    halted = GuardVerdict(guard=Guard.HALT, ruling=Ruling.WAIT, reason="halted by ann")
     change = undo_owed(remediating(), running(), halted, NOTE, START, TERMS)
-    reason = "the undo of postgres.terminate_queries on postgres/orders is owed: halted: by ann"
+    reason = "the undo of postgres.terminate_queries on postgres/orders is owed: halted by ann"
     assert (change.state, change.entries[0]) == (S.ESCALATED, NOTE)
     assert change.quarantine == Quarantine(attempt_id=ATTEMPT, reason=reason)
 

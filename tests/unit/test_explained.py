@@ -36,7 +36,7 @@ def test_the_same_judgement_again_is_told_once_with_its_number() -> None:
     story = Story().opens()
     for second in (5, 10, 15):
         story.judges(second, "wait", "cooldown", f"cooling down for another {20 - second}s")
-    story.judges(20, "wait", "halt", "halted: by ada: deploy")
+    story.judges(20, "wait", "halt", "halted by ada: deploy")
     [step] = explain(_dossier(story, ACTION)).steps
     assert [(one.times, one.decided_by) for one in step.judged] == [(3, "cooldown"), (1, "halt")]
     cooled = step.judged[0]

@@ -123,7 +123,7 @@ HELD = [
     (Guard.CONDITION, Ruling.REFUSE, {"condition": ProbeReading(holds=False, text="0 > 0")}, "0 > 0"),
     (Guard.CONDITION, Ruling.ASK, {"condition": ProbeReading(holds=None, text="empty")}, "no data"),
     (Guard.LOOK, Ruling.WAIT, {"look_problem": "does not answer"}, "does not answer"),
-    (Guard.COOLDOWN, Ruling.WAIT, {"history": (past(9),)}, "another 1m"),
+    (Guard.COOLDOWN, Ruling.WAIT, {"history": (past(9),)}, "cooling down until 00:01:00 UTC"),
     (Guard.ATTEMPTS, Ruling.REFUSE, {"history": (past(50), past(40), past(30))}, "3 of 3"),
     (Guard.FLAPPING, Ruling.WAIT, {"flapped_at": NOW - timedelta(minutes=29)}, "5 times or more within 30m"),
     (

@@ -14,6 +14,7 @@ from responder.decide.opt_out import opt_out_holds
 from responder.model.attempt import OwnAct
 from responder.model.guard import Guard, Refuses, Ruling
 from responder.model.severity import Severity
+from responder.model.spoken import moment
 from responder.model.storm import Storm
 from tests.unit.test_guards import NOW, TERMS, facts
 
@@ -28,8 +29,9 @@ def test_what_began_right_after_an_act_of_ours_waits_until_that_has_settled() ->
     verdict = self_caused(facts(own_act=ACT), TERMS)
     assert (verdict.ruling, verdict.until) == (Ruling.WAIT, ACT.at + TERMS.self_caused_within)
     assert verdict.reason == (
-        "it may be caused by our own attempt on kubernetes/prod/web/deployment/api 1m ago "
-        f"(rule Restart, incident {ACT.incident_id})"
+        "it may be caused by our own attempt on kubernetes/prod/web/deployment/api "
+        f"at {moment(ACT.at, NOW)} (rule Restart, incident {ACT.incident_id}): "
+        f"not before {moment(ACT.at + TERMS.self_caused_within, NOW)}"
     )
     later = ACT.model_copy(update={"at": NOW - TERMS.self_caused_within})
     assert self_caused(facts(own_act=later), TERMS).ruling is Ruling.GO

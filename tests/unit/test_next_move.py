@@ -211,7 +211,7 @@ def test_a_hold_is_tried_again_when_it_says_and_ends_at_its_deadline() -> None:
     assert move(held, hold().deadline - TICK) == TakeStep(index=1)
     change = applied(held, hold().deadline)
     assert change.state is S.ESCALATED
-    assert "held for 1m by claim: held by incident 7" in change.notices[0].text
+    assert "held for 1m: held by incident 7" in change.notices[0].text
     free = applied(case(S.HELD, hold=None))
     assert free.state is S.OPEN
     assert "nothing holds it any more" in free.entries[-1].text

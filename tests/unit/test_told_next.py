@@ -45,37 +45,37 @@ CASES: list[tuple[IncidentState, dict[str, Any], str]] = [
     (
         IncidentState.ESCALATED,
         FIRST,
-        "escalates to level 2 (chat, phone) in 30m, at 00:30 UTC, unless it is acknowledged",
+        "escalates to level 2 (chat, phone) in 30m, at 00:30:00 UTC, unless it is acknowledged",
     ),
     (
         IncidentState.ESCALATED,
         {**FIRST, "acknowledged_by": "ada"},
-        "tells level 1 (chat) again in 30m, at 00:30 UTC, unless it is over by then",
+        "tells level 1 (chat) again in 30m, at 00:30:00 UTC, unless it is over by then",
     ),
     (
         IncidentState.ESCALATED,
         {**FIRST, "escalations": 2},
-        "tells level 2 (chat, phone) again in 30m, at 00:30 UTC, unless it is over by then",
+        "tells level 2 (chat, phone) again in 30m, at 00:30:00 UTC, unless it is over by then",
     ),
     (
         IncidentState.TAKEN_OVER,
         {**FIRST, "taken_over_by": "ada"},
-        "reminds ada at level 1 (chat) in 30m, at 00:30 UTC, unless it is over by then",
+        "reminds ada at level 1 (chat) in 30m, at 00:30:00 UTC, unless it is over by then",
     ),
     (
         IncidentState.HELD,
         {"hold": HELD},
-        "escalates to level 1 (chat) in 30m, at 00:30 UTC, unless nothing holds it any more",
+        "escalates to level 1 (chat) in 30m, at 00:30:00 UTC, unless what holds it ends first",
     ),
     (
         IncidentState.AWAITING_APPROVAL,
         {},
-        "escalates to level 1 (chat) in 30m, at 00:30 UTC, unless somebody answers",
+        "escalates to level 1 (chat) in 30m, at 00:30:00 UTC, unless somebody answers",
     ),
     (
         IncidentState.OPEN,
         {},
-        "escalates to level 1 (chat) in 30m, at 00:30 UTC, unless the next step has a result",
+        "escalates to level 1 (chat) in 30m, at 00:30:00 UTC, unless the next step has a result",
     ),
 ]
 
@@ -100,7 +100,7 @@ def test_a_page_to_come_is_told_before_what_comes_later() -> None:
     """People read the word that comes first."""
     page = {"page_at": START + timedelta(minutes=5)}
     asks = an_incident(IncidentState.AWAITING_APPROVAL, **page)
-    assert line(asks) == "pages level 1 (chat) in 5m, at 00:05 UTC, unless it is over by then"
+    assert line(asks) == "pages level 1 (chat) in 5m, at 00:05:00 UTC, unless it is over by then"
 
 
 @pytest.mark.parametrize(("step", "told"), [(1, ""), (2, "escalates to level 1 (chat)")])

@@ -16,6 +16,7 @@ from responder.decide.case import (
 from responder.decide.changes.base import attempted, by_the_page, go_on, moved, nothing_done, soon, stay
 from responder.decide.changes.by_hand import not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
+from responder.decide.changes.question import question_words
 from responder.decide.changes.spent import refused
 from responder.decide.guards.source import suppressed_words
 from responder.model.approval import Question
@@ -243,17 +244,14 @@ def asked(
     deadline = now + terms.severities[case.incident.severity].response_time
     update = {"hold": None, "question": question, "approval": None, "told_at": now}
     progress = case.incident.progress.model_copy(update=update)
+    text = question_words(case, question, case.incident.severity, deadline, now)
     return Change(
         state=IncidentState.AWAITING_APPROVAL,
         progress=progress,
         deadline=deadline,
         due_at=by_the_page(IncidentState.AWAITING_APPROVAL, progress, deadline),
         entries=(entry, moved(case, IncidentState.AWAITING_APPROVAL, verdict.reason)),
-        notices=(
-            Notice(
-                kind=NoticeKind.QUESTION, level=0, text=f"{case.rule.name} needs a person: {verdict.reason}"
-            ),
-        ),
+        notices=(Notice(kind=NoticeKind.QUESTION, level=0, text=text),),
     )
 
 

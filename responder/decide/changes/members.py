@@ -12,6 +12,7 @@ from responder.decide.case import (
 from responder.decide.changes.base import go_on, stay
 from responder.decide.changes.by_hand import looked
 from responder.decide.changes.paging import page_due
+from responder.decide.changes.question import question_words
 from responder.model.incident import Hold, Incident, IncidentState, Progress
 from responder.model.policy import NoticeKind
 from responder.model.severity import Severity
@@ -134,7 +135,9 @@ def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
         deadline = now
     elif deadline is not None and allowed is not None:
         deadline = min(deadline, max(now, incident.state_since + allowed))
-    return change.model_copy(update={"deadline": deadline, "notices": asked_again(case, severity)})
+    return change.model_copy(
+        update={"deadline": deadline, "notices": asked_again(case, severity, deadline, now)}
+    )
 
 
 def told_again(incident: Incident, now: datetime) -> dict[str, Any]:
@@ -150,12 +153,14 @@ def told_again(incident: Incident, now: datetime) -> dict[str, Any]:
             return {}
 
 
-def asked_again(case: Case, severity: Severity) -> tuple[Notice, ...]:
+def asked_again(
+    case: Case, severity: Severity, deadline: datetime | None, now: datetime
+) -> tuple[Notice, ...]:
     """The question that waits for an answer, for those who answer for the severity that it has now."""
     question = case.incident.progress.question
     if case.incident.state is not IncidentState.AWAITING_APPROVAL or question is None:
         return ()
-    text = f"{case.rule.name} is {severity} now and needs a person: {'; '.join(question.reasons)}"
+    text = f"It is {severity} now. {question_words(case, question, severity, deadline, now)}"
     return (Notice(kind=NoticeKind.QUESTION, level=0, text=text),)
 
 

@@ -188,5 +188,5 @@ def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: dateti
         deadline = now
     told = told_again(incident, now) if worse else {}
     change = stay(case, now, entry, told_severity=severity, hold=hold, **told)
-    notices = asked_again(case, severity) if worse else ()
+    notices = asked_again(case, severity, deadline, now) if worse else ()
     return change.model_copy(update={"severity": severity, "deadline": deadline, "notices": notices})

@@ -7,6 +7,7 @@ from responder.decide.guards.base import go, refuse
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
 from responder.model.rule import StepKind
+from responder.model.spoken import moment
 
 
 def flapping(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -15,6 +16,7 @@ def flapping(facts: Facts, terms: Terms) -> GuardVerdict:
     if at is not None and facts.now < at + allowed.within:
         within = format_duration(allowed.within)
         reason = f"an alert of it flaps: it began {allowed.episodes} times or more within {within}"
+        reason += f"; not before {moment(at + allowed.within, facts.now)}"
         return _wait(Guard.FLAPPING, reason, at + allowed.within, "flapping")
     return go(Guard.FLAPPING, "no alert of it flaps")
 
@@ -29,8 +31,8 @@ def cooldown(facts: Facts, terms: Terms) -> GuardVerdict:
         return go(Guard.COOLDOWN, "no earlier attempt to cool down from")
     over = max(ends) + facts.limits.cooldown
     if facts.now < over:
-        rest = format_duration(over - facts.now)
-        reason = f"cooling down for another {rest} after an earlier attempt on {facts.target}"
+        until = moment(over, facts.now)
+        reason = f"cooling down until {until} after an earlier attempt on {facts.target}"
         return _wait(Guard.COOLDOWN, reason, over, "cooldown")
     return go(Guard.COOLDOWN, "the cooldown is over")
 
@@ -97,7 +99,9 @@ def budget(facts: Facts, terms: Terms) -> GuardVerdict:
         return go(Guard.BUDGET, f"spent: {left}" if left else "no target to spend a budget on")
     last = max(spent, key=lambda one: one.frees_at or facts.now)
     until = max(last.frees_at or facts.now, facts.now)
-    reason = f"{last.words} is spent: {last.spent} of {last.allowed}, one is free at {until:%H:%M:%S} UTC"
+    reason = (
+        f"{last.words} is spent: {last.spent} of {last.allowed}, one is free at {moment(until, facts.now)}"
+    )
     return _wait(Guard.BUDGET, reason, until, "budget")
 
 

@@ -10,8 +10,16 @@ from responder.model.storm import ACTING
 def halt(facts: Facts, terms: Terms) -> GuardVerdict:
     """Nothing starts while the kill switch is on, or cannot be read."""
     if facts.halted is not None:
-        return wait(Guard.HALT, f"halted: {facts.halted}", facts, terms.hold_every, holder="halt")
+        return wait(Guard.HALT, _halted(facts.halted), facts, terms.hold_every, holder="halt")
     return go(Guard.HALT, "not halted")
+
+
+def _halted(why: str) -> str:
+    """Who halted it and why, and how it ends; a file or a database that cannot be read says so itself."""
+    if not why.startswith("by "):
+        return f"halted: {why}"
+    ends = "when the file is removed" if why.startswith("by the file ") else "with: responder resume"
+    return f"halted {why} (ends {ends})"
 
 
 def clock(facts: Facts, terms: Terms) -> GuardVerdict:

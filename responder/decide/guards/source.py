@@ -4,8 +4,8 @@ from datetime import timedelta
 
 from responder.decide.case import Facts, SourceView, Terms
 from responder.decide.guards.base import go, refuse, wait
-from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.model.spoken import moment, span
 
 _SOMETHING = "a silence or an inhibition"
 
@@ -66,11 +66,11 @@ def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
         if facts.source.problem is not None:
             reason = "the word that it fires is old, and its source has to confirm it"
             return wait(Guard.TOO_OLD, reason, facts, terms.hold_every, holder="the source")
-        age = "unknown" if newest is None else format_duration(facts.now - newest)
-        limit = format_duration(terms.max_alert_age)
+        age = "unknown" if newest is None else span(facts.now - newest)
+        limit = span(terms.max_alert_age)
         reason = f"the newest word that it fires is {age} old, more than {limit}"
         return refuse(Guard.TOO_OLD, reason, Refuses.INCIDENT)
-    return go(Guard.TOO_OLD, f"heard of {format_duration(facts.now - newest)} ago")
+    return go(Guard.TOO_OLD, f"heard of {span(facts.now - newest)} ago")
 
 
 def blind(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -89,10 +89,9 @@ def self_caused(facts: Facts, terms: Terms) -> GuardVerdict:
     over = None if act is None else act.at + terms.self_caused_within
     if act is None or over is None or facts.now >= over:
         return go(Guard.SELF_CAUSED, "nothing of ours was done here shortly before")
-    ago = format_duration(facts.now - act.at)
     reason = (
-        f"it may be caused by our own attempt on {act.target} {ago} ago "
-        f"(rule {act.rule}, incident {act.incident_id})"
+        f"it may be caused by our own attempt on {act.target} at {moment(act.at, facts.now)} "
+        f"(rule {act.rule}, incident {act.incident_id}): not before {moment(over, facts.now)}"
     )
     holder = f"the attempt of incident {act.incident_id}"
     return GuardVerdict(guard=Guard.SELF_CAUSED, ruling=Ruling.WAIT, reason=reason, until=over, holder=holder)

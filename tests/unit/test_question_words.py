@@ -1,0 +1,71 @@
+"""What a person reads who is asked, and moments and durations as people are told them."""
+
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from responder.decide.changes.question import question_words
+from responder.decide.guards.service import halt
+from responder.model.approval import Consent, Question
+from responder.model.guard import Guard
+from responder.model.incident import IncidentState
+from responder.model.severity import Severity
+from responder.model.spoken import moment, span
+from tests.support.virtual import START
+from tests.unit.test_guards import facts
+from tests.unit.test_next_move import TERMS, case
+
+TITLES = ("pid 1 of app", "pid 2 of app", "pid 3 of app", "pid 4 of app")
+
+
+def test_a_question_says_what_would_be_done_until_when_and_how_to_say_yes() -> None:
+    """Severity, rule, action, target, the first elements and how many, the deadline and the command."""
+    asks = case(IncidentState.OPEN)
+    consent = Consent(
+        action="postgres.cancel_queries",
+        target="postgres/orders",
+        params={},
+        facts="f",
+        elements=("1", "2", "3", "4"),
+        titles=TITLES,
+    )
+    question = Question(
+        id=UUID(int=1),
+        step=0,
+        consent=consent,
+        guards=(Guard.AUTONOMY,),
+        reasons=("a person must approve (the rule)",),
+        asked_at=START,
+        times=1,
+    )
+    until = START + timedelta(minutes=30)
+    assert question_words(asks, question, Severity.P1, until, START) == (
+        "P1 Hit asks: may postgres.cancel_queries run on postgres/orders, "
+        "on 4 elements (pid 1 of app; pid 2 of app; pid 3 of app; and 1 more)? "
+        "Asked because a person must approve (the rule). "
+        f"To be answered until 00:30:00 UTC: responder approve {asks.incident.id}"
+    )
+
+
+@pytest.mark.parametrize(
+    ("halted", "told"),
+    [
+        ("by root: 3am panic", "halted by root: 3am panic (ends with: responder resume)"),
+        ("by the file /run/halt: x", "halted by the file /run/halt: x (ends when the file is removed)"),
+        ("the halt file /run/halt cannot be read", "halted: the halt file /run/halt cannot be read"),
+    ],
+)
+def test_a_halt_says_how_it_ends(halted: str, told: str) -> None:
+    """By whom and why, once, and what ends it."""
+    assert halt(facts(halted=halted), TERMS).reason == told
+
+
+def test_people_read_no_milliseconds_and_the_date_where_it_is_another() -> None:
+    """Whole seconds from one second up; below that what there is."""
+    assert span(timedelta(seconds=40, milliseconds=30)) == "40s"
+    assert span(timedelta(milliseconds=30)) == "30ms"
+    assert moment(START, START) == "00:00:00 UTC"
+    assert moment(START + timedelta(days=1), START, seconds=False) == (
+        f"{START + timedelta(days=1):%Y-%m-%d} 00:00 UTC"
+    )
