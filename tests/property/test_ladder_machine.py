@@ -22,9 +22,10 @@ from responder.decide.clock import Unsteady
 from responder.model.attempt import Attempt, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy
 from responder.model.incident import ClosedAs, CommandKind, Incident, IncidentState
+from responder.model.policy import EscalationPolicy, PolicyLevel
 from responder.model.restraint import Restraint, RestraintKind
 from responder.model.rule import Comparison, Notify, PageAfter, PageAt, PromqlProbe, Undo
-from responder.model.severity import Severity
+from responder.model.severity import MANUAL_TERMS, Severity
 from responder.model.storm import ACTING, Storm
 from responder.model.timeline import EntryKind
 from tests.support.surroundings import (
@@ -39,7 +40,14 @@ from tests.support.surroundings import (
 from tests.support.virtual import START, drive_with, incident, ladder, perform_on
 
 SOMETIMES = timedelta(minutes=5)
-TERMS = Terms(hold_every=SOMETIMES, suppressed_every=SOMETIMES, verify_every=timedelta(seconds=15))
+LEVELS = EscalationPolicy(levels=tuple(PolicyLevel(channels=(name,)) for name in ("chat", "phone", "boss")))
+TERMS = Terms(
+    severities={each: terms.model_copy(update={"policy": "usual"}) for each, terms in MANUAL_TERMS.items()},
+    policies={"usual": LEVELS},
+    hold_every=SOMETIMES,
+    suppressed_every=SOMETIMES,
+    verify_every=timedelta(seconds=15),
+)
 LONGEST = timedelta(hours=60)
 """Longer than any chain of deadlines of one incident that nobody touches."""
 SILENT = {IncidentState.RECORDED, IncidentState.CLOSED}
