@@ -378,6 +378,34 @@ def test_a_person_takes_over_and_automation_is_off() -> None:
     assert len(store.world.effects) == 2
 
 
+@pytest.mark.parametrize(("step", "acts"), [(0, True), (1, True), (2, False)])
+def test_what_people_were_told_of_is_handed_back(step: int, *, acts: bool) -> None:
+    """Automation goes on where it stood, and nobody has acknowledged it; with no step left nothing moves."""
+    told = {"told_members": 1, "told_firing": 1, "covered_members": 1, "told_severity": Severity.P1}
+    seen = {"escalations": 2, "acknowledged_by": "ann", "acknowledged_at": START, "level_since": START}
+    progress = Progress(**told, **seen, step=step)
+    given = incident(IncidentState.ESCALATED, deadline=LATER, progress=progress)
+    store = VirtualStore(World(), ladder(), given, members())
+    store.world.now = now = START + timedelta(seconds=1)
+    store.command = Command(
+        id=uuid4(), incident_id=given.id, kind=CommandKind.HAND_BACK, actor="ann", given_at=START
+    )
+    change = applied(next_move(_case(store), now, TERMS))
+    after, texts = change.progress, [entry.text for entry in change.entries]
+    assert change.notices == (), "nobody is told again"
+    assert (after.escalations, after.step) == (2, step)
+    if acts:
+        assert change.state is IncidentState.OPEN
+        assert (after.acknowledged_by, after.acknowledged_at) == (None, None)
+        assert after.level_since == now
+        assert texts == ["ann handed it back to automation", "Open: ann handed it back"]
+    else:
+        assert (change.state, change.deadline, after) == (IncidentState.ESCALATED, LATER, progress)
+        assert texts == ["ann handed it back to automation; no step is left, it stays with people"]
+    drive(store, Autonomy.AUTO)
+    assert bool(store.world.effects) is acts
+
+
 def test_of_many_alerts_it_is_news_that_they_doubled_and_that_a_worse_one_joined() -> None:
     """A storm of one group must not page with every delivery: from twenty alerts on each doubling is told."""
     told = {"told_members": 39, "told_firing": 1, "step": 2, "escalations": 1}

@@ -92,6 +92,8 @@ def _obey(case: Case, command: Command, entry: EntryDraft, now: datetime, terms:
         case CommandKind.HAND_BACK if state is IncidentState.TAKEN_OVER:
             handed = {"taken_over_by": None, "level_since": now}
             return go_on(case, now, terms, f"{entry.actor} handed it back", entry, **handed)
+        case CommandKind.HAND_BACK if state is IncidentState.ESCALATED:
+            return _handed_on(case, entry, now, terms)
         case CommandKind.CLOSE if state is not IncidentState.CLOSED:
             return _closed(case, command, entry)
         case CommandKind.APPROVE | CommandKind.DECLINE:
@@ -121,6 +123,27 @@ def _taken_over(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> C
         due_at=now,
         entries=(entry,),
     )
+
+
+def _handed_on(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """Told to people, and given back by them: the ladder goes on where it stood, judged anew.
+
+    Whoever has acknowledged it does not act any more. Where automation has nothing left to try they keep it,
+    as it is: they have just heard of it.
+    """
+    if not _step_left(case, now):
+        told = f"{entry.text}; no step is left, it stays with people"
+        facts = {**entry.facts, "changed": False}
+        return stay(case, _still_due(case, now), entry.model_copy(update={"text": told, "facts": facts}))
+    handed = {"acknowledged_by": None, "acknowledged_at": None, "level_since": now}
+    return go_on(case, now, terms, f"{entry.actor} handed it back", entry, **handed)
+
+
+def _step_left(case: Case, now: datetime) -> bool:
+    """What was asked for by hand is not begun after its time, so then nothing is left of it either."""
+    asked = case.incident.by_hand
+    in_time = asked is None or now < asked.until
+    return in_time and case.incident.progress.step < len(case.rule.steps)
 
 
 def _closed(case: Case, command: Command, entry: EntryDraft) -> Change:
