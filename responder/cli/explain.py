@@ -10,9 +10,10 @@ from responder.cli.client import Client, segment
 from responder.cli.common import print_json, speaks
 from responder.cli.incidents import as_dossier, as_promised
 from responder.cli.story import headline, next_lines, told_lines
+from responder.cli.ways import you_can
 from responder.model.attempt import Attempt
 from responder.model.guard import Ruling
-from responder.review.explained import GuardWord, Judged, StepTold
+from responder.review.explained import Judged, StepTold
 from responder.review.explained import explain as explained
 from responder.review.words import clock, count, listed
 
@@ -36,6 +37,10 @@ def explain(incident_id: str, client: Client, as_json: bool) -> None:
         return
     dossier, now = as_dossier(told)
     output.say(headline(dossier, now))
+    if ways := you_can(dossier):
+        output.heading("You can")
+        for line in ways:
+            output.say(line, indent=2)
     explanation = explained(dossier)
     if not explanation.steps:
         output.say("The rule has no step: it only gathers evidence, so there was nothing to judge.")
@@ -74,17 +79,13 @@ def _judged(judged: Judged, now: datetime) -> Iterator[tuple[int, str]]:
     if judged.shadow and judged.ruling is Ruling.GO:
         word = "would have started; in shadow nothing is done"
     yield 0, f"{clock(judged.last_at)[:8]} UTC ({output.ago(judged.last_at, now)}{times}), on {where}: {word}"
-    yield from ((1, f"{word.guard} {_SAYS[word.ruling]}: {_because(word)}") for word in judged.held_by)
+    yield from ((1, f"{word.guard} {_SAYS[word.ruling]}: {word.reason}") for word in judged.held_by)
     if judged.elements:
         yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
         yield from ((2, title) for title in listed(judged.elements, judged.element_count))
     if judged.let_go:
         yield 1, "these let it go:"
         yield from ((2, f"{word.guard}: {word.reason}") for word in judged.let_go)
-
-
-def _because(word: GuardWord) -> str:
-    return f"{word.reason} (it asks: {word.asks})" if word.asks else word.reason
 
 
 def _attempt(attempt: Attempt) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from responder.cli.output import ago, until
+from responder.cli.ways import you_can
 from responder.decide.told_next import Promised
 from responder.model.incident import Incident, IncidentState
 from responder.model.notification import Notification
@@ -35,6 +36,7 @@ def told_story(dossier: Dossier, told: Promised, now: datetime) -> Iterator[tupl
     """The parts below the headline, each with its title; what is empty is left out."""
     facts = read(dossier, told.terms)
     parts = {
+        "You can": you_can(dossier),
         "Rule": [_rule_then(dossier)],
         "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],

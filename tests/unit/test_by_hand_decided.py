@@ -290,8 +290,10 @@ AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
         (
             False,
             {"ceilings": (SHADOW,), "halted": "by bo: wait"},
-            f"{PROD} is shadow: nothing was done; it would be held: halted by bo: wait "
-            "(ends with: responder resume)",
+            (
+                f"{PROD} is shadow: nothing was done; it would be held: halted by bo: wait "
+                "(ends with: responder resume)"
+            ),
             False,
         ),
         (False, {"floor": "six"}, "refused: six; nothing was done", False),

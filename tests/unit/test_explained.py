@@ -19,13 +19,13 @@ def _text(step: StepTold) -> str:
 
 
 def test_what_held_a_step_stands_before_what_let_it_go() -> None:
-    """Each guard with its name, its reason and its question; the one in the way first."""
+    """Each guard with its name, its reason; the one in the way first."""
     story = Story().opens().judges(5, "wait", "cooldown", "cooling down for another 6m")
     [step] = explain(_dossier(story, ACTION)).steps
     lines = list(lines_of(step, after(65)))
     assert lines[0][1].startswith("23:59:35 UTC (1m ago), on postgres/orders: held")
     assert lines[1:] == [
-        (1, "cooldown waits: cooling down for another 6m (it asks: was the last attempt long enough ago?)"),
+        (1, "cooldown waits: cooling down for another 6m"),
         (1, "these let it go:"),
         (2, "halt: not halted"),
     ]

@@ -8,6 +8,11 @@ from responder.decide.opt_out import opt_out_holds
 from responder.model.guard import Guard, GuardVerdict, Refuses
 
 
+def _go(facts: Facts, guard: Guard, reason: str) -> GuardVerdict:
+    """Nothing against it; of no target nothing was asked, and nothing is said."""
+    return go(guard, "no target: not asked" if facts.target is None else reason)
+
+
 def scope(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target is exactly one entry of the inventory."""
     del terms
@@ -20,7 +25,7 @@ def opt_out(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target itself does not ask to be left alone."""
     del terms
     if facts.opted_out is None:
-        return go(Guard.SCOPE, "the target has not opted out")
+        return _go(facts, Guard.SCOPE, "the target has not opted out")
     if not opt_out_holds(facts.opted_out, facts.now):
         return go(Guard.SCOPE, f"the target's opt-out is over: {facts.opted_out}")
     return refuse(Guard.SCOPE, f"{facts.target} opted out: {facts.opted_out}", Refuses.TARGET)
@@ -32,7 +37,7 @@ def managed_elsewhere(facts: Facts, terms: Terms) -> GuardVerdict:
     if facts.managed_by is not None:
         reason = f"{facts.target} is managed by {facts.managed_by}, which would take it back: change it there"
         return refuse(Guard.MANAGED, reason, Refuses.TARGET)
-    return go(Guard.MANAGED, "nobody else is known to manage the target")
+    return _go(facts, Guard.MANAGED, "nobody else is known to manage the target")
 
 
 def human_override(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -40,7 +45,7 @@ def human_override(facts: Facts, terms: Terms) -> GuardVerdict:
     del terms
     changed, began = facts.changed_at, facts.began_at
     if changed is None or began is None or changed < began:
-        return go(Guard.OVERRIDE, "nobody is known to have changed the target since the alert")
+        return _go(facts, Guard.OVERRIDE, "nobody is known to have changed the target since the alert")
     who = facts.changed_by or "somebody"
     when = f"{changed.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     reason = f"{who} changed {facts.target} at {when}, after the alert began"
@@ -54,7 +59,7 @@ def own_ground(facts: Facts, terms: Terms) -> GuardVerdict:
     if shared:
         reason = f"{facts.target} carries the responder itself ({', '.join(shared)})"
         return refuse(Guard.OWN_GROUND, reason, Refuses.INCIDENT)
-    return go(Guard.OWN_GROUND, "the target does not carry the responder")
+    return _go(facts, Guard.OWN_GROUND, "the target does not carry the responder")
 
 
 def condition(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -72,14 +77,14 @@ def look(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target could be looked at just now."""
     if facts.look_problem is not None:
         return wait(Guard.LOOK, facts.look_problem, facts, terms.hold_every, holder=facts.target)
-    return go(Guard.LOOK, "looked at just now")
+    return _go(facts, Guard.LOOK, "looked at just now")
 
 
 def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
     """Nobody else works on the target, and no attempt with an unknown outcome holds it."""
     claim = facts.claim
     if claim is None:
-        return go(Guard.CLAIM, "nobody else holds the target")
+        return _go(facts, Guard.CLAIM, "nobody else holds the target")
     who = f"rule {claim.rule}" if claim.asked_by is None else f"by hand, {claim.asked_by}"
     holder = f"incident {claim.incident_id} ({who})"
     if claim.quarantined:
@@ -95,4 +100,4 @@ def floor(facts: Facts, terms: Terms) -> GuardVerdict:
     if facts.floor is not None:
         return refuse(Guard.FLOOR, facts.floor, Refuses.TARGET)
     number = len(facts.elements)
-    return go(Guard.FLOOR, f"{number} element{'' if number == 1 else 's'}, within the limits")
+    return _go(facts, Guard.FLOOR, f"{number} element{'' if number == 1 else 's'}, within the limits")
