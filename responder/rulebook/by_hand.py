@@ -16,6 +16,7 @@ from responder.model.rule import Limits, Position, Probe, Rule, Rulebook, Severi
 from responder.model.severity import Severity
 from responder.rulebook.document import read_document
 from responder.rulebook.mistake import did_you_mean
+from responder.rulebook.parameters import known_parameters
 from responder.rulebook.probes import read_probe
 from responder.rulebook.reading import Reader
 from responder.rulebook.scope import Scope
@@ -116,6 +117,7 @@ def _step(action: str, params: Mapping[str, Any], around: Surroundings) -> Step:
         raise AskedWronglyError(
             "with", "there is no alert whose labels could stand here", "Write the value itself"
         )
+    _refuse_unknown(action, params, around)
     reader = Reader()
     node = read_document("", json.dumps({"action": action, "with": dict(params)}), reader.mistakes)
     step = None if node is None else StepReader(_NO_LABELS, around, reader, {}).step(node, "steps.0")
@@ -123,6 +125,16 @@ def _step(action: str, params: Mapping[str, Any], around: Surroundings) -> Step:
     if step is None:
         raise AskedWronglyError("with", "this cannot be read", "Write name=value")
     return step
+
+
+def _refuse_unknown(action: str, params: Mapping[str, Any], around: Surroundings) -> None:
+    """Before what is missing: one answer names one mistake, and a slip of the pen is both."""
+    facts = around.catalogue.find(action)
+    known = [] if facts is None else known_parameters(facts.params)
+    for name in params:
+        if name not in known:
+            mend = did_you_mean(name, known, "parameters")
+            raise AskedWronglyError("with", f"{action} has no parameter `{name}`", mend)
 
 
 def _refers(value: Any) -> bool:

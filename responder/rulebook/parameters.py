@@ -40,7 +40,7 @@ def read_parameters(
     else:
         reader.wrong(entry.value, "`with` must be a mapping", f"Write keys of: {_words(facts.params)}")
         return {}
-    known = _known(facts.params)
+    known = known_parameters(facts.params)
     for key, value in written.entries.items():
         if key in _RELATIVE and key not in known:
             reader.later(value, key)
@@ -172,9 +172,10 @@ def _split(text: str) -> tuple[str, str]:
     return what, (mend[:1].upper() + mend[1:]) if mend else "See docs/actions.md for what it takes"
 
 
-def _known(model: type[Frozen]) -> list[str]:
+def known_parameters(model: type[Frozen]) -> list[str]:
+    """The names that an action's parameters have under `with:`."""
     return [field.alias or name for name, field in model.model_fields.items()]
 
 
 def _words(model: type[Frozen]) -> str:
-    return ", ".join(_known(model))
+    return ", ".join(known_parameters(model))

@@ -21,7 +21,7 @@ from responder.model.policy import NoticeKind
 from responder.model.restraint import Restraint, RestraintKind
 from responder.model.severity import Severity
 from responder.model.storm import Storm
-from responder.rulebook.by_hand import acting_rule, telling_rule
+from responder.rulebook.by_hand import AskedWronglyError, acting_rule, telling_rule
 from responder.rulebook.matchers import parse_matchers
 from tests.support.rule_surroundings import surroundings
 from tests.support.virtual import START, incident
@@ -327,3 +327,11 @@ def test_what_was_not_let_says_why_and_what_would_have_been(
     assert told.progress.step == 0
     assert (told.notices, told.shadow_run) == ((), None)
     assert told.entries[-1].facts["would_start"] is would
+
+
+def test_a_parameter_that_is_misspelt_is_told_before_the_one_that_is_missing_for_it() -> None:
+    """One answer names one mistake: the slip itself, with the name that was meant."""
+    with pytest.raises(AskedWronglyError) as caught:
+        acting_rule(ACTION, {"conection": "orders", "older_than": "1m"}, Severity.P2, None, surroundings())
+    assert caught.value.text == f"{ACTION} has no parameter `conection`"
+    assert caught.value.mend == "Write `connection` if that is meant"
