@@ -117,6 +117,7 @@ def promote(name: str, level: str, reason: str, actor: str, client: Client, as_j
     output.say(
         f"{told['name']} may go as far as {told['promoted']}, with the acting hash {told['acting_hash']}."
     )
+    output.say(f"In effect now: {in_effect(told)}.")
     output.say("What applies is the least of this, the rule's own word and the ceilings of the settings.")
 
 
@@ -173,6 +174,16 @@ def reach(rule: dict[str, Any]) -> str:
     else:
         promoted = "promoted by the settings" if rule["promoted_by_settings"] else "not promoted: shadow"
     return f"{rule['autonomy']} ({'; '.join([promoted, *_ceilings(rule)])})"
+
+
+def in_effect(rule: dict[str, Any]) -> str:
+    """How far a promoted rule goes now, and what holds it there; more than one where alerts differ."""
+    words = [(rule["autonomy"], "the rule's own word"), (rule["promoted"], "its promotion")]
+    own, who = min(words, key=lambda word: Autonomy[word[0].upper()])
+    levels = {one["level"]: one["origin"] for one in reversed(rule["ceilings"])}
+    least = {min(own, level, key=lambda word: Autonomy[word.upper()]) for level in levels or {own: who}}
+    told = sorted(least, key=lambda word: Autonomy[word.upper()])
+    return ", or ".join(f"{level} ({levels[level] if level != own else who})" for level in told)
 
 
 def _ceilings(rule: dict[str, Any]) -> list[str]:

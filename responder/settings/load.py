@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from responder.model.unfit import unfit
 from responder.rulebook.mistake import nearest
 from responder.settings.elsewhere import taken_apart
 from responder.settings.given import Given, gather
@@ -93,7 +94,7 @@ def _each(detail: Mapping[str, Any], given: Given) -> tuple[Problem, ...]:
 
 def _problem(detail: Mapping[str, Any], given: Given) -> Problem:
     path = _written(detail["loc"])
-    text = mask_text(str(detail["msg"]).removeprefix("Value error, "))
+    text = mask_text(unfit(detail))
     if detail["type"] == "extra_forbidden":
         return Problem(given.place(path), dotted(path), "there is no such setting", _nearest(path))
     if detail["type"] == "missing":
@@ -129,8 +130,6 @@ def _mend(detail: Mapping[str, Any], mend: str) -> str:
             return "Quote it, if it is a text"
         case "value_error":
             return "Correct it"
-        case "too_short":
-            return "Write at least one"
         case _:
             return "Write another value"
 

@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from pydantic_core import to_json
 
 from responder.model.errors import PermanentError, TemporaryError
+from responder.model.unfit import unfit
 
 _LOG = structlog.get_logger("web")
 
@@ -44,9 +45,9 @@ class RequestError(Exception):
     @classmethod
     def of_validation(cls, error: ValidationError, mend: str | None = None) -> Self:
         """A 400 that names the first field that is wrong; the others come to light one by one."""
-        first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+        first = error.errors(include_url=False, include_input=False)[0]
         field = ".".join(str(part) for part in first["loc"]) or "the body"
-        return cls(400, first["msg"].removeprefix("Value error, "), field=field, mend=mend)
+        return cls(400, unfit(first), field=field, mend=mend)
 
 
 def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -19,7 +19,7 @@ from responder.cli.added import completed
 from responder.cli.client import Client
 from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
-from responder.cli.rules import checked, reach
+from responder.cli.rules import checked, in_effect, reach
 from responder.cli.service import _tell_mistakes, _up
 from responder.cli.standing import halt_file
 from responder.cli.story import headline
@@ -349,6 +349,25 @@ def test_promote_is_bound_to_the_hash_that_was_shown(served: Served) -> None:
     told = responder("rules", "promote", "RunawayQueries", "--to", "auto", "--reason", "seen", served=served)
     assert told.exit_code == 0
     assert served.desk.acts[0][3:] == ("auto", "ada", "seen")
+    assert "In effect now: shadow (the settings' ceiling)." in told.output
+
+
+@pytest.mark.parametrize(
+    ("autonomy", "promoted", "ceilings", "words"),
+    [
+        ("auto", "auto", [("shadow", "the ceiling")], "shadow (the ceiling)"),
+        ("auto", "auto", [("auto", "the ceiling")], "auto (the rule's own word)"),
+        ("approve", "auto", [("auto", "the ceiling")], "approve (the rule's own word)"),
+        ("auto", "approve", [("auto", "the ceiling")], "approve (its promotion)"),
+        ("auto", "auto", [("auto", "one"), ("shadow", "two")], "shadow (two), or auto (the rule's own word)"),
+    ],
+)
+def test_how_far_a_promoted_rule_goes_now_is_the_least_of_what_speaks(
+    autonomy: str, promoted: str, ceilings: list[tuple[str, str]], words: str
+) -> None:
+    """With what holds it there; where alerts may differ, each."""
+    told = [{"level": level, "origin": origin} for level, origin in ceilings]
+    assert in_effect({"autonomy": autonomy, "promoted": promoted, "ceilings": told}) == words
 
 
 @pytest.mark.parametrize(
@@ -590,6 +609,26 @@ def test_a_freeze_that_is_over_is_still_told_to_whoever_asks_with_its_key(served
     assert responder("freeze", "add", "--for", "1h", *key, served=served).exit_code == 0
     told = responder("freeze", "add", "--until", "2020-01-01 10:00", *key, served=served)
     assert (told.exit_code, "Freeze 1 stands already" in told.output) == (0, True), told.output
+
+
+@pytest.mark.parametrize(
+    ("command", "words"),
+    [
+        (("maintenance", "start", "--match", 'env="staging"', "--for", "3d"), "for: it must be at most 1d"),
+        (
+            ("maintenance", "start", "--match", 'env="staging"', "--for", "0s"),
+            "for: it must be longer than 0s",
+        ),
+        (("freeze", "add", "--for", "0s"), "for: it must be longer than 0s"),
+    ],
+)
+def test_a_length_that_does_not_fit_is_told_as_it_is_written(
+    served: Served, command: tuple[str, ...], words: str
+) -> None:
+    """Not in the words of a programming language."""
+    told = responder(*command, "--reason", "r", served=served)
+    assert (told.exit_code, words in told.stderr) == (3, True), told.output
+    assert "timedelta" not in told.stderr
 
 
 def test_a_time_zone_that_belongs_to_no_moment_is_refused(served: Served) -> None:
