@@ -27,6 +27,7 @@ _NO_RULE = "Set `rules:`, mend what `responder rules check` names, then: respond
 HALT_FILE = "halt file (these settings)"
 _SERVICE = "halt (service)"
 _REFUSED = "Compare url, credentials and version in Alertmanager's webhook_configs; the log names the mend"
+_UNHEARD = "Mend what it names, then try: responder notifications test NAME"
 _FLAG = "When the reason for it is gone: responder resume"
 
 
@@ -106,7 +107,7 @@ async def service(chosen: Settings) -> list[Finding]:
         start = "responder up" if chosen.embedded else "responder serve"
         return [warned("service", text, f"Start it with `{start}`, and ask again")]
     unready = [failed("service", f"{p['name']}: {p['text']}", "See its log") for p in parts if not p["ready"]]
-    return [*unready, *(_told(parts) if chosen.embedded else ()), *_refusing(parts)]
+    return [*unready, *(_told(parts) if chosen.embedded else ()), *_refusing(parts), *_unheard(parts)]
 
 
 def _told(parts: list[dict[str, Any]]) -> list[Finding]:
@@ -121,6 +122,12 @@ def _told(parts: list[dict[str, Any]]) -> list[Finding]:
 def _refusing(parts: list[dict[str, Any]]) -> list[Finding]:
     refused = [part for part in parts if part["name"].startswith("source ") and part["warning"]]
     return [warned(part["name"], part["text"], _REFUSED) for part in refused]
+
+
+def _unheard(parts: list[dict[str, Any]]) -> list[Finding]:
+    """Words to people that wait or were given up: a channel that is configured may still reach nobody."""
+    notified = [part for part in parts if part["name"] == "notifications" and part["warning"]]
+    return [warned("channels (service)", part["text"], _UNHEARD) for part in notified]
 
 
 async def _parts(url: str) -> list[dict[str, Any]] | None:

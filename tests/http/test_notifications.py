@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from responder import app
 from responder.cli import main
 from responder.cli.doctor import examine
+from responder.cli.local import URL_FILE
 from responder.settings import Settings, load
 from tests.support.pager import SECRET, PagerDesk, pager_desk
 from tests.support.parts import get_json, until
@@ -161,6 +162,10 @@ async def test_a_test_message_goes_the_way_of_all_others(dsn: str, tmp_path: Pat
 
         text = await until(warned, "readiness warns", within=60)
         assert text == "pager: 1 given up within a day: responder notifications list --undelivered"
+        (tmp_path / URL_FILE).write_text(running.url)
+        told = await examine(settings_for(dsn, tmp_path, desk, data_dir=str(tmp_path)))
+        [found] = [one for one in told if one.part == "channels (service)"]
+        assert (found.health.value, found.text) == ("warn", text)
 
 
 async def test_doctor_says_which_channels_there_are_and_warns_of_a_p0_that_only_the_log_hears(
