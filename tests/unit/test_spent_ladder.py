@@ -4,12 +4,15 @@ from typing import Any
 
 import pytest
 
+from responder.decide.changes import judged
 from responder.decide.changes.spent import found_nothing, refused, spent
+from responder.decide.guards import judge
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.guard import Guard, GuardVerdict, Ruling
 from responder.model.incident import IncidentState
 from tests.support.dossiers import an_attempt
 from tests.support.virtual import START, ladder
+from tests.unit.test_guards import TERMS, facts
 from tests.unit.test_next_move import case
 
 WHAT = "postgres.cancel_queries on postgres/orders"
@@ -63,3 +66,10 @@ def test_a_spent_ladder_says_what_happened_to_it(
         passed_over=passed_over,
     )
     assert spent(over) == told
+
+
+def test_a_refused_step_is_kept_until_the_ladder_is_over() -> None:
+    """What the guard said of it reaches the page of a ladder that ends by it."""
+    found = facts(floor=TOO_MANY)
+    change = judged(case(IncidentState.OPEN), 0, found, judge(found, TERMS), TERMS)
+    assert change.progress.passed_over == refused(0, found.action, found.target, NO)
