@@ -132,7 +132,7 @@ def _bearer(
 ) -> Bearer:
     """Every token is compared, whichever fits: how long it takes tells nobody which one."""
     if not settings.guarded:
-        return Bearer("whoever reaches this listener", None, EVERYTHING, colleagues)
+        return Bearer("whoever reaches this listener", None, EVERYTHING, colleagues, proven=False)
     owners = [name for name, person in settings.people.items() if _bears(request, person.token)]
     if owners:
         return Bearer(owners[0], owners[0], colleagues[owners[0]], colleagues)

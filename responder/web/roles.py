@@ -74,6 +74,8 @@ class Bearer:
     grants: tuple[Grant, ...]
     colleagues: Mapping[str, tuple[Grant, ...]]
     """All people with their grants: who else may, where this one may not."""
+    proven: bool = True
+    """Whether a token was asked for, and was right."""
 
     def may(self, role: Role, where: Sequence[Labels]) -> bool:
         """Whether they have the role for all of these."""

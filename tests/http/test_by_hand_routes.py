@@ -70,13 +70,24 @@ async def test_an_incident_under_a_rule_has_what_the_rule_tells_and_does_nothing
 
 
 async def test_a_scope_covers_a_severity() -> None:
-    """Who may open a P2 may not open a P1, nor act under one."""
+    """Who may open a P2 may not open a P1. Nobody acts by a severity of their own choice."""
     settings = people(person("ada", (Role.APPROVER, 'severity="P2"')))
     async with listening(settings) as served, aiohttp.ClientSession(served.url, headers=by("ada")) as client:
         assert (await posted(client, "incidents", json=PAGE))[0] == 403
-        assert (await posted(client, "acts", json={**ACT, "severity": "P1"}))[0] == 403
+        assert (await posted(client, "acts", json=ACT))[0] == 403
         assert not served.desk.by_hand
-        assert (await posted(client, "acts", json=ACT))[0] == 202
+        assert (await posted(client, "incidents", json={**PAGE, "severity": "P2"}))[0] == 202
+
+
+async def test_nobody_acts_through_a_listener_that_asks_for_no_token() -> None:
+    """Whoever reaches it may look, and open an incident for people."""
+    said = {"actor": "ada"}
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        found, told = await posted(client, "acts", json={**ACT, **said})
+        assert (found, told["field"], served.desk.by_hand) == (403, "Authorization", {})
+        assert "dry_run" in told["mend"]
+        assert (await posted(client, "acts", json={**ACT, **said, "dry_run": True}))[0] == 202
+        assert (await posted(client, "incidents", json={**PAGE, **said}))[0] == 202
 
 
 def inventory(*matches: str) -> ActsByHand:

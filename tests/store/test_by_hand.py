@@ -581,7 +581,9 @@ async def test_what_was_cut_off_is_asked_for_and_not_repeated(
     port, before = free_port(), ended_sessions(server)
     file = written(dsn, tmp_path, server, free_port())
     settings = json.loads(file.read_text())
-    settings["web"] = {"listen": f"127.0.0.1:{port}"}
+    token = "only-whoever-has-this-acts"
+    settings["web"] = {"listen": f"127.0.0.1:{port}", "api_token": token}
+    asks = {"Authorization": f"Bearer {token}"}
     rules = tmp_path / "rules.yaml"
     rules.write_text("rules: [{name: Any, match: 'alertname = \"Any\"', severity: P3, escalate: true}]")
     file.write_text(json.dumps({**settings, "rules": [str(rules)]}))
@@ -590,7 +592,7 @@ async def test_what_was_cut_off_is_asked_for_and_not_repeated(
     service.dies_at = point
     await sessions.start()
     try:
-        async with service, aiohttp.ClientSession(service.url) as client:
+        async with service, aiohttp.ClientSession(service.url, headers=asks) as client:
             given = {"connection": "orders", "application": sessions.application, "older_than": "1ms"}
             body = {"action": TERMINATE, "with": given, "reason": WHY, "actor": "ada"}
             async with client.post("/api/v1/acts", json=body) as answered:
