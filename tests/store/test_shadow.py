@@ -107,3 +107,7 @@ async def test_an_incident_that_was_acted_on_after_its_promotion_is_told_as_ours
     [told] = await db.store.shadow_runs(since, None, 10)
     assert told.own_attempt
     assert told.other_incident is None
+    case = await db.store.load(lease)
+    await db.store.record(lease, case, change(case, shadow_run=RUN))
+    later, _ = await db.store.shadow_runs(since, None, 10)
+    assert not later.own_attempt, "what came before the judgement has not ended what was judged"

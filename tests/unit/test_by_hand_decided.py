@@ -16,7 +16,15 @@ from responder.model.attempt import OwnAct
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.by_hand import DRY_RUN, GOOD_FOR, ByHand
 from responder.model.guard import Guard, Judgement, Ruling
-from responder.model.incident import Hold, IncidentState, Members, Progress, Verification
+from responder.model.incident import (
+    Command,
+    CommandKind,
+    Hold,
+    IncidentState,
+    Members,
+    Progress,
+    Verification,
+)
 from responder.model.policy import NoticeKind
 from responder.model.restraint import Restraint, RestraintKind
 from responder.model.severity import Severity
@@ -335,3 +343,16 @@ def test_a_parameter_that_is_misspelt_is_told_before_the_one_that_is_missing_for
         acting_rule(ACTION, {"conection": "orders", "older_than": "1m"}, Severity.P2, None, surroundings())
     assert caught.value.text == f"{ACTION} has no parameter `conection`"
     assert caught.value.mend == "Write `connection` if that is meant"
+
+
+@pytest.mark.parametrize(("ago", "begins"), [(timedelta(0), True), (GOOD_FOR, False)])
+def test_what_was_asked_for_by_hand_is_handed_back_within_its_time_alone(
+    ago: timedelta, *, begins: bool
+) -> None:
+    """Later it could only be told to people again: it stays with them, and they hear nothing."""
+    it = case(IncidentState.ESCALATED, ago)
+    given = {"id": uuid4(), "incident_id": it.incident.id, "actor": "bo", "given_at": it.now}
+    command = Command(**given, kind=CommandKind.HAND_BACK)
+    handed = change(it.model_copy(update={"command": command}))
+    assert handed.state is (IncidentState.OPEN if begins else IncidentState.ESCALATED)
+    assert handed.notices == ()
