@@ -28,6 +28,9 @@ from tests.support.pager import SECRET, pager_desk
 from tests.support.parts import PostgresServer, embedded_postgres, until
 from tests.support.peers import FakeAlertmanager, known_alert, served
 
+pytestmark = [pytest.mark.real, pytest.mark.timeout(300)]
+"""They wait out what hangs: too long for every run of the quick tests."""
+
 SOON = "4s"
 """The response time of these tests: how long something may be held before a person is told."""
 WORKERS = 4

@@ -570,6 +570,7 @@ class Service(Part):
             return bool((await answered.json())["ready"])
 
 
+@pytest.mark.real  # waits until what was cut off can no longer be
 @pytest.mark.parametrize(
     ("point", "outcomes"),
     [(Point.INTENT_COMMITTED, ["not_done", "done"]), (Point.EFFECT_ENDED, ["done"])],
@@ -623,6 +624,7 @@ async def test_what_was_cut_off_is_asked_for_and_not_repeated(
 # Proof --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.real  # waits out a verification
 async def test_a_query_proves_that_it_helped(scene: Scene) -> None:
     """Resolved, exit 0, when the answer is as asked for; what asked for no proof never says recovered."""
     await scene.sessions.start()
@@ -632,6 +634,7 @@ async def test_a_query_proves_that_it_helped(scene: Scene) -> None:
     assert await scene.raw.fetchval("SELECT verdict FROM attempts") == "recovered"
 
 
+@pytest.mark.real  # waits out a verification
 async def test_what_did_not_help_is_told_to_people(scene: Scene) -> None:
     """Not recovered in time: exit 1, escalated with whose act it was; the claim is given up."""
     scene.prometheus.value = 5
