@@ -17,7 +17,7 @@ from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import read_as
 from responder.web.queries import asked_key
-from responder.web.roles import Bearer, Role, place
+from responder.web.roles import Role, place
 from responder.web.words import Act, ActByHand, IncidentByHand
 
 
@@ -73,9 +73,10 @@ class ByHandRoutes:
             prepared = self._api.by_hand.act(wanted.action, wanted.params, wanted.severity, proof)
         except AskedWronglyError as error:
             raise _wrong(error) from None
-        _require_somebody(bearer_of(request), wanted)
-        name = prepared.rule.name
-        bearer_of(request).require(Role.APPROVER, [place(prepared.labels, name, one) for one in Severity])
+        name, bearer = prepared.rule.name, bearer_of(request)
+        if not wanted.dry_run:
+            bearer.require_token()
+        bearer.require(Role.APPROVER, [place(prepared.labels, name, one) for one in Severity])
         asked = ByHand(
             actor=actor,
             reason=wanted.reason,
@@ -124,21 +125,6 @@ class ByHandRoutes:
             )
         told = {"incident": opened.incident.id, "given": opened.new, **more}
         return answer(told, 202 if opened.new else 200)
-
-
-def _require_somebody(bearer: Bearer, wanted: ActByHand) -> None:
-    """A listener that asks for no token leads to shadow at most: whoever reaches it may look.
-
-    Raises:
-        RequestError: 403.
-    """
-    if not bearer.proven and not wanted.dry_run:
-        raise RequestError(
-            403,
-            "this listener asks for no token: whoever reaches it may look, and do nothing",
-            field="Authorization",
-            mend="set web.api_token or web.people, or send dry_run",
-        )
 
 
 def _who(request: web.Request, wanted: Act) -> dict[str, str | None]:

@@ -91,7 +91,10 @@ class Incidents:
         _check_complete(act)
         dossier = await self._dossier(request)
         role = role_for(act.kind, dossier.incident.severity, act.severity)
-        bearer_of(request).require(role, places(dossier))
+        bearer = bearer_of(request)
+        bearer.require(role, places(dossier))
+        if act.kind is CommandKind.APPROVE:
+            bearer.require_token()
         command = Command(
             id=_command_id(request, dossier.incident.id),
             incident_id=dossier.incident.id,

@@ -85,6 +85,20 @@ class Bearer:
         """Whether they have the role at all."""
         return any(grant.role.includes(role) for grant in self.grants)
 
+    def require_token(self) -> None:
+        """Refuse what lets something be done to whoever only reached the listener: shadow is all they have.
+
+        Raises:
+            RequestError: 403.
+        """
+        if not self.proven:
+            raise RequestError(
+                403,
+                "this listener asks for no token: whoever reaches it may look, and let nothing be done",
+                field="Authorization",
+                mend="set web.api_token or web.people",
+            )
+
     def require(self, role: Role, where: Sequence[Labels]) -> None:
         """Refuse what is not theirs to do.
 

@@ -85,7 +85,7 @@ async def test_nobody_acts_through_a_listener_that_asks_for_no_token() -> None:
     async with listening() as served, aiohttp.ClientSession(served.url) as client:
         found, told = await posted(client, "acts", json={**ACT, **said})
         assert (found, told["field"], served.desk.by_hand) == (403, "Authorization", {})
-        assert "dry_run" in told["mend"]
+        assert "api_token" in told["mend"]
         assert (await posted(client, "acts", json={**ACT, **said, "dry_run": True}))[0] == 202
         assert (await posted(client, "incidents", json={**PAGE, **said}))[0] == 202
 

@@ -134,6 +134,22 @@ async def test_a_scope_is_held_against_the_incident(scope: str, *, covered: bool
         assert one["yours"] is covered
 
 
+async def test_nobody_lets_anything_be_done_through_a_listener_that_asks_for_no_token() -> None:
+    """Whoever reached it may say no, and see to an incident; a yes would be an effect by a stranger."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        served.desk.question = QUESTION
+        yes = {"kind": "approve", "actor": "ada", **ANSWER}
+        status, told = await asked(client, "POST", COMMANDS, json=yes)
+        assert (status, told["field"], told["mend"]) == (
+            403,
+            "Authorization",
+            "set web.api_token or web.people",
+        )
+        assert served.desk.commands == {}
+        for body in ({**yes, "kind": "decline", **REASON}, {"kind": "acknowledge", "actor": "ada"}):
+            assert (await asked(client, "POST", COMMANDS, json=body))[0] == 202
+
+
 async def test_every_alert_of_an_incident_must_be_covered() -> None:
     """One from elsewhere, or more than are known, and the scope is not theirs."""
     both = (member(env="prod"), member(env="staging"))
