@@ -68,8 +68,9 @@ def _open(case: Case, asked: ByHand, now: datetime, terms: Terms, *, late: bool)
 
 
 def _taken(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Change:
-    """Its one step was taken, and what was to prove that it helped does not."""
-    why = f"{asked.action} ran on {asked.target} for {asked.actor}, and it did not help"
+    """Its one step was taken, and what was to prove that it helped does not; or nothing was to prove it."""
+    proof = "it did not help" if case.rule.verify is not None else "nobody has said whether it helped"
+    why = f"{asked.action} ran on {asked.target} for {asked.actor}, and {proof}"
     return changes.escalated(case, now, why, terms)
 
 

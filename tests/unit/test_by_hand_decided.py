@@ -27,6 +27,7 @@ from responder.model.incident import (
 )
 from responder.model.policy import NoticeKind
 from responder.model.restraint import Restraint, RestraintKind
+from responder.model.rule import Verify
 from responder.model.severity import Severity
 from responder.model.storm import Storm
 from responder.rulebook.by_hand import AskedWronglyError, acting_rule, telling_rule
@@ -171,12 +172,19 @@ def test_one_for_people_is_told_at_once_even_in_a_storm() -> None:
     assert told.notices[0].text.endswith("checkout is slow (opened by ada: customers call)")
 
 
-def test_taken_and_not_helped_is_told() -> None:
-    """Its only step is used and the verification went back to open: nothing else is tried."""
+@pytest.mark.parametrize(
+    ("verify", "words"),
+    [
+        (Verify(stable_for=MINUTE), "it did not help"),
+        (None, "nobody has said whether it helped"),  # handed back, after it was only recorded
+    ],
+)
+def test_taken_and_not_helped_is_told(verify: Verify | None, words: str) -> None:
+    """Its only step is used: nothing else is tried, and only a verification says that it did not help."""
     used = case(IncidentState.OPEN, progress=Progress(step=1, told_severity=Severity.P2))
-    told = change(used)
+    told = change(used.model_copy(update={"rule": RULE.model_copy(update={"verify": verify})}))
     assert told.state is IncidentState.ESCALATED
-    assert told.entries[-1].text.endswith("ran on postgres/orders for ada, and it did not help")
+    assert told.entries[-1].text.endswith(f"ran on postgres/orders for ada, and {words}")
 
 
 def test_it_is_held_no_longer_than_it_is_good_for() -> None:

@@ -16,6 +16,7 @@ from responder.model.duration import format_duration
 from responder.model.incident import IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.rule import PageAfter, PageAt, Rule
+from responder.model.spoken import span
 from responder.model.timeline import EntryDraft, EntryKind
 
 
@@ -37,7 +38,7 @@ def paged(case: Case, view: SourceView, reach: Ceiling | None, now: datetime, te
         return stay(case, now, page_at=None)
     severity, level = case.incident.severity, max(1, case.incident.progress.escalations)
     opened_at = case.incident.progress.opened_at or case.incident.opened_at
-    since = format_duration(now - opened_at)
+    since = span(now - opened_at)
     what = f"opened {since} ago, {_goes_on(case)}"
     facts = {"level": level, "reason": what, "severity": severity.value}
     entry = EntryDraft(kind=EntryKind.TOLD, text=f"People are told (level {level}): {what}", facts=facts)
