@@ -1,8 +1,8 @@
 """How many workers are at work: who waits for somebody outside is replaced, so that others need not wait.
 
 A target that takes connections and never answers would otherwise take all workers, one incident after the
-other, from what is urgent elsewhere. What is asked of the database is no such wait: more workers would not
-make that one quicker.
+other, from what is urgent elsewhere. Everything that a move waits for counts, our own database included: a
+slow one brings more workers to the line before its pool of connections, which stays as large as it is.
 """
 
 import asyncio

@@ -28,7 +28,6 @@ from responder.decide.changes.endings import (
     told_and_goes_on,
 )
 from responder.decide.changes.judging import (
-    NAMED,
     asked_for_a_person,
     judged,
     judged_entry,
@@ -52,7 +51,6 @@ from responder.decide.changes.spent import spent
 from responder.decide.changes.storm import still_part_of_storm, storm_grew, storm_told
 
 __all__ = [
-    "NAMED",
     "asked_by_hand",
     "asked_for_a_person",
     "closed",

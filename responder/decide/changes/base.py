@@ -1,4 +1,4 @@
-"""What all changes are made of: to stay, to go on at once, and the timeline's word on a change of state."""
+"""What all changes are made of: to stay, to go on at once, and the words that several of them tell."""
 
 from datetime import datetime, timedelta
 from typing import Any
@@ -65,3 +65,14 @@ def attempted(case: Case) -> bool:
     """Whether this ladder had an attempt."""
     attempt, opened_at = case.attempt, case.incident.progress.opened_at
     return attempt is not None and (opened_at is None or attempt.intended_at >= opened_at)
+
+
+NAMED = 20
+"""How many elements of one step are named: enough to see whether it means the right ones."""
+
+
+def named(elements: tuple[str, ...]) -> str:
+    """The number of elements first, so that a reader who cuts the line still has it; then their titles."""
+    number = f"{len(elements)} element{'' if len(elements) == 1 else 's'}"
+    more = f"; and {len(elements) - NAMED} more" if len(elements) > NAMED else ""
+    return f"{number}: {'; '.join(elements[:NAMED])}{more}" if elements else number

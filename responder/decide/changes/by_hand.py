@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from responder.decide.case import AttemptEnd, AttemptVerdict, Case, Change, Facts, Terms
+from responder.decide.changes.base import named
 from responder.decide.changes.endings import recorded
 from responder.model.attempt import Attempt, Outcome
 from responder.model.autonomy import Autonomy, Ceiling, effective
@@ -89,14 +90,7 @@ def _would(asked: ByHand, facts: Facts, verdict: GuardVerdict) -> str:
         case Ruling.GO if asked.dry_run and least.level <= Autonomy.SHADOW:
             return f"nor would it be without: {least.origin} is {least.level.word}"
         case Ruling.GO:
-            return f"it would start on {_hit(facts)}"
-
-
-def _hit(facts: Facts) -> str:
-    number, titles = len(facts.elements), facts.elements[:_NAMED]
-    more = f"; and {number - _NAMED} more" if number > _NAMED else ""
-    named = f": {'; '.join(titles)}{more}" if titles else ""
-    return f"{number} element{'' if number == 1 else 's'}{named}"
+            return f"it would start on {named(facts.elements)}"
 
 
 def looked(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
@@ -135,6 +129,3 @@ def unproven(
         "verdict": AttemptVerdict(attempt_id=attempt.id),
     }
     return change.model_copy(update=update)
-
-
-_NAMED = 20

@@ -13,7 +13,17 @@ from responder.decide.case import (
     SourceView,
     Terms,
 )
-from responder.decide.changes.base import attempted, by_the_page, go_on, moved, nothing_done, soon, stay
+from responder.decide.changes.base import (
+    NAMED,
+    attempted,
+    by_the_page,
+    go_on,
+    moved,
+    named,
+    nothing_done,
+    soon,
+    stay,
+)
 from responder.decide.changes.by_hand import not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.decide.changes.question import question_words
@@ -114,17 +124,6 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
     )
 
 
-NAMED = 20
-"""How many elements of one step are named: enough to see whether it means the right ones."""
-
-
-def _named(elements: tuple[str, ...]) -> str:
-    """The number of elements first, so that a reader who cuts the line still has it; then their titles."""
-    number = f"{len(elements)} element{'' if len(elements) == 1 else 's'}"
-    more = f"; and {len(elements) - NAMED} more" if len(elements) > NAMED else ""
-    return f"{number}: {'; '.join(elements[:NAMED])}{more}" if elements else number
-
-
 def _why(verdict: GuardVerdict) -> str:
     if verdict.ruling is Ruling.GO and not verdict.shadow:
         return "every guard lets it go"
@@ -133,10 +132,10 @@ def _why(verdict: GuardVerdict) -> str:
 
 def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
     what = f"step {index + 1} ({facts.action} on {facts.target or 'no target'})"
-    found = f"; it found {_named(facts.elements)}" if facts.elements else ""
+    found = f"; it found {named(facts.elements)}" if facts.elements else ""
     match verdict.ruling:
         case Ruling.GO:
-            return f"in shadow nothing was done; {what} would have started on {_named(facts.elements)}"
+            return f"in shadow nothing was done; {what} would have started on {named(facts.elements)}"
         case Ruling.ASK:
             return f"in shadow {what} would have asked a person: {verdict.reason}{found}"
         case Ruling.WAIT:
