@@ -6,7 +6,7 @@ from datetime import timedelta
 from itertools import pairwise
 from uuid import UUID
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from responder.decide.case import Terms, Wait
@@ -176,6 +176,9 @@ def test_an_unknown_outcome_keeps_its_target(events: list[str | int]) -> None:
 
 @settings(max_examples=200)
 @given(EVENTS, st.sampled_from(list(Undo)))
+@example(
+    ["nothing", "nothing", "appear", 700, "appear", "fires", "a person takes over"], Undo.IF_NOT_RECOVERED
+)
 def test_no_claim_is_left_that_nobody_can_release(events: list[str | int], undo: Undo) -> None:
     """What holds a target runs, is verified or is to be taken back; everything else is a quarantine."""
     store = run(events, undo=undo)
