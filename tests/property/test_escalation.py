@@ -206,7 +206,7 @@ def run(store: Told, happening: list[str | int]) -> Told:
 # --- however it goes, a person hears of it ------------------------------------------------------------
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(events(AUTOMATION, PEOPLE, QUIET, DEATHS), PAGES, st.sampled_from([Autonomy.AUTO, Autonomy.APPROVE]))
 def test_what_fires_and_is_not_kept_quiet_is_told_to_a_person(
     happening: list[str | int], notify: Notify, autonomy: Autonomy
@@ -219,7 +219,7 @@ def test_what_fires_and_is_not_kept_quiet_is_told_to_a_person(
     assert heard or store.incident.state is IncidentState.CLOSED
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(events(AUTOMATION, PEOPLE, DEATHS), PAGES, st.sampled_from([Autonomy.AUTO, Autonomy.APPROVE]))
 def test_no_deadline_of_a_state_that_waits_for_people_passes_without_a_word(
     happening: list[str | int], notify: Notify, autonomy: Autonomy
@@ -242,7 +242,7 @@ def test_no_deadline_of_a_state_that_waits_for_people_passes_without_a_word(
             assert one.change.deadline > one.at
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(events(AUTOMATION, PEOPLE, QUIET, DEATHS), PAGES, st.sampled_from(list(Autonomy)))
 def test_levels_go_up_one_by_one_and_never_down(
     happening: list[str | int], notify: Notify, autonomy: Autonomy
@@ -256,7 +256,7 @@ def test_levels_go_up_one_by_one_and_never_down(
     assert max(levels, default=1) <= len(LEVELS.levels)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(events(AUTOMATION, PEOPLE, QUIET), PAGES)
 def test_nobody_higher_up_hears_of_what_somebody_acknowledged(
     happening: list[str | int], notify: Notify
@@ -269,7 +269,7 @@ def test_nobody_higher_up_hears_of_what_somebody_acknowledged(
             assert notice.level <= max(1, before.escalations)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(events(AUTOMATION, PEOPLE, QUIET), PAGES)
 def test_a_level_goes_up_only_after_its_time_without_an_answer(
     happening: list[str | int], notify: Notify
@@ -286,7 +286,7 @@ def test_a_level_goes_up_only_after_its_time_without_an_answer(
             assert then.at - first.at >= min(patience, INTERVAL) or first.before.severity is Severity.P0
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(events([*AUTOMATION, "closes"], PEOPLE, QUIET, DEATHS), PAGES, st.sampled_from(list(Autonomy)))
 def test_the_end_is_told_exactly_where_somebody_was_told_before(
     happening: list[str | int], notify: Notify, autonomy: Autonomy
@@ -342,7 +342,7 @@ def check_pages(store: Told, after: timedelta, late: timedelta = timedelta(0)) -
             assert due <= ends
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     events(AUTOMATION, ["acknowledges", "takes over", "hands back", "approves", "declines"]),
     st.sampled_from([0, 1, 300, 2400]),
@@ -361,7 +361,7 @@ def test_a_page_is_told_once_and_on_time(
     check_pages(run(a_store(Notify(page=page), autonomy), happening), after)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(events(AUTOMATION, DEATHS), st.sampled_from([1, 300]))
 def test_a_process_that_dies_makes_a_page_late_by_its_attempt_at_most(
     happening: list[str | int], seconds: int
@@ -372,7 +372,7 @@ def test_a_process_that_dies_makes_a_page_late_by_its_attempt_at_most(
     check_pages(store, after, late=timedelta(minutes=2))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(events(AUTOMATION, QUIET), PAGES)
 @example([1, "maintenance", 340], Notify(page=PageAfter(after=timedelta(minutes=5))))
 @example([1, "silenced", 340], Notify(page=PageAfter(after=timedelta(minutes=5))))
