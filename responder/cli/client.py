@@ -20,7 +20,11 @@ _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 
 
 class ServerRefusedError(Exception):
-    """The server answered that it will not."""
+    """The server answered that it will not; `field` is the one of the request that is wrong, dotted."""
+
+    def __init__(self, told: str, field: str | None = None) -> None:
+        super().__init__(told)
+        self.field = field
 
 
 class ServerAwayError(Exception):
@@ -144,12 +148,12 @@ class Client:
         return f"; {found}:\nname the service's with RESPONDER_DATA_DIR, or its settings file with --config"
 
     def _error(self, answer: Answer) -> Exception:
-        told = _told(answer)
+        told, field = _told(answer)
         if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return ServerAwayError(f"the server answered {answer.status}: {told}")
         if answer.status == HTTPStatus.UNAUTHORIZED:
             return ServerRefusedError(f"{told}\nGive it with --token or RESPONDER_TOKEN{self._where_else()}.")
-        return ServerRefusedError(told)
+        return ServerRefusedError(told, field)
 
 
 def segment(text: str) -> str:
@@ -157,14 +161,14 @@ def segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _told(answer: Answer) -> str:
-    """The server's words: what, which field, what to do."""
+def _told(answer: Answer) -> tuple[str, str | None]:
+    """The server's words (what, which field, what to do), and the field by itself."""
     try:
         body = json.loads(answer.text)
     except ValueError:
         body = None
     if not isinstance(body, dict) or "error" not in body:
-        return f"an answer {answer.status} that no responder gives"
-    field = f"{body['field']}: " if body.get("field") else ""
+        return f"an answer {answer.status} that no responder gives", None
+    field = body.get("field")
     mend = f"\n{body['mend']}" if body.get("mend") else ""
-    return f"{field}{body['error']}{mend}"
+    return f"{f'{field}: ' if field else ''}{body['error']}{mend}", field

@@ -25,8 +25,6 @@ _LONGEST = 2000
 """Characters of a reason that the server takes."""
 _PATIENCE_S = 3.0
 """Seconds in which a service must say whether the file halts it."""
-_SCOPE = "scope"
-"""How the server's words begin where a matcher is wrong."""
 _WORDS = {"flag": "the flag in the database", "file": "a file"}
 
 
@@ -84,7 +82,7 @@ def halt(
     except ServerAwayError as error:
         fail(_not_halted(str(error), config_file), ExitCode.AWAY)
     except ServerRefusedError as error:
-        fail(_refused(str(error), config_file), ExitCode.REFUSED)
+        fail(_refused(error, config_file), ExitCode.REFUSED)
     _print_halt(told, as_json=as_json)
 
 
@@ -129,9 +127,10 @@ def _not_halted(why: str, config_file: Path | None) -> str:
     return f"NOT HALTED: {why}\n{way}"
 
 
-def _refused(why: str, config_file: Path | None) -> str:
+def _refused(error: ServerRefusedError, config_file: Path | None) -> str:
     """The server answers, and wants another request: mend that, where no file goes round it."""
-    if why.startswith(_SCOPE):
+    why = str(error)
+    if error.field is not None and error.field.split(".")[0] == "scope":
         return f"NOT HALTED: {why}\nCorrect the matcher, and halt again; without --scope everything halts."
     file, _ = _watched(config_file)
     if file is not None:
