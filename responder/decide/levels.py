@@ -1,10 +1,10 @@
 """Which level of the severity's policy is told next: a step up only where nobody answered, never down.
 
 A level has the severity's `update_interval` to acknowledge. What happens meanwhile (a further alert joins,
-a later step does not help either, it became worse) is told at the same level. Once it is acknowledged the
-level stays, and is reminded. A person who took over is reminded once, and has as long again, before the next
-level hears of it; handed back, the level that was told last has its time anew. Past the last level of the
-policy the last one is told again.
+a later step does not help either, it became worse) is told at the same level, and gives it no more time.
+Once it is acknowledged the level stays, and is reminded. A person who took over is reminded once, and has as
+long again, before the next level hears of it; handed back, the level that was told last has its time anew.
+Past the last level of the policy the last one is told again.
 """
 
 from datetime import datetime, timedelta
@@ -34,6 +34,12 @@ def _had_its_time(incident: Incident, now: datetime, terms: Terms) -> bool:
     if progress.acknowledged_by is not None:
         return False
     return since is None or now >= since + _patience(incident, terms)
+
+
+def told_again_at(incident: Incident, level: int, now: datetime, terms: Terms) -> datetime:
+    """When people hear of it anew, told at that level now: when the level has had its time, or one anew."""
+    patience, since = _patience(incident, terms), told_at_level(incident, level, now)["level_since"]
+    return since + patience if since + patience > now else now + patience
 
 
 def _patience(incident: Incident, terms: Terms) -> timedelta:

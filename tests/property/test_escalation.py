@@ -274,16 +274,32 @@ def test_nobody_higher_up_hears_of_what_somebody_acknowledged(
 def test_a_level_goes_up_only_after_its_time_without_an_answer(
     happening: list[str | int], notify: Notify
 ) -> None:
-    """The level before was told an update interval ago (P0's where it became one), whatever joined."""
+    """The level before was told first an update interval ago (P0's where it became one), whatever joined."""
     store = run(a_store(notify), happening)
-    told = [(one, notice) for one, notice in store.notices() if notice.level > 0]
-    for (first, lower), (then, higher) in pairwise(told):
-        if higher.level > lower.level:
+    first: dict[int, Recorded] = {}
+    for then, notice in store.notices():
+        level = notice.level
+        if level > 1 and level not in first:
             taken_over = then.before.state is IncidentState.TAKEN_OVER
             patience = (
                 TERMS.taken_over_deadline if taken_over else TERMS.severities[Severity.P0].update_interval
             )
-            assert then.at - first.at >= min(patience, INTERVAL) or first.before.severity is Severity.P0
+            below = first[level - 1]
+            assert then.at - below.at >= min(patience, INTERVAL) or below.before.severity is Severity.P0
+        first.setdefault(level, then)
+
+
+@settings(max_examples=200, deadline=None)
+@given(events(AUTOMATION), PAGES)
+def test_nothing_gives_a_level_more_time(happening: list[str | int], notify: Notify) -> None:
+    """Escalated, and nobody answers: the next level hears of it in time, whatever joins meanwhile."""
+    store = run(a_store(notify), happening)
+    for one in store.record_:
+        told, since = one.change.progress.escalations, one.change.progress.level_since
+        if one.change.state is IncidentState.ESCALATED and 0 < told < len(LEVELS.levels):
+            assert since is not None
+            assert one.change.deadline is not None
+            assert one.change.deadline <= since + INTERVAL
 
 
 @settings(max_examples=200, deadline=None)

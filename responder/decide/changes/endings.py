@@ -12,7 +12,7 @@ from responder.decide.case import (
 )
 from responder.decide.changes.base import go_on, moved, nothing_done, soon, stay
 from responder.decide.changes.paging import page_in_auto
-from responder.decide.levels import next_level, told_at_level
+from responder.decide.levels import next_level, told_again_at, told_at_level
 from responder.model.incident import IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.storm import ACTING
@@ -52,7 +52,7 @@ def escalated(
     facts = {"level": level, "reason": reason, "severity": severity.value}
     text = f"{'Reminder' if reminds else 'Escalated'} (level {level}): {reason}"
     told = EntryDraft(kind=EntryKind.ESCALATION, text=text, facts=facts)
-    deadline = now + terms.severities[severity].update_interval
+    deadline = told_again_at(case.incident, level, now, terms)
     kind = NoticeKind.AGAIN if again else NoticeKind.ESCALATED
     return Change(
         state=IncidentState.ESCALATED,
