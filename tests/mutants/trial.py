@@ -128,7 +128,8 @@ class Bench:
         for item in items:
             it: Any = getattr(item, "obj", None)
             if it is not None and is_hypothesis_test(it):
-                given = it._hypothesis_internal_use_settings
+                place = _settings_of(it)
+                given = getattr(*place)
                 self._full[item.nodeid] = settings(given, database=None, derandomize=True)
                 few = settings(
                     given,
@@ -137,13 +138,13 @@ class Bench:
                     max_examples=min(given.max_examples, _FEW),
                     phases=(Phase.explicit, Phase.generate),
                 )
-                it._hypothesis_internal_use_settings = few
+                setattr(*place, few)
 
     def _all_examples(self, tests: Iterable[str]) -> None:
         for test in tests:
             if test in self._full:
                 it: Any = self._items[test]
-                it.obj._hypothesis_internal_use_settings = self._full[test]
+                setattr(*_settings_of(it.obj), self._full[test])
 
     def _passes(self, item: pytest.Item, following: pytest.Item) -> bool:
         reports = runtestprotocol(item, log=False, nextitem=following)
@@ -252,6 +253,12 @@ class Bench:
         except subprocess.TimeoutExpired:
             return Verdict.HUNG, ""
         return (Verdict.SURVIVED, "") if done.returncode == 0 else (Verdict.KILLED, _failed(done.stdout))
+
+
+def _settings_of(test: Any) -> tuple[Any, str]:
+    """Where the settings of a property stand: of a state machine they are its class's."""
+    function = "_hypothesis_internal_use_settings"
+    return (test, function) if hasattr(test, function) else (type(test.__self__), "settings")
 
 
 def _failed(output: str) -> str:
