@@ -33,10 +33,8 @@ async def take_in(
     """See `ports.Store.take_in`. All is left where service time is not the `expected` one."""
     prints = sorted(name for name, told in said.items() if _speaks_plainly(told[-1][1]))
     left = said.keys() - prints
-    if not prints:
-        return Taken((), (), 0, frozenset(left))
     incidents = _numbered(wanted)
-    row = await connection.fetchrow(
+    [row] = await connection.fetch(
         _TAKE_IN,
         source,
         *_told(prints, [said[name] for name in prints]),
@@ -46,8 +44,6 @@ async def take_in(
         expected,
         LEAST_JUMP / 2,
     )
-    if row is None:
-        raise AssertionError("a function gives a row")
     news = [new for _, new in incidents.values()]
     return Taken(
         incidents=tuple(row["concerned"]),
@@ -79,7 +75,7 @@ def _told(prints: Sequence[str], told: Sequence[Sequence[Numbered]]) -> tuple[An
         _lines([one.annotations for one in said]),
         _lines([one.alert.generator_url for one in said]),
         [one[-1][0] for one in told],
-        _lines([" ".join([str(number) for number, _ in one[:-1]]) if len(one) > 1 else "" for one in told]),
+        _lines([" ".join([str(number) for number, _ in one[:-1]]) for one in told]),
     )
 
 

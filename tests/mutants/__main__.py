@@ -30,6 +30,7 @@ _OF_OTHER_THINGS = frozenset(
         "test_identity",
         "test_kept_without_secrets",
         "test_migrate",
+        "test_mutants_of_functions",
         "test_partitions",
         "test_postgres_actions",
         "test_postgres_client",
@@ -63,7 +64,7 @@ def _mutants_of(part: str) -> list[Mutant]:
     if part == "decide":
         return python_code.all_of(sorted(_DECIDE.rglob("*.py")), thorough=True)
     files = [_STORE / f"{name}.py" for name in _LEDGER_AND_INTAKE]
-    found = [*python_code.all_of(files, thorough=False), *sql_text.all_of(files)]
+    found = [*python_code.all_of(files, thorough=False), *sql_text.all_of(files), *sql_text.in_functions()]
     return sorted(found, key=lambda mutant: (mutant.path, mutant.start, mutant.end, mutant.new))
 
 

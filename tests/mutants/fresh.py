@@ -13,7 +13,7 @@ def main(path: str, start: str, end: str, new: str) -> int:
     """The exit code of pytest."""
     source = (ROOT / path).read_bytes()
     text = (source[: int(start)] + bytes.fromhex(new) + source[int(end) :]).decode()
-    for name in [one for one in sys.modules if one.startswith("responder")]:
+    for name in [one for one in sys.modules if one.startswith(("responder", "tests.support"))]:
         del sys.modules[name]
     with reading(module_name(path), text):
         return pytest.main(["-x", "-q", "-p", "no:cacheprovider", *sys.stdin.read().split("\n")])

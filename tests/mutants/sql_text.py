@@ -1,8 +1,9 @@
 """Mutants of SQL, generated from its text: each predicate left out, one at a time.
 
 Statements stand in constants and functions of `responder.store`, with places for values ($1) and for further
-SQL ({...}), and in the functions of the migrations. What is cut out of them are the operands of AND and OR,
-wherever these stand, and every whole condition behind WHERE, ON, HAVING, WHEN, IF and CHECK.
+SQL ({...}), and in the functions of the migrations: of each the newest definition, where a statement of the
+modules calls it or a trigger runs it. What is cut out of them are the operands of AND and OR, wherever these
+stand, and every whole condition behind WHERE, ON, HAVING, WHEN, IF and CHECK.
 
 A predicate that is left out becomes `true OR (...)`, one of an OR `false AND (...)`: it stays to be read, so
 that the types of the values that it mentions are known as before, and the mutant does not fail for that.
@@ -14,8 +15,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from responder.store.migrate import MIGRATIONS
 from tests.mutants.mutant import ROOT, Mutant, replaced, source_of
-from tests.mutants.uses import Place, places
+from tests.mutants.uses import STORE, Place, places
 
 _TOKEN = re.compile(
     rb"""--[^\n]*|'(?:[^']|'')*'|\{\{|\}\}|\{(?:[^{}]|\{[^{}]*\})*\}|\$\d+|\$\$|"[^"]*"|[A-Za-z_][A-Za-z_0-9]*"""
@@ -66,6 +68,11 @@ _ENDS = frozenset(
 _BEFORE_A_VALUE = frozenset(
     ["=", "<", ">", "<=", ">=", "<>", "(", ",", "[", "AND", "OR", "NOT", "ON", "WHERE", "WHEN", "BETWEEN"]
 )
+_FUNCTION = re.compile(
+    rb"^CREATE (?:OR REPLACE )?FUNCTION (?P<name>\w+)\s*\(.*?\$\$(?P<body>.*?)\$\$[^;$]*;",
+    re.MULTILINE | re.DOTALL,
+)
+_TRIGGER = r"^CREATE TRIGGER [^;]*?\bON (\w+)[^;]*?\bEXECUTE FUNCTION {name}\("
 _SQL = re.compile(rb"\b(SELECT|INSERT|UPDATE|DELETE|EXISTS|WHERE|coalesce|VALUES)\b")
 
 
@@ -88,6 +95,47 @@ def in_python(path: Path) -> list[Mutant]:
         for scope, reached, start, end in _strings(path, source)
         for at, until, new in _predicates(source[start:end])
     ]
+
+
+def in_functions(directory: Path = MIGRATIONS) -> list[Mutant]:
+    """The mutants of the functions that the migrations leave behind them."""
+    return [
+        _mutant(path, source_of(str(path.relative_to(ROOT))), name, reached, start + at, start + until, new)
+        for name, (path, start, sql) in _newest(directory).items()
+        if (reached := _runs(name, directory))
+        for at, until, new in _predicates(sql)
+    ]
+
+
+def definition(text: str, name: str) -> str:
+    """The statement in a migration that defines a function, to be run where there is one already."""
+    found = {one["name"].decode(): one.group() for one in _FUNCTION.finditer(text.encode())}
+    return re.sub(r"^CREATE (OR REPLACE )?", "CREATE OR REPLACE ", found[name].decode())
+
+
+def _newest(directory: Path) -> dict[str, tuple[Path, int, bytes]]:
+    """Of each function the file that says last what it does, where in it, and what it does."""
+    return {
+        one["name"].decode(): (path, one.start("body"), one["body"])
+        for path in sorted(directory.glob("*.sql"))
+        for one in _FUNCTION.finditer(path.read_bytes())
+    }
+
+
+def _runs(name: str, directory: Path) -> tuple[Place, ...]:
+    """The lines that have a function run: they execute what calls it, or a trigger of their table does."""
+    found: set[Place] = set()
+    for path in sorted(STORE.glob("*.py")):
+        source = source_of(str(path.relative_to(ROOT)))
+        for _, reached, start, end in _strings(path, source):
+            if re.search(rf"\b{name}\(".encode(), source[start:end]):
+                found |= set(reached)
+    for migration in directory.glob("*.sql"):
+        for table in re.findall(_TRIGGER.format(name=name), migration.read_text(), re.MULTILINE):
+            own = STORE / f"{table}.py"
+            told = str(own.relative_to(ROOT))
+            found |= {(told, line) for line in range(1, source_of(told).count(b"\n") + 1)}
+    return tuple(sorted(found))
 
 
 def _mutant(

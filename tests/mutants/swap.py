@@ -3,7 +3,7 @@
 The module is made anew from the changed text, and what differs is given to the old one: functions and methods
 get the new code, constants are replaced wherever they were imported. Nobody notices, because everybody goes
 on using the same functions. For the store all its modules are made anew, because their SQL is composed of
-each other's.
+each other's. A function of the migrations is put into the databases of the tests.
 """
 
 import functools
@@ -19,6 +19,8 @@ from typing import Any
 
 from tests.mutants.mutant import Mutant
 from tests.mutants.python_code import module_name
+from tests.mutants.sql_text import definition
+from tests.support import databases
 
 _STORE = "responder.store"
 _VALUES = (bool, int, float, str, bytes, tuple, list, set, frozenset, dict, timedelta, date)
@@ -26,6 +28,9 @@ _VALUES = (bool, int, float, str, bytes, tuple, list, set, frozenset, dict, time
 
 def put_in(mutant: Mutant) -> None:
     """Have this process run the changed text. For good: it is called in a process that ends soon."""
+    if mutant.path.endswith(".sql"):
+        _put_into_databases(definition(mutant.text, mutant.scope))
+        return
     name = module_name(mutant.path)
     if name.startswith(_STORE):
         news = _made_anew([one for one in sys.modules if one.startswith(_STORE)], name, mutant.text)
@@ -33,6 +38,22 @@ def put_in(mutant: Mutant) -> None:
         news = [(sys.modules[name], _made(sys.modules[name], mutant.text))]
     for old, new in news:
         _give(old, new, mutant.scope if old.__name__ == name else "")
+
+
+def _put_into_databases(function: str) -> None:
+    """Each database that a test gets from now on has this function in the place of its own."""
+    given = databases.fresh_database
+
+    @contextmanager
+    def changed(server_dsn: str, template: str = "template0") -> Iterator[str]:
+        with given(server_dsn, template) as dsn:
+            if template != "template0":  # there is no function yet in one without a schema
+                databases.wait_for(databases.execute(dsn, function))
+            yield dsn
+
+    for module in list(sys.modules.values()):
+        if vars(module).get("fresh_database") is given:
+            vars(module)["fresh_database"] = changed
 
 
 def _made(old: ModuleType, text: str) -> ModuleType:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from tests.mutants.mutant import ROOT
 
-_STORE = ROOT / "responder" / "store"
+STORE = ROOT / "responder" / "store"
 
 Name = tuple[str, str]
 """Module and what it calls it, at its top."""
@@ -36,7 +36,7 @@ def places(path: Path, name: str) -> tuple[Place, ...]:
 def _users() -> dict[Name, list[tuple[Name, frozenset[Place]]]]:
     """Who uses what; with the lines where it is more than SQL again."""
     users: dict[Name, list[tuple[Name, frozenset[Place]]]] = defaultdict(list)
-    for path in sorted(_STORE.glob("*.py")):
+    for path in sorted(STORE.glob("*.py")):
         tree = ast.parse(path.read_bytes())
         known = _imported(tree)
         for one in (part for top in tree.body for part in _parts(top)):

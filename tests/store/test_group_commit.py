@@ -111,7 +111,8 @@ async def test_an_answer_means_that_it_is_committed(writer: Writer) -> None:
     receipt = await writer.intake.take(delivery(alert()))
     assert receipt.stored == 1
     assert await writer.ask("SELECT count(*) FROM journal") == [(1,)]
-    assert await writer.ask("SELECT rule, state FROM incidents") == [("Hit", "pending")]
+    by = writer.rules.hash
+    assert await writer.ask("SELECT rule, state, rulebook_hash FROM incidents") == [("Hit", "pending", by)]
     assert await writer.ask("SELECT count(*) FROM members") == [(1,)]
 
 

@@ -70,6 +70,32 @@ def test_sql_that_is_composed_elsewhere_is_reached_by_who_runs_it() -> None:
     assert {path for one in found for path, _ in one.reached} == {"responder/store/ledger.py"}
 
 
+def test_each_predicate_of_a_function_of_the_database_is_left_out() -> None:
+    """Of `take_in`, by whoever runs what calls it; none of `hear`, that nothing calls any more."""
+    mutants = sql_text.in_functions()
+    assert "WHEN r.fires AND (true OR (r.starts_at >= a.last_end))" in " ".join(told(mutants, "take_in"))
+    assert {path for one in mutants if one.scope == "take_in" for path, _ in one.reached} == {
+        "responder/store/at_once.py"
+    }
+    assert {one.scope for one in mutants} == {"take_in", "timeline_is_append_only"}
+
+
+def test_of_a_function_that_was_replaced_the_newest_definition_counts(tmp_path: Path) -> None:
+    """What an earlier migration said is history: changing it would be noticed by nobody."""
+    for number, condition in ((1, "a OR b"), (2, "c AND d")):
+        kept = "CREATE FUNCTION other() RETURNS boolean AS $$ SELECT e OR f $$;\n"
+        newer = f"CREATE OR REPLACE FUNCTION service_time() RETURNS boolean AS $$ SELECT {condition} $$;\n"
+        (tmp_path / f"000{number}_x.sql").write_text(kept * (number == 1) + newer)
+    found = sql_text._newest(tmp_path)
+    assert {name: body for name, (_, _, body) in found.items()} == {
+        "other": b" SELECT e OR f ",
+        "service_time": b" SELECT c AND d ",
+    }
+    assert sql_text.definition((tmp_path / "0001_x.sql").read_text(), "other").startswith(
+        "CREATE OR REPLACE FUNCTION other() RETURNS boolean AS $$ SELECT e"
+    )
+
+
 HALTED = """
 import sys
 from tests.mutants import python_code, swap
