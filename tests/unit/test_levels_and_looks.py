@@ -7,17 +7,27 @@ import pytest
 
 from responder.decide.case import Terms
 from responder.decide.changes.base import attempted, by_the_page, go_on, moved, soon, stay
-from responder.decide.levels import next_level, told_at_level
+from responder.decide.levels import next_level, told_again_at, told_at_level
 from responder.model.attempt import Outcome
 from responder.model.incident import IncidentState, Progress
+from responder.model.policy import EscalationPolicy, PolicyLevel
+from responder.model.severity import MANUAL_TERMS
 from responder.model.timeline import EntryKind
 from tests.support.dossiers import an_attempt
 from tests.support.virtual import START, incident
 from tests.unit.test_next_move import LATER, TICK, case
 
-TERMS = Terms()
+LEVELS = EscalationPolicy(levels=tuple(PolicyLevel(channels=(name,)) for name in ("chat", "phone", "boss")))
+TERMS = Terms(
+    severities={each: terms.model_copy(update={"policy": "usual"}) for each, terms in MANUAL_TERMS.items()},
+    policies={"usual": LEVELS},
+)
 S = IncidentState
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
+"""How long a person who took over has until they are reminded, and again until the next level hears."""
+INTERVAL = timedelta(minutes=30)
+"""How long a level of P1 has to acknowledge."""
 
 
 def level(state: IncidentState, now: datetime = START, **progress: Any) -> int:
@@ -31,32 +41,69 @@ def test_a_level_beyond_the_policy_stays() -> None:
     assert level(S.ESCALATED, escalations=99) == 99
 
 
+def test_the_first_to_hear_of_it_are_those_of_the_first_level() -> None:
+    """Whoever acknowledged its page, or took it over before."""
+    assert level(S.OPEN, acknowledged_by="ann", told_at=START) == 1
+    assert level(S.TAKEN_OVER) == 1
+
+
+@pytest.mark.parametrize(("told", "then"), [(1, 2), (2, 3), (3, 3)])
+def test_a_level_that_nobody_answered_goes_up_by_one_when_its_time_is_over(told: int, then: int) -> None:
+    """Not a moment before, nor where somebody has acknowledged. The last level is told again."""
+    since: dict[str, Any] = {"escalations": told, "level_since": START}
+    assert level(S.ESCALATED, START + INTERVAL - TICK, **since) == told
+    assert level(S.ESCALATED, START + INTERVAL, **since) == then
+    assert level(S.ESCALATED, START + INTERVAL, acknowledged_by="ann", **since) == told
+    assert level(S.ESCALATED, START, escalations=told) == then, "nobody knows since when"
+
+
+TOLD = START + MINUTE
+"""When whoever took over at the start was reminded."""
 REMINDED = [
     ({}, 1),
     ({"told_at": START}, 1),
-    ({"told_at": START + MINUTE}, 2),
-    ({"told_at": START + MINUTE, "acknowledged_at": START + MINUTE}, 1),
-    ({"told_at": START + MINUTE, "acknowledged_at": START + 2 * MINUTE}, 1),
-    ({"told_at": START + MINUTE, "acknowledged_at": START + MINUTE - TICK}, 2),
+    ({"told_at": TOLD}, 2),
+    ({"told_at": TOLD, "acknowledged_at": TOLD}, 1),
+    ({"told_at": TOLD, "acknowledged_at": TOLD + MINUTE}, 1),
+    ({"told_at": TOLD, "acknowledged_at": TOLD - TICK}, 2),
 ]
 
 
 @pytest.mark.parametrize(("said", "next_one"), REMINDED)
 def test_who_took_over_is_reminded_once_before_the_next_level(said: dict[str, Any], next_one: int) -> None:
-    """Told since then, and nothing said since that."""
-    last = len(TERMS.policy(incident().severity).levels)
-    assert level(S.TAKEN_OVER, escalations=1, **said) == min(next_one, max(1, last))
+    """Told since then, nothing said since that, and as long again is over."""
+    assert level(S.TAKEN_OVER, TOLD + HOUR - TICK, escalations=1, **said) == 1
+    assert level(S.TAKEN_OVER, TOLD + HOUR, escalations=1, **said) == next_one
 
 
 def test_a_level_has_its_time_from_when_it_was_first_told() -> None:
     """Told again at the same level it goes on; another level, or an acknowledged one, begins anew."""
     one = incident(S.ESCALATED, progress=Progress(escalations=1, level_since=START))
-    assert told_at_level(one, 1, LATER)["level_since"] == START
-    assert told_at_level(one, 2, LATER)["level_since"] == LATER
+    told = {"escalations": 1, "level_since": START, "told_at": LATER, "page_at": None}
+    assert told_at_level(one, 1, LATER) == told
+    assert told_at_level(one, 2, LATER) == {**told, "escalations": 2, "level_since": LATER}
     known = incident(S.ESCALATED, progress=Progress(escalations=1, level_since=START, acknowledged_by="ann"))
     assert told_at_level(known, 1, LATER)["level_since"] == LATER
     fresh = incident(S.ESCALATED, progress=Progress(escalations=1))
     assert told_at_level(fresh, 1, LATER)["level_since"] == LATER
+
+
+AGAIN = [
+    (1, START, START + INTERVAL),
+    (1, START + INTERVAL - TICK, START + INTERVAL),
+    (1, START + INTERVAL, START + 2 * INTERVAL),
+    (1, START + HOUR, START + HOUR + INTERVAL),
+    (2, START + MINUTE, START + MINUTE + INTERVAL),
+]
+
+
+@pytest.mark.parametrize(("at_level", "now", "again"), AGAIN)
+def test_people_hear_of_it_again_when_their_level_has_had_its_time(
+    at_level: int, now: datetime, again: datetime
+) -> None:
+    """What is told meanwhile moves nothing; a level whose time is over, or another one, has it anew."""
+    one = incident(S.ESCALATED, progress=Progress(escalations=1, level_since=START))
+    assert told_again_at(one, at_level, now, TERMS) == again
 
 
 def test_the_next_look_is_no_later_than_the_page_and_the_deadline() -> None:

@@ -1,6 +1,6 @@
 """What a person reads who is asked, and moments and durations as people are told them."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -19,16 +19,19 @@ from tests.unit.test_next_move import TERMS, case
 TITLES = ("pid 1 of app", "pid 2 of app", "pid 3 of app", "pid 4 of app")
 
 
-def test_a_question_says_what_would_be_done_until_when_and_how_to_say_yes() -> None:
-    """Severity, rule, action, target, the first elements and how many, the deadline and the command."""
-    asks = case(IncidentState.OPEN)
+ASKS = case(IncidentState.OPEN)
+UNTIL = START + timedelta(minutes=30)
+
+
+def words(*titles: str, until: datetime | None = UNTIL) -> str:
+    """What a person reads who is asked for something that hits elements with these titles."""
     consent = Consent(
         action="postgres.cancel_queries",
         target="postgres/orders",
         params={},
         facts="f",
-        elements=("1", "2", "3", "4"),
-        titles=TITLES,
+        elements=titles,
+        titles=titles,
     )
     question = Question(
         id=UUID(int=1),
@@ -39,13 +42,35 @@ def test_a_question_says_what_would_be_done_until_when_and_how_to_say_yes() -> N
         asked_at=START,
         times=1,
     )
-    until = START + timedelta(minutes=30)
-    assert question_words(asks, question, Severity.P1, until, START) == (
+    return question_words(ASKS, question, Severity.P1, until, START)
+
+
+def test_a_question_says_what_would_be_done_until_when_and_how_to_say_yes() -> None:
+    """Severity, rule, action, target, the first elements and how many, the deadline and the command."""
+    assert words(*TITLES) == (
         "P1 Hit asks: may postgres.cancel_queries run on postgres/orders, "
         "on 4 elements (pid 1 of app; pid 2 of app; pid 3 of app; and 1 more)? "
         "Asked because a person must approve (the rule). "
-        f"To be answered until 00:30:00 UTC: responder approve {asks.incident.id}"
+        f"To be answered until 00:30:00 UTC: responder approve {ASKS.incident.id}"
     )
+    assert f"To be answered: responder approve {ASKS.incident.id}" in words(until=None)
+
+
+ELEMENTS = [
+    ((), "on 0 elements?"),
+    (TITLES[:1], "on 1 element (pid 1 of app)?"),
+    (TITLES[:3], "on 3 elements (pid 1 of app; pid 2 of app; pid 3 of app)?"),
+    (("x" * 80,), f"on 1 element ({'x' * 80})?"),
+    (("x" * 81,), f"on 1 element ({'x' * 80}\u2026)?"),
+]
+
+
+@pytest.mark.parametrize(("titles", "named"), ELEMENTS)
+def test_a_question_names_the_first_three_elements_in_eighty_characters_each(
+    titles: tuple[str, ...], named: str
+) -> None:
+    """And says how many there are: a page is short."""
+    assert named in words(*titles)
 
 
 @pytest.mark.parametrize(

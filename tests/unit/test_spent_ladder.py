@@ -10,10 +10,10 @@ from responder.decide.guards import judge
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.guard import Guard, GuardVerdict, Ruling
 from responder.model.incident import IncidentState
-from tests.support.dossiers import an_attempt
+from tests.support.dossiers import ATTEMPT, an_attempt
 from tests.support.virtual import START, ladder
 from tests.unit.test_guards import TERMS, facts
-from tests.unit.test_next_move import case
+from tests.unit.test_next_move import TICK, case
 
 WHAT = "postgres.cancel_queries on postgres/orders"
 TOO_MANY = "3 sessions found, at most 1 allowed"
@@ -26,6 +26,8 @@ def ran(outcome: Outcome = Outcome.DONE, verdict: Verdict | None = Verdict.NOT_R
     return an_attempt(START, outcome, verdict).model_copy(update=named)
 
 
+EARLIER = ran().model_copy(update={"intended_at": START - TICK})
+"""One of the ladder before this one, that opened at the start."""
 REFUSED_FIRST = refused(0, "postgres.cancel_queries", "postgres/orders", NO)
 REFUSED_NEXT = refused(1, "postgres.cancel_queries", "postgres/orders", NO)
 NOTHING = found_nothing(0, "postgres.cancel_queries", "postgres/orders")
@@ -39,6 +41,20 @@ NOTHING = found_nothing(0, "postgres.cancel_queries", "postgres/orders")
         (1, ran(), None, f"{WHAT} did not help; no step is left"),
         (2, ran(), REFUSED_NEXT, f"{WHAT} did not help; {WHAT} was refused ({TOO_MANY}); no step is left"),
         (2, ran(), REFUSED_FIRST, f"{WHAT} did not help; no step is left"),
+        (
+            2,
+            ran(verdict=Verdict.RECOVERED),
+            REFUSED_NEXT,
+            f"it came back after {WHAT} had solved it; {WHAT} was refused ({TOO_MANY}); no step is left",
+        ),
+        (
+            1,
+            ran(Outcome.DONE, None).model_copy(update={"undo_of": ATTEMPT}),
+            None,
+            f"what was done did not help, and {WHAT} took it back; no step is left",
+        ),
+        (1, EARLIER, None, "nothing was done; no step is left"),
+        (1, EARLIER, REFUSED_FIRST, f"nothing was done: {WHAT} was refused ({TOO_MANY}); no step is left"),
         (1, ran(Outcome.NOT_DONE, None), None, f"{WHAT} found nothing left to do; no step is left"),
         (
             1,
@@ -57,7 +73,7 @@ NOTHING = found_nothing(0, "postgres.cancel_queries", "postgres/orders")
 def test_a_spent_ladder_says_what_happened_to_it(
     steps: int, attempt: Attempt | None, passed_over: Any, told: str
 ) -> None:
-    """A refusal with its reason, an attempt with what came of it; an older refusal is not told."""
+    """A refusal with its reason, an attempt with what came of it; nothing older is told."""
     over = case(
         IncidentState.OPEN,
         rule={"steps": ladder(steps=steps).steps},
@@ -72,4 +88,7 @@ def test_a_refused_step_is_kept_until_the_ladder_is_over() -> None:
     """What the guard said of it reaches the page of a ladder that ends by it."""
     found = facts(floor=TOO_MANY)
     change = judged(case(IncidentState.OPEN), 0, found, judge(found, TERMS), TERMS)
-    assert change.progress.passed_over == refused(0, found.action, found.target, NO)
+    passed_over = change.progress.passed_over
+    assert passed_over == refused(0, found.action, found.target, NO)
+    assert (passed_over.step, passed_over.guard) == (0, "floor")
+    assert refused(0, found.action, None, NO).words.startswith("test.act on no target was refused")

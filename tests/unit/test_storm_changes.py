@@ -9,6 +9,7 @@ import pytest
 from responder.decide.case import Case, Terms
 from responder.decide.changes import still_part_of_storm, storm_grew, storm_told
 from responder.model.incident import IncidentState
+from responder.model.policy import NoticeKind
 from responder.model.storm import Storm
 from responder.model.timeline import EntryKind
 from tests.support.virtual import START
@@ -31,9 +32,9 @@ COVERED = [
     ({}, 0, "no incident is part of it yet"),
     ({"Disk": 1}, 1, "1 incident is part of it (Disk 1), 1 still fire"),
     ({"A": 1, "C": 2, "B": 2}, 4, "5 incidents are part of it (B 2, C 2, A 1), 4 still fire"),
-    ({name: 1 for name in "EDCBA"}, 5, "5 incidents are part of it (A 1, B 1, C 1, D 1, E 1), 5 still fire"),
+    (dict.fromkeys("EDCBA", 1), 5, "5 incidents are part of it (A 1, B 1, C 1, D 1, E 1), 5 still fire"),
     (
-        {name: 1 for name in "GFEDCBA"},
+        dict.fromkeys("GFEDCBA", 1),
         7,
         "7 incidents are part of it (A 1, B 1, C 1, D 1, E 1 and 2 more rules), 7 still fire",
     ),
@@ -62,16 +63,17 @@ def test_a_storm_that_still_fires_says_that_it_is_not_over() -> None:
     assert "50 incidents or more opened within 5m; only P0 and P1 act; 3 incidents are" in rages.text
     fewer = Storm(openings=TERMS.storm.openings - 1, umbrella=SEE, covered={"Disk": 60}, still_firing=50)
     (lasts,) = storm_told(umbrella(storm=fewer), START, TERMS, again=True).notices
+    assert (rages.kind, lasts.kind) == (NoticeKind.ESCALATED, NoticeKind.AGAIN)
     assert "P1 Hit: the storm is not over; 60 incidents are" in lasts.text
 
 
 def test_a_new_storm_takes_back_what_was_said_of_the_last_one() -> None:
     """Who acknowledged that one has not heard of this one; told again, what they said stands."""
-    said = {"acknowledged_by": "ann", "acknowledged_at": START, "outcome": "over", "escalations": 1}
-    new = storm_told(umbrella(S.RESOLVED, **said), LATER, TERMS).progress
+    said: dict[str, Any] = {"acknowledged_by": "ann", "acknowledged_at": START, "outcome": "over"}
+    new = storm_told(umbrella(S.RESOLVED, escalations=1, **said), LATER, TERMS).progress
     assert (new.acknowledged_by, new.acknowledged_at, new.outcome) == (None, None, None)
     assert (new.told_members, new.told_firing, new.level_since) == (3, 2, LATER)
-    again = storm_told(umbrella(S.ESCALATED, **said), LATER, TERMS, again=True).progress
+    again = storm_told(umbrella(S.ESCALATED, escalations=1, **said), LATER, TERMS, again=True).progress
     assert (again.acknowledged_by, again.acknowledged_at) == ("ann", START)
 
 
@@ -87,7 +89,7 @@ def test_the_umbrella_incident_is_looked_at_again_soon_and_no_later_than_it_is_t
 
 
 def test_what_is_part_of_a_storm_is_kept_as_long_as_it_lasts() -> None:
-    """It is looked at as often as the storm's time, or a record's where that is shorter; what joins is told."""
+    """Looked at again after the storm's time, or a record's where that is shorter; what joins is told."""
     part = case(S.RECORDED, total=4, covered_members=1, part_of=SEE)
     change = still_part_of_storm(part, START, TERMS)
     assert (change.state, change.entries, change.progress.covered_members) == (S.RECORDED, (), 4)

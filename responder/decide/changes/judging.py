@@ -45,14 +45,14 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
     entry = judged_entry(case, index, facts, judgement)
     if by_hand is not None and (judgement.shadow or verdict.ruling is Ruling.REFUSE):
         return not_let(case, by_hand, facts, judgement, entry, terms)
-    if verdict.ruling is Ruling.REFUSE and verdict.refuses is Refuses.TARGET:
+    if verdict.refuses is Refuses.TARGET:
         skip = f"step {index + 1} ({facts.action}) is passed over: {verdict.reason}"
         passed = refused(index, facts.action, facts.target, verdict)
         change = go_on(
             case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow, passed_over=passed
         )
         return _kept(change, index, facts, judgement)
-    if verdict.ruling is Ruling.WAIT and verdict.guard is Guard.SUPPRESSED:
+    if verdict.guard is Guard.SUPPRESSED:
         return _suppressed(case, verdict.reason, terms, now, entry)
     if judgement.shadow and nothing_done(case):
         why, in_auto = _shadow_text(index, facts, verdict), _told_in_auto(case, verdict, terms)
