@@ -19,8 +19,10 @@ from responder.decide.changes.endings import (
     told_and_goes_on,
 )
 from responder.decide.levels import next_level, told_at_level
+from responder.model.approval import Question
 from responder.model.attempt import Outcome
 from responder.model.by_hand import ByHand
+from responder.model.guard import Guard
 from responder.model.incident import IncidentState, Verification
 from responder.model.policy import NoticeKind
 from responder.model.severity import Severity
@@ -36,7 +38,21 @@ TERMS = Terms()
 S = IncidentState
 NOTE = EntryDraft(kind=EntryKind.JUDGED, text="judged", facts={})
 RUNS = Verification(started_at=START, deadline=LATER)
-UNDER_WAY: dict[str, Any] = {"hold": hold(), "approval": APPROVED, "verification": RUNS}
+QUESTION = Question(
+    id=uuid4(),
+    step=0,
+    consent=APPROVED.consent,
+    guards=(Guard.AUTONOMY,),
+    reasons=("a person must approve (the rule)",),
+    asked_at=START,
+    times=1,
+)
+UNDER_WAY: dict[str, Any] = {
+    "hold": hold(),
+    "approval": APPROVED,
+    "verification": RUNS,
+    "question": QUESTION,
+}
 OVER = {"hold": None, "approval": None, "verification": None, "question": None}
 
 
@@ -191,10 +207,18 @@ def test_what_is_recorded_asks_nobody_and_pages_nobody() -> None:
         in_auto="x",
         hold=hold(),
         approval=APPROVED,
+        question=QUESTION,
     )
     change = recorded(given, START, "evidence only", TERMS)
     assert change.state is S.RECORDED
-    ended = {"hold": None, "approval": None, "shadow": False, "in_auto": None, "page_at": None}
+    ended = {
+        "hold": None,
+        "approval": None,
+        "question": None,
+        "shadow": False,
+        "in_auto": None,
+        "page_at": None,
+    }
     assert of(change.progress, *ended) == ended
     assert (change.progress.outcome, change.progress.covered_members) == ("evidence only", 3)
     assert change.deadline == change.due_at == START + TERMS.recorded_for

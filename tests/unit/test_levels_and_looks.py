@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from responder.decide.case import Terms
-from responder.decide.changes.base import attempted, by_the_page, go_on, moved, soon, stay
+from responder.decide.changes.base import NAMED, attempted, by_the_page, go_on, moved, named, soon, stay
 from responder.decide.levels import next_level, told_again_at, told_at_level
 from responder.model.attempt import Outcome
 from responder.model.incident import IncidentState, Progress
@@ -135,3 +135,18 @@ def test_an_attempt_counts_for_the_ladder_that_it_was_made_in() -> None:
     assert attempted(case(S.OPEN, attempt=attempt, opened_at=None))
     assert not attempted(case(S.OPEN, attempt=attempt, opened_at=START + TICK))
     assert not attempted(case(S.OPEN))
+
+
+@pytest.mark.parametrize(
+    ("elements", "words"),
+    [
+        ((), "0 elements"),
+        (("a",), "1 element: a"),
+        (("a", "b"), "2 elements: a; b"),
+        (("a",) * NAMED, f"20 elements: {'; '.join('a' * NAMED)}"),
+        (("a",) * (NAMED + 1), f"21 elements: {'; '.join('a' * NAMED)}; and 1 more"),
+    ],
+)
+def test_elements_are_counted_and_the_first_ones_named(elements: tuple[str, ...], words: str) -> None:
+    """Of more than twenty it says how many are not named."""
+    assert named(elements) == words
