@@ -24,6 +24,7 @@ from responder.model.rule import Notify, PageAfter
 from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 from tests.support.virtual import START
+from tests.unit.test_attempt_changes import ASKED
 from tests.unit.test_ending_changes import QUESTION, RUNS, of
 from tests.unit.test_next_move import LATER, TICK, case
 from tests.unit.test_spent_ladder import NOTHING
@@ -303,3 +304,9 @@ def test_evidence_is_gathered_once_and_a_step_that_only_looks_leads_to_the_next(
     assert (begun.state, begun.due_at, begun.entries) == (S.OPEN, START, ())
     read = evidence_read(case(S.OPEN, step=1), 1, NOTE, START, TERMS)
     assert (read.state, read.due_at, read.progress.step, read.entries) == (S.OPEN, START, 2, (NOTE,))
+
+
+def test_what_a_person_had_looked_at_by_hand_is_what_came_of_it() -> None:
+    """There is nothing to go on with: it is recorded, with what was seen as its outcome."""
+    read = evidence_read(case(S.OPEN, given={"by_hand": ASKED}), 0, NOTE, START, TERMS)
+    assert (read.state, read.progress.outcome, read.entries[0]) == (S.RECORDED, "looked", NOTE)

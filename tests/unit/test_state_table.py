@@ -262,7 +262,8 @@ def test_what_was_recorded_fires_again_under_the_rule_as_it_is_now(
 
     A resolved one is live: it goes on with the steps that it began with.
     """
-    given = incident(state, deadline=LATER, progress=Progress(**{**TOLD, "covered_members": 0}))
+    begun = Progress(**{**TOLD, "covered_members": 0}, opened_at=START)
+    given = incident(state, deadline=LATER, progress=begun)
     case = _case(VirtualStore(World(), ladder(), given, members()))
     current = None if mended is None else case.rule.model_copy(update=mended)
     case = case.model_copy(update={"current": current, "current_hash": NEWER})

@@ -15,6 +15,7 @@ from responder.decide.changes.paging import page_due
 from responder.decide.changes.question import question_words
 from responder.model.incident import Hold, Incident, IncidentState, Progress
 from responder.model.policy import NoticeKind
+from responder.model.rule import Rule
 from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 
@@ -82,27 +83,26 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
         if fresh
         else {"acknowledged_by": None, "acknowledged_at": None}
     )
-    again = _renewed(case) if fresh else None
-    rule = case.rule if again is None or case.current is None else case.current
-    told = _renewal(case) if again is not None else ()
+    newer = _newer(case) if fresh else None
+    rule, told = (case.rule, ()) if newer is None else (newer, _renewal(case, newer))
     why = "it fires again" if case.incident.progress.part_of is None else "it is no part of a storm any more"
     ended = {"verification": None, "outcome": None, "maintenance": None}
     tells = {"page_at": page_due(rule, now), "level_since": now}
     change = go_on(case, now, terms, why, *told, **ended, **tells, **progress)
-    return change.model_copy(update={"rulebook_hash": again})
+    return change if newer is None else change.model_copy(update={"rulebook_hash": case.current_hash})
 
 
-def _renewed(case: Case) -> str | None:
-    """The active rulebook, where it is another that makes the same incidents of this rule's alerts."""
+def _newer(case: Case) -> Rule | None:
+    """The rule in the active rulebook, where that is another and makes the same incidents of its alerts."""
     current, pinned = case.current, case.incident.rulebook_hash
     if current is None or case.current_hash == pinned or current.group_by != case.rule.group_by:
         return None
-    return case.current_hash
+    return current
 
 
-def _renewal(case: Case) -> tuple[EntryDraft, ...]:
+def _renewal(case: Case, newer: Rule) -> tuple[EntryDraft, ...]:
     """Told where what acts is another: a changed note, or another rule's change, is no news here."""
-    if case.current is None or case.current.acting_hash == case.rule.acting_hash:
+    if newer.acting_hash == case.rule.acting_hash:
         return ()
     facts = {"rulebook": case.current_hash, "before": case.incident.rulebook_hash}
     text = f"judged by {case.rule.name} as it is now: a newer rulebook is active"

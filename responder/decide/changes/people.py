@@ -201,7 +201,7 @@ def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: dateti
     """
     incident, progress = case.incident, case.incident.progress
     before, after = (patience(incident.state, each, terms) for each in (incident.severity, severity))
-    later = timedelta(0) if before is None or after is None else after - before
+    later = (after or timedelta(0)) - (before or timedelta(0))
     deadline = None if incident.deadline is None else max(now, incident.deadline + later)
     hold = progress.hold
     if hold is not None and deadline is not None:
