@@ -145,6 +145,16 @@ CASES: list[tuple[str, list[Told], Expected]] = [
         Expected(2, 12, 12, seen=30, last_end=9, received=10),
     ),
     ("contest confirmed", [*CONTESTED, (C, 21, 0)], Expected(2, 0, 0, seen=21, last_end=9, received=10)),
+    (
+        "contest of a later start confirmed",
+        [*ENDED, (F, 20, 5), (C, 21, 0)],
+        Expected(2, 5, 5, seen=21, last_end=9, received=10),
+    ),
+    (
+        "contest of an earlier start than the newest confirmed",
+        [*FIRED, (F, 2, 5), (R, 10, 0, 9), (F, 20, 3), (C, 21, 0)],
+        Expected(2, 3, 5, seen=21, last_end=9, received=10),
+    ),
     ("contest absent", [*CONTESTED, (A, 21, 0)], Expected(1, 0, 0, seen=1, last_end=9, received=10, ends=9)),
     (
         "contest won then end",
@@ -215,6 +225,11 @@ CASES: list[tuple[str, list[Told], Expected]] = [
         "gone second episode",
         [*ENDED, (F, 20, 15), (G, 40, 0, 39)],
         Expected(2, 15, 15, seen=20, last_end=15 + TICK, received=40, ends=39),
+    ),
+    (
+        "gone after a contest was won",
+        [*CONTESTED, (C, 21, 0), (G, 40, 0, 39)],
+        Expected(2, 0, 0, seen=21, last_end=9 + TICK, received=40, ends=39),
     ),
     ("confirmed firing", [*FIRED, (C, 5, 0)], Expected(1, 0, 0, seen=5)),
     (
@@ -303,13 +318,17 @@ def test_the_record_says_all_that_was_told(told: list[Told], expected: Expected)
 
 
 def test_a_contest_is_won_after_the_window_and_not_before() -> None:
-    """From the first word against the end on; a new contest has its own window."""
+    """From the first word against the end on; a new contest has its own window.
+
+    Whatever was received before the window's end sorts before what is folded then, and is folded again.
+    """
     rows = [row(*one) for one in [*CONTESTED, (F, 25, 0)]]
     before, after = (fold(rows, WINDOW, START + timedelta(seconds=20 + more)) for more in (59.999999, 60))
     assert before is not None
     assert after is not None
     assert (before.firing, after.firing) == (False, True)
     assert of(after) == Expected(2, 0, 0, seen=20, last_end=9, received=10)
+    assert after.last_order == (START + timedelta(seconds=80), b"")
 
 
 def test_nothing_is_known_of_what_nobody_told() -> None:

@@ -5,11 +5,13 @@ from typing import Any
 import pytest
 
 from responder.decide.changes import judged
+from responder.decide.changes.attempts import nothing_to_do
 from responder.decide.changes.spent import found_nothing, refused, spent
 from responder.decide.guards import judge
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.guard import Guard, GuardVerdict, Ruling
 from responder.model.incident import IncidentState
+from responder.model.timeline import EntryDraft, EntryKind
 from tests.support.dossiers import ATTEMPT, an_attempt
 from tests.support.virtual import START, ladder
 from tests.unit.test_guards import TERMS, facts
@@ -92,3 +94,16 @@ def test_a_refused_step_is_kept_until_the_ladder_is_over() -> None:
     assert passed_over == refused(0, found.action, found.target, NO)
     assert (passed_over.step, passed_over.guard) == (0, "floor")
     assert refused(0, found.action, None, NO).words.startswith("test.act on no target was refused")
+
+
+@pytest.mark.parametrize(
+    ("facts_told", "target"), [({"target": "postgres/orders"}, "postgres/orders"), ({}, None)]
+)
+def test_a_step_that_found_nothing_is_kept_until_the_ladder_is_over(
+    facts_told: dict[str, Any], target: str | None
+) -> None:
+    """That it found nothing reaches the page of a ladder that ends by it, as a refusal does."""
+    entry = EntryDraft(kind=EntryKind.JUDGED, text="judged", facts=facts_told)
+    opened = case(IncidentState.OPEN)
+    change = nothing_to_do(opened, 0, entry, START, TERMS)
+    assert change.progress.passed_over == found_nothing(0, opened.rule.steps[0].action, target)
