@@ -79,8 +79,7 @@ def _weigh(case: Case, reading: Reading) -> tuple[bool, str | None, str]:
     text = "; ".join([alert_text, *(probe.text for probe in reading.probes)])
     if all(holds):
         return True, None, text
-    unknown = None not in holds or False in holds
-    return False, None if unknown else text, text
+    return False, None if False in holds else text, text
 
 
 def _alert_holds(case: Case, reading: Reading) -> tuple[bool | None, str]:

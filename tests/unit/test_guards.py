@@ -125,7 +125,12 @@ HELD = [
     (Guard.LOOK, Ruling.WAIT, {"look_problem": "does not answer"}, "does not answer"),
     (Guard.COOLDOWN, Ruling.WAIT, {"history": (past(9),)}, "cooling down until 00:01:00 UTC"),
     (Guard.ATTEMPTS, Ruling.REFUSE, {"history": (past(50), past(40), past(30))}, "3 of 3"),
-    (Guard.FLAPPING, Ruling.WAIT, {"flapped_at": NOW - timedelta(minutes=29)}, "5 times or more within 30m"),
+    (
+        Guard.FLAPPING,
+        Ruling.WAIT,
+        {"flapped_at": NOW - timedelta(minutes=29)},
+        "5 times or more within 30m; not before 00:01:00 UTC",
+    ),
     (
         Guard.RECURRENCE,
         Ruling.REFUSE,

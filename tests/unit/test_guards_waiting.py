@@ -13,7 +13,16 @@ from responder.decide.guards.consent import autonomy
 from responder.decide.guards.limits import attempts_left, cooldown, open_at_most
 from responder.decide.guards.limits import budget as budget_left
 from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
-from responder.decide.guards.target import condition, floor, human_override, opt_out
+from responder.decide.guards.target import (
+    claim_free,
+    condition,
+    floor,
+    human_override,
+    look,
+    managed_elsewhere,
+    opt_out,
+    own_ground,
+)
 from responder.decide.opt_out import opt_out_holds
 from responder.model.approval import Approval, Consent
 from responder.model.attempt import OwnAct, PastAttempt
@@ -61,6 +70,7 @@ WAITS: list[tuple[Guard, dict[str, Any], datetime, str | None]] = [
     (Guard.COOLDOWN, {"history": (past(9),)}, NOW + MINUTE, "cooldown"),
     (Guard.BUDGET, {"budgets": (budget(BudgetScope.TARGET, 3, 3),)}, NOW + 30 * MINUTE, "budget"),
     (Guard.CLAIM, {"claim": claim()}, SOON, f"incident {UUID(int=2)} (rule Other)"),
+    (Guard.CLAIM, {"claim": claim(asked_by="ann")}, SOON, f"incident {UUID(int=2)} (by hand, ann)"),
 ]
 
 
@@ -232,6 +242,13 @@ def test_the_targets_own_reasons_are_told() -> None:
     assert condition(facts(condition=None), TERMS).reason == "no condition"
     held = facts(condition=ProbeReading(holds=True, text="3 > 0"))
     assert condition(held, TERMS).reason == "3 > 0"
+
+
+def test_of_no_target_nothing_is_said() -> None:
+    """Where none was found no guard of the target's claims that it was asked and is in order."""
+    nowhere = facts(target=None, out_of_scope="no connection fits")
+    of_the_target = (opt_out, own_ground, managed_elsewhere, human_override, look, claim_free, floor)
+    assert {guard(nowhere, TERMS).reason for guard in of_the_target} == {"no target: not asked"}
 
 
 def test_the_cooldown_counts_from_the_latest_end_to_the_moment() -> None:

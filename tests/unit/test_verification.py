@@ -218,7 +218,10 @@ OWED = [
 def test_what_did_not_help_is_taken_back_where_the_step_says_so(
     undo: Undo, changed: dict[str, Any], owed: bool
 ) -> None:
-    """The attempt that was verified, by its own step's word; its target stays held until then."""
+    """The attempt that was verified, by its own step's word; its target stays held until then.
+
+    The timeline has the reading first, and then what follows from it, whether it is taken back or not.
+    """
     attempt = an_attempt(START, Outcome.DONE, None).model_copy(update=changed)
     change = read(verifying(attempt=attempt, undo=undo), FIRES, DEADLINE)
     assert change.progress.take_back == (ATTEMPT if owed else None)
@@ -226,6 +229,9 @@ def test_what_did_not_help_is_taken_back_where_the_step_says_so(
     assert change.verdict is not None
     assert change.verdict.claim_stays is owed
     assert change.verdict.breaks_after == TERMS.breaker_after
+    told = [entry.text for entry in change.entries]
+    assert told[0] == "Verification, not recovered: the source says that the alert still fires"
+    assert told[1:] == ["Open: not recovered in time: the source says that the alert still fires"]
 
 
 def test_without_an_attempt_there_is_no_verdict() -> None:
