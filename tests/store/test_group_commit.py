@@ -43,6 +43,7 @@ from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
 from responder.store.timeline import TimelineKeys
 from responder.telemetry import build_metrics
+from tests.support.moved_clock import FAKE, set_clock
 from tests.support.parts import until
 from tests.support.virtual import ladder
 
@@ -242,8 +243,34 @@ async def test_what_has_to_be_folded_is_left_by_the_one_statement(writer: Writer
     assert await writer.ask("SELECT count(*), count(DISTINCT fingerprint) FROM journal") == [(2, 2)]
 
 
+async def test_what_was_heard_later_than_now_is_not_told_after_it(writer: Writer) -> None:
+    """Another process's rows are a moment ahead: an end that sorts before them is folded where it belongs."""
+    await writer.intake.take(delivery(alert()))
+    ahead = "UPDATE alerts SET last_received_at = service_time() + interval '1 minute' RETURNING 1"
+    await writer.ask(ahead)
+    said = said_once([alert(Standing.RESOLVED, ends=9), alert(pod="p-2")])
+    assert (await writer.store.take_in("am", said, {})).left_over == said.keys()
+
+
+@pytest.mark.parametrize("jump", [timedelta(hours=1), timedelta(hours=-1)])
+async def test_what_comes_while_the_clock_is_wrong_is_heard_in_the_time_that_goes_on(
+    writer: Writer, jump: timedelta
+) -> None:
+    """The one statement leaves all to be folded, which believes this process's own clock."""
+    raw = await asyncpg.connect(writer.dsn)
+    await raw.execute(FAKE)
+    await writer.intake.take(delivery(alert()))
+    await set_clock(raw, jump)
+    await raw.close()
+    said = said_once([alert(Standing.RESOLVED, ends=9), alert(pod="p-2")])
+    assert (await writer.store.take_in("am", said, {})).left_over == said.keys()
+    await writer.intake.take(delivery(alert(pod="p-2")))
+    [(apart,)] = await writer.ask("SELECT max(received_at) - min(received_at) FROM journal")
+    assert timedelta(0) < cast("timedelta", apart) < abs(jump) / 2
+
+
 async def test_nearly_all_is_taken_in_at_once(writer: Writer) -> None:
-    """New, told again, with another value in its text, ended, firing anew: nothing of it is left."""
+    """New, told again, with another value in its text, ended, firing anew, ended: nothing of it is left."""
     later = replace(alert(), starts_at=START + timedelta(seconds=9))
     told = [
         alert(),
@@ -251,6 +278,7 @@ async def test_nearly_all_is_taken_in_at_once(writer: Writer) -> None:
         replace(alert(), annotations={"summary": "2"}),
         alert(Standing.RESOLVED, ends=9),
         later,
+        replace(later, standing=Standing.RESOLVED, ends_at=START + timedelta(seconds=19)),
     ]
     await writer.intake.take(delivery(alert(alertname="B")))  # makes the journal's partition
     wanted = {ALERT: cast("NewIncident", writer.rules.incident_of(LABELS))}
@@ -258,11 +286,11 @@ async def test_nearly_all_is_taken_in_at_once(writer: Writer) -> None:
         taken = await writer.store.take_in("am", {ALERT: [(0, heard(one)), (1, heard(one))]}, wanted)
         assert taken.left_over == frozenset()
     of_this = f"WHERE fingerprint = '{ALERT}'"
-    assert await writer.ask(f"SELECT generation, ends_at FROM alerts {of_this}") == [(2, None)]
+    assert await writer.ask(f"SELECT generation, ends_at FROM alerts {of_this}") == [(2, told[-1].ends_at)]
     assert await writer.ask(f"SELECT count(*) FROM journal {of_this}") == [(2 * len(told),)]
     firing = "SELECT generation, firing FROM members ORDER BY generation"
-    assert await writer.ask(firing) == [(1, False), (2, True)]
-    assert await writer.ask("SELECT count(*), max(wakes) FROM incidents") == [(1, 2)]
+    assert await writer.ask(firing) == [(1, False), (2, False)]
+    assert await writer.ask("SELECT count(*), max(wakes) FROM incidents") == [(1, 3)]
 
 
 @pytest.mark.parametrize("wait", ["alerts", "incidents"])
@@ -588,6 +616,15 @@ async def test_the_source_decides_a_contest(writer: Writer, fires: bool) -> None
     assert await writer.ask(CONTESTED) == [(fires, False)]
     assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
     assert await writer.ask("SELECT count(*) FROM journal") == [(4,)]
+
+
+async def test_an_end_that_is_known_does_not_end_what_fires_again(writer: Writer) -> None:
+    """Timed out, sent again, and confirmed: another peer's copy of that end is no news, a later one is."""
+    await contested(writer)
+    await Contests(writer.store, writer.intake, cast("AlertState", _Says({ALERT: True}))).round()
+    for at, fires in ((5, True), (9, True), (10, False)):
+        await writer.intake.take(delivery(alert(Standing.RESOLVED, ends=at)))
+        assert await writer.ask(CONTESTED) == [(fires, False)]
 
 
 async def test_a_contest_that_nobody_answers_fires_after_its_window(writer: Writer) -> None:
