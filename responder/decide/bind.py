@@ -59,7 +59,7 @@ def bind_promql(query: str, labels: Mapping[str, str]) -> str:
     done = 0
     before: Token | None = None
     for token in tokens(query):
-        found = LABEL_REFERENCE.fullmatch(token.content) if _may_refer(token) else None
+        found = LABEL_REFERENCE.fullmatch(token.content)  # of a string or a label: no other token fits
         if found is not None:
             value = _label(found.group(1), labels)
             regex = before is not None and before.kind is TokenKind.MATCH
@@ -67,10 +67,6 @@ def bind_promql(query: str, labels: Mapping[str, str]) -> str:
             done = token.end
         before = token
     return "".join([*parts, query[done:]])
-
-
-def _may_refer(token: Token) -> bool:
-    return token.kind in {TokenKind.STRING, TokenKind.LABEL}
 
 
 def _label(name: str, labels: Mapping[str, str]) -> str:

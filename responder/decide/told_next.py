@@ -56,8 +56,6 @@ def _to_come(incident: Incident, steps: int, terms: Terms) -> Iterator[NextWord]
             yield _at(incident, deadline, NoticeKind.ESCALATED, "the next step has a result", terms)
         case IncidentState.VERIFYING if progress.step >= steps:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "it recovers", terms)
-        case _:
-            return
 
 
 def _deadline(incident: Incident) -> datetime | None:

@@ -7,12 +7,25 @@ from uuid import uuid4
 import pytest
 
 from responder.decide import changes
-from responder.decide.case import Apply, Case, Change, Check, SourceView, TakeStep, Terms, Wait
+from responder.decide.by_hand import by_hand_move
+from responder.decide.case import (
+    Apply,
+    AttemptEnd,
+    AttemptVerdict,
+    Case,
+    Change,
+    Check,
+    ProbeReading,
+    SourceView,
+    TakeStep,
+    Terms,
+    Wait,
+)
 from responder.decide.guards import judge
 from responder.decide.next_move import next_move
 from responder.decide.restraints import maintained
 from responder.decide.told_next import promised
-from responder.model.attempt import OwnAct
+from responder.model.attempt import Outcome, OwnAct
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.by_hand import DRY_RUN, GOOD_FOR, ByHand
 from responder.model.guard import Guard, Judgement, Ruling
@@ -30,8 +43,10 @@ from responder.model.restraint import Restraint, RestraintKind
 from responder.model.rule import Verify
 from responder.model.severity import Severity
 from responder.model.storm import Storm
+from responder.model.timeline import EntryDraft, EntryKind
 from responder.rulebook.by_hand import AskedWronglyError, acting_rule, telling_rule
 from responder.rulebook.matchers import parse_matchers
+from tests.support.dossiers import an_attempt
 from tests.support.rule_surroundings import surroundings
 from tests.support.virtual import START, incident
 from tests.unit.test_guards import facts
@@ -80,14 +95,33 @@ def change(it: Case) -> Change:
     return move.change
 
 
-def test_it_begins_with_who_asked_for_what_and_why() -> None:
-    """The first entry is the person's."""
-    begun = change(case(IncidentState.PENDING))
-    assert (begun.state, begun.due_at) == (IncidentState.OPEN, START)
+BEGINNINGS: list[tuple[ByHand, str, dict[str, Any]]] = [
+    (
+        ASKED,
+        f"P2 ada asks by hand for {ACTION} on postgres/orders: it hangs",
+        {"with": {"connection": "orders", "older_than": "1m"}},
+    ),
+    (
+        ASKED.model_copy(update={"dry_run": True}),
+        f"P2 ada wants to know by hand what would come of {ACTION} on postgres/orders: it hangs",
+        {"with": {"connection": "orders", "older_than": "1m"}},
+    ),
+    (PAGE, "P2 opened by hand by ada: checkout is slow: customers call", {}),
+]
+
+
+@pytest.mark.parametrize(("asked", "text", "params"), BEGINNINGS)
+def test_it_begins_with_who_asked_for_what_and_why(asked: ByHand, text: str, params: dict[str, Any]) -> None:
+    """The first entry is the person's, and has all that was asked for, as it was asked for."""
+    begun = change(case(IncidentState.PENDING, asked=asked))
+    assert (begun.state, begun.deadline, begun.due_at) == (IncidentState.OPEN, START + 5 * MINUTE, START)
+    assert begun.progress == Progress(opened_at=START, told_severity=Severity.P2)
     [entry] = begun.entries
-    assert entry.actor == "ada"
-    assert entry.text == f"P2 ada asks by hand for {ACTION} on postgres/orders: it hangs"
-    assert entry.facts["with"] == {"connection": "orders", "older_than": "1m"}
+    assert (entry.actor, entry.text) == ("ada", text)
+    acts = {"action": asked.action, "target": asked.target} if asked.acts else {}
+    words = {"actor": "ada", "reason": asked.reason, "title": asked.title, "dry_run": asked.dry_run}
+    by_hand = {**words, "asked_at": "2026-01-01T00:00:00Z", **acts}
+    assert entry.facts == {"by_hand": by_hand, "severity": "P2", "labels": {"env": "prod"}, **params}
 
 
 def test_that_no_alert_fires_ends_nothing() -> None:
@@ -143,6 +177,67 @@ def test_each_end_has_its_own_deadline() -> None:
     assert taken.entries[-1].text == "Reminder (level 1): taken over by bo, and it is not closed"
 
 
+FAR = START + timedelta(hours=4)
+
+
+def on_hold(**changed: Any) -> Progress:
+    """Held by a guard, to be tried again at once, for four hours at most."""
+    given = {"guard": "halt", "reason": "halted", "until": START, "since": START, "deadline": FAR}
+    return Progress(told_severity=Severity.P2, hold=Hold(**{**given, **changed}))
+
+
+@pytest.mark.parametrize("deadline", [START + MINUTE, None])
+@pytest.mark.parametrize(
+    ("state", "then"),
+    [
+        (IncidentState.OPEN, IncidentState.ESCALATED),
+        (IncidentState.AWAITING_APPROVAL, IncidentState.ESCALATED),
+        (IncidentState.SUPPRESSED, IncidentState.ESCALATED),
+        (IncidentState.HELD, IncidentState.ESCALATED),
+        (IncidentState.ESCALATED, IncidentState.ESCALATED),
+        (IncidentState.TAKEN_OVER, IncidentState.TAKEN_OVER),
+        (IncidentState.RESOLVED, IncidentState.CLOSED),
+        (IncidentState.RECORDED, IncidentState.CLOSED),
+    ],
+)
+def test_no_state_is_for_ever_though_it_has_lost_its_deadline(
+    state: IncidentState, then: IncidentState, deadline: datetime | None
+) -> None:
+    """What has none makes the move that is made from its moment on, and people are told of it."""
+    after = change(case(state, MINUTE, deadline=deadline, progress=on_hold()))
+    assert after.state is then
+    assert bool(after.notices) == (then is not IncidentState.CLOSED)
+
+
+@pytest.mark.parametrize("state", [IncidentState.AWAITING_APPROVAL, IncidentState.SUPPRESSED])
+def test_it_waits_neither_for_an_answer_nor_for_an_alert_to_be_heard_of(state: IncidentState) -> None:
+    """Whoever asked for it has answered, and no alert of it is silenced: it is taken."""
+    assert next_move(case(state), START, TERMS) == TakeStep(index=0)
+
+
+def test_a_hold_is_tried_again_when_it_says_and_no_longer_than_it_says() -> None:
+    """Before its moment it waits; at its own deadline people are told, though it would still be wanted."""
+    later = START + MINUTE
+    waiting = case(IncidentState.HELD, progress=on_hold(until=later))
+    assert next_move(waiting, START, TERMS) == Wait(until=later)
+    assert next_move(waiting, later, TERMS) == TakeStep(index=0)
+    over = change(case(IncidentState.HELD, MINUTE, progress=on_hold(deadline=later)))
+    assert over.entries[-1].text.endswith("nothing was done for ada: held for 1m: halted")
+
+
+def test_what_nothing_holds_any_more_goes_on_at_once() -> None:
+    """It is held by name alone: it is open, and its step is due."""
+    on = change(case(IncidentState.HELD))
+    assert (on.state, on.due_at) == (IncidentState.OPEN, START)
+
+
+def test_what_is_closed_stays_closed_and_what_runs_is_not_decided_here() -> None:
+    """Nothing makes a closed one due again; the outcome of what runs comes before any row of the table."""
+    assert next_move(case(IncidentState.CLOSED, deadline=None), START, TERMS) == Wait(until=None)
+    with pytest.raises(AssertionError, match="what runs is settled before"):
+        by_hand_move(case(IncidentState.REMEDIATING), ASKED, START, TERMS)
+
+
 @pytest.mark.parametrize(("told_at", "words"), [(START, 1), (None, 0)])
 def test_whoever_was_asked_for_it_hears_what_became_of_it(told_at: datetime | None, words: int) -> None:
     """A question that was answered ends with a word; where nobody was asked nobody is told."""
@@ -153,12 +248,18 @@ def test_whoever_was_asked_for_it_hears_what_became_of_it(told_at: datetime | No
     assert [notice.kind for notice in ended.notices] == [NoticeKind.RESOLVED] * words
 
 
-def test_who_is_told_next_of_it_is_told_when_it_is_wanted_no_more() -> None:
-    """It does not begin later than that, whatever the deadline of its state."""
-    held = case(IncidentState.HELD, deadline=START + timedelta(hours=4)).incident
-    word = promised(held, 1, TERMS).next
-    assert word is not None
-    assert (word.at, word.level) == (START + GOOD_FOR, 1)
+@pytest.mark.parametrize("state", [IncidentState.OPEN, IncidentState.HELD, IncidentState.AWAITING_APPROVAL])
+def test_who_is_told_next_of_it_is_told_when_it_is_wanted_no_more(state: IncidentState) -> None:
+    """It does not begin later than that, whatever the deadline of its state, unless that comes first."""
+    for deadline, at in ((FAR, START + GOOD_FOR), (START + MINUTE, START + MINUTE)):
+        word = promised(case(state, deadline=deadline).incident, 1, TERMS).next
+        assert word is not None
+        assert (word.at, word.level) == (at, 1)
+    assert promised(case(state, deadline=None).incident, 1, TERMS).next is None
+
+
+def test_of_what_is_told_already_the_next_word_comes_at_its_own_deadline() -> None:
+    """What began, or is told, is as long as its state says."""
     told = promised(case(IncidentState.ESCALATED).incident, 1, TERMS).next
     assert told is not None
     assert told.at == START + timedelta(hours=1)
@@ -312,6 +413,12 @@ AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
             ),
             False,
         ),
+        (
+            False,
+            {"ceilings": (SHADOW,), "condition": ProbeReading(holds=None, text="no sample")},
+            f"{PROD} is shadow: nothing was done; a person would be asked: no data: no sample",
+            False,
+        ),
         (False, {"floor": "six"}, "refused: six; nothing was done", False),
         (
             True,
@@ -342,6 +449,7 @@ def test_what_was_not_let_says_why_and_what_would_have_been(
     assert (told.state, told.progress.outcome) == (IncidentState.RECORDED, words)
     assert told.progress.step == 0
     assert (told.notices, told.shadow_run) == ((), None)
+    assert [entry.kind for entry in told.entries] == [EntryKind.JUDGED, EntryKind.STATE]
     assert told.entries[-1].facts["would_start"] is would
 
 
@@ -364,3 +472,47 @@ def test_what_was_asked_for_by_hand_is_handed_back_within_its_time_alone(
     handed = change(it.model_copy(update={"command": command}))
     assert handed.state is (IncidentState.OPEN if begins else IncidentState.ESCALATED)
     assert handed.notices == ()
+
+
+# --- what came of it --------------------------------------------------------------------------------------
+
+
+def came_of_it(told: Change, entry: EntryDraft, step: int, words: str) -> None:
+    """It is recorded in these words, behind what happened, and its step stands there."""
+    assert (told.state, told.progress.outcome, told.progress.step) == (IncidentState.RECORDED, words, step)
+    assert [told.entries[0], *(one.text for one in told.entries[1:])] == [entry, f"Recorded: {words}"]
+    assert told.notices == ()
+
+
+@pytest.mark.parametrize(("kind", "step"), [(EntryKind.EVIDENCE, 1), (EntryKind.ERROR, 0)])
+def test_what_a_look_saw_is_what_came_of_it(kind: EntryKind, step: int) -> None:
+    """Seen, the step is used; what could not be looked at may be asked for again."""
+    entry = EntryDraft(kind=kind, text="postgres.activity: 3 sessions", facts={"summary": "3 sessions"})
+    told = changes.evidence_read(case(IncidentState.OPEN), 0, entry, START, TERMS)
+    came_of_it(told, entry, step, entry.text)
+
+
+def test_where_there_is_nothing_to_do_that_is_all() -> None:
+    """No attempt was made, so there is nothing to end; the step is used."""
+    entry = EntryDraft(kind=EntryKind.JUDGED, text="judged")
+    told = changes.nothing_to_do(case(IncidentState.OPEN), 0, entry, START, TERMS)
+    came_of_it(told, entry, 1, "there is nothing to do: no element of the target fits")
+    assert (told.end, told.verdict) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "words"),
+    [
+        (Outcome.DONE, "ran on postgres/orders; whether it helped is for ada to say"),
+        (Outcome.NOT_DONE, "found nothing left to do on postgres/orders; nothing was done"),
+    ],
+)
+def test_where_nothing_was_to_prove_it_the_action_says_what_came_of_it(outcome: Outcome, words: str) -> None:
+    """Its outcome is kept and its target given back, and nobody claims that it helped."""
+    attempt = an_attempt(START, Outcome.STARTED, None)
+    end = AttemptEnd(attempt_id=attempt.id, outcome=outcome, results=())
+    it = case(IncidentState.REMEDIATING, progress=Progress(step=1, told_severity=Severity.P2))
+    told = changes.ended(it, attempt, end, START, TERMS)
+    assert told.entries[0].kind is EntryKind.EFFECT
+    came_of_it(told, told.entries[0], 1, f"{ACTION} {words}")
+    assert (told.end, told.verdict) == (end, AttemptVerdict(attempt_id=attempt.id))

@@ -68,6 +68,11 @@ CASES: list[tuple[IncidentState, dict[str, Any], str]] = [
         "escalates to level 1 (chat) in 30m, at 00:30:00 UTC, unless what holds it ends first",
     ),
     (
+        IncidentState.HELD,
+        {**FIRST, "escalations": 2, "hold": HELD},
+        "tells level 2 (chat, phone) again in 30m, at 00:30:00 UTC, unless what holds it ends first",
+    ),
+    (
         IncidentState.AWAITING_APPROVAL,
         {},
         "escalates to level 1 (chat) in 30m, at 00:30:00 UTC, unless somebody answers",
@@ -94,6 +99,19 @@ def test_what_is_told_next_is_what_happens_then(
     assert isinstance(move, Apply)
     (notice,) = move.change.notices
     assert (notice.kind, notice.level) == (word.kind, word.level)
+
+
+def test_a_page_goes_to_the_level_that_people_were_told_at_last() -> None:
+    """Told at the second level already, it pages that one; a verification then tells nothing else."""
+    paging = an_incident(IncidentState.VERIFYING, page_at=DEADLINE, escalations=2)
+    assert line(paging) == "pages level 2 (chat, phone) in 30m, at 00:30:00 UTC, unless it is over by then"
+
+
+def test_without_a_deadline_no_word_is_promised() -> None:
+    """Nobody can be told when it would be."""
+    for state in (IncidentState.ESCALATED, IncidentState.OPEN, IncidentState.CLOSED):
+        found = an_incident(state).model_copy(update={"deadline": None})
+        assert promised(found, 2, TERMS).next is None
 
 
 def test_a_page_to_come_is_told_before_what_comes_later() -> None:
