@@ -19,8 +19,8 @@ from responder.model.spoken import span
 
 def by_hand_move(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Move:
     """The move of an incident that a person opened; a person's further word has come before."""
-    state, deadline = case.incident.state, case.incident.deadline
-    late = deadline is None or now >= deadline
+    state, deadline = case.incident.state, case.incident.deadline or now
+    late = now >= deadline
     match state:
         case IncidentState.PENDING:
             return Apply(change=changes.asked_by_hand(case, asked, now, terms))

@@ -18,15 +18,15 @@ _OVER = "the storm is over: what still fires is judged by itself again"
 
 def umbrella_move(case: Case, now: datetime, terms: Terms) -> Move:
     """The move of the umbrella incident; a person's word has come before."""
-    state, deadline = case.incident.state, case.incident.deadline
-    late = deadline is None or now >= deadline
+    state, deadline = case.incident.state, case.incident.deadline or now
+    late = now >= deadline
     match state:
         case IncidentState.PENDING:
             return Apply(change=changes.storm_told(case, now, terms)) if late else Wait(until=deadline)
         case IncidentState.ESCALATED if case.storm.over(terms.storm):
             return Apply(change=changes.resolved(case, now, _OVER, terms))
         case IncidentState.ESCALATED:
-            return _raging(case, now, terms, late=late)
+            return _raging(case, now, deadline, terms)
         case IncidentState.TAKEN_OVER if case.storm.over(terms.storm):
             return Apply(change=changes.resolved(case, now, _OVER, terms))
         case IncidentState.TAKEN_OVER:
@@ -53,15 +53,14 @@ def umbrella_move(case: Case, now: datetime, terms: Terms) -> Move:
             assert_never(state)
 
 
-def _raging(case: Case, now: datetime, terms: Terms, *, late: bool) -> Move:
-    if late:
+def _raging(case: Case, now: datetime, deadline: datetime, terms: Terms) -> Move:
+    if now >= deadline:
         return Apply(change=changes.storm_told(case, now, terms, again=True))
     part = sum(case.storm.covered.values())
     if part >= 2 * max(case.incident.progress.told_members, 1):
         return Apply(change=changes.storm_grew(case, now, terms))
-    return Wait(until=_soon(case.incident.deadline, now, terms))
+    return Wait(until=_soon(deadline, now, terms))
 
 
-def _soon(deadline: datetime | None, now: datetime, terms: Terms) -> datetime:
-    later = now + terms.storm.look_every
-    return later if deadline is None else min(later, deadline)
+def _soon(deadline: datetime, now: datetime, terms: Terms) -> datetime:
+    return min(now + terms.storm.look_every, deadline)

@@ -50,3 +50,10 @@ def test_a_spent_budget_frees_when_its_nth_newest_start_leaves_the_window() -> N
     assert [one.at for one in accounts(starts, BUDGETS, NOW)[0].starts] == [
         NOW - minutes * MINUTE for minutes in (10, 20, 30, 50)
     ]
+
+
+def test_a_budget_that_is_just_spent_frees_with_its_oldest_start() -> None:
+    """As many starts as are allowed leave none; one less leaves one now."""
+    three = [start(minutes, "a", "x") for minutes in (10, 20, 30)]
+    assert accounts(three, BUDGETS, NOW)[0].budget.frees_at == NOW + 30 * MINUTE
+    assert accounts(three[1:], BUDGETS, NOW)[0].budget.frees_at is None

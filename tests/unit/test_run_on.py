@@ -1,20 +1,25 @@
 """Decisions that follow from each other without a look at the world, as one change."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import uuid4
 
 import pytest
 
+from responder.decide import run_on as module
 from responder.decide.case import (
+    Apply,
     AttemptEnd,
     AttemptVerdict,
     Case,
+    Move,
     Notice,
     Quarantine,
     ShadowRun,
     TakeStep,
     Terms,
+    Wait,
 )
+from responder.decide.changes import stay
 from responder.decide.run_on import _after, _joined, has_to_last, run_on
 from responder.model.attempt import Outcome
 from responder.model.guard import Guard, Ruling
@@ -139,3 +144,27 @@ def test_the_case_after_a_change_is_as_it_would_be_loaded() -> None:
     same = worse.model_copy(update={"state": IncidentState.PENDING, "severity": None})
     assert _after(before, same).incident.state_since == before.incident.state_since
     assert _after(before, same).incident.severity is before.incident.severity
+
+
+SOON = START + timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize(("due_at", "goes_on"), [(START, True), (SOON, False), (None, False)])
+def test_what_is_to_wait_is_not_decided_again_before_its_time(
+    monkeypatch: pytest.MonkeyPatch, due_at: datetime | None, *, goes_on: bool
+) -> None:
+    """Whatever would come next: a step that has its time is not taken before, nor is it asked for."""
+    it = case(IncidentState.OPEN)
+    moves: list[Move] = [TakeStep(index=0), Apply(change=stay(it, due_at))]
+    monkeypatch.setattr(module, "next_move", lambda *_: moves.pop())
+    taken = run_on(it, TERMS)
+    assert taken.change is not None
+    assert (taken.change.due_at, taken.move) == (due_at, TakeStep(index=0) if goes_on else None)
+    assert len(moves) == (0 if goes_on else 1)
+
+
+def test_what_decides_the_same_for_ever_is_written_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A mistake in the table costs a few rounds, and not the worker that has the incident."""
+    it = case(IncidentState.OPEN)
+    monkeypatch.setattr(module, "next_move", lambda *_: Wait(until=START))
+    assert run_on(it, TERMS).change == stay(it, START)
