@@ -134,7 +134,7 @@ def in_force_until(freeze: Freeze, at: datetime) -> datetime | None:
 
 def _last_begin(cron: str, zone: ZoneInfo, at: datetime) -> datetime | None:
     """The last moment up to `at` at which the clock on the wall shows what the expression asks for."""
-    offsets = [_offset(at + days * _A_DAY, zone) for days in (-1, 0, 1)]
+    offsets = [_offset(when, zone) for when in (at - _A_DAY, at)]  # the clocks may have changed in between
     least, most = (_wall(at, offset) for offset in (min(offsets), max(offsets)))
     found: datetime | None = None
     for wall in _back_from(cron, most):
