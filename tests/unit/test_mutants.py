@@ -129,7 +129,8 @@ def test_what_is_explained_and_is_no_mutant_is_found() -> None:
 
 
 def test_nothing_is_explained_twice(tmp_path: Path) -> None:
-    """Two reasons for one mutant are one too many."""
+    """Two reasons for one mutant are one too many; in ours there are none."""
+    assert explained.read()
     fields = {"path": "a", "scope": "b", "before": "c", "after": "d", "why": "because it is the same"}
     entry = "\n".join(["[[equivalent]]", *(f'{name} = "{value}"' for name, value in fields.items()), ""])
     (tmp_path / "twice.toml").write_text(entry * 2)
