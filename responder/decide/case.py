@@ -123,78 +123,6 @@ class Case(Frozen):
         return self.rule.limits if self.current is None else self.rule.limits.tightened(self.current.limits)
 
 
-# --- moves ------------------------------------------------------------------------------------------
-
-
-class Wait(Frozen):
-    """Nothing to do until then; the incident holds nothing while it waits."""
-
-    until: datetime | None
-
-
-class Apply(Frozen):
-    """A change that needs nothing from the world."""
-
-    change: "Change"
-
-
-class GatherEvidence(Frozen):
-    """Start the rule's evidence steps beside the ladder."""
-
-
-class TakeStep(Frozen):
-    """Take this step of the ladder: look, judge, commit the intent, act."""
-
-    index: int
-
-
-class Settle(Frozen):
-    """An intent without an outcome was found: ask the target whether it happened."""
-
-    attempt: Attempt
-
-
-class Check(Frozen):
-    """Read everything that the verification names."""
-
-
-class TakeBack(Frozen):
-    """Undo an attempt that did not lead to recovery."""
-
-    attempt: Attempt
-
-
-class Recheck(Frozen):
-    """Ask the source whether the alerts are still suppressed."""
-
-
-class AskSource(Frozen):
-    """Ask the source whether somebody silenced the alerts, before a person is told of them unjudged."""
-
-
-class Page(Frozen):
-    """Tell people that it has opened, unless somebody silenced the alerts or nothing of it may act."""
-
-
-class CloseBySource(Frozen):
-    """The source's API has not known these alerts for long enough: journal their end, which never came."""
-
-
-Move = (
-    Wait
-    | Apply
-    | GatherEvidence
-    | TakeStep
-    | Settle
-    | Check
-    | TakeBack
-    | Recheck
-    | AskSource
-    | Page
-    | CloseBySource
-)
-
-
 # --- what comes back --------------------------------------------------------------------------------
 
 
@@ -461,4 +389,73 @@ class Change(Frozen):
     """It would be part of a storm that has no umbrella incident: nothing is written, that is opened first."""
 
 
-Apply.model_rebuild()
+# --- moves ------------------------------------------------------------------------------------------
+
+
+class Wait(Frozen):
+    """Nothing to do until then; the incident holds nothing while it waits."""
+
+    until: datetime | None
+
+
+class Apply(Frozen):
+    """A change that needs nothing from the world."""
+
+    change: Change
+
+
+class GatherEvidence(Frozen):
+    """Start the rule's evidence steps beside the ladder."""
+
+
+class TakeStep(Frozen):
+    """Take this step of the ladder: look, judge, commit the intent, act."""
+
+    index: int
+
+
+class Settle(Frozen):
+    """An intent without an outcome was found: ask the target whether it happened."""
+
+    attempt: Attempt
+
+
+class Check(Frozen):
+    """Read everything that the verification names."""
+
+
+class TakeBack(Frozen):
+    """Undo an attempt that did not lead to recovery."""
+
+    attempt: Attempt
+
+
+class Recheck(Frozen):
+    """Ask the source whether the alerts are still suppressed."""
+
+
+class AskSource(Frozen):
+    """Ask the source whether somebody silenced the alerts, before a person is told of them unjudged."""
+
+
+class Page(Frozen):
+    """Tell people that it has opened, unless somebody silenced the alerts or nothing of it may act."""
+
+
+class CloseBySource(Frozen):
+    """The source's API has not known these alerts for long enough: journal their end, which never came."""
+
+
+Move = (
+    Wait
+    | Apply
+    | GatherEvidence
+    | TakeStep
+    | Settle
+    | Check
+    | TakeBack
+    | Recheck
+    | AskSource
+    | Page
+    | CloseBySource
+)

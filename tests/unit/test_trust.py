@@ -64,7 +64,7 @@ def test_what_a_rule_may_reach_is_told_before_its_alerts_are_known() -> None:
 
 
 def test_a_newer_rule_may_tighten_what_is_under_way() -> None:
-    """Autonomy and limits are the lesser of pinned and current; a rule that is gone observes."""
+    """Autonomy and limits are the lesser of pinned and current; a rule that is gone observes, by its own."""
     pinned = ladder()
     careful = pinned.model_copy(
         update={"steps": (pinned.steps[0].model_copy(update={"autonomy": Autonomy.APPROVE}),)}
@@ -74,6 +74,7 @@ def test_a_newer_rule_may_tighten_what_is_under_way() -> None:
     loose = Limits(attempts=99, per=timedelta(minutes=1), cooldown=timedelta(hours=1))
     case = a_case([member()], current=pinned.model_copy(update={"limits": loose}))
     assert case.limits == Limits(attempts=10, per=timedelta(hours=1), cooldown=timedelta(hours=1))
+    assert a_case([member()], current=None).limits == pinned.limits
 
 
 def test_a_persons_word_stands_above_the_settings() -> None:
