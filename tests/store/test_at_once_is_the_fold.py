@@ -39,16 +39,21 @@ def is_(name: str, value: str) -> Matcher:
 
 
 BAD = SeverityCase(when=(is_("tier", "1"),), severity=Severity.P0)
-BY_POD = ladder().model_copy(
+GRADED = ladder().model_copy(
     update={
-        "name": "by pod",
+        "name": "graded",
         "match": (is_("alertname", "A"),),
         "group_by": ("pod",),
         "severity": (BAD, SeverityCase(severity=Severity.P2)),
     }
 )
-AS_ONE = ladder().model_copy(
-    update={"name": "as one", "match": (is_("alertname", "B"),), "wait_for": timedelta(seconds=30)}
+PATIENT = ladder().model_copy(
+    update={
+        "name": "patient",
+        "match": (is_("alertname", "B"),),
+        "group_by": ("pod",),
+        "wait_for": timedelta(seconds=30),
+    }
 )
 ALERTS = tuple(
     {"alertname": name, "pod": pod, "tier": tier}
@@ -140,7 +145,7 @@ async def ways(server_dsn: str, _migrated: str) -> AsyncIterator[tuple[Way, Way]
             raw: Any = await asyncpg.connect(dsn)
             stack.push_async_callback(raw.close)
             way = Way(_Store(connections, folds=folds), raw)
-            await way.store.activate(Rulebook(rules=(BY_POD, AS_ONE)), "test")
+            await way.store.activate(Rulebook(rules=(GRADED, PATIENT)), "test")
             await way.rules.follow()
             made.append(way)
         yield made[0], made[1]
@@ -211,8 +216,8 @@ FROM incidents i WHERE id = ANY ($1) ORDER BY 1, 2
 MEANWHILE = """
 UPDATE incidents
 SET wakes = 1, due_at = '2100-01-01',
-    state = CASE WHEN state <> 'closed' AND coalesce(key ->> 'pod', 'B') = $1 THEN $2 ELSE state END,
-    owner = CASE WHEN coalesce(key ->> 'pod', 'B') <> $1 THEN owner WHEN $3 THEN gen_random_uuid() END
+    state = CASE WHEN state <> 'closed' AND key ->> 'pod' = $1 THEN $2 ELSE state END,
+    owner = CASE WHEN key ->> 'pod' <> $1 THEN owner WHEN $3 THEN gen_random_uuid() END
 """
 
 
@@ -241,7 +246,7 @@ class Walk:
             one = self._words(source, number, second)
             batch += [Delivery(source=source, alerts=(one,), rejected=())] * chance.choice([1, 1, 2, 3])
         chance.shuffle(batch)
-        return Happens(batch, chance.choice("xyzB"), chance.choice(STATES), chance.random() < 0.3)
+        return Happens(batch, chance.choice("xyz"), chance.choice(STATES), chance.random() < 0.3)
 
     def _words(self, source: str, number: int, second: int) -> Alert:
         labels = ALERTS[number]

@@ -55,6 +55,10 @@ RULE = ladder().model_copy(
     update={"match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="A"),), "group_by": ("alertname",)}
 )
 
+B = RULE.model_copy(
+    update={"name": "Second", "match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="B"),)}
+)
+
 
 def alert(standing: Standing = Standing.FIRING, ends: int | None = None, **labels: str) -> Alert:
     """One alert that started at the start."""
@@ -323,6 +327,26 @@ async def test_what_changes_while_the_one_statement_waits_is_taken_as_it_is_then
         assert await writer.ask("SELECT count(*) FROM alerts WHERE ends_at IS NULL") == [(0,)]
     else:
         assert await writer.ask("SELECT wakes FROM incidents") == [(71,)]
+
+
+async def test_no_delivery_waits_for_an_incident_that_it_does_not_concern(writer: Writer) -> None:
+    """Others hold one of another group, of another rule, a closed one, that of what is only told again."""
+    by_pod = {"group_by": ("pod",)}
+    rules = (RULE.model_copy(update=by_pod), B.model_copy(update=by_pod))
+    await writer.store.activate(Rulebook(rules=rules), "test")
+    await writer.rules.follow()
+    pods = {name: alert(pod=name) for name in ("new", "again", "other")}
+    await writer.intake.take(delivery(*pods.values(), alert(alertname="B", pod="new")))
+    await writer.ask(
+        "UPDATE incidents SET state = 'closed' WHERE (rule, key ->> 'pod') = ('Hit', 'new') RETURNING 1"
+    )
+    raw = await asyncpg.connect(writer.dsn)
+    async with raw.transaction():
+        assert len(await raw.fetch("SELECT FROM incidents FOR UPDATE")) == 4
+        taking = writer.intake.take(delivery(pods["again"], alert(pod="new", at="2")))
+        await asyncio.wait_for(taking, 60)
+    await raw.close()
+    assert await writer.ask("SELECT count(*) FROM incidents WHERE state <> 'closed'") == [(4,)]
 
 
 async def test_an_incident_opened_while_the_one_statement_waits_is_not_joined_unlocked(
@@ -679,9 +703,6 @@ async def test_midnight_comes_without_a_partition_and_with_a_reader_and_costs_no
     assert await writer.ask(by_day) == [(20,), (40,)]
 
 
-B = RULE.model_copy(
-    update={"name": "Second", "match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="B"),)}
-)
 MEMBERS_OF = "SELECT i.rule, count(*) FROM incidents i JOIN members m ON m.incident_id = i.id GROUP BY 1"
 
 
