@@ -179,8 +179,7 @@ class PostgresIntake:
 
     async def _journal(self) -> None:
         """Journal what came without alerts to write."""
-        if self._rows:
-            await self.write_alerts(())
+        await self.write_alerts(())
 
     def _keep(self, keys: Iterable[AlertKey], locked: Mapping[AlertKey, AlertRecord]) -> None:
         self._locked.update(keys)
@@ -261,8 +260,13 @@ def _planned(
 
 
 def _starts_later(before: AlertRecord | None, record: AlertRecord) -> bool:
-    same = before is not None and before.firing and before.generation == record.generation
-    return same and record.firing and before is not None and record.newest_start > before.newest_start
+    """Of one episode: what fired anew after an end was heard is another one already."""
+    return (
+        before is not None
+        and record.firing
+        and before.generation == record.generation
+        and record.newest_start > before.newest_start
+    )
 
 
 def _since_newest(record: AlertRecord) -> AlertRecord:
@@ -278,7 +282,7 @@ def _next_episode(before: AlertRecord | None, record: AlertRecord) -> AlertRecor
     if before is None:
         return record
     least = before.generation + 1 if record.firing and not before.firing else before.generation
-    return record if record.generation >= least else record._replace(generation=least)
+    return record._replace(generation=max(record.generation, least))
 
 
 def _episode(record: AlertRecord) -> tuple[Any, ...]:
