@@ -269,8 +269,9 @@ class Walk:
     def _ended(self, last: Alert, second: int) -> Alert:
         at = self._chance.choice([second, second, second, second - 9, None, second + 9])
         ends = None if at is None else START + timedelta(seconds=at)
+        starts = self._chance.choice([last.starts_at, last.starts_at, START + timedelta(seconds=second)])
         one = replace(last, annotations={"summary": "over"}, generator_url="http://over")
-        return replace(one, standing=Standing.RESOLVED, ends_at=ends)
+        return replace(one, standing=Standing.RESOLVED, starts_at=starts, ends_at=ends)
 
     def _anew(self, last: Alert, second: int) -> Alert:
         if self._chance.random() < 0.5 and last.ends_at is not None:
