@@ -38,6 +38,7 @@ from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Rulebook, SeverityCase
 from responder.model.severity import Severity
 from responder.ports import AlertState, NewIncident
+from responder.store import at_once
 from responder.store.connection import Connections
 from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
@@ -312,12 +313,7 @@ async def test_what_changes_while_the_one_statement_waits_is_taken_as_it_is_then
             replace(one, standing=Standing.RESOLVED, ends_at=START + timedelta(seconds=9)) for one in pods
         ]
         late = asyncio.create_task(writer.store.take_in("am", said_once(over), {}))
-        waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-
-        async def waits() -> bool:
-            return (await writer.ask(f"{waiting} AND datname = current_database()")) == [(True,)]
-
-        await until(waits, "the statement waits for a lock", within=10)
+        await until(lambda: somebody_waits(writer), "the statement waits for a lock", within=60)
     await raw.close()
     assert (await late).left_over == frozenset()
     if wait == "alerts":
@@ -393,6 +389,12 @@ async def test_an_incident_opened_while_the_one_statement_waits_is_not_joined_un
     assert await writer.ask(f"{joined} {newest}") == [("pending",), ("pending",)]
 
 
+async def somebody_waits(writer: Writer) -> bool:
+    """Whether a statement on this database waits for a lock."""
+    waiting = "SELECT count(*) > 0 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+    return await writer.ask(f"{waiting} AND datname = current_database()") == [(True,)]
+
+
 OPENED_ANEW = """
 INSERT INTO incidents (id, rule, key_hash, key, rulebook_hash, severity, state, opened_at, state_since,
                        deadline, due_at)
@@ -420,6 +422,23 @@ async def test_two_processes_hear_of_the_same_new_alerts(writer: Writer) -> None
     await running
     assert await writer.ask("SELECT count(*) FROM journal") == [(120,)]
     assert await writer.ask("SELECT count(*), count(DISTINCT incident_id) FROM members") == [(60, 1)]
+
+
+async def test_of_two_who_hear_of_a_new_alert_the_second_one_is_not_forgotten(writer: Writer) -> None:
+    """Another process stores it first: what is said of it here is tried again, and is the newest word."""
+    first, then = alert(alertname="C"), replace(alert(alertname="C"), annotations={"summary": "then"})
+    await writer.intake.take(delivery(alert(alertname="D")))  # makes the journal's partition
+    raw: Any = await asyncpg.connect(writer.dsn)
+    async with raw.transaction():
+        now = await raw.fetchval("SELECT service_time()")
+        assert (await at_once.take_in(raw, "am", said_once([first]), {}, now)).left_over == frozenset()
+        late = asyncio.create_task(writer.intake.take(delivery(then)))
+        await until(lambda: somebody_waits(writer), "the statement waits for the other's row", within=60)
+    await raw.close()
+    await late
+    newest = "last_received_at = (SELECT max(received_at) FROM journal WHERE fingerprint = a.fingerprint)"
+    told = "SELECT annotations ->> 'summary', {} FROM alerts a WHERE labels ->> 'alertname' = 'C'"
+    assert await writer.ask(told.format(newest)) == [("then", True)]
 
 
 async def test_what_cannot_be_used_is_kept_with_its_reason(writer: Writer) -> None:
