@@ -37,7 +37,7 @@ from responder.model.alert import (
     SourcePosition,
 )
 from responder.model.anchor import AnchorCheck
-from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, OwnAct
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen, canonical_json
 from responder.model.breaker import Breaker
@@ -612,14 +612,6 @@ class Store(Protocol):
 
     async def ledger_view(self, question: LedgerQuestion, incident: Incident) -> LedgerView:
         """What was tried before and how it went, what goes on elsewhere, what keeps all from starting."""
-        ...
-
-    async def own_act(self, incident: Incident, target: Target, since: datetime) -> OwnAct | None:
-        """The newest attempt after `since`, and before this incident opened, that may have caused it.
-
-        One for another incident on the target or beside it; of the same rule on the same target it is the
-        cooldown that counts. What is proven not to have happened caused nothing.
-        """
         ...
 
     async def alerts_named(self, alertname: str) -> Sequence[AlertKey]:

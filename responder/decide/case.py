@@ -156,6 +156,8 @@ class LedgerQuestion(Frozen):
     flapping: Flapping = Flapping()
     shadow: bool = False
     """Whether it may have no effect: then what shadow would have started before counts like attempts."""
+    acts_since: datetime | None = None
+    """From when on an act of ours may have caused the incident; None where none can have."""
 
 
 class OpenIncidents(Frozen):
@@ -190,6 +192,11 @@ class LedgerView(Frozen):
     """Those of the rule; None where its limits do not ask."""
     budgets: tuple[Budget, ...] = ()
     """Those that a disruptive start on the target spends."""
+    own_act: OwnAct | None = None
+    """The newest attempt after `acts_since`, and before the incident opened, that may have caused it.
+
+    One for another incident on the target or beside it; of the same rule on the same target it is the
+    cooldown that counts. What is proven not to have happened caused nothing."""
 
 
 class ProbeReading(Frozen):

@@ -20,7 +20,6 @@ from responder.engine.halting import UNREADABLE, Halt
 from responder.engine.trust import Trust
 from responder.engine.watchdog import Watchdog
 from responder.model.approval import Consent
-from responder.model.attempt import OwnAct
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.base import digest
 from responder.model.budget import Budgets
@@ -175,7 +174,7 @@ class Gather:
         state = look.place.state if look.place else None
         shadow = effective(ceilings).level <= Autonomy.SHADOW
         own_ground = await self._store.ground()
-        (ledger, own_act), blind = await asyncio.gather(
+        ledger, blind = await asyncio.gather(
             self._ledger(case, step, look.target if step.kind.changing else None, now, shadow=shadow),
             self._blind(case, now),
         )
@@ -204,7 +203,7 @@ class Gather:
             changed_at=state.changed_at if state else None,
             changed_by=state.changed_by if state else None,
             began_at=case.members.first_starts_at,
-            own_act=own_act,
+            own_act=ledger.own_act,
             blind=blind,
             look_problem=look.problem,
             firing=case.members.firing,
@@ -225,12 +224,6 @@ class Gather:
             by_hand=case.incident.by_hand.actor if case.incident.by_hand is not None else None,
         )
 
-    async def _own_act(self, case: Case, target: Target | None, now: datetime) -> OwnAct | None:
-        since = now - self._terms.self_caused_within
-        if target is None or case.incident.opened_at <= since:
-            return None
-        return await self._store.own_act(case.incident, target, since)
-
     async def _blind(self, case: Case, now: datetime) -> str | None:
         try:
             return await self._watchdog.blind(case.members.sources, now)
@@ -239,8 +232,9 @@ class Gather:
 
     async def _ledger(
         self, case: Case, step: Step, target: Target | None, now: datetime, *, shadow: bool
-    ) -> tuple[LedgerView, OwnAct | None]:
+    ) -> LedgerView:
         """What was done here before, and how much may be done. What cannot be read counts as halted."""
+        acts_since = now - self._terms.self_caused_within
         question = LedgerQuestion(
             rule=case.rule.name,
             target=target.key if target is not None else None,
@@ -251,13 +245,12 @@ class Gather:
             budgets=self._budgets,
             flapping=self._terms.flapping,
             shadow=shadow,
+            acts_since=acts_since if target is not None and case.incident.opened_at > acts_since else None,
         )
         try:
-            return await asyncio.gather(
-                self._store.ledger_view(question, case.incident), self._own_act(case, target, now)
-            )
+            return await self._store.ledger_view(question, case.incident)
         except ResponderError:
-            return LedgerView(restraints=Restraints(flag=UNREADABLE)), None
+            return LedgerView(restraints=Restraints(flag=UNREADABLE))
 
 
 def labels_of(case: Case) -> Mapping[str, str]:

@@ -92,6 +92,10 @@ class ServiceClock:
         ago = timedelta(seconds=boottime() - (steady.before + steady.after) / 2)
         return steady.wall + steady.shift + ago
 
+    def calm(self) -> datetime | None:
+        """As `expected`; None also as long as nothing may start here because this process's clock jumped."""
+        return None if boottime() < self._quiet_until else self.expected()
+
     async def agree(self) -> Agreement:
         """See `ports.Store.agree_on_clock`. After a doubt it is asked about a reading of its own anew."""
         async with self._lane.connection() as connection:

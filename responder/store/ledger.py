@@ -4,6 +4,7 @@ A claim lasts from intent to verdict. A quarantined one is released by a person 
 an undo gets past it.
 """
 
+import re
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -25,11 +26,12 @@ from responder.model.autonomy import Autonomy
 from responder.model.breaker import Breaker
 from responder.model.budget import BudgetScope
 from responder.model.incident import SAMPLE, Incident
-from responder.model.target import Target
 from responder.store import breakers, budgets, restraints
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.storable import storable_json, storable_text
+
+_PLACE = re.compile(r"\$(\d+)")
 
 ATTEMPT_COLUMNS = """
 id, incident_id, rule, step, action, params, target, elements, results, outcome, verdict, intended_at,
@@ -78,6 +80,18 @@ attempt AS ({_INTEND} FROM claim, still WHERE in_order AND whole RETURNING {ATTE
 SELECT EXISTS (SELECT FROM claim) AS claimed, in_order, whole, true AS affordable, attempt.*
 FROM still LEFT JOIN attempt ON true
 """
+
+_INTEND_WHERE = f"""
+still AS MATERIALIZED (SELECT FROM {{ready}}, ({_STILL}) AS s WHERE in_order AND whole),
+claim AS (
+    INSERT INTO claims (target, attempt_id, incident_id, rule, since)
+    SELECT $7::text, $1::uuid, $2::uuid, $3::text, $10::timestamptz FROM still
+    ON CONFLICT (target) DO NOTHING
+    RETURNING 1
+),
+attempt AS ({_INTEND} FROM claim RETURNING {ATTEMPT_COLUMNS})
+"""
+"""Of a safe step its claim and its attempt, where `ready` has a row and nothing raced with judging."""
 
 _CLAIM_AND_LOCK = f"""
 WITH claim AS ({_CLAIM.format(target="$1", attempt="$2", incident="$3", rule="$4", now="$5")})
@@ -178,10 +192,12 @@ FROM (
 alert, so the n-th newest of each is found by its key, whichever incident it belonged to."""
 
 _OWN_ACT = """
-SELECT target, rule, incident_id, intended_at AS at FROM attempts
-WHERE intended_at > $1 AND intended_at <= $2 AND (target = $3 OR starts_with(target, $4))
-      AND incident_id <> $5 AND outcome <> 'not_done' AND (rule, target) <> ($6, $3)
-ORDER BY intended_at DESC LIMIT 1
+SELECT to_jsonb(a) FROM (
+    SELECT target, rule, incident_id, intended_at AS at FROM attempts
+    WHERE intended_at > $15 AND intended_at <= $16 AND (target = $2 OR starts_with(target, $9 || '/'))
+          AND incident_id <> $4 AND outcome <> 'not_done' AND (rule, target) <> ($1, $2)
+    ORDER BY intended_at DESC LIMIT 1
+) a
 """
 
 _USE_UP = """
@@ -203,9 +219,24 @@ SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
        ({budgets.view("$2", "$9", "$10", ("$11", "$12", "$13"))}) AS budgets,
        (SELECT to_jsonb(b) FROM (SELECT {breakers.COLUMNS} FROM breakers
                                  WHERE rule = $1 AND reset_at IS NULL) b) AS breaker,
-       (SELECT to_jsonb(c) FROM (SELECT {CLAIM_COLUMNS} FROM claims WHERE target = $2) c) AS claim
+       (SELECT to_jsonb(c) FROM (SELECT {CLAIM_COLUMNS} FROM claims WHERE target = $2) c) AS claim,
+       ({_OWN_ACT}) AS own_act
 FROM service_clock
 """
+
+
+def intend_where(ready: str, first: int) -> str:
+    """SQL of the parts `still`, `claim` and `attempt` of a WITH, given `values_of_safe` from $`first` on.
+
+    No attempt comes of it where `ready` is empty, somebody else holds the target, or others acted meanwhile.
+    """
+    sql = _INTEND_WHERE.format(ready=ready)
+    return _PLACE.sub(lambda place: f"${int(place[1]) + first - 1}", sql)
+
+
+def values_of_safe(intent: Intent, now: datetime) -> tuple[Any, ...]:
+    """What `intend_where` is given."""
+    return (*_of_intent(intent, now), intent.newest_known)
 
 
 async def write_intent(connection: Connection, intent: Intent, now: datetime) -> Attempt | IntentLost:
@@ -217,7 +248,7 @@ async def write_intent(connection: Connection, intent: Intent, now: datetime) ->
     if intent.undo_of is not None:
         return await _write_undo(connection, intent, values, now)
     if not intent.disruptive:
-        row = await connection.fetchrow(_INTEND_SAFE, *values, intent.newest_known)
+        row = await connection.fetchrow(_INTEND_SAFE, *values_of_safe(intent, now))
     elif await _claimed_and_locked(connection, intent, now):
         row = await connection.fetchrow(
             _INTEND_DISRUPTIVE, *values, intent.newest_known, *_spends(intent, now)
@@ -355,6 +386,7 @@ async def view(
         breaker=None if row["breaker"] is None else Breaker.model_validate(row["breaker"]),
         open_incidents=_open_incidents(row["open_incidents"]),
         budgets=budgets.as_budgets(row["budgets"], question) if _spends_any(question) else (),
+        own_act=None if row["own_act"] is None else OwnAct.model_validate(row["own_act"]),
     )
 
 
@@ -375,6 +407,8 @@ def _asked(question: LedgerQuestion, incident: Incident) -> tuple[Any, ...]:
         now - allowed.within if _spends_any(question) else None,
         *(allowed.allowed(scope) for scope in BudgetScope),
         question.shadow,
+        question.acts_since,
+        incident.opened_at,
     )
 
 
@@ -384,16 +418,6 @@ def _spends_any(question: LedgerQuestion) -> bool:
 
 def _open_incidents(told: dict[str, Any] | None) -> OpenIncidents | None:
     return None if told is None else OpenIncidents.model_validate(told)
-
-
-async def own_act(
-    connection: Connection, incident: Incident, target: Target, since: datetime
-) -> OwnAct | None:
-    """See `ports.Store.own_act`."""
-    row = await connection.fetchrow(
-        _OWN_ACT, since, incident.opened_at, target.key, f"{target.namespace}/", incident.id, incident.rule
-    )
-    return None if row is None else OwnAct.model_validate(dict(row))
 
 
 async def claim(connection: Connection, target: str) -> Claim | None:

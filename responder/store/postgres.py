@@ -17,7 +17,7 @@ from responder.decide.case import Case, Change, Finding, IntentLost, LedgerQuest
 from responder.decide.clock import Agreement, ClockJump
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard
-from responder.model.attempt import Attempt, Intent, OwnAct
+from responder.model.attempt import Attempt, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
@@ -26,7 +26,6 @@ from responder.model.redaction import SHIPPED, Redaction
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rulebook
 from responder.model.storm import StormTerms
-from responder.model.target import Target
 from responder.ports import (
     Added,
     IncidentKey,
@@ -210,7 +209,10 @@ class PostgresStore(PostgresDesk):
 
     async def lease(self, worker_id: UUID) -> Leased | None:
         """See `ports.Store.lease`."""
-        return await self._leases.lease(worker_id)
+        leased = await self._leases.lease(worker_id)
+        if leased is not None and leased.case is not None:
+            self._owner.loaded(leased.case)
+        return leased
 
     async def give_up(self, lease: Lease) -> None:
         """See `ports.Store.give_up`."""
@@ -229,7 +231,9 @@ class PostgresStore(PostgresDesk):
     async def load(self, lease: Lease) -> Case:
         """See `ports.Store.load`."""
         async with self._connections.workers.connection() as connection:
-            return await cases.load_case(connection, self._clock, lease, self._rulebooks, self._case)
+            case = await cases.load_case(connection, self._clock, lease, self._rulebooks, self._case)
+        self._owner.loaded(case)
+        return case
 
     async def record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
         """See `ports.Store.record`."""
@@ -264,11 +268,6 @@ class PostgresStore(PostgresDesk):
         """See `ports.Attempts.attempt`."""
         async with self._connections.workers.connection() as connection:
             return await ledger.attempt(connection, attempt_id)
-
-    async def own_act(self, incident: Incident, target: Target, since: datetime) -> OwnAct | None:
-        """See `ports.Store.own_act`."""
-        async with self._connections.workers.connection() as connection:
-            return await ledger.own_act(connection, incident, target, since)
 
     async def alerts_named(self, alertname: str) -> Sequence[AlertKey]:
         """See `ports.Store.alerts_named`."""

@@ -1,17 +1,17 @@
 """What the store knows of our own acts nearby, and of the watchdog alert."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 import pytest_asyncio
 
-from responder.decide.case import AttemptEnd
+from responder.decide.case import AttemptEnd, LedgerQuestion
 from responder.engine.watchdog import Watchdog, WatchdogSettings
-from responder.model.attempt import Attempt, Outcome
+from responder.model.attempt import Attempt, Outcome, OwnAct
 from responder.model.incident import Incident
 from responder.model.target import Target
-from tests.support.stored import MINUTE, T0, Stored, alert, change, intent, stored
+from tests.support.stored import MINUTE, RULE, T0, Stored, alert, change, intent, stored
 
 DEPLOYMENT = "kubernetes/prod/web/deployment/api"
 SPACE = "kubernetes/prod/web"
@@ -43,6 +43,20 @@ async def later(db: Stored, rule: str = "Other") -> Incident:
     return dossier.incident.model_copy(update={"rule": rule})
 
 
+async def own_act(db: Stored, of: Incident, target: Target, since: datetime) -> OwnAct | None:
+    """What the ledger knows of acts of ours that may have caused an incident."""
+    asked = LedgerQuestion(
+        rule=of.rule,
+        target=target.key,
+        namespace=target.namespace,
+        disruptive=False,
+        now=await db.store.now(),
+        limits=RULE.limits,
+        acts_since=since,
+    )
+    return (await db.store.ledger_view(asked, of)).own_act
+
+
 async def test_an_act_of_ours_before_an_incident_may_have_caused_it(db: Stored) -> None:
     """On the target itself and beside it; not on another one, not long ago, and not after the incident."""
     before = await later(db)
@@ -50,15 +64,15 @@ async def test_an_act_of_ours_before_an_incident_may_have_caused_it(db: Stored) 
     await db.observe(alert("more", server="more"))
     after = before.model_copy(update={"opened_at": await db.store.now()})
     ago = attempt.intended_at - MINUTE
-    found = await db.store.own_act(after, ITSELF, ago)
+    found = await own_act(db, after, ITSELF, ago)
     assert found is not None
     assert (found.target, found.rule, found.at) == (DEPLOYMENT, attempt.rule, attempt.intended_at)
-    assert await db.store.own_act(after, BESIDE, ago) == found
+    assert await own_act(db, after, BESIDE, ago) == found
     for elsewhere in ("kubernetes/prod/website", "kubernetes/test/web", "postgres/orders"):
         target = Target(key=f"{elsewhere}/deployment/api", name="api", namespace=elsewhere)
-        assert await db.store.own_act(after, target, ago) is None
-    assert await db.store.own_act(after, ITSELF, attempt.intended_at) is None
-    assert await db.store.own_act(before, ITSELF, ago) is None
+        assert await own_act(db, after, target, ago) is None
+    assert await own_act(db, after, ITSELF, attempt.intended_at) is None
+    assert await own_act(db, before, ITSELF, ago) is None
 
 
 async def test_neither_its_own_attempts_nor_what_did_not_happen_explain_an_incident(db: Stored) -> None:
@@ -68,12 +82,12 @@ async def test_neither_its_own_attempts_nor_what_did_not_happen_explain_an_incid
     other = await later(db)
     own = other.model_copy(update={"id": attempt.incident_id, "opened_at": now})
     same = other.model_copy(update={"rule": attempt.rule, "opened_at": now})
-    assert await db.store.own_act(own, ITSELF, ago) is None
-    assert await db.store.own_act(same, ITSELF, ago) is None
-    assert await db.store.own_act(same, BESIDE, ago) is not None
+    assert await own_act(db, own, ITSELF, ago) is None
+    assert await own_act(db, same, ITSELF, ago) is None
+    assert await own_act(db, same, BESIDE, ago) is not None
     end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.NOT_DONE, results=())
     await db.sql("UPDATE attempts SET outcome = $1", end.outcome.value)
-    assert await db.store.own_act(other.model_copy(update={"opened_at": now}), ITSELF, ago) is None
+    assert await own_act(db, other.model_copy(update={"opened_at": now}), ITSELF, ago) is None
 
 
 class Slow:

@@ -37,7 +37,7 @@ from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
 from responder.engine.watchdog import Watchdog
 from responder.model.alert import Delivery, Receipt
-from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outcome, OwnAct, PastAttempt
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Outcome, PastAttempt
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
 from responder.model.errors import StoreAwayError
@@ -383,11 +383,6 @@ class VirtualStore:
             history=() if question.target is None else history,
             claim=None if question.target is None else self.claim_,
         )
-
-    async def own_act(self, incident: Incident, target: Target, since: datetime) -> OwnAct | None:
-        """There is no other incident."""
-        del incident, target, since
-        return None
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """No rule here has evidence."""

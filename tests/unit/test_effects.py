@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from responder.decide import changes
-from responder.decide.case import LedgerView, SourceView, TakeStep, Terms
+from responder.decide.case import LedgerQuestion, LedgerView, SourceView, TakeStep, Terms
 from responder.decide.clock import Unsteady
 from responder.model.attempt import Outcome, Verdict
 from responder.model.errors import DeposedError, StoreAwayError
@@ -274,18 +274,41 @@ def test_what_dies_at_each_start_is_told_to_a_person() -> None:
     assert "could not be started, 3 times in a row" in said(store, EntryKind.ESCALATION)[-1]
 
 
-def test_what_we_did_nearby_and_cannot_be_read_lets_nothing_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each question to the ledger counts by itself: one without an answer is a halt, whatever others say."""
+def test_a_ledger_that_cannot_be_read_lets_nothing_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody knows what was done, here and nearby, and what holds: without an answer it is a halt."""
 
     async def away(*_: object) -> None:
         raise StoreAwayError("by the test")
 
     store = a_store()
-    monkeypatch.setattr(store, "own_act", away)
+    monkeypatch.setattr(store, "ledger_view", away)
     drive(store)
     assert (store.incident.state, store.world.effects) == (IncidentState.HELD, [])
     assert store.incident.progress.hold is not None
     assert store.incident.progress.hold.guard == "halt"
+
+
+def test_only_what_was_done_shortly_before_an_incident_may_have_caused_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Asked for as long as the time in which it could have is not over; later only its own limits count."""
+    store, asked = a_store(), []
+    look = store.ledger_view
+
+    async def noted(question: LedgerQuestion, *more: Any) -> LedgerView:
+        asked.append((question.acts_since, question.now))
+        return await look(question, *more)
+
+    monkeypatch.setattr(store, "ledger_view", noted)
+    store.world.halted = "by the test"
+    drive(store)
+    within = TERMS.self_caused_within
+    assert asked == [(now - within, now) for _, now in asked]
+    asked.clear()
+    store.world.now = store.incident.opened_at + within
+    store.incident = store.incident.model_copy(update={"due_at": store.world.now})
+    drive(store)
+    assert [since for since, _ in asked] == [None]
 
 
 def test_an_attempt_that_did_not_help_never_ends_in_shadow_silently() -> None:
