@@ -53,10 +53,12 @@ UPDATE claims SET attempt_id = $2, since = $3 WHERE attempt_id = $1 AND target =
 RETURNING 1
 """
 
-_CLAIM = """
+_IF_FREE = "ON CONFLICT (target) DO NOTHING"
+
+_CLAIM = f"""
 INSERT INTO claims (target, attempt_id, incident_id, rule, since)
-VALUES ({target}, {attempt}, {incident}, {rule}, {now})
-ON CONFLICT (target) DO NOTHING
+VALUES ({{target}}, {{attempt}}, {{incident}}, {{rule}}, {{now}})
+{_IF_FREE}
 RETURNING 1
 """
 
@@ -86,7 +88,7 @@ still AS MATERIALIZED (SELECT FROM {{ready}}, ({_STILL}) AS s WHERE in_order AND
 claim AS (
     INSERT INTO claims (target, attempt_id, incident_id, rule, since)
     SELECT $7::text, $1::uuid, $2::uuid, $3::text, $10::timestamptz FROM still
-    ON CONFLICT (target) DO NOTHING
+    {_IF_FREE}
     RETURNING 1
 ),
 attempt AS ({_INTEND} FROM claim RETURNING {ATTEMPT_COLUMNS})

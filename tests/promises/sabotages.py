@@ -152,8 +152,8 @@ SABOTAGES: Sequence[Sabotage] = (
         10,
         "a claim is one attempt's",
         "responder/store/ledger.py",
-        "ON CONFLICT (target) DO NOTHING\n",
-        "ON CONFLICT (target) DO UPDATE SET since = excluded.since\n",
+        '"ON CONFLICT (target) DO NOTHING"\n',
+        '"ON CONFLICT (target) DO UPDATE SET since = excluded.since"\n',
         'await on.held(1, "claim")',
     ),
     Sabotage(

@@ -55,12 +55,13 @@ def test_words_are_left_alone() -> None:
 def test_each_predicate_of_a_statement_is_left_out_and_its_values_stay() -> None:
     """`true OR (...)` for what is joined by AND, `false AND (...)` for what is joined by OR."""
     found = told(sql_text.in_python(STORE / "ledger.py"), "_OWN_ACT")
-    where = "WHERE intended_at > $1 AND intended_at <= $2 AND (target = $3 OR starts_with(target, $4))"
+    beside = "starts_with(target, $9 || '/')"
+    where = f"WHERE intended_at > $15 AND intended_at <= $16 AND (target = $2 OR {beside})"
     assert {
-        where.replace("intended_at > $1", "(true OR (intended_at > $1))"),
-        where.replace("intended_at <= $2", "(true OR (intended_at <= $2))"),
-        where.replace("target = $3", "(false AND (target = $3))"),
-        where.replace("starts_with(target, $4)", "(false AND (starts_with(target, $4)))"),
+        where.replace("intended_at > $15", "(true OR (intended_at > $15))"),
+        where.replace("intended_at <= $16", "(true OR (intended_at <= $16))"),
+        where.replace("target = $2", "(false AND (target = $2))"),
+        where.replace(beside, f"(false AND ({beside}))"),
     } <= found
 
 
