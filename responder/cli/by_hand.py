@@ -13,7 +13,7 @@ import yaml
 from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, print_json, speaks
-from responder.cli.explain import lines_of
+from responder.cli.explain import Telling, lines_of
 from responder.cli.incidents import as_dossier
 from responder.model.duration import parse_duration
 from responder.model.incident import IncidentState
@@ -212,7 +212,7 @@ def _would_start(dossier: Dossier) -> bool:
 
 def _tell_guards(dossier: Dossier, now: datetime) -> None:
     for step in explain(dossier).steps:
-        for depth, line in lines_of(step, now):
+        for depth, line in lines_of(step, Telling(now=now, everything=True)):
             output.say(line, indent=2 * depth)
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import datetime
+from typing import assert_never
 
 import click
 
@@ -10,87 +11,260 @@ from responder.cli.client import Client, segment
 from responder.cli.common import print_json, speaks
 from responder.cli.incidents import as_dossier, as_promised
 from responder.cli.story import headline, next_lines, told_lines
-from responder.cli.ways import you_can
-from responder.model.attempt import Attempt
-from responder.model.guard import Ruling
-from responder.review.explained import Judged, StepTold
+from responder.cli.ways import Standing, as_standing, command, halted_lines, has_ended, you_can
+from responder.model.attempt import Attempt, Verdict
+from responder.model.base import Frozen
+from responder.model.guard import Guard, Ruling
+from responder.model.incident import Incident, IncidentState
+from responder.model.spoken import moment
+from responder.model.storm import UMBRELLA
+from responder.ports import Dossier
+from responder.review.explained import (
+    Answer,
+    Coming,
+    Explanation,
+    GuardWord,
+    Judged,
+    Prospect,
+    StepTold,
+)
 from responder.review.explained import explain as explained
-from responder.review.words import clock, count, listed
+from responder.review.words import count, listed
 
-_SAYS = {Ruling.GO: "lets it go", Ruling.ASK: "asks a person", Ruling.WAIT: "waits", Ruling.REFUSE: "refuses"}
-_BECAME = {
-    Ruling.GO: "every guard let it go",
-    Ruling.ASK: "a person must say so",
-    Ruling.WAIT: "held",
-    Ruling.REFUSE: "refused",
-}
+
+class Telling(Frozen):
+    """How a step is told: at what time, with `everything` that each guard said, and what stands now.
+
+    `ways` is false where nothing helps any more. `more` says how everything is told.
+    """
+
+    now: datetime
+    everything: bool = False
+    standing: Standing | None = None
+    ways: bool = True
+    more: str = "--all lists them"
 
 
 @click.command()
 @click.argument("incident_id", metavar="ID")
+@click.option("--all", "everything", is_flag=True, help="What every guard said each time, not only the last.")
 @speaks
-def explain(incident_id: str, client: Client, as_json: bool) -> None:
-    """Why each step of an incident went or did not: what held it first, then what every other guard said."""
+def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -> None:
+    """Why each step of an incident went or did not: what came of it, what held it, and what helps."""
     told = client.get(f"incidents/{segment(incident_id)}/explain")
     if as_json:
         print_json(told)
         return
     dossier, now = as_dossier(told)
+    standing = as_standing(told)
     output.say(headline(dossier, now))
-    if ways := you_can(dossier):
-        output.heading("You can")
-        for line in ways:
-            output.say(line, indent=2)
+    if dossier.incident.state is not IncidentState.CLOSED:
+        for line in halted_lines(client.get("halt"), dossier.incident.progress.hold):
+            output.say(line)
+    _part("You can", you_can(dossier, standing))
     explanation = explained(dossier)
+    over = dossier.incident.state in {IncidentState.RESOLVED, IncidentState.CLOSED}
+    telling = Telling(now=now, everything=everything, standing=standing, ways=not over)
+    _steps(dossier, explanation, telling)
+    _part("Quiet", _quiet(explanation, now))
+    _part("People", next_lines(dossier.incident, as_promised(told), now))
+    _part("Told", told_lines(dossier.notifications, now))
+
+
+def _part(title: str, lines: list[str]) -> None:
+    if lines:
+        output.heading(title)
+        for line in lines:
+            output.say(line, indent=2)
+
+
+def _steps(dossier: Dossier, explanation: Explanation, telling: Telling) -> None:
     if not explanation.steps:
-        output.say("The rule has no step: it only gathers evidence, so there was nothing to judge.")
+        output.say("")
+        output.say(_without_steps(dossier.incident))
     for step in explanation.steps:
-        output.heading(_title(step))
-        for depth, line in lines_of(step, now):
+        output.heading(f"Step {step.number}: {step.action}")
+        for depth, line in lines_of(step, telling):
             output.say(line, indent=2 + 2 * depth)
-    if coming := next_lines(dossier.incident, as_promised(told), now):
-        output.heading("People")
-        for line in coming:
-            output.say(line, indent=2)
-    if dossier.notifications:
-        output.heading("Told")
-        for line in told_lines(dossier.notifications, now):
+        for line in _goes_on(step, dossier.incident, telling.now):
             output.say(line, indent=2)
 
 
-def _title(step: StepTold) -> str:
-    return f"Step {step.number}: {step.action}"
+def _without_steps(incident: Incident) -> str:
+    if incident.by_hand is not None:
+        return "A person opened it for people: it has no step, so there was nothing to judge."
+    if incident.rule == UMBRELLA.name:
+        return "It stands for all incidents of the storm: it has no step of its own."
+    return "The rule has no step: it only gathers evidence, so there was nothing to judge."
 
 
-def lines_of(step: StepTold, now: datetime) -> Iterator[tuple[int, str]]:
-    """All that was judged of a step, the newest first, and what came of it; each line with its depth."""
-    if not step.judged and not step.attempts:
-        yield 0, "next: it was not judged yet" if step.next else "not reached: no guard was asked"
-    for judged in reversed(step.judged):
-        yield from _judged(judged, now)
-    for attempt in step.attempts:
-        yield 0, _attempt(attempt)
+def _goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
+    """When a step that waits is looked at again, or how it is answered."""
+    hold = incident.progress.hold
+    if not step.next:
+        return
+    if incident.state is IncidentState.HELD and hold is not None:
+        yield f"judged again {output.until(hold.until, now)}, at {moment(hold.until, now)}"
+    if incident.state is IncidentState.AWAITING_APPROVAL:
+        yield f"-> responder approve {incident.id} --reason ..."
+        yield f"-> responder decline {incident.id} --reason ..."
 
 
-def _judged(judged: Judged, now: datetime) -> Iterator[tuple[int, str]]:
-    where = judged.target or "no target"
-    times = f", {judged.times} times since {clock(judged.first_at)[:8]}" if judged.times > 1 else ""
-    word = _BECAME[judged.ruling] if judged.words else "what the guards said is no longer there"
-    if judged.shadow and judged.ruling is Ruling.GO:
-        word = "would have started; in shadow nothing is done"
-    yield 0, f"{clock(judged.last_at)[:8]} UTC ({output.ago(judged.last_at, now)}{times}), on {where}: {word}"
-    yield from ((1, f"{word.guard} {_SAYS[word.ruling]}: {word.reason}") for word in judged.held_by)
-    if judged.elements:
-        yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
-        yield from ((2, title) for title in listed(judged.elements, judged.element_count))
-    if judged.let_go:
-        yield 1, "these let it go:"
-        yield from ((2, f"{word.guard}: {word.reason}") for word in judged.let_go)
+def _quiet(explanation: Explanation, now: datetime) -> list[str]:
+    """When nobody was told anything, and why."""
+    return [
+        f"{moment(one.since, now)} to {moment(one.until, now) if one.until else 'now'}: {one.why}"
+        for one in explanation.quiet
+    ]
 
 
-def _attempt(attempt: Attempt) -> str:
-    verdict = f", {attempt.verdict.value.replace('_', ' ')}" if attempt.verdict is not None else ""
+# --- a step --------------------------------------------------------------------------------------------
+
+
+def lines_of(step: StepTold, telling: Telling) -> Iterator[tuple[int, str]]:
+    """What came of a step, what becomes of it, and what was judged, the newest first; each with its depth."""
+    for attempt in reversed(step.attempts):
+        yield 0, _attempt(attempt, telling.now)
+    if (line := _prospect(step, telling.now)) is not None:
+        yield 0, line
+    for number, judged in enumerate(reversed(step.judged)):
+        yield from _judged(judged, telling, newest=number == 0)
+
+
+def _prospect(step: StepTold, now: datetime) -> str | None:
+    given = step.prospect
+    if given is None:
+        return None
+    match given.coming:
+        case Coming.NEXT:
+            return None if step.judged else "next: it was not judged yet"
+        case Coming.IF_NEEDED:
+            return _if_needed(given, now)
+        case Coming.NOT_NEEDED if given.after is not None:
+            return f"not needed: step {given.after} recovered it"
+        case Coming.NOT_NEEDED:
+            return f"not needed: {given.why or 'the incident is over'}"
+        case Coming.QUIET if given.at is not None:
+            return f"not judged before {moment(given.at, now)}: {given.why} keeps it quiet"
+        case Coming.QUIET:
+            return "not judged while its alerts are silenced or inhibited"
+        case Coming.IN_HANDS:
+            at = "" if given.at is None else f" at {moment(given.at, now)}"
+            return f"not taken: {given.who or 'a person'} took the incident over{at}"
+        case Coming.NOT_REACHED:
+            return None if step.judged or step.attempts else "not reached: no guard was asked"
+        case _:
+            assert_never(given.coming)
+
+
+def _if_needed(given: Prospect, now: datetime) -> str:
+    before = "what was done" if given.after is None else f"step {given.after}"
+    by = "" if given.at is None else f" by {moment(given.at, now)}"
+    return f"only if {before} has not helped{by}"
+
+
+_CAME = {
+    Verdict.RECOVERED: "it helped",
+    Verdict.NOT_RECOVERED: "did not help",
+    Verdict.NO_DATA: "nobody can say whether it helped",
+}
+
+
+def _attempt(attempt: Attempt, now: datetime) -> str:
+    came = f", {_CAME[attempt.verdict]}" if attempt.verdict is not None else ""
     undo = ", to take an attempt back" if attempt.undo_of is not None else ""
     outcome = attempt.outcome.value.replace("_", " ")
-    began = clock(attempt.intended_at)[:8]
-    return f"{began} UTC: {attempt.action} on {attempt.target} began{undo}: {outcome}{verdict}"
+    began = moment(attempt.intended_at, now)
+    return f"started {began} on {attempt.target}{undo} ({attempt.action}): {outcome}{came}"
+
+
+# --- one judgement -------------------------------------------------------------------------------------
+
+
+def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple[int, str]]:
+    now = telling.now
+    where = judged.target or "no target"
+    times = f", {judged.times} times since {moment(judged.first_at, now)}" if judged.times > 1 else ""
+    at = moment(judged.last_at, now)
+    yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), on {where}: {_became(judged, now)}"
+    for word in judged.held_by:
+        yield 1, _against(word, judged, telling)
+        if newest and telling.ways:
+            live = (way for way in word.ways if not has_ended(way, telling.standing))
+            yield from ((2, f"-> {command(way)}") for way in live)
+    if judged.elements and (newest or telling.everything):
+        yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
+        yield from ((2, title) for title in listed(judged.elements, judged.element_count))
+    if telling.everything:
+        yield from _everything(judged)
+    elif newest and (rest := _rest(judged)):
+        yield 1, f"{rest} ({telling.more})"
+
+
+def _became(judged: Judged, now: datetime) -> str:
+    if not judged.words:
+        return "what the guards said is no longer there"
+    match judged.ruling:
+        case Ruling.GO if judged.observed:
+            return "recorded only: it is observed, and the target was not looked at"
+        case Ruling.GO if judged.shadow:
+            return "would have started; in shadow nothing is done"
+        case Ruling.GO:
+            found = ", but there was nothing to do" if judged.nothing_to_do else ""
+            approved = "".join(f", {word.reason}" for word in judged.let_go if word.approved)
+            return f"every guard let it go{approved}{found}"
+        case Ruling.ASK if judged.nothing_to_do:
+            return "there was nothing to do, so nobody was asked"
+        case Ruling.ASK if judged.answer is not None:
+            return f"a person was asked: {_answer(judged.answer, now)}"
+        case Ruling.ASK:
+            return "a person must say so" if judged.open else "a person was asked, and nobody answered"
+        case Ruling.WAIT:
+            return "held"
+        case Ruling.REFUSE if judged.decided_by == Guard.CONDITION:
+            return "passed over, for it was not needed"
+        case Ruling.REFUSE:
+            return "refused"
+        case _:
+            assert_never(judged.ruling)
+
+
+_ANSWERED = {"approve": "said yes", "decline": "said no", "take_over": "took it over, the question is void"}
+
+
+def _answer(answer: Answer, now: datetime) -> str:
+    word = _ANSWERED.get(answer.command, "closed it, the question is void")
+    return f"{answer.actor} {word} at {moment(answer.at, now)}"
+
+
+_WOULD = {Ruling.GO: "", Ruling.ASK: " would ask a person", Ruling.WAIT: " would hold it", Ruling.REFUSE: ""}
+
+
+def _against(word: GuardWord, judged: Judged, telling: Telling) -> str:
+    """Who kept it from starting; beside something stricter, what it would have done."""
+    name = "held by the ceiling" if word.shadow else word.called
+    would = _WOULD[word.ruling] if word.ruling < judged.ruling else ""
+    ends = [way for way in word.ways if way.kind.ends]
+    past = ends and all(has_ended(way, telling.standing) for way in ends)
+    over = word.over_at is not None and word.over_at <= telling.now
+    return f"{name}{would}: {word.reason}{' (since ended)' if past or over else ''}"
+
+
+def _rest(judged: Judged) -> str:
+    let, unasked = len(judged.let_go), len(judged.not_asked)
+    other = "other " if judged.held_by else ""
+    parts = [
+        f"{count(let, f'{other}guard')} let it go" if let else "",
+        f"{unasked} had nothing to look at" if unasked else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _everything(judged: Judged) -> Iterator[tuple[int, str]]:
+    for title, words in (
+        ("these let it go:", judged.let_go),
+        ("these had nothing to look at:", judged.not_asked),
+    ):
+        if words:
+            yield 1, title
+            yield from ((2, f"{word.called}: {word.reason}") for word in words)

@@ -12,8 +12,8 @@ from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
 from responder.cli.person import give
-from responder.cli.story import headline, told_story
-from responder.cli.ways import halted_lines, others_waiting
+from responder.cli.story import headline, holder_lines, told_story
+from responder.cli.ways import as_standing, halted_lines
 from responder.decide.told_next import Promised
 from responder.model.incident import ClosedAs, CommandKind, Incident, IncidentState
 from responder.model.severity import Severity
@@ -117,16 +117,15 @@ def show(incident_id: str, client: Client, as_json: bool) -> None:
     output.say(headline(dossier, now))
     for line in _first_lines(client, dossier):
         output.say(line)
-    for title, lines in told_story(dossier, as_promised(told), now):
+    for title, lines in told_story(dossier, as_promised(told), now, as_standing(told)):
         output.heading(title)
         for line in lines:
             output.say(line, indent=2)
 
 
 def _first_lines(client: Client, dossier: Dossier) -> Iterator[str]:
-    """What else holds it, and what halts: before everything that can be read later."""
-    if (others := others_waiting(dossier)) is not None:
-        yield others
+    """All that hold it, where they are several, and what halts: before everything that can be read later."""
+    yield from holder_lines(dossier)
     if dossier.incident.state is not IncidentState.CLOSED:
         yield from halted_lines(client.get("halt"), dossier.incident.progress.hold)
 

@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
 from responder.cli.output import ago, until
-from responder.cli.ways import you_can
+from responder.cli.ways import Standing, last_judged, you_can
 from responder.decide.told_next import Promised
-from responder.model.incident import Incident, IncidentState
+from responder.model.guard import Guard, Ruling
+from responder.model.incident import Hold, Holder, Incident, IncidentState
 from responder.model.notification import Notification
 from responder.model.policy import NoticeKind
 from responder.model.spoken import moment
@@ -17,7 +18,7 @@ from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
 
-_RULINGS = {"go": "in shadow", "ask": "a person must say so", "wait": "held", "refuse": "refused"}
+_RULINGS = {"ask": "a person must say so", "wait": "held", "refuse": "refused"}
 
 
 def headline(dossier: Dossier, now: datetime) -> str:
@@ -29,21 +30,24 @@ def headline(dossier: Dossier, now: datetime) -> str:
     by_hand = incident.by_hand
     named = incident.rule if by_hand is None else f"{by_hand.title}, by hand of {by_hand.actor}"
     what = f"{incident.severity.value} {named}{group}"
-    return f"{what} is {state}, for {lasted} now: {_why(dossier, now)}."
+    why = _why(dossier, now)
+    return f"{what} is {state}, for {lasted} now: {why}{'' if why.endswith('.') else '.'}"
 
 
-def told_story(dossier: Dossier, told: Promised, now: datetime) -> Iterator[tuple[str, list[str]]]:
+def told_story(
+    dossier: Dossier, told: Promised, now: datetime, standing: Standing | None = None
+) -> Iterator[tuple[str, list[str]]]:
     """The parts below the headline, each with its title; what is empty is left out."""
     facts = read(dossier, told.terms)
     parts = {
-        "You can": you_can(dossier),
+        "You can": you_can(dossier, standing),
         "Rule": [_rule_then(dossier)],
         "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [*_person(facts, dossier.incident, now), *next_lines(dossier.incident, told, now)],
         "Told": told_lines(dossier.notifications, now),
         "Alerts": [] if dossier.incident.by_hand is not None else _alerts(dossier, facts, now),
-        f"Timeline (UTC, {facts.timeline_length} entries)": [
+        f"Timeline (UTC, {count(facts.timeline_length, 'entry', 'entries')})": [
             f"{clock(told.at)[:8]}  {told.text}" + (f"  [{told.actor}]" if told.actor != "responder" else "")
             for told in facts.timeline
         ],
@@ -65,11 +69,10 @@ def _why(dossier: Dossier, now: datetime) -> str:
     match incident.state:
         case IncidentState.HELD if progress.hold is not None:
             hold = progress.hold
-            return f"{hold.reason}; people are told {until(hold.deadline, now)} if nothing changes"
+            return f"{held_words(hold, now)}; people are told {until(hold.deadline, now)} if nothing changes"
         case IncidentState.AWAITING_APPROVAL:
-            told = f"; people are told at {clock(incident.deadline)[:5]} UTC" if incident.deadline else ""
-            answer = f"answer: responder approve {incident.id}, or responder decline"
-            return f"{_last_change(dossier)}; {answer}{told}"
+            by = f" until {moment(incident.deadline, now)}" if incident.deadline else ""
+            return f"{_last_change(dossier)}; it waits{by} for a person's yes or no"
         case IncidentState.VERIFYING if progress.verification is not None:
             verification = progress.verification
             reading = verification.last or "nothing was read yet"
@@ -78,10 +81,45 @@ def _why(dossier: Dossier, now: datetime) -> str:
             return progress.escalation_reason
         case IncidentState.TAKEN_OVER if progress.taken_over_by:
             return f"{progress.taken_over_by} acts, automation is off"
+        case IncidentState.RECORDED if progress.shadow and (short := _in_shadow(dossier)) is not None:
+            return short
         case IncidentState.RESOLVED | IncidentState.RECORDED | IncidentState.CLOSED if progress.outcome:
             return progress.outcome
         case _:
             return _last_change(dossier)
+
+
+def _in_shadow(dossier: Dossier) -> str | None:
+    """What the last step would have done, by its number of elements: which they are stands below."""
+    last = last_judged(dossier)
+    if last is None or last.ruling is not Ruling.GO or not last.shadow or last.observed:
+        return None
+    number = count(last.element_count, "element")
+    why = "".join(f" ({word.reason})" for word in last.held_by)
+    return f"in shadow nothing was done; {last.action} on {last.target} would have started on {number}{why}"
+
+
+def held_words(hold: Hold, now: datetime) -> str:
+    """What holds it; of several all by name, and before when nothing starts whatever happens."""
+    if len(hold.holders) <= 1:
+        return hold.reason
+    ordered = sorted(hold.holders, key=lambda one: (one.over_at is None, one.over_at or now), reverse=True)
+    named = ", ".join(_until_when(one, now) for one in ordered)
+    earliest = "" if hold.over_at is None else f"earliest start {moment(hold.over_at, now)}, "
+    return f"{earliest}held by {named}"
+
+
+def _until_when(one: Holder, now: datetime) -> str:
+    known = next((guard.called for guard in Guard if guard.value == one.guard), one.guard)
+    return f"{known} ({'no end is known' if one.over_at is None else f'until {moment(one.over_at, now)}'})"
+
+
+def holder_lines(dossier: Dossier) -> Iterator[str]:
+    """Every guard that holds what is held, with its reason; nothing where the headline says it all."""
+    hold = dossier.incident.progress.hold
+    if dossier.incident.state is not IncidentState.HELD or hold is None or len(hold.holders) <= 1:
+        return
+    yield from (f"held: {one.reason}" for one in hold.holders)
 
 
 def _last_change(dossier: Dossier) -> str:
@@ -95,19 +133,29 @@ def _last_change(dossier: Dossier) -> str:
 def _held(held: HeldBack) -> Iterator[str]:
     step = f"step {held.step + 1}, " if held.step is not None else ""
     what = f"{step}{held.action} on {held.target or 'no target'}"
-    word = "in shadow" if held.shadow else _RULINGS.get(held.ruling, held.ruling)
-    times = f" ({held.times} times, last {clock(held.last_at)[:8]})" if held.times > 1 else ""
-    yield f"{clock(held.first_at)[:8]}  {what}: {word}, {held.reason}{times}"
+    times = f" ({held.times} times, last {_second(held.last_at)})" if held.times > 1 else ""
+    yield f"{_second(held.first_at)}  {what}: {_held_word(held)}{held.reason}{times}"
     if held.elements:
         verb = "would have hit" if held.only_shadow else "found"
         yield f"{verb} {count(held.element_count, 'element')}:"
         yield from listed(held.elements, held.element_count)
 
 
+def _held_word(held: HeldBack) -> str:
+    """How it was held back; what shadow alone kept back says so itself."""
+    if held.only_shadow:
+        return ""
+    return f"{'in shadow, ' if held.shadow else ''}{_RULINGS.get(held.ruling, held.ruling)}, "
+
+
+def _second(at: datetime) -> str:
+    return f"{clock(at)[:8]} UTC"
+
+
 def _act(act: Act) -> Iterator[str]:
     verdict = f", {act.verdict.value.replace('_', ' ')}" if act.verdict is not None else ""
     outcome = act.outcome.value.replace("_", " ")
-    yield f"{clock(act.intended_at)[:8]}  {act.action} on {act.target}: {outcome}{verdict}"
+    yield f"{_second(act.intended_at)}  {act.action} on {act.target}: {outcome}{verdict}"
     for element in act.elements:
         detail = f" ({element.detail})" if element.detail else ""
         yield f"{element.title}: {element.outcome.value.replace('_', ' ')}{detail}"
@@ -116,6 +164,11 @@ def _act(act: Act) -> Iterator[str]:
 def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
     """Who is told next, and when, if nothing happens before."""
     word = told.next
+    if incident.state is IncidentState.SUPPRESSED and incident.progress.maintenance and incident.deadline:
+        at = moment(incident.deadline, now)
+        return [
+            f"nobody is told before {at}, when {incident.progress.maintenance} is over: then it is judged"
+        ]
     if word is None:
         return []
     level = f"level {word.level} ({', '.join(word.channels)})"
@@ -124,6 +177,8 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
             what = f"pages {level}"
         case NoticeKind.REMINDER:
             what = f"reminds {incident.progress.taken_over_by or 'people'} at {level}"
+        case NoticeKind.ESCALATED if incident.state is IncidentState.AWAITING_APPROVAL:
+            what = f"tells {level} again"
         case _ if word.up:
             what = f"escalates to {level}"
         case _:
@@ -144,7 +199,7 @@ def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> list[str]:
 def told_lines(notifications: Sequence[Notification], now: datetime) -> list[str]:
     """Each word to people by each channel, and whether it has reached that."""
     return [
-        f"{clock(one.created_at)[:8]}  {one.kind.value} to {one.channel}: {how_far(one, now)}"
+        f"{_second(one.created_at)}  {one.kind.value} to {one.channel}: {how_far(one, now)}"
         for one in notifications
     ]
 

@@ -1,65 +1,145 @@
 """What a tired person can type about an incident, and what halts it: with the ids filled in."""
 
-from collections.abc import Iterator
-from typing import Any
+import shlex
+from collections.abc import Iterable, Iterator
+from typing import Any, assert_never
 
 from responder.cli import output
 from responder.model.attempt import Outcome
-from responder.model.guard import Guard, Ruling
-from responder.model.incident import Hold, IncidentState
+from responder.model.incident import Hold, Incident, IncidentState
+from responder.model.way import Way, WayKind
 from responder.ports import Dossier
-from responder.review.explained import explain
+from responder.review.explained import Judged, explain
+
+Standing = tuple[Way, ...]
+"""How everything is ended that stands now; what is not among these has ended."""
 
 
-def you_can(dossier: Dossier) -> list[str]:
-    """The commands, each a line; nothing where it does not wait for a person."""
+def as_standing(told: dict[str, Any]) -> Standing | None:
+    """What an answer about an incident says of it; None where the server does not tell."""
+    found = told.get("standing")
+    return None if found is None else tuple(Way.model_validate(one) for one in found)
+
+
+def has_ended(way: Way, standing: Standing | None) -> bool:
+    """Whether what it would end has ended."""
+    return way.kind.ends and standing is not None and way not in standing
+
+
+def command(way: Way) -> str:
+    """What to type, or where to look."""
+    of = shlex.quote(way.of)
+    match way.kind:
+        case WayKind.RESUME:
+            return f"responder resume --id {of}" if way.of else "responder resume"
+        case WayKind.REMOVE_FILE:
+            return f"rm {of}"
+        case WayKind.END_FREEZE:
+            return f"responder freeze end {of} --reason ..."
+        case WayKind.EDIT_FREEZE:
+            return f"edit the freeze {of} in the settings (engine.freezes), then restart"
+        case WayKind.END_MAINTENANCE:
+            return f"responder maintenance end {of} --reason ..."
+        case WayKind.PROMOTE:
+            return f"responder rules promote {of} --to auto --reason ..."
+        case WayKind.RAISE_CEILING:
+            return "edit engine.ceiling or engine.ceilings in the settings, then restart"
+        case WayKind.RELEASE:
+            return f"responder targets release {of} --reason ...   (while it is quarantined)"
+        case WayKind.SEE_INCIDENT:
+            return f"responder explain {of}"
+        case WayKind.SEE_BUDGETS:
+            return "responder budgets"
+        case WayKind.RESET_BREAKER:
+            return f"responder breaker reset {of} --reason ..."
+        case _:
+            assert_never(way.kind)
+
+
+def you_can(dossier: Dossier, standing: Standing | None = None) -> list[str]:
+    """The commands, each a line; nothing where nobody can change how it goes on."""
+    lines = [*_by_state(dossier), *(command(way) for way in _ways(dossier, standing))]
+    return list(dict.fromkeys(lines))
+
+
+def _by_state(dossier: Dossier) -> Iterator[str]:
     incident = dossier.incident
-    waits = {IncidentState.ESCALATED, IncidentState.HELD}
-    if incident.state is IncidentState.TAKEN_OVER:
-        return [f"responder incidents hand-back {incident.id} --reason ..."]
-    if incident.state not in waits:
-        return []
+    name = incident.id
     seen = incident.progress.acknowledged_by is not None
-    return [
-        *([] if seen else [f"responder incidents ack {incident.id}"]),
-        f"responder incidents take-over {incident.id} --reason ...",
-        *_ends(dossier),
-    ]
+    take_over = f"responder incidents take-over {name} --reason ..."
+    match incident.state:
+        case IncidentState.AWAITING_APPROVAL:
+            yield f"responder approve {name} --reason ..."
+            yield f"responder decline {name} --reason ..."
+            yield take_over
+        case IncidentState.ESCALATED | IncidentState.HELD:
+            if not seen:
+                yield f"responder incidents ack {name}"
+            yield take_over
+        case IncidentState.TAKEN_OVER:
+            yield f"responder incidents hand-back {name} --reason ..."
+            yield f"responder incidents close {name} --reason ..."
+        case IncidentState.RECORDED if incident.progress.part_of is not None:
+            yield f"responder explain {incident.progress.part_of}   (the storm)"
+            yield f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)"
 
 
-def _ends(dossier: Dossier) -> Iterator[str]:
-    hold = dossier.incident.progress.hold
-    if hold is not None and hold.guard == Guard.HALT:
-        yield "responder resume"
+_MOVABLE = {
+    IncidentState.ESCALATED,
+    IncidentState.HELD,
+    IncidentState.AWAITING_APPROVAL,
+    IncidentState.SUPPRESSED,
+    IncidentState.RECORDED,
+}
+
+
+def _ways(dossier: Dossier, standing: Standing | None) -> Iterator[Way]:
+    """What ends that which holds it: now, or when it was judged last."""
+    incident = dossier.incident
+    if incident.state not in _MOVABLE:
+        return
+    yield from (way for way in _holding(dossier, standing) if not has_ended(way, standing))
     unknown = {attempt.target for attempt in dossier.attempts if attempt.outcome is Outcome.UNKNOWN}
-    for target in sorted(unknown):
-        yield f"responder targets release {target} --reason ...   (while it is quarantined)"
+    yield from (Way(kind=WayKind.RELEASE, of=target) for target in sorted(unknown))
+
+
+def _holding(dossier: Dossier, standing: Standing | None) -> Iterator[Way]:
+    incident, hold = dossier.incident, dossier.incident.progress.hold
+    if incident.state is IncidentState.SUPPRESSED:
+        yield from _maintenance(incident, standing)
+    elif incident.state is IncidentState.HELD and hold is not None:
+        yield from (way for one in hold.holders for way in one.ways)
+    elif (last := last_judged(dossier)) is not None:
+        yield from (way for word in last.held_by for way in word.ways)
+
+
+def _maintenance(incident: Incident, standing: Standing | None) -> Iterable[Way]:
+    """The windows that keep it quiet, by the name that they have."""
+    windows = (way for way in standing or () if way.kind is WayKind.END_MAINTENANCE)
+    return (way for way in windows if f"maintenance {way.of}" == incident.progress.maintenance)
+
+
+def last_judged(dossier: Dossier) -> Judged | None:
+    """The newest judgement of any step."""
+    told = [one for step in explain(dossier).steps for one in step.judged]
+    return max(told, key=lambda one: one.last_at, default=None)
 
 
 def halted_lines(told: dict[str, Any], hold: Hold | None) -> Iterator[str]:
     """Each halt over everything, and each over a part that holds this incident."""
+    mine = {way for one in (hold.holders if hold is not None else ()) for way in one.ways}
     for one in told["by"]:
-        number = one.get("id")
-        if one.get("scope") and (hold is None or f"(halt {number}, " not in hold.reason):
+        way = _end_of(one)
+        if one.get("scope") and way not in mine:
             continue
         by = one.get("actor") or f"the {one['what']}"
         since = f" since {output.moment(one['since']):%Y-%m-%d %H:%M} UTC" if one.get("since") else ""
-        if one["what"] == "file":
-            end = "remove the file"
-        else:
-            end = "responder resume" if number is None else f"responder resume --id {number}"
-        yield f"HALTED by {by}{since}: {one['reason']} ({end})"
+        ends = "it cannot be ended from here" if way is None else command(way)
+        yield f"HALTED by {by}{since}: {one['reason']} ({ends})"
 
 
-def others_waiting(dossier: Dossier) -> str | None:
-    """The further guards that hold what is held, as they said when it was judged last; None without any."""
-    hold, index = dossier.incident.progress.hold, dossier.incident.progress.step
-    steps = explain(dossier).steps
-    if hold is None or dossier.incident.state is not IncidentState.HELD or index >= len(steps):
-        return None
-    judged = steps[index].judged
-    if not judged or judged[-1].decided_by != hold.guard:
-        return None
-    others = [word for word in judged[-1].held_by if word.ruling is Ruling.WAIT and word.guard != hold.guard]
-    told = ", ".join(f"{word.guard} ({word.reason})" for word in others)
-    return f"and {len(others)} more: {told}" if others else None
+def _end_of(halt: dict[str, Any]) -> Way | None:
+    if halt["what"] == "file":
+        path = halt.get("path")
+        return None if path is None else Way(kind=WayKind.REMOVE_FILE, of=path)
+    return None if halt.get("id") is None else Way(kind=WayKind.RESUME, of=str(halt["id"]))

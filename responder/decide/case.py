@@ -28,6 +28,7 @@ from responder.model.rule import Limits, Rule, StepKind
 from responder.model.severity import MANUAL_TERMS, Severities, Severity
 from responder.model.storm import Storm, StormTerms
 from responder.model.timeline import EntryDraft
+from responder.model.way import Way
 
 
 class Flapping(Frozen):
@@ -220,6 +221,8 @@ class Restrained(Frozen):
     reason: str
     until: datetime
     """In service time."""
+    way: Way | None = None
+    """How a person ends it."""
 
 
 class Facts(Frozen):
@@ -233,7 +236,9 @@ class Facts(Frozen):
     out_of_scope: str | None = None
     """Why the parameters lead to no single target of the inventory."""
     halted: str | None = None
-    """What halts it, in words: the flag, a scoped halt, the file, or that they cannot be read."""
+    """What halts it, in words: the file, the flag, a scoped halt, or that they cannot be read."""
+    halts: tuple[Way, ...] = ()
+    """How each of these is ended, where a person can."""
     freeze: Restrained | None = None
     """The freeze that holds it the longest."""
     maintenance: Restrained | None = None
@@ -261,6 +266,8 @@ class Facts(Frozen):
     """Why what the sources tell is not to be trusted."""
     look_problem: str | None = None
     """Why the target could not be looked at."""
+    observed: bool = False
+    """Under `observe` the target is not looked at: nothing is known of what would be hit."""
     firing: int
     source: SourceView
     newest_seen_at: datetime | None

@@ -210,7 +210,7 @@ def _held(case: Case, now: datetime, terms: Terms) -> Move:
         return Apply(change=changes.go_on(case, now, terms, "nothing holds it any more"))
     if now >= hold.deadline:
         held = span(now - hold.since)
-        return Apply(change=changes.escalated(case, now, f"held for {held}: {hold.reason}", terms))
+        return Apply(change=changes.escalated(case, now, f"held for {held}: {hold.reasons}", terms))
     if now >= hold.until:
         return TakeStep(index=case.incident.progress.step)
     return Wait(until=hold.until)

@@ -15,6 +15,7 @@ from responder.model.base import Frozen
 from responder.model.matcher import Matcher, all_match
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.severity import Severity
+from responder.model.way import Way, WayKind
 
 Match = Sequence[Matcher]
 
@@ -88,21 +89,45 @@ def halted_by(restraints: Restraints, it: Concern) -> str | None:
     return "; and ".join(told) or None
 
 
+def ways_to_resume(restraints: Restraints, it: Concern) -> tuple[Way, ...]:
+    """How each halt that concerns this is ended; by the number 0 a flag that no halt stands behind."""
+    halts = [one for one in restraints.of(RestraintKind.HALT) if may_concern(one.match, it)]
+    numbers = [*(str(one.id) for one in halts), *(["0"] if restraints.flag is not None else [])]
+    return tuple(Way(kind=WayKind.RESUME, of=number) for number in numbers)
+
+
+_ENDED_BY = {
+    RestraintKind.HALT: WayKind.RESUME,
+    RestraintKind.FREEZE: WayKind.END_FREEZE,
+    RestraintKind.MAINTENANCE: WayKind.END_MAINTENANCE,
+}
+
+
+def ways_to_end(restraints: Restraints) -> tuple[Way, ...]:
+    """How each that stands is ended, whatever it concerns."""
+    flag = (Way(kind=WayKind.RESUME, of="0"),) if restraints.flag is not None else ()
+    return (*flag, *(Way(kind=_ENDED_BY[one.kind], of=str(one.id)) for one in restraints.standing))
+
+
 def frozen_by(
     restraints: Restraints, freezes: Iterable[Freeze], it: Concern, now: datetime
 ) -> Restrained | None:
     """The freeze that holds an attempt the longest."""
     civil = restraints.civil or now
     given = [
-        _restrained(one.name, one.until, one, civil, now)
+        _restrained(one.name, one.until, one, civil, now, _because(one.match, it))
         for one in restraints.of(RestraintKind.FREEZE)
         if one.until is not None and one.since <= civil < one.until and _freezes(one.match, one.allow, it)
     ]
     written = [
         Restrained(
             holder=f"freeze {one.name}",
-            reason=f"frozen by {one.name} until {_moment(until.astimezone(one.zone))}: {one.reason}",
+            reason=(
+                f"frozen by {one.name} until {_moment(until.astimezone(one.zone))}: {one.reason}"
+                f"{_because(one.match, it)}"
+            ),
             until=now + (until - civil),
+            way=Way(kind=WayKind.EDIT_FREEZE, of=one.name),
         )
         for one in freezes
         if (until := in_force_until(one, civil)) is not None and _freezes(one.match, one.allow, it)
@@ -110,13 +135,34 @@ def frozen_by(
     return max([*given, *written], key=lambda one: one.until, default=None)
 
 
+def unknown_words(match: Match, known: Mapping[str, str]) -> str:
+    """Which labels that a matcher asks for nobody knows here: it counts as if it held."""
+    names = sorted({one.name for one in match if one.name not in known})
+    if not names:
+        return ""
+    verb = "is" if len(names) == 1 else "are"
+    return f" ({', '.join(names)} {verb} not known here, so it counts)"
+
+
+def _because(match: Match, it: Concern) -> str:
+    """Why it concerns what it may not be about: no member that is seen has what it asks for."""
+    told = {**it.place, **it.attempt}
+    if any(all(_holds(one, told, labels) for one in match) for labels in it.members):
+        return ""
+    return unknown_words(match, {**it.group, **told})
+
+
 def _freezes(match: Match, allow: Sequence[Severity], it: Concern) -> bool:
     return it.severity not in allow and may_concern(match, it)
 
 
-def _restrained(name: str, until: datetime, one: Restraint, civil: datetime, now: datetime) -> Restrained:
-    reason = f"frozen by {one.actor} until {_moment(until)} ({name}): {one.reason}"
-    return Restrained(holder=name, reason=reason, until=now + (until - civil))
+def _restrained(
+    name: str, until: datetime, one: Restraint, civil: datetime, now: datetime, because: str
+) -> Restrained:
+    over = f", over {one.scope}" if one.match else ""
+    reason = f"frozen by {one.actor} until {_moment(until)} ({name}{over}): {one.reason}{because}"
+    way = Way(kind=WayKind.END_FREEZE, of=str(one.id))
+    return Restrained(holder=name, reason=reason, until=now + (until - civil), way=way)
 
 
 def maintained(windows: Sequence[Restraint], case: Case, now: datetime) -> Restrained | None:
@@ -177,8 +223,9 @@ def _told(one: Restraint | None) -> Restrained | None:
     if one is None:
         return None
     reason = f"under maintenance by {one.actor} until {_moment(_end(one))} ({one.name}): {one.reason}"
-    return Restrained(holder=one.name, reason=reason, until=_end(one))
+    way = Way(kind=WayKind.END_MAINTENANCE, of=str(one.id))
+    return Restrained(holder=one.name, reason=reason, until=_end(one), way=way)
 
 
 def _moment(at: datetime) -> str:
-    return f"{at:%Y-%m-%d %H:%M %Z}"
+    return f"{at:%Y-%m-%d %H:%M:%S %Z}" if at.second else f"{at:%Y-%m-%d %H:%M %Z}"

@@ -66,6 +66,7 @@ class _Look:
     out_of_scope: str | None = None
     problem: str | None = None
     floor: str | None = None
+    observed: bool = False
 
 
 class Gather:
@@ -146,7 +147,7 @@ class Gather:
         except ValidationError as error:
             return _Look(out_of_scope=f"{step.action} does not take these parameters: {first_mistake(error)}")
         if not looks:
-            return _Look(target)
+            return _Look(target, observed=True)
         try:
             async with asyncio.timeout(step.timeout.total_seconds()):
                 state = await action.look(params, target)
@@ -190,6 +191,7 @@ class Gather:
             target=key,
             out_of_scope=look.out_of_scope,
             halted=self._halt.reason(halted_by(stands, about)),
+            halts=self._halt.ways(stands, about),
             freeze=frozen_by(stands, self._freezes, about, now),
             maintenance=maintained(stands.of(RestraintKind.MAINTENANCE), case, now),
             restraints=tuple(one.id for one in stands.standing),
@@ -206,6 +208,7 @@ class Gather:
             own_act=ledger.own_act,
             blind=blind,
             look_problem=look.problem,
+            observed=look.observed,
             firing=case.members.firing,
             source=source,
             newest_seen_at=case.members.newest_seen_at,

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import structlog
 
-from responder.decide.restraints import Concern, halted_by
+from responder.decide.restraints import Concern, halted_by, ways_to_resume
 from responder.model.errors import ResponderError
 from responder.model.restraint import RestraintKind, Restraints
+from responder.model.way import Way, WayKind
 from responder.ports import Store
 from responder.telemetry import Metrics
 
@@ -34,9 +35,15 @@ class Halt:
         """What stood when last heard of; None while nobody can be heard."""
 
     def reason(self, flag: str | None) -> str | None:
-        """Why nothing may start, in words, or None: the file, else what the database says."""
-        by_file = self.file_reason()
-        return flag if by_file is None else by_file
+        """Why nothing may start, in words, or None: the file, and what the database says."""
+        return "; and ".join(why for why in (self.file_reason(), flag) if why is not None) or None
+
+    def ways(self, stands: Restraints, about: Concern) -> tuple[Way, ...]:
+        """How each halt that concerns this is ended, where a person can: the file, and those that stand."""
+        file = () if self._file is None or self.file_reason() is None else (self._file,)
+        known = stands.model_copy(update={"flag": None}) if stands.flag == UNREADABLE else stands
+        removed = (Way(kind=WayKind.REMOVE_FILE, of=str(path)) for path in file)
+        return (*removed, *ways_to_resume(known, about))
 
     def before_effect(self, about: Concern) -> bool:
         """Whether an effect whose intent is committed may not begin, by the file or by a halt since then."""

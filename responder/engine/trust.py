@@ -4,11 +4,13 @@ from collections.abc import Mapping
 
 from responder.decide.bind import bindable
 from responder.decide.case import Case
+from responder.decide.restraints import unknown_words
 from responder.engine.settings import EngineSettings, MatchedCeiling
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.by_hand import DRY_RUN
 from responder.model.matcher import Matcher, all_match
 from responder.model.rule import Rule, Step
+from responder.model.way import Way, WayKind
 
 
 class Trust:
@@ -61,10 +63,10 @@ class Trust:
         """Whatever could apply to alerts of which only these labels are known."""
         possible = [entry for entry in self._settings.ceilings if all_match(_decided(entry, known), known)]
         certain = any(_decided(entry, known) == entry.match for entry in possible)
-        return [*(_told(entry) for entry in possible), *(() if certain else (self._general(),))]
+        return [*(_told(entry, known) for entry in possible), *(() if certain else (self._general(),))]
 
     def _general(self) -> Ceiling:
-        return Ceiling(level=self._settings.ceiling, origin="the settings' ceiling")
+        return Ceiling(level=self._settings.ceiling, origin="the settings' ceiling", way=_RAISE)
 
     def _of_sources(self, case: Case) -> tuple[Ceiling, ...]:
         return tuple(self._sources[name] for name in case.members.sources if name in self._sources)
@@ -77,17 +79,27 @@ class Trust:
             return Ceiling(level=Autonomy.AUTO, origin="promoted in the settings")
         if level is None:
             origin = f"nobody has promoted this version of {case.rule.name}"
-            return Ceiling(level=Autonomy.SHADOW, origin=origin)
-        return Ceiling(level=level, origin=f"{case.rule.name} is promoted to {level.word}")
+            return Ceiling(level=Autonomy.SHADOW, origin=origin, way=_promote(case.rule))
+        origin = f"{case.rule.name} is promoted to {level.word}"
+        return Ceiling(level=level, origin=origin, way=_promote(case.rule))
 
 
 def _decided(entry: MatchedCeiling, known: Mapping[str, str]) -> tuple[Matcher, ...]:
     return tuple(matcher for matcher in entry.match if matcher.name in known)
 
 
-def _told(entry: MatchedCeiling) -> Ceiling:
+def _told(entry: MatchedCeiling, known: Mapping[str, str] | None = None) -> Ceiling:
+    """With what it asks for that is not `known`; None where every label is."""
     matched = ", ".join(str(matcher) for matcher in entry.match)
-    return Ceiling(level=entry.level, origin=f"the settings' ceiling for {matched}")
+    missing = unknown_words(entry.match, known) if known is not None else ""
+    return Ceiling(level=entry.level, origin=f"the settings' ceiling for {matched}{missing}", way=_RAISE)
+
+
+_RAISE = Way(kind=WayKind.RAISE_CEILING)
+
+
+def _promote(rule: Rule) -> Way:
+    return Way(kind=WayKind.PROMOTE, of=rule.name)
 
 
 def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
@@ -121,4 +133,5 @@ def _of_promotion_now(case: Case) -> tuple[Ceiling, ...]:
     level = case.promotions.get(current.acting_hash)
     if level is None:
         return ()
-    return (Ceiling(level=level, origin=f"{current.name} as it is now is promoted to {level.word}"),)
+    origin = f"{current.name} as it is now is promoted to {level.word}"
+    return (Ceiling(level=level, origin=origin, way=_promote(current)),)

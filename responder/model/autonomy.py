@@ -6,6 +6,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, PlainSerializer, WithJsonSchema
 
 from responder.model.base import Frozen
+from responder.model.way import Way
 
 
 class Autonomy(IntEnum):
@@ -49,6 +50,8 @@ class Ceiling(Frozen):
 
     level: AutonomyWord
     origin: str
+    way: Way | None = None
+    """How a person raises it."""
 
 
 def effective(ceilings: tuple[Ceiling, ...]) -> Ceiling:

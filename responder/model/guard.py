@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BeforeValidator, PlainSerializer
 
 from responder.model.base import Frozen
+from responder.model.way import Way
 
 
 class Ruling(IntEnum):
@@ -65,10 +66,45 @@ class Guard(StrEnum):
     AUTONOMY = "autonomy"
 
     @property
+    def called(self) -> str:
+        """What people call it."""
+        return _CALLED[self]
+
+    @property
     def asks(self) -> str:
         """What it looks at, as a question that "yes" lets go."""
         return _ASKS[self]
 
+
+_CALLED = {
+    Guard.HALT: "halt",
+    Guard.CLOCK: "clocks",
+    Guard.FREEZE: "freeze",
+    Guard.MAINTENANCE: "maintenance",
+    Guard.STORM: "storm",
+    Guard.SCOPE: "target",
+    Guard.OWN_GROUND: "the responder's own host",
+    Guard.STILL_FIRING: "alert still firing",
+    Guard.SUPPRESSED: "silences",
+    Guard.SOURCE: "alert source",
+    Guard.TOO_OLD: "age of the alert",
+    Guard.BLIND: "watchdog alert",
+    Guard.SELF_CAUSED: "our own acts",
+    Guard.CONDITION: "the step's condition",
+    Guard.LOOK: "look at the target",
+    Guard.FLAPPING: "flapping",
+    Guard.MANAGED: "managed by another",
+    Guard.OVERRIDE: "changed by a person",
+    Guard.COOLDOWN: "cooldown",
+    Guard.ATTEMPTS: "attempts",
+    Guard.RECURRENCE: "recurrence",
+    Guard.BREAKER: "circuit breaker",
+    Guard.OPEN_AT_MOST: "open incidents",
+    Guard.CLAIM: "target in use",
+    Guard.BUDGET: "budget",
+    Guard.FLOOR: "the action's own limits",
+    Guard.AUTONOMY: "autonomy",
+}
 
 _ASKS = {
     Guard.HALT: "may anything start now?",
@@ -106,7 +142,9 @@ class GuardVerdict(Frozen):
 
     `until` is set for WAIT: look again then at the latest. `refuses` is set for REFUSE. `shadow` marks a GO
     that may do everything but the effect, `approved` one that asks, had a person not said yes already.
-    `holder` names what is waited for, where it has a name.
+    `holder` names what is waited for, where it has a name; `over_at` is when that ends by itself, where this
+    is known. `ways` are what a person can do about it. `asked` is false where there was nothing to ask it of:
+    no target, or one that was not looked at.
     """
 
     guard: Guard
@@ -117,6 +155,9 @@ class GuardVerdict(Frozen):
     shadow: bool = False
     approved: bool = False
     holder: str | None = None
+    over_at: datetime | None = None
+    ways: tuple[Way, ...] = ()
+    asked: bool = True
 
 
 class Judgement(Frozen):

@@ -10,6 +10,7 @@ from responder.model.approval import Approval, Question
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.severity import Severity
+from responder.model.way import Way
 
 
 class IncidentState(StrEnum):
@@ -68,8 +69,20 @@ class Verification(Frozen):
     """The last reading in words; a new timeline entry is written only when it changes."""
 
 
+class Holder(Frozen):
+    """One guard that holds the ladder. `over_at` is when that ends by itself, where it is known."""
+
+    guard: str
+    reason: str
+    over_at: datetime | None = None
+    ways: tuple[Way, ...] = ()
+
+
 class Hold(Frozen):
-    """Why the ladder waits: the guard that said so, in its words, and until when at the latest."""
+    """Why the ladder waits: the guard that said so, in its words, and until when at the latest.
+
+    `until` is when it is looked at again; `holders` are all that hold it, when it was judged last.
+    """
 
     guard: str
     reason: str
@@ -77,6 +90,17 @@ class Hold(Frozen):
     since: datetime
     deadline: datetime
     holder: str | None = None
+    holders: tuple[Holder, ...] = ()
+
+    @property
+    def reasons(self) -> str:
+        """What every guard that holds it says."""
+        return "; also ".join(dict.fromkeys([self.reason, *(one.reason for one in self.holders)]))
+
+    @property
+    def over_at(self) -> datetime | None:
+        """Before when nothing starts, whatever else ends: the longest that is known; None for none."""
+        return max((one.over_at for one in self.holders if one.over_at is not None), default=None)
 
 
 class PassedOver(Frozen):

@@ -3,7 +3,7 @@
 What is not in it cannot be acted on. A DSN is a secret: it never leaves the client that connects.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from pydantic import Field, SecretStr
 
@@ -68,9 +68,22 @@ class Inventory(Frozen):
                 return one
             case []:
                 known = ", ".join(entry.name for entry in self.postgres) or "none"
+                near = "" if isinstance(wanted, str) else _nearest(self.postgres, wanted)
                 raise RefusedError(
-                    f"no PostgreSQL connection of the inventory fits {asked} (it has: {known})"
+                    f"no PostgreSQL connection of the inventory fits {asked} (it has: {known}){near}"
                 )
             case several:
                 names = ", ".join(entry.name for entry in several)
                 raise RefusedError(f"{asked} fit several PostgreSQL connections of the inventory: {names}")
+
+
+def _nearest(entries: Iterable[PostgresConnection], wanted: Mapping[str, str]) -> str:
+    """Of the entries that these labels lead to in part and do not contradict, what else each wants."""
+    near = [
+        (entry.name, missing)
+        for entry in entries
+        if 0 < len(missing := [one for one in entry.matches if not one.matches(wanted)]) < len(entry.matches)
+        and not any(one.name in wanted for one in missing)
+    ]
+    told = (f"{name} also wants {', '.join(str(one) for one in missing)}" for name, missing in near)
+    return "".join(f"; {one}" for one in told)

@@ -3,24 +3,51 @@
 The verdicts are those of the moment, as they were recorded; nothing is judged anew here.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 
-from responder.model.attempt import Attempt
+from responder.model.attempt import Attempt, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling, RulingWord
+from responder.model.incident import Incident, IncidentState
 from responder.model.timeline import Entry, EntryKind
+from responder.model.way import Way
 from responder.ports import Dossier
+from responder.review.facts import stages_of
 
 
 class GuardWord(Frozen):
-    """What one guard said. `asks` is what it looks at, in words; empty for a guard that is no more."""
+    """What one guard said.
+
+    `called` is its name for people, `asks` what it looks at, in words; empty for a guard that is no more.
+    The rest is as `GuardVerdict` has it.
+    """
 
     guard: str
+    called: str
     asks: str
     ruling: RulingWord
     reason: str
+    over_at: datetime | None = None
+    ways: tuple[Way, ...] = ()
+    shadow: bool = False
+    approved: bool = False
+    asked: bool = True
+
+    @property
+    def against(self) -> bool:
+        """Whether it kept the effect from happening."""
+        return self.ruling is not Ruling.GO or self.shadow
+
+
+class Answer(Frozen):
+    """What ended a question: a person's command."""
+
+    actor: str
+    command: str
+    at: datetime
 
 
 class Judged(Frozen):
@@ -32,23 +59,63 @@ class Judged(Frozen):
     decided_by: str
     reason: str
     shadow: bool
+    observed: bool
+    """Whether the target was not looked at, because it is only observed."""
+    nothing_to_do: bool
+    """Whether every guard let it go, and nothing was found that it would have hit."""
     words: tuple[GuardWord, ...]
     elements: tuple[str, ...]
     element_count: int
     first_at: datetime
     last_at: datetime
     times: int
+    answer: Answer | None = None
+    """Of a step that a person was asked for: what came of the question."""
+    open: bool = False
+    """Whether the incident still waits by it."""
 
     @property
     def held_by(self) -> tuple[GuardWord, ...]:
-        """The guards that did not let it go, the strictest first."""
-        against = (word for word in self.words if word.ruling is not Ruling.GO)
-        return tuple(sorted(against, key=lambda word: -word.ruling))
+        """The guards that kept it from happening, the strictest first."""
+        return tuple(sorted((word for word in self.words if word.against), key=lambda word: -word.ruling))
 
     @property
     def let_go(self) -> tuple[GuardWord, ...]:
-        """The guards that had nothing against it."""
-        return tuple(word for word in self.words if word.ruling is Ruling.GO)
+        """The guards that had nothing against it; what a person's yes let go stands first."""
+        free = (word for word in self.words if not word.against and word.asked)
+        return tuple(sorted(free, key=lambda word: not word.approved))
+
+    @property
+    def not_asked(self) -> tuple[GuardWord, ...]:
+        """The guards that had nothing to look at."""
+        return tuple(word for word in self.words if not word.against and not word.asked)
+
+
+class Coming(StrEnum):
+    """What becomes of a step that is not under way."""
+
+    NEXT = "next"
+    """It is judged next."""
+    IF_NEEDED = "if_needed"
+    """Only if step `after` has not helped by `at`."""
+    NOT_NEEDED = "not_needed"
+    """The incident is over: step `after` recovered it, or it ended otherwise."""
+    QUIET = "quiet"
+    """It is suppressed until `at`, and judged then."""
+    IN_HANDS = "in_hands"
+    """`who` took the incident over at `at`."""
+    NOT_REACHED = "not_reached"
+
+
+class Prospect(Frozen):
+    """What becomes of a step, with whom and what that depends on."""
+
+    coming: Coming
+    after: int | None = None
+    """A step's number, from 1."""
+    at: datetime | None = None
+    who: str | None = None
+    why: str | None = None
 
 
 class StepTold(Frozen):
@@ -58,35 +125,103 @@ class StepTold(Frozen):
     """From 1."""
     action: str
     next: bool
-    """Whether it is the one that the ladder stands before."""
+    """Whether it is the one that is judged next."""
     judged: tuple[Judged, ...]
     attempts: tuple[Attempt, ...]
+    prospect: Prospect | None = None
+    """What becomes of it; None for one that was taken, or passed over."""
+
+
+class Quiet(Frozen):
+    """A time in which the incident was suppressed: nobody was told, nothing was judged."""
+
+    since: datetime
+    until: datetime | None
+    why: str
 
 
 class Explanation(Frozen):
     """Every step of the incident's ladder, in order."""
 
     steps: tuple[StepTold, ...]
+    quiet: tuple[Quiet, ...] = ()
 
 
 def explain(dossier: Dossier) -> Explanation:
     """What every guard said of every step."""
     entries = sorted(dossier.entries, key=lambda entry: entry.number)
     told = [entry for entry in entries if entry.kind is EntryKind.JUDGED]
-    steps = (
-        StepTold(
-            number=index + 1,
-            action=str(step.get("action", "")),
-            next=index == dossier.incident.progress.step and dossier.incident.state.live,
-            judged=tuple(_runs(entry for entry in told if entry.facts.get("step") == index)),
-            attempts=tuple(attempt for attempt in dossier.attempts if attempt.step == index),
+    steps = []
+    for index, step in enumerate(dossier.rule.get("steps", ())):
+        judged = _runs(entry for entry in told if entry.facts.get("step") == index)
+        prospect = _prospect(dossier, index)
+        steps.append(
+            StepTold(
+                number=index + 1,
+                action=str(step.get("action", "")),
+                next=prospect is not None and prospect.coming is Coming.NEXT,
+                judged=_opened(tuple(_answered(one, entries) for one in judged), dossier.incident, index),
+                attempts=tuple(attempt for attempt in dossier.attempts if attempt.step == index),
+                prospect=prospect,
+            )
         )
-        for index, step in enumerate(dossier.rule.get("steps", ()))
-    )
-    return Explanation(steps=tuple(steps))
+    return Explanation(steps=tuple(steps), quiet=tuple(_quiet(dossier, entries)))
 
 
-def _runs(entries: Iterator[Entry]) -> Iterator[Judged]:
+# --- what becomes of a step ----------------------------------------------------------------------------
+
+
+def _prospect(dossier: Dossier, index: int) -> Prospect | None:
+    incident = dossier.incident
+    step = incident.progress.step
+    if index < step:
+        return None
+    match incident.state:
+        case IncidentState.RESOLVED | IncidentState.CLOSED:
+            return _over(dossier)
+        case _ if index > step:
+            return Prospect(coming=Coming.NOT_REACHED)
+        case IncidentState.VERIFYING:
+            return _if_needed(dossier)
+        case IncidentState.SUPPRESSED:
+            why = incident.progress.maintenance
+            return Prospect(coming=Coming.QUIET, at=incident.deadline if why else None, why=why)
+        case IncidentState.TAKEN_OVER:
+            who = incident.progress.taken_over_by
+            return Prospect(coming=Coming.IN_HANDS, at=incident.state_since, who=who)
+        case IncidentState.ESCALATED | IncidentState.RECORDED:
+            return Prospect(coming=Coming.NOT_REACHED)
+        case _:
+            return Prospect(coming=Coming.NEXT)
+
+
+def _over(dossier: Dossier) -> Prospect:
+    """The step that recovered it last, or how it ended."""
+    helped = [one.step + 1 for one in dossier.attempts if one.verdict is Verdict.RECOVERED]
+    last = max(helped, default=None)
+    return Prospect(coming=Coming.NOT_NEEDED, after=last, why=dossier.incident.progress.outcome)
+
+
+def _if_needed(dossier: Dossier) -> Prospect:
+    incident: Incident = dossier.incident
+    running = incident.progress.verification
+    if running is None:
+        return Prospect(coming=Coming.NEXT)
+    tried = [one.step + 1 for one in dossier.attempts if one.id == running.attempt_id]
+    after = tried[0] if tried else incident.progress.step or None
+    return Prospect(coming=Coming.IF_NEEDED, after=after, at=running.deadline)
+
+
+def _quiet(dossier: Dossier, entries: Sequence[Entry]) -> Iterator[Quiet]:
+    for stage in stages_of(entries, dossier.incident.opened_at, ""):
+        if stage.state is IncidentState.SUPPRESSED:
+            yield Quiet(since=stage.since, until=stage.until, why=stage.why)
+
+
+# --- what was judged -----------------------------------------------------------------------------------
+
+
+def _runs(entries: Iterable[Entry]) -> Iterator[Judged]:
     """Judgements in a row that say the same become one."""
     before: Judged | None = None
     for entry in entries:
@@ -105,9 +240,36 @@ def _alike(one: Judged, other: Judged) -> bool:
     """By who says what, not by the words: these may count down."""
 
     def said(judged: Judged) -> Any:
-        return judged.action, judged.target, judged.shadow, [(w.guard, w.ruling) for w in judged.words]
+        words = [(w.guard, w.ruling, w.ways) for w in judged.words]
+        return judged.action, judged.target, judged.shadow, judged.nothing_to_do, words
 
     return bool(said(one) == said(other))
+
+
+_WAITS = {IncidentState.AWAITING_APPROVAL: Ruling.ASK, IncidentState.HELD: Ruling.WAIT}
+
+
+def _opened(judged: tuple[Judged, ...], incident: Incident, index: int) -> tuple[Judged, ...]:
+    """The last judgement of the step that the incident waits before still stands."""
+    waits = _WAITS.get(incident.state)
+    if not judged or index != incident.progress.step or judged[-1].ruling is not waits:
+        return judged
+    return (*judged[:-1], judged[-1].model_copy(update={"open": True}))
+
+
+_ANSWERS = {"approve", "decline", "take_over", "close"}
+
+
+def _answered(judged: Judged, entries: Iterable[Entry]) -> Judged:
+    """With the first word of a person that ends the question, where one was asked."""
+    if judged.ruling is not Ruling.ASK:
+        return judged
+    for entry in entries:
+        command = entry.facts.get("command")
+        if entry.kind is EntryKind.PERSON and entry.at >= judged.last_at and command in _ANSWERS:
+            answer = Answer(actor=entry.actor, command=str(command), at=entry.at)
+            return judged.model_copy(update={"answer": answer})
+    return judged
 
 
 def _judged(entry: Entry) -> Judged:
@@ -119,6 +281,8 @@ def _judged(entry: Entry) -> Judged:
         decided_by=str(facts.get("decided_by", "")),
         reason=str(facts.get("reason", entry.text)),
         shadow=bool(facts.get("shadow")),
+        observed=bool(facts.get("observed")),
+        nothing_to_do=bool(facts.get("nothing_to_do")),
         words=tuple(_word(verdict) for verdict in facts.get("verdicts", ())),
         elements=tuple(facts.get("elements", ())),
         element_count=int(facts.get("element_count", 0)),
@@ -128,16 +292,23 @@ def _judged(entry: Entry) -> Judged:
     )
 
 
-_ASKS = {guard.value: guard.asks for guard in Guard}
+_KNOWN = {guard.value: guard for guard in Guard}
 
 
 def _word(verdict: Mapping[str, Any]) -> GuardWord:
     name = str(verdict.get("guard", ""))
+    guard = _KNOWN.get(name)
     return GuardWord(
         guard=name,
-        asks=_ASKS.get(name, ""),
+        called=name if guard is None else guard.called,
+        asks="" if guard is None else guard.asks,
         ruling=_ruling(verdict),
         reason=str(verdict.get("reason", "")),
+        over_at=verdict.get("over_at"),
+        ways=tuple(Way.model_validate(way) for way in verdict.get("ways", ())),
+        shadow=bool(verdict.get("shadow")),
+        approved=bool(verdict.get("approved")),
+        asked=not verdict.get("not_asked"),
     )
 
 

@@ -246,7 +246,7 @@ def read(dossier: Dossier, terms: SeverityTerms) -> ReviewFacts:
     acts = tuple(_act(attempt, _approved_by(attempt, dossier)) for attempt in attempts)
     detected_at = min(dossier.members.first_heard_at or incident.opened_at, incident.opened_at)
     began = _began(incident.by_hand, later=detected_at < incident.opened_at)
-    stages = _stages(entries, incident.opened_at, began)
+    stages = stages_of(entries, incident.opened_at, began)
     alerts = _alerts(dossier, entries)
     escalations, people = _escalations(entries), _people(entries)
     begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
@@ -395,7 +395,8 @@ def _began(by_hand: ByHand | None, *, later: bool) -> str:
     return "a new rulebook took up its first alert" if later else "its first alert was stored"
 
 
-def _stages(entries: Iterable[Entry], first: datetime, began: str) -> tuple[Stage, ...]:
+def stages_of(entries: Iterable[Entry], first: datetime, began: str) -> tuple[Stage, ...]:
+    """The states in order, each with its time; `began` is why the first one was entered."""
     moves = [(first, IncidentState.PENDING, began)]
     for entry in entries:
         state = _state_after(entry, moves[-1][1])

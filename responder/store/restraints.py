@@ -101,6 +101,16 @@ UPDATE incidents SET wakes = wakes + 1, due_at = least(due_at, service_time())
 WHERE id IN (SELECT id FROM held)
 """
 
+_WAKE_WAITING = """
+WITH waiting AS MATERIALIZED (
+    SELECT id FROM incidents WHERE state IN ('held', 'awaiting_approval')
+    ORDER BY rule, key_hash FOR UPDATE
+)
+UPDATE incidents SET wakes = wakes + 1, due_at = least(due_at, service_time())
+WHERE id IN (SELECT id FROM waiting)
+"""
+"""What waits is looked at at once when maintenance begins: it may be quiet from now on, and say so."""
+
 _EXPIRE = """
 UPDATE restraints SET ended_at = until, ended_by = 'responder', end_reason = 'its time was over'
 WHERE ended_at IS NULL AND until < least(wall_clock(), service_time()) - $1::interval
@@ -170,6 +180,8 @@ async def add(connection: Connection, new: NewRestraint) -> Added:
         new.lasts,
     )
     if row is not None:
+        if new.kind is RestraintKind.MAINTENANCE:
+            await connection.execute(_WAKE_WAITING)
         return Added(Restraint.model_validate(dict(row)), new=True)
     known = await connection.fetchrow(_BY_KEY, new.kind.value, key)
     if known is None:

@@ -7,8 +7,10 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from aiohttp import web
 
+from responder.decide.restraints import ways_to_end
 from responder.decide.told_next import promised
 from responder.model.incident import ClosedAs, Command, CommandFacts, CommandKind, Incident
+from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import explain
 from responder.web.access import actor_of, bearer_of
@@ -65,7 +67,15 @@ class Incidents:
     async def _parts(self, dossier: Dossier) -> dict[str, Any]:
         parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
         told = promised(dossier.incident, len(dossier.rule.get("steps", ())), self._api.terms)
-        return {**parts, "promised": told, "now": await self._api.store.now()}
+        now = await self._api.store.now()
+        return {**parts, "promised": told, "standing": await self._standing(), "now": now}
+
+    async def _standing(self) -> Sequence[Way]:
+        """How everything is ended that keeps anything from starting now."""
+        file = self._api.started_with.halt_file
+        halted = file is not None and self._api.halt_file() is not None
+        removed = [Way(kind=WayKind.REMOVE_FILE, of=str(file))] if halted else []
+        return [*removed, *ways_to_end(await self._api.store.restraints())]
 
     async def review(self, request: web.Request) -> web.Response:
         """The post-incident document."""

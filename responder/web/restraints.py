@@ -75,7 +75,8 @@ class RestraintRoutes:
 
     async def _halts(self) -> dict[str, Any]:
         stands, by_file = await self._api.store.restraints(), self._api.halt_file()
-        file = [] if by_file is None else [{"what": "file", "reason": by_file}]
+        path = self._api.started_with.halt_file
+        file = [] if by_file is None else [{"what": "file", "path": path, "reason": by_file}]
         whole = stands.halts_all is not None or by_file is not None
         return {"halted": whole, "by": [*_halts(stands), *file]}
 

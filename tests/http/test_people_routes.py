@@ -115,7 +115,7 @@ async def test_resume_names_what_still_halts() -> None:
         ]
         served.halt_files.append("by the file /run/responder/halt")
         _, told = await asked(client, "POST", "/api/v1/resume", json=ACT)
-        by_file = {"what": "file", "reason": "by the file /run/responder/halt"}
+        by_file = {"what": "file", "path": None, "reason": "by the file /run/responder/halt"}
         assert told == {"ended": [1], "halted": True, "by": [by_file]}
         served.halt_files.clear()
         assert (await asked(client, "GET", "/api/v1/halt"))[1] == {"halted": False, "by": []}

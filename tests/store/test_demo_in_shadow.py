@@ -64,7 +64,7 @@ async def test_shadow_does_everything_but_the_kill() -> None:
         assert await victim.runs(victim.culprit), "nothing was ended"
         assert dossier["attempts"] == []
         incident = dossier["incident"]["id"]
-        explained = await asyncio.to_thread(_told, service, "explain", incident)
+        explained = await asyncio.to_thread(_told, service, "explain", incident, "--all")
         assert "would have started; in shadow nothing is done" in explained
         assert f"      pid {victim.culprit.pid} (" in explained
         assert "      halt: not halted" in explained

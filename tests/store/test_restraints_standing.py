@@ -15,6 +15,7 @@ from responder.decide.next_move import next_move
 from responder.decide.restraints import concern, halted_by, quiet
 from responder.model.attempt import Attempt
 from responder.model.errors import StoreAwayError
+from responder.model.incident import IncidentState
 from responder.model.restraint import RestraintKind
 from responder.ports import Lease, NewRestraint
 from responder.rulebook.matchers import parse_matchers
@@ -169,6 +170,20 @@ async def test_an_incident_under_maintenance_is_quiet_and_due_at_once_at_its_end
     assert again is not None
     case = await db.store.load(again)
     assert (case.maintenance, case.incident.state.value) == ((), "suppressed")
+
+
+async def test_what_waits_is_looked_at_at_once_when_maintenance_begins(db: Stored) -> None:
+    """It may be quiet from now on: nobody may read for minutes that people will be told."""
+    lease, case = await db.held()
+    waits = change(case).model_copy(
+        update={"state": IncidentState.HELD, "due_at": case.now + HOUR, "deadline": case.now + HOUR}
+    )
+    assert await db.store.record(lease, case, waits, ends=True)
+    assert await db.lease(await db.worker()) is None, "it sleeps until its time"
+    await db.store.restrain(NewRestraint(RestraintKind.FREEZE, "f", "ci", "deploy", lasts=HOUR))
+    assert await db.lease(await db.worker()) is None, "a freeze holds steps, it does not quiet"
+    await db.store.restrain(window())
+    assert await db.lease(await db.worker()) is not None
 
 
 async def test_what_is_over_stands_no_more_and_is_marked_a_day_later(db: Stored) -> None:

@@ -36,6 +36,7 @@ TERMS = Terms()
 S = IncidentState
 SECOND = timedelta(seconds=1)
 NOTE = EntryDraft(kind=EntryKind.JUDGED, text="judged", facts={})
+FOUND_NOTHING = NOTE.model_copy(update={"facts": {"nothing_to_do": True}})
 KEY = an_attempt(START, Outcome.STARTED, None).elements[0].key
 APPROVED = Approval(
     id=UUID(int=5),
@@ -120,7 +121,7 @@ def test_nothing_to_do_is_verified_without_an_attempt() -> None:
         assert (change.state, change.progress.step) == (S.VERIFYING, 2)
         assert change.progress.verification is not None
         assert change.progress.verification.attempt_id is None
-        assert change.entries[0] == NOTE
+        assert change.entries[0] == FOUND_NOTHING
         assert "step 2 found nothing to do" in change.entries[1].text
 
 
@@ -335,5 +336,5 @@ def test_an_act_by_hand_that_nothing_verifies_ends_with_its_outcome() -> None:
         assert ended(whole, running(), known, START, TERMS).state is S.VERIFYING
     unknown = ended(bare, running(), end(Outcome.UNKNOWN), START, TERMS)
     assert (unknown.state, unknown.quarantine is None) == (S.ESCALATED, False)
-    assert nothing_to_do(bare, 0, NOTE, START, TERMS) == nothing_found(bare, 0, NOTE, START, TERMS)
+    assert nothing_to_do(bare, 0, NOTE, START, TERMS) == nothing_found(bare, 0, FOUND_NOTHING, START, TERMS)
     assert nothing_to_do(whole, 0, NOTE, START, TERMS).state is S.VERIFYING

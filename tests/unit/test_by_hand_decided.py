@@ -44,6 +44,7 @@ from responder.model.rule import Verify
 from responder.model.severity import Severity
 from responder.model.storm import Storm
 from responder.model.timeline import EntryDraft, EntryKind
+from responder.model.way import Way, WayKind
 from responder.rulebook.by_hand import AskedWronglyError, acting_rule, telling_rule
 from responder.rulebook.matchers import parse_matchers
 from tests.support.dossiers import an_attempt
@@ -392,6 +393,7 @@ def test_a_ceiling_of_approve_is_met_by_whoever_asked() -> None:
 
 PROD = 'the settings\' ceiling for env="prod"'
 SHADOW = Ceiling(level=Autonomy.SHADOW, origin=PROD)
+RESUME = Way(kind=WayKind.RESUME, of="3")
 AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
 
 
@@ -406,7 +408,7 @@ AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
         ),
         (
             False,
-            {"ceilings": (SHADOW,), "halted": "by bo: wait"},
+            {"ceilings": (SHADOW,), "halted": "by bo: wait", "halts": (RESUME,)},
             (
                 f"{PROD} is shadow: nothing was done; it would be held: halted by bo: wait "
                 "(ends with: responder resume)"
@@ -416,7 +418,10 @@ AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
         (
             False,
             {"ceilings": (SHADOW,), "condition": ProbeReading(holds=None, text="no sample")},
-            f"{PROD} is shadow: nothing was done; a person would be asked: no data: no sample",
+            (
+                f"{PROD} is shadow: nothing was done; a person would be asked: "
+                "nobody can say whether it is needed: no sample"
+            ),
             False,
         ),
         (False, {"floor": "six"}, "refused: six; nothing was done", False),
@@ -496,6 +501,7 @@ def test_where_there_is_nothing_to_do_that_is_all() -> None:
     """No attempt was made, so there is nothing to end; the step is used."""
     entry = EntryDraft(kind=EntryKind.JUDGED, text="judged")
     told = changes.nothing_to_do(case(IncidentState.OPEN), 0, entry, START, TERMS)
+    entry = entry.model_copy(update={"facts": {"nothing_to_do": True}})
     came_of_it(told, entry, 1, "there is nothing to do: no element of the target fits")
     assert (told.end, told.verdict) == (None, None)
 

@@ -151,16 +151,18 @@ def test_the_story_says_that_an_older_version_of_the_rule_judges() -> None:
 
 
 def test_who_must_approve_is_told_what_can_be_done() -> None:
-    """How to answer, and until when, stands in the first line."""
+    """Until when stands in the first line, and how to answer among the commands."""
     story = Story().tell(0, EntryKind.OPENED, "opened")
     story.tell(1, EntryKind.STATE, "now awaiting approval", why="the rule asks a person")
     dossier = story.dossier(IncidentState.AWAITING_APPROVAL)
     waiting = dossier.incident.model_copy(update={"deadline": after(600)})
-    first = headline(dossier.model_copy(update={"incident": waiting}), after(60))
-    assert first.endswith(
-        f"the rule asks a person; answer: responder approve {waiting.id}, or responder decline; "
-        "people are told at 00:09 UTC."
-    )
+    asking = dossier.model_copy(update={"incident": waiting})
+    first = headline(asking, after(60))
+    assert first.endswith("the rule asks a person; it waits until 00:09:30 UTC for a person's yes or no.")
+    assert story_of(asking, after(60))["You can"][:2] == [
+        f"responder approve {waiting.id} --reason ...",
+        f"responder decline {waiting.id} --reason ...",
+    ]
 
 
 def test_a_yes_shows_what_it_is_to_and_answers_that_question_alone(served: Served) -> None:

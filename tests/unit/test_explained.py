@@ -1,12 +1,17 @@
 """What `responder explain` tells: for each step which guards let it go or held it, and why."""
 
-from responder.cli.explain import lines_of
+from typing import Any
+
+from responder.cli.explain import Telling, lines_of
+from responder.cli.ways import you_can
 from responder.model.attempt import Outcome, Verdict
 from responder.model.guard import Guard, Ruling
-from responder.model.incident import IncidentState
+from responder.model.incident import IncidentState, Verification
+from responder.model.timeline import EntryKind
+from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import StepTold, explain
-from tests.support.dossiers import ACTION, Story, after
+from tests.support.dossiers import ACTION, ATTEMPT, TARGET, Story, after
 
 
 def _dossier(story: Story, *actions: str, state: IncidentState = IncidentState.HELD) -> Dossier:
@@ -14,21 +19,25 @@ def _dossier(story: Story, *actions: str, state: IncidentState = IncidentState.H
     return story.dossier(state)
 
 
-def _text(step: StepTold) -> str:
-    return "\n".join(line for _, line in lines_of(step, after(65)))
+AT = Telling(now=after(65))
+ALL = Telling(now=after(65), everything=True)
+
+
+def _text(step: StepTold, telling: Telling = AT) -> str:
+    return "\n".join(line for _, line in lines_of(step, telling))
 
 
 def test_what_held_a_step_stands_before_what_let_it_go() -> None:
     """Each guard with its name, its reason; the one in the way first."""
     story = Story().opens().judges(5, "wait", "cooldown", "cooling down for another 6m")
     [step] = explain(_dossier(story, ACTION)).steps
-    lines = list(lines_of(step, after(65)))
-    assert lines[0][1].startswith("23:59:35 UTC (1m ago), on postgres/orders: held")
-    assert lines[1:] == [
-        (1, "cooldown waits: cooling down for another 6m"),
-        (1, "these let it go:"),
-        (2, "halt: not halted"),
+    lines = list(lines_of(step, AT))
+    assert lines == [
+        (0, "2026-11-20 23:59:35 UTC (1m ago), on postgres/orders: held"),
+        (1, "cooldown: cooling down for another 6m"),
+        (1, "1 other guard let it go (--all lists them)"),
     ]
+    assert list(lines_of(step, ALL))[2:] == [(1, "these let it go:"), (2, "halt: not halted")]
 
 
 def test_the_same_judgement_again_is_told_once_with_its_number() -> None:
@@ -42,7 +51,7 @@ def test_the_same_judgement_again_is_told_once_with_its_number() -> None:
     cooled = step.judged[0]
     assert (cooled.first_at, cooled.last_at) == (after(5), after(15))
     assert cooled.reason == "cooling down for another 5s"
-    assert "3 times since 23:59:35" in _text(step)
+    assert "3 times since 2026-11-20 23:59:35 UTC" in _text(step)
 
 
 def test_every_step_of_the_ladder_is_there() -> None:
@@ -55,7 +64,9 @@ def test_every_step_of_the_ladder_is_there() -> None:
         update={"incident": dossier.incident.model_copy(update={"progress": progress})}
     )
     began, coming, later = explain(dossier).steps
-    assert list(lines_of(began, after(65)))[-1][1].endswith("began: done, not recovered")
+    first = next(lines_of(began, AT))[1]
+    assert first.startswith("started 2026-11-20 23:59:36 UTC on postgres/orders")
+    assert first.endswith(": done, did not help")
     assert _text(coming) == "next: it was not judged yet"
     assert _text(later) == "not reached: no guard was asked"
 
@@ -89,3 +100,141 @@ def test_a_guard_that_is_no_more_and_a_redacted_entry_are_told_as_far_as_they_go
 def test_every_guard_says_what_it_asks() -> None:
     """In one question that "yes" lets go."""
     assert all(guard.asks.endswith("?") for guard in Guard)
+
+
+# --- what becomes of a step, and what helps -------------------------------------------------------------
+
+
+def _with(dossier: Dossier, **changed: Any) -> Dossier:
+    """Its incident changed; `progress` with these fields."""
+    incident = dossier.incident
+    progress = incident.progress.model_copy(update=changed.pop("progress", {}))
+    incident = incident.model_copy(update={**changed, "progress": progress})
+    return dossier.model_copy(update={"incident": incident})
+
+
+def _verifying() -> Dossier:
+    story = Story().opens().acts(6, Outcome.DONE)
+    running = Verification(started_at=after(7), deadline=after(307), attempt_id=ATTEMPT)
+    given = {"step": 1, "verification": running}
+    return _with(_dossier(story, ACTION, "b", "c", state=IncidentState.VERIFYING), progress=given)
+
+
+def test_what_comes_only_if_the_step_before_does_not_help_says_so() -> None:
+    """While it is verified nobody may believe that the next step comes; the one after it is not reached."""
+    _, second, third = explain(_verifying()).steps
+    assert _text(second) == "only if step 1 has not helped by 00:04:37 UTC"
+    assert not second.next
+    assert _text(third) == "not reached: no guard was asked"
+
+
+def test_what_is_over_needs_no_further_step() -> None:
+    """By the step that recovered it, or by what ended it."""
+    story = Story().opens().acts(6, Outcome.DONE, Verdict.RECOVERED)
+    over = _dossier(story, ACTION, "b", state=IncidentState.RESOLVED)
+    _, second = explain(_with(over, progress={"step": 1})).steps
+    assert _text(second) == "not needed: step 1 recovered it"
+    held = Story().opens().judges(5, "wait", "halt", "halted by ada")
+    ended = _dossier(held, ACTION, state=IncidentState.CLOSED)
+    [only] = explain(_with(ended, progress={"outcome": "it ended while it was held"})).steps
+    assert _text(only).startswith("not needed: it ended while it was held\n")
+
+
+def test_maintenance_and_hands_say_why_a_step_waits() -> None:
+    """Until when it is quiet, and who took it over when."""
+    story = Story().opens().moves(5, "open", "suppressed", "under maintenance by ada (maintenance 3): x")
+    quiet = _dossier(story, ACTION, state=IncidentState.SUPPRESSED)
+    quiet = _with(quiet, deadline=after(600), progress={"maintenance": "maintenance 3"})
+    [step] = explain(quiet).steps
+    assert _text(step) == "not judged before 00:09:30 UTC: maintenance 3 keeps it quiet"
+    standing = (Way(kind=WayKind.END_MAINTENANCE, of="3"), Way(kind=WayKind.END_MAINTENANCE, of="4"))
+    assert you_can(quiet, standing) == ["responder maintenance end 3 --reason ..."]
+    [once] = explain(quiet).quiet
+    assert (once.since, once.until) == (after(5), None)
+    silenced = _with(quiet, progress={"maintenance": None})
+    assert "silenced or inhibited" in _text(explain(silenced).steps[0])
+    taken = _with(_dossier(Story().opens(), ACTION, state=IncidentState.TAKEN_OVER))
+    [step] = explain(_with(taken, progress={"taken_over_by": "ada"})).steps
+    assert _text(step).startswith("not taken: ada took the incident over at 2026-11-20 23:59:30 UTC")
+
+
+def _facts(ruling: str, guard: str, reason: str, **more: Any) -> dict[str, Any]:
+    """A judgement by one guard alone; `word` is what that guard says besides."""
+    word = more.pop("word", {})
+    told = {"guard": guard, "ruling": ruling, "reason": reason, **word}
+    facts = {"step": 0, "action": ACTION, "target": TARGET, "ruling": ruling, "decided_by": guard}
+    return {**facts, "reason": reason, "verdicts": [told], **more}
+
+
+def test_what_holds_a_step_ends_with_the_command_and_what_has_ended_says_so() -> None:
+    """By what stands now; a server that does not tell leaves the command."""
+    halt = {"kind": "resume", "of": "7"}
+    facts = _facts("wait", "halt", "halted by ada", word={"ways": [halt]})
+    [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
+    held = "halt: halted by ada\n-> responder resume --id 7"
+    assert held in _text(step)
+    assert held in _text(step, Telling(now=after(65), standing=(Way(kind=WayKind.RESUME, of="7"),)))
+    ended = _text(step, Telling(now=after(65), standing=()))
+    assert ended.endswith("halt: halted by ada (since ended)")
+
+
+def test_what_shadow_alone_holds_is_held_by_the_ceiling_with_its_command() -> None:
+    """A go without effect is no go: it stands first among what held it, and not among what let it go."""
+    promote = {"kind": "promote", "of": "RunawayQueries"}
+    word = {"shadow": True, "ways": [promote]}
+    facts = _facts("go", "autonomy", "shadow only", shadow=True, word=word)
+    story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts)
+    dossier = _dossier(story, ACTION, state=IncidentState.RECORDED)
+    assert list(lines_of(explain(dossier).steps[0], AT))[1:] == [
+        (1, "held by the ceiling: shadow only"),
+        (2, "-> responder rules promote RunawayQueries --to auto --reason ..."),
+    ]
+    assert you_can(dossier) == ["responder rules promote RunawayQueries --to auto --reason ..."]
+
+
+def test_what_was_not_asked_is_not_said_to_have_let_it_go() -> None:
+    """Nor is a target that was not looked at said to have been."""
+    facts = _facts("go", "look", "not looked at", shadow=True, observed=True, word={"not_asked": True})
+    story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts)
+    [step] = explain(_dossier(story, ACTION, state=IncidentState.RECORDED)).steps
+    told = list(lines_of(step, AT))
+    assert told[0][1].endswith("recorded only: it is observed, and the target was not looked at")
+    assert told[1:] == [(1, "1 had nothing to look at (--all lists them)")]
+
+
+def test_a_question_tells_its_answer() -> None:
+    """While it is open a person must say so; then who said what, or took it over and made it void."""
+    ask = _facts("ask", "autonomy", "a person must approve")
+    story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **ask)
+    asking = _dossier(story, ACTION, state=IncidentState.AWAITING_APPROVAL)
+    assert "a person must say so" in _text(explain(asking).steps[0])
+    left = _dossier(story, ACTION, state=IncidentState.ESCALATED)
+    assert "a person was asked, and nobody answered" in _text(explain(left).steps[0])
+    for command, word in (("decline", "said no"), ("take_over", "took it over, the question is void")):
+        answered = Story().opens().tell(5, EntryKind.JUDGED, "judged", **ask)
+        answered.tell(6, EntryKind.PERSON, "x", actor="ada", command=command)
+        [step] = explain(_dossier(answered, ACTION, state=IncidentState.ESCALATED)).steps
+        assert f"a person was asked: ada {word} at 2026-11-20 23:59:36 UTC" in _text(step)
+
+
+def test_beside_a_refusal_nobody_is_said_to_be_asked_or_waited_for() -> None:
+    """What is less strict would have done so."""
+    facts = _facts("refuse", "storm", "a storm")
+    facts["verdicts"].append({"guard": "autonomy", "ruling": "ask", "reason": "a person must approve"})
+    facts["verdicts"].append({"guard": "budget", "ruling": "wait", "reason": "spent"})
+    [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
+    assert [line for depth, line in lines_of(step, AT) if depth == 1] == [
+        "storm: a storm",
+        "budget would hold it: spent",
+        "autonomy would ask a person: a person must approve",
+    ]
+
+
+def test_a_false_condition_and_nothing_found_are_no_failures() -> None:
+    """The step was not needed, or there was nothing to do."""
+    facts = _facts("refuse", "condition", "not needed, 0 of them")
+    [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
+    assert _text(step).startswith("2026-11-20 23:59:35 UTC (1m ago), on postgres/orders: passed over")
+    facts = _facts("go", "autonomy", "may act", nothing_to_do=True)
+    [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
+    assert "every guard let it go, but there was nothing to do" in _text(step)

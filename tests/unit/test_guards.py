@@ -121,7 +121,7 @@ HELD = [
         "timeout",
     ),
     (Guard.CONDITION, Ruling.REFUSE, {"condition": ProbeReading(holds=False, text="0 > 0")}, "0 > 0"),
-    (Guard.CONDITION, Ruling.ASK, {"condition": ProbeReading(holds=None, text="empty")}, "no data"),
+    (Guard.CONDITION, Ruling.ASK, {"condition": ProbeReading(holds=None, text="empty")}, "nobody can say"),
     (Guard.LOOK, Ruling.WAIT, {"look_problem": "does not answer"}, "does not answer"),
     (Guard.COOLDOWN, Ruling.WAIT, {"history": (past(9),)}, "cooling down until 00:01:00 UTC"),
     (Guard.ATTEMPTS, Ruling.REFUSE, {"history": (past(50), past(40), past(30))}, "3 of 3"),

@@ -26,10 +26,11 @@ from responder.decide.guards.target import (
 from responder.decide.opt_out import opt_out_holds
 from responder.model.approval import Approval, Consent
 from responder.model.attempt import OwnAct, PastAttempt
-from responder.model.autonomy import Autonomy
+from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.budget import Budget, BudgetScope
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
 from responder.model.rule import StepKind
+from responder.model.way import Way, WayKind
 from tests.unit.test_guards import NOW, TERMS, budget, ceiling, claim, facts, limits, past
 
 MINUTE = timedelta(minutes=1)
@@ -109,7 +110,7 @@ def test_an_alert_that_fires_beside_a_silenced_one_is_not_suppressed() -> None:
     view = SourceView(configured=True, suppressed=1, firing=1)
     assert suppressed(facts(source=view), TERMS).ruling is Ruling.GO
     assert source_answers(facts(source=view), TERMS).reason == "the source was asked"
-    assert source_answers(facts(source=SourceView(configured=False)), TERMS).reason == "no API to ask"
+    assert source_answers(facts(source=SourceView(configured=False)), TERMS).asked is False
 
 
 def test_a_word_is_too_old_one_moment_after_its_age() -> None:
@@ -267,6 +268,39 @@ def test_attempts_are_counted_within_the_window_and_only_if_spent() -> None:
     for history in ((past(60), past(50), past(40)), (past(50), past(40), past(30, spent=False))):
         verdict = attempts_left(facts(history=history), TERMS)
         assert (verdict.ruling, verdict.reason) == (Ruling.GO, "2 of 3 attempts in 1h are spent")
+
+
+def test_spent_attempts_say_when_one_is_free() -> None:
+    """When the oldest of those that are too many leaves the window."""
+    verdict = attempts_left(facts(history=(past(30), past(50), past(40), past(20))), TERMS)
+    free = (NOW - 40 * MINUTE + 60 * MINUTE).strftime("%H:%M:%S")
+    told = f"4 of 3 attempts on postgres/orders in 1h are spent; one is free at {free} UTC"
+    assert verdict.reason == told
+
+
+def test_a_target_that_is_only_observed_is_not_said_to_have_been_looked_at() -> None:
+    """What needs a look was not asked; what does not was."""
+    verdicts = judge(facts(observed=True), TERMS).verdicts
+    unasked = {one.guard for one in verdicts if not one.asked}
+    seen = {Guard.SCOPE, Guard.OWN_GROUND, Guard.LOOK, Guard.MANAGED, Guard.OVERRIDE, Guard.FLOOR}
+    assert seen <= unasked
+    assert not {Guard.HALT, Guard.CLAIM, Guard.ATTEMPTS} & unasked
+    nowhere = {one.guard for one in judge(facts(target=None), TERMS).verdicts if not one.asked}
+    assert {Guard.CLAIM, Guard.LOOK} <= nowhere
+
+
+def test_every_ceiling_that_is_as_low_names_how_it_is_raised() -> None:
+    """Raising one alone would change nothing."""
+    promote, raised = Way(kind=WayKind.PROMOTE, of="Hit"), Way(kind=WayKind.RAISE_CEILING)
+    ceilings = (
+        Ceiling(level=Autonomy.SHADOW, origin="the settings' ceiling", way=raised),
+        Ceiling(level=Autonomy.AUTO, origin="the rule"),
+        Ceiling(level=Autonomy.SHADOW, origin="nobody has promoted this version of Hit", way=promote),
+        Ceiling(level=Autonomy.APPROVE, origin="x", way=Way(kind=WayKind.PROMOTE, of="Other")),
+    )
+    verdict = autonomy(facts(ceilings=ceilings), TERMS)
+    assert verdict.shadow
+    assert verdict.ways == (raised, promote)
 
 
 def test_without_a_limit_any_number_may_be_open() -> None:

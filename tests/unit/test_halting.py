@@ -3,8 +3,12 @@
 from pathlib import Path
 from typing import cast
 
+from responder.decide.restraints import Concern
 from responder.engine.halting import UNREADABLE, Halt
 from responder.model.incident import IncidentState
+from responder.model.restraint import Restraints
+from responder.model.severity import Severity
+from responder.model.way import Way, WayKind
 from responder.ports import Store
 from tests.support.virtual import VirtualStore, World, drive, incident, ladder, members
 
@@ -21,6 +25,19 @@ def test_the_flag_or_the_file_halts(tmp_path: Path) -> None:
     assert halt("by ada: storm", file) == "by ada: storm"
     file.write_text("storm")
     assert "storm" in (halt(None, file) or "")
+    assert halt("by ada: fire", file) == f"by the file {file}: storm; and by ada: fire"
+
+
+def test_the_way_out_of_each_halt_is_named(tmp_path: Path) -> None:
+    """The file and the flag, each where it halts; none of a database that cannot be read."""
+    file = tmp_path / "halt"
+    about = Concern(attempt={}, place={}, severity=Severity.P1, group={}, members=(), unseen=False)
+    kill = Halt(cast("Store", None), file)
+    assert kill.ways(Restraints(), about) == ()
+    file.touch()
+    removed, resumed = Way(kind=WayKind.REMOVE_FILE, of=str(file)), Way(kind=WayKind.RESUME, of="0")
+    assert kill.ways(Restraints(flag="by ada: fire"), about) == (removed, resumed)
+    assert kill.ways(Restraints(flag=UNREADABLE), about) == (removed,)
 
 
 async def test_what_cannot_be_read_counts_as_halted(tmp_path: Path) -> None:

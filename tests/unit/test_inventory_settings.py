@@ -1,5 +1,6 @@
 """The inventory as users write it: what is wrong is told, what is secret is not."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from responder.actions.settings import InventorySettings
-from responder.model.errors import PermanentError
+from responder.model.errors import PermanentError, RefusedError
 
 SECRET = "hunter2"
 DSN = f"postgresql://app:{SECRET}@db.internal:5432/orders"
@@ -27,6 +28,9 @@ def test_labels_and_names_lead_to_a_connection(tmp_path: Path) -> None:
     ).load()
     assert inventory.find_postgres({"server": "db1", "env": "live"}).name == "orders"
     assert inventory.find_postgres({"server": "db2"}).dsn.get_secret_value() == DSN
+    wants = re.escape('orders, stock); orders also wants env=~"prod|live"')
+    with pytest.raises(RefusedError, match=f"{wants}$"):
+        inventory.find_postgres({"server": "db1"})
     assert inventory.find_postgres("stock").key == "postgres/stock"
     namespaces = [inventory.find_postgres(name).target.namespace for name in ("orders", "stock")]
     assert namespaces == ["postgres/orders", "shop"]

@@ -26,6 +26,7 @@ from responder.model.incident import IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.severity import Severity
 from responder.model.timeline import EntryKind
+from responder.model.way import Way, WayKind
 from tests.support.dossiers import an_attempt
 from tests.support.virtual import START
 from tests.unit.test_attempt_changes import APPROVED, ASKED
@@ -249,7 +250,12 @@ def test_a_judgement_is_told_in_words_and_with_every_verdict(
         "reason": strictest.reason,
         "shadow": judgement.shadow,
         "verdicts": [
-            {"guard": one.guard.value, "ruling": one.ruling.name.lower(), "reason": one.reason}
+            {
+                "guard": one.guard.value,
+                "ruling": one.ruling.name.lower(),
+                "reason": one.reason,
+                **({"shadow": True} if one.shadow else {}),
+            }
             for one in verdicts
         ],
         "elements": list(MANY[:20]),
@@ -316,6 +322,34 @@ def test_what_holds_it_is_told_once(
     """And again where another guard or another holder does, or after it went on meanwhile."""
     one = case(state, hold=None if before is None else hold(**before))
     assert len(held(one, until(None)).entries) == entries
+
+
+def test_all_that_hold_it_are_kept_and_a_new_one_of_them_is_told() -> None:
+    """Each with its end and its way out: the first to end is not the one to wait for."""
+    way = Way(kind=WayKind.SEE_BUDGETS)
+    spent = until(LATER, guard=Guard.BUDGET, reason="it is spent", over_at=LATER, ways=(way,))
+    change = after(case(S.HELD, hold=hold(holder="incident 7")), MAY, until(None), spent)
+    kept = change.progress.hold
+    assert kept is not None
+    assert [(one.guard, one.over_at, one.ways) for one in kept.holders] == [
+        ("claim", None, ()),
+        ("budget", LATER, (way,)),
+    ]
+    assert (kept.over_at, kept.reasons) == (LATER, "held by incident 7; also it is spent")
+    assert [entry.kind for entry in change.entries] == [EntryKind.JUDGED, EntryKind.STATE]
+    again = after(case(S.HELD, hold=kept), MAY, until(None), spent)
+    assert again.entries == ()
+    other = spent.model_copy(update={"ways": (Way(kind=WayKind.END_FREEZE, of="3"),)})
+    assert after(case(S.HELD, hold=kept), MAY, until(None), other).entries != ()
+
+
+def test_what_is_only_observed_says_that_nothing_is_known_of_what_it_would_hit() -> None:
+    """Its target was not looked at: no number of elements is told, and the timeline says so."""
+    change = after(case(S.OPEN), MAY, IN_SHADOW, observed=True)
+    told = change.progress.outcome or ""
+    assert told.startswith("observe: recorded only, step 1 (test.act on postgres/orders) was not taken; ")
+    assert "the target was not looked at, so nothing is known of what it would hit" in told
+    assert change.entries[0].facts["observed"] is True
 
 
 def test_a_page_comes_before_the_next_look_at_what_is_held_or_asked() -> None:

@@ -12,6 +12,7 @@ from responder.model.guard import Guard
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
 from responder.model.spoken import moment, span
+from responder.model.way import Way, WayKind
 from tests.support.virtual import START
 from tests.unit.test_guards import facts
 from tests.unit.test_next_move import TERMS, case
@@ -73,17 +74,39 @@ def test_a_question_names_the_first_three_elements_in_eighty_characters_each(
     assert named in words(*titles)
 
 
+RESUMED = Way(kind=WayKind.RESUME, of="7")
+REMOVED = Way(kind=WayKind.REMOVE_FILE, of="/run/halt")
+
+
 @pytest.mark.parametrize(
-    ("halted", "told"),
+    ("halted", "ways", "told"),
     [
-        ("by root: 3am panic", "halted by root: 3am panic (ends with: responder resume)"),
-        ("by the file /run/halt: x", "halted by the file /run/halt: x (ends when the file is removed)"),
-        ("the halt file /run/halt cannot be read", "halted: the halt file /run/halt cannot be read"),
+        ("by root: 3am panic", (RESUMED,), "halted by root: 3am panic (ends with: responder resume)"),
+        (
+            "by the file /run/halt: x",
+            (REMOVED,),
+            "halted by the file /run/halt: x (ends when the file is removed)",
+        ),
+        (
+            "by the file /run/halt: x; and by root: y",
+            (REMOVED, RESUMED),
+            (
+                "halted by the file /run/halt: x; and by root: y "
+                "(ends when the file is removed, and with: responder resume)"
+            ),
+        ),
+        (
+            "the flag is missing",
+            (RESUMED,),
+            "halted: the flag is missing (ends with: responder resume)",
+        ),
+        ("the halt file /run/halt cannot be read", (), "halted: the halt file /run/halt cannot be read"),
     ],
 )
-def test_a_halt_says_how_it_ends(halted: str, told: str) -> None:
-    """By whom and why, once, and what ends it."""
-    assert halt(facts(halted=halted), TERMS).reason == told
+def test_a_halt_says_how_it_ends(halted: str, ways: tuple[Way, ...], told: str) -> None:
+    """By whom and why, once, and what ends each of several; the ways are kept for whoever shows them."""
+    verdict = halt(facts(halted=halted, halts=ways), TERMS)
+    assert (verdict.reason, verdict.ways) == (told, ways)
 
 
 def test_people_read_no_milliseconds_and_the_date_where_it_is_another() -> None:

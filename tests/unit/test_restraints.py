@@ -8,10 +8,19 @@ import pytest
 
 from responder.decide.case import Case
 from responder.decide.freezes import Freeze
-from responder.decide.restraints import concern, frozen_by, halted_by, maintained, quiet
+from responder.decide.restraints import (
+    concern,
+    frozen_by,
+    halted_by,
+    maintained,
+    quiet,
+    ways_to_end,
+    ways_to_resume,
+)
 from responder.model.incident import MemberAlert, Members
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.severity import Severity
+from responder.model.way import Way, WayKind
 from responder.rulebook.matchers import parse_matchers
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, member
 
@@ -96,6 +105,28 @@ def test_a_freeze_holds_to_its_end_in_service_time_and_lets_allowed_severities_a
     assert both is not None
     assert (both.holder, both.until) == ("freeze nights", START + 8 * HOUR)
     assert "frozen by nights until 2026-01-01 13:00 UTC: nobody is there" in both.reason
+
+
+def test_how_each_restraint_ends_is_kept_beside_its_words() -> None:
+    """By its number, of a freeze of the settings by its name; a label that nobody knows counts, said."""
+    halts = restraint(RestraintKind.HALT, 'namespace="prod"')
+    about = concern(a_case(PROD), "test.hit", None)
+    resume = Way(kind=WayKind.RESUME, of="7")
+    assert ways_to_resume(Restraints(standing=(halts,)), about) == (resume,)
+    assert ways_to_resume(Restraints(standing=(halts,)), concern(a_case(DEV), "test.hit", None)) == ()
+    assert ways_to_resume(Restraints(flag="by bob"), about) == (Way(kind=WayKind.RESUME, of="0"),)
+    given = restraint(RestraintKind.FREEZE, 'env="cold"', since=START, until=START + HOUR)
+    unseen = concern(a_case(PROD, unseen=1), "test.hit", None)
+    held = frozen_by(Restraints(standing=(given,), civil=START), (), unseen, START)
+    assert held is not None
+    assert held.way == Way(kind=WayKind.END_FREEZE, of="7")
+    assert held.reason.endswith('(freeze 7, over env="cold"): deploy (env is not known here, so it counts)')
+    nightly = Freeze(name="nights", when="0 0 * * *", duration=24 * HOUR, reason="x", match=())
+    written = frozen_by(Restraints(civil=START), (nightly,), about, START)
+    assert written is not None
+    assert written.way == Way(kind=WayKind.EDIT_FREEZE, of="nights")
+    stands = Restraints(flag="x", standing=(halts, given))
+    assert ways_to_end(stands) == (Way(kind=WayKind.RESUME, of="0"), resume, held.way)
 
 
 GONE = PROD.model_copy(update={"ends_at": START})

@@ -75,7 +75,7 @@ CASES: list[tuple[IncidentState, dict[str, Any], str]] = [
     (
         IncidentState.AWAITING_APPROVAL,
         {},
-        "escalates to level 1 (chat) in 30m, at 00:30:00 UTC, unless somebody answers",
+        "tells level 1 (chat) again in 30m, at 00:30:00 UTC, unless somebody answers",
     ),
     (
         IncidentState.OPEN,

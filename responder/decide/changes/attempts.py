@@ -49,6 +49,7 @@ def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms
 
 def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
     """The look found no element: no attempt, on to verification."""
+    entry = entry.model_copy(update={"facts": {**entry.facts, "nothing_to_do": True}})
     if case.incident.by_hand is not None and case.rule.verify is None:
         return nothing_found(case, index, entry, now, terms)
     change = verifying(case, now, terms, None, f"step {index + 1} found nothing to do", entry)

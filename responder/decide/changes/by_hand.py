@@ -65,6 +65,10 @@ def not_let(
     return change.model_copy(update={"entries": (entry, *told)})
 
 
+UNSEEN = "the target was not looked at, so nothing is known of what it would hit"
+"""What `observe` leaves unknown."""
+
+
 def _least(facts: Facts) -> Ceiling:
     """The least of the ceilings that are there without a dry run."""
     return effective(tuple(one for one in facts.ceilings if one != DRY_RUN))
@@ -89,6 +93,8 @@ def _would(asked: ByHand, facts: Facts, verdict: GuardVerdict) -> str:
             return f"a person would be asked: {verdict.reason}"
         case Ruling.GO if asked.dry_run and least.level <= Autonomy.SHADOW:
             return f"nor would it be without: {least.origin} is {least.level.word}"
+        case Ruling.GO if facts.observed:
+            return UNSEEN
         case Ruling.GO:
             return f"it would start on {named(facts.elements)}"
 

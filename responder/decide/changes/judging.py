@@ -1,6 +1,7 @@
 """What the verdicts on a step mean when they do not let it start with an effect."""
 
 from datetime import datetime
+from typing import Any
 from uuid import uuid5
 
 from responder.decide.case import (
@@ -24,7 +25,7 @@ from responder.decide.changes.base import (
     soon,
     stay,
 )
-from responder.decide.changes.by_hand import not_let
+from responder.decide.changes.by_hand import UNSEEN, not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.decide.changes.question import question_words
 from responder.decide.changes.spent import refused
@@ -32,7 +33,7 @@ from responder.decide.guards.source import suppressed_words
 from responder.model.approval import Question
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
-from responder.model.incident import Hold, IncidentState
+from responder.model.incident import Hold, Holder, IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.timeline import EntryDraft, EntryKind
 
@@ -66,7 +67,7 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         case Ruling.REFUSE:
             return escalated(case, now, verdict.reason, terms, entry)
         case Ruling.WAIT:
-            return _held(case, facts, verdict, entry, terms)
+            return _held(case, facts, judgement, entry, terms)
         case Ruling.ASK:
             return asked(case, index, facts, judgement, entry, terms)
         case Ruling.GO:
@@ -113,15 +114,28 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
             "decided_by": verdict.guard.value,
             "reason": verdict.reason,
             "shadow": judgement.shadow,
-            "verdicts": [
-                {"guard": v.guard.value, "ruling": v.ruling.name.lower(), "reason": v.reason}
-                for v in judgement.verdicts
-            ],
+            "verdicts": [_told(one) for one in judgement.verdicts],
             "elements": list(facts.elements[:NAMED]),
             "element_count": len(facts.elements),
             "state": case.incident.state.value,
+            **({"observed": True} if facts.observed else {}),
         },
     )
+
+
+def _told(one: GuardVerdict) -> dict[str, Any]:
+    """One verdict for the timeline; what is as usual is left out."""
+    told = {
+        "guard": one.guard.value,
+        "ruling": one.ruling.name.lower(),
+        "reason": one.reason,
+        "over_at": one.over_at.isoformat() if one.over_at is not None else None,
+        "shadow": one.shadow or None,
+        "approved": one.approved or None,
+        "not_asked": not one.asked or None,
+        "ways": [way.model_dump(mode="json") for way in one.ways] or None,
+    }
+    return {name: value for name, value in told.items() if value is not None}
 
 
 def _why(verdict: GuardVerdict) -> str:
@@ -132,6 +146,8 @@ def _why(verdict: GuardVerdict) -> str:
 
 def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
     what = f"step {index + 1} ({facts.action} on {facts.target or 'no target'})"
+    if facts.observed and verdict.ruling is Ruling.GO:
+        return f"observe: recorded only, {what} was not taken; {UNSEEN}"
     found = f"; it found {named(facts.elements)}" if facts.elements else ""
     match verdict.ruling:
         case Ruling.GO:
@@ -166,8 +182,9 @@ def told_at_once(case: Case) -> str:
     return f"a person would have been told at once ({case.incident.severity})"
 
 
-def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, terms: Terms) -> Change:
-    now, before = facts.now, case.incident.progress.hold
+def _held(case: Case, facts: Facts, judgement: Judgement, entry: EntryDraft, terms: Terms) -> Change:
+    """It waits. Whoever else holds it is told with it, and a new one of them is news for the timeline."""
+    now, before, verdict = facts.now, case.incident.progress.hold, judgement.strictest
     deadline = before.deadline if before else _patience(case, now, terms)
     until = min(verdict.until or now + terms.hold_every, deadline)
     hold = Hold(
@@ -177,8 +194,13 @@ def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, te
         since=before.since if before else now,
         deadline=deadline,
         holder=verdict.holder,
+        holders=tuple(
+            Holder(guard=one.guard.value, reason=one.reason, over_at=one.over_at, ways=one.ways)
+            for one in judgement.verdicts
+            if one.ruling is Ruling.WAIT
+        ),
     )
-    same = before is not None and (before.guard, before.holder) == (hold.guard, hold.holder)
+    same = before is not None and _who_holds(before) == _who_holds(hold)
     known = same and case.incident.state is IncidentState.HELD
     progress = case.incident.progress.model_copy(update={"hold": hold})
     return Change(
@@ -188,6 +210,13 @@ def _held(case: Case, facts: Facts, verdict: GuardVerdict, entry: EntryDraft, te
         due_at=by_the_page(IncidentState.HELD, progress, until),
         entries=() if known else (entry, moved(case, IncidentState.HELD, verdict.reason)),
     )
+
+
+def _who_holds(hold: Hold) -> tuple[object, ...]:
+    """By name, not by the words: these may count down."""
+    others = frozenset(one.guard for one in hold.holders if one.guard != hold.guard)
+    ways = frozenset(way for one in hold.holders for way in one.ways)
+    return hold.guard, hold.holder, others, ways
 
 
 def _patience(case: Case, now: datetime, terms: Terms) -> datetime:

@@ -1,22 +1,40 @@
 """The verdicts of guards, written short."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from responder.decide.case import Facts
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.model.way import Way
 
 
-def go(guard: Guard, reason: str, *, shadow: bool = False) -> GuardVerdict:
-    """It may start, as far as this guard is asked; `shadow`: all but the effect."""
-    return GuardVerdict(guard=guard, ruling=Ruling.GO, reason=reason, shadow=shadow)
+def go(guard: Guard, reason: str, *, asked: bool = True) -> GuardVerdict:
+    """It may start, as far as this guard is asked."""
+    return GuardVerdict(guard=guard, ruling=Ruling.GO, reason=reason, asked=asked)
 
 
 def wait(
-    guard: Guard, reason: str, facts: Facts, delay: timedelta, holder: str | None = None
+    guard: Guard,
+    reason: str,
+    facts: Facts,
+    delay: timedelta,
+    holder: str | None = None,
+    ways: tuple[Way, ...] = (),
 ) -> GuardVerdict:
-    """Not now: look again after `delay` at the latest."""
+    """Not now: look again after `delay` at the latest. Nobody knows when it ends."""
+    until = facts.now + delay
+    return GuardVerdict(guard=guard, ruling=Ruling.WAIT, reason=reason, until=until, holder=holder, ways=ways)
+
+
+def wait_until(guard: Guard, reason: str, over_at: datetime, holder: str, *ways: Way) -> GuardVerdict:
+    """Not before that moment."""
     return GuardVerdict(
-        guard=guard, ruling=Ruling.WAIT, reason=reason, until=facts.now + delay, holder=holder
+        guard=guard,
+        ruling=Ruling.WAIT,
+        reason=reason,
+        until=over_at,
+        holder=holder,
+        over_at=over_at,
+        ways=ways,
     )
 
 
@@ -33,6 +51,6 @@ def ask(guard: Guard, reason: str, facts: Facts) -> GuardVerdict:
     return GuardVerdict(guard=guard, ruling=Ruling.ASK, reason=since)
 
 
-def refuse(guard: Guard, reason: str, about: Refuses) -> GuardVerdict:
+def refuse(guard: Guard, reason: str, about: Refuses, *ways: Way) -> GuardVerdict:
     """Never for this target, or for this incident."""
-    return GuardVerdict(guard=guard, ruling=Ruling.REFUSE, reason=reason, refuses=about)
+    return GuardVerdict(guard=guard, ruling=Ruling.REFUSE, reason=reason, refuses=about, ways=ways)

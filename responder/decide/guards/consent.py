@@ -2,8 +2,8 @@
 
 from responder.decide.case import Facts, Terms
 from responder.decide.guards.base import ask, go
-from responder.model.autonomy import Autonomy, effective
-from responder.model.guard import Guard, GuardVerdict
+from responder.model.autonomy import Autonomy, Ceiling, effective
+from responder.model.guard import Guard, GuardVerdict, Ruling
 
 
 def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -12,10 +12,22 @@ def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:
     least = effective(facts.ceilings)
     match least.level:
         case Autonomy.AUTO:
-            return go(Guard.AUTONOMY, "auto by every ceiling")
+            return go(Guard.AUTONOMY, "automation may act alone here")
         case Autonomy.APPROVE if facts.by_hand is not None:
             return go(Guard.AUTONOMY, f"approved by {facts.by_hand}, who asked for it ({least.origin})")
         case Autonomy.APPROVE:
             return ask(Guard.AUTONOMY, f"a person must approve ({least.origin})", facts)
         case Autonomy.SHADOW | Autonomy.OBSERVE:
-            return go(Guard.AUTONOMY, f"{least.level.word}, no effect ({least.origin})", shadow=True)
+            return _without_effect(least, facts)
+
+
+def _without_effect(least: Ceiling, facts: Facts) -> GuardVerdict:
+    """It goes on up to the effect, and no further. Every ceiling that is as low has to be raised."""
+    as_low = [one.way for one in facts.ceilings if one.level == least.level and one.way is not None]
+    return GuardVerdict(
+        guard=Guard.AUTONOMY,
+        ruling=Ruling.GO,
+        reason=f"{least.level.word} only, no effect ({least.origin})",
+        shadow=True,
+        ways=tuple(dict.fromkeys(as_low)),
+    )

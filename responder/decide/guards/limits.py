@@ -1,13 +1,12 @@
 """Guards over how often: what was tried before, how it went, and how much of it goes on elsewhere."""
 
-from datetime import datetime
-
 from responder.decide.case import Facts, OpenIncidents, Terms
-from responder.decide.guards.base import go, refuse
+from responder.decide.guards.base import go, refuse, wait_until
 from responder.model.duration import format_duration
-from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.model.guard import Guard, GuardVerdict, Refuses
 from responder.model.rule import StepKind
 from responder.model.spoken import moment
+from responder.model.way import Way, WayKind
 
 
 def flapping(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -17,7 +16,7 @@ def flapping(facts: Facts, terms: Terms) -> GuardVerdict:
         within = format_duration(allowed.within)
         reason = f"an alert of it flaps: it began {allowed.episodes} times or more within {within}"
         reason += f"; not before {moment(at + allowed.within, facts.now)}"
-        return _wait(Guard.FLAPPING, reason, at + allowed.within, "flapping")
+        return wait_until(Guard.FLAPPING, reason, at + allowed.within, "flapping")
     return go(Guard.FLAPPING, "no alert of it flaps")
 
 
@@ -28,25 +27,28 @@ def cooldown(facts: Facts, terms: Terms) -> GuardVerdict:
         past.ended_at or past.intended_at for past in facts.history if past.spent and not past.same_ladder
     ]
     if not ends:
-        return go(Guard.COOLDOWN, "no earlier attempt to cool down from")
+        return go(Guard.COOLDOWN, "no attempt for another incident to cool down from")
     over = max(ends) + facts.limits.cooldown
     if facts.now < over:
         until = moment(over, facts.now)
         reason = f"cooling down until {until} after an earlier attempt on {facts.target}"
-        return _wait(Guard.COOLDOWN, reason, over, "cooldown")
-    return go(Guard.COOLDOWN, "the cooldown is over")
+        return wait_until(Guard.COOLDOWN, reason, over, "cooldown")
+    return go(Guard.COOLDOWN, "the cooldown after another incident is over")
 
 
 def attempts_left(facts: Facts, terms: Terms) -> GuardVerdict:
     """Fewer attempts of (rule, target) than allowed in the window; only a proven "no" comes back."""
     del terms
     since = facts.now - facts.limits.per
-    spent = sum(1 for past in facts.history if past.spent and past.intended_at > since)
+    begun = sorted(past.intended_at for past in facts.history if past.spent and past.intended_at > since)
+    spent, allowed = len(begun), facts.limits.attempts
     window = format_duration(facts.limits.per)
-    if spent >= facts.limits.attempts:
-        reason = f"{spent} of {facts.limits.attempts} attempts on {facts.target} in {window} are spent"
+    if spent >= allowed:
+        reason = f"{spent} of {allowed} attempts on {facts.target} in {window} are spent"
+        if allowed:
+            reason += f"; one is free at {moment(begun[spent - allowed] + facts.limits.per, facts.now)}"
         return refuse(Guard.ATTEMPTS, reason, Refuses.INCIDENT)
-    return go(Guard.ATTEMPTS, f"{spent} of {facts.limits.attempts} attempts in {window} are spent")
+    return go(Guard.ATTEMPTS, f"{spent} of {allowed} attempts in {window} are spent")
 
 
 def recurrence(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -73,7 +75,7 @@ def breaker(facts: Facts, terms: Terms) -> GuardVerdict:
         f"{len(found.attempts)} attempts in a row did not lead to recovery. When you know why: "
         f"responder breaker reset {found.rule} --reason ..."
     )
-    return refuse(Guard.BREAKER, reason, Refuses.INCIDENT)
+    return refuse(Guard.BREAKER, reason, Refuses.INCIDENT, Way(kind=WayKind.RESET_BREAKER, of=found.rule))
 
 
 def open_at_most(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -96,17 +98,14 @@ def budget(facts: Facts, terms: Terms) -> GuardVerdict:
     spent = [one for one in facts.budgets if one.used_up]
     if not spent:
         left = ", ".join(f"{one.spent} of {one.allowed} of {one.words}" for one in facts.budgets)
-        return go(Guard.BUDGET, f"spent: {left}" if left else "no target to spend a budget on")
+        spent_of = f"spent: {left}" if left else "no target to spend a budget on"
+        return go(Guard.BUDGET, spent_of, asked=bool(left))
     last = max(spent, key=lambda one: one.frees_at or facts.now)
     until = max(last.frees_at or facts.now, facts.now)
     reason = (
         f"{last.words} is spent: {last.spent} of {last.allowed}, one is free at {moment(until, facts.now)}"
     )
-    return _wait(Guard.BUDGET, reason, until, "budget")
-
-
-def _wait(guard: Guard, reason: str, until: datetime, holder: str) -> GuardVerdict:
-    return GuardVerdict(guard=guard, ruling=Ruling.WAIT, reason=reason, until=until, holder=holder)
+    return wait_until(Guard.BUDGET, reason, until, "budget", Way(kind=WayKind.SEE_BUDGETS))
 
 
 def _number(found: OpenIncidents) -> str:

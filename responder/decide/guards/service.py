@@ -5,21 +5,28 @@ from responder.decide.guards.base import go, refuse, wait
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
 from responder.model.storm import ACTING
+from responder.model.way import Way, WayKind
 
 
 def halt(facts: Facts, terms: Terms) -> GuardVerdict:
     """Nothing starts while the kill switch is on, or cannot be read."""
     if facts.halted is not None:
-        return wait(Guard.HALT, _halted(facts.halted), facts, terms.hold_every, holder="halt")
+        reason = _halted(facts.halted, facts.halts)
+        return wait(Guard.HALT, reason, facts, terms.hold_every, holder="halt", ways=facts.halts)
     return go(Guard.HALT, "not halted")
 
 
-def _halted(why: str) -> str:
-    """Who halted it and why, and how it ends; a file or a database that cannot be read says so itself."""
-    if not why.startswith("by "):
-        return f"halted: {why}"
-    ends = "when the file is removed" if why.startswith("by the file ") else "with: responder resume"
-    return f"halted {why} (ends {ends})"
+def _halted(why: str, ways: tuple[Way, ...]) -> str:
+    """Who halted it and why, and how each halt ends; what cannot be read says so itself."""
+    lead = " " if why.startswith("by ") else ": "
+    if not ways:
+        return f"halted{lead}{why}"
+    kinds = {way.kind for way in ways}
+    ends = [
+        *(["when the file is removed"] if WayKind.REMOVE_FILE in kinds else []),
+        *(["with: responder resume"] if WayKind.RESUME in kinds else []),
+    ]
+    return f"halted{lead}{why} (ends {', and '.join(ends)})"
 
 
 def clock(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -63,4 +70,13 @@ def maintenance(facts: Facts, terms: Terms) -> GuardVerdict:
 def _until_over(guard: Guard, by: Restrained, facts: Facts, terms: Terms) -> GuardVerdict:
     """To the end; a person may end it before, so it is looked at again meanwhile."""
     until = min(by.until, facts.now + terms.suppressed_every)
-    return GuardVerdict(guard=guard, ruling=Ruling.WAIT, reason=by.reason, until=until, holder=by.holder)
+    ways = () if by.way is None else (by.way,)
+    return GuardVerdict(
+        guard=guard,
+        ruling=Ruling.WAIT,
+        reason=by.reason,
+        until=until,
+        holder=by.holder,
+        over_at=by.until,
+        ways=ways,
+    )

@@ -3,9 +3,11 @@
 from datetime import timedelta
 
 from responder.decide.case import Facts, SourceView, Terms
-from responder.decide.guards.base import go, refuse, wait
-from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
+from responder.decide.guards.base import go, refuse, wait, wait_until
+from responder.model.duration import format_duration
+from responder.model.guard import Guard, GuardVerdict, Refuses
 from responder.model.spoken import moment, span
+from responder.model.way import Way, WayKind
 
 _SOMETHING = "a silence or an inhibition"
 
@@ -46,7 +48,9 @@ def source_answers(facts: Facts, terms: Terms) -> GuardVerdict:
     if facts.source.problem is not None:
         reason = f"the source does not answer: {facts.source.problem}"
         return wait(Guard.SOURCE, reason, facts, terms.hold_every, holder="the source")
-    return go(Guard.SOURCE, "the source was asked" if facts.source.configured else "no API to ask")
+    if not facts.source.configured:
+        return go(Guard.SOURCE, "its source has no API that could be asked", asked=False)
+    return go(Guard.SOURCE, "the source was asked")
 
 
 def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -78,7 +82,7 @@ def blind(facts: Facts, terms: Terms) -> GuardVerdict:
     del terms
     if facts.blind is not None:
         return refuse(Guard.BLIND, f"blind: {facts.blind}", Refuses.INCIDENT)
-    return go(Guard.BLIND, "the watchdog was heard of, or none is configured")
+    return go(Guard.BLIND, "no watchdog alert that is configured is missing")
 
 
 def self_caused(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -88,10 +92,12 @@ def self_caused(facts: Facts, terms: Terms) -> GuardVerdict:
     act = facts.own_act
     over = None if act is None else act.at + terms.self_caused_within
     if act is None or over is None or facts.now >= over:
-        return go(Guard.SELF_CAUSED, "nothing of ours was done here shortly before")
+        within = format_duration(terms.self_caused_within)
+        return go(Guard.SELF_CAUSED, f"no other incident of ours acted here in the {within} before it")
     reason = (
         f"it may be caused by our own attempt on {act.target} at {moment(act.at, facts.now)} "
         f"(rule {act.rule}, incident {act.incident_id}): not before {moment(over, facts.now)}"
     )
     holder = f"the attempt of incident {act.incident_id}"
-    return GuardVerdict(guard=Guard.SELF_CAUSED, ruling=Ruling.WAIT, reason=reason, until=over, holder=holder)
+    way = Way(kind=WayKind.SEE_INCIDENT, of=str(act.incident_id))
+    return wait_until(Guard.SELF_CAUSED, reason, over, holder, way)

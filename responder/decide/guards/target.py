@@ -6,11 +6,21 @@ from responder.decide.case import Facts, Terms
 from responder.decide.guards.base import ask, go, refuse, wait
 from responder.decide.opt_out import opt_out_holds
 from responder.model.guard import Guard, GuardVerdict, Refuses
+from responder.model.way import Way, WayKind
 
 
 def _go(facts: Facts, guard: Guard, reason: str) -> GuardVerdict:
     """Nothing against it; of no target nothing was asked, and nothing is said."""
-    return go(guard, "no target: not asked" if facts.target is None else reason)
+    if facts.target is None:
+        return go(guard, "no target: not asked", asked=False)
+    return go(guard, reason)
+
+
+def _seen(facts: Facts, guard: Guard, reason: str) -> GuardVerdict:
+    """Nothing against it in what was seen at the target; where nobody looked, nothing is said either."""
+    if facts.target is not None and facts.observed:
+        return go(guard, "observe: the target is not looked at", asked=False)
+    return _go(facts, guard, reason)
 
 
 def scope(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -25,7 +35,7 @@ def opt_out(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target itself does not ask to be left alone."""
     del terms
     if facts.opted_out is None:
-        return _go(facts, Guard.SCOPE, "the target has not opted out")
+        return _seen(facts, Guard.SCOPE, "the target has not opted out")
     if not opt_out_holds(facts.opted_out, facts.now):
         return go(Guard.SCOPE, f"the target's opt-out is over: {facts.opted_out}")
     return refuse(Guard.SCOPE, f"{facts.target} opted out: {facts.opted_out}", Refuses.TARGET)
@@ -37,7 +47,7 @@ def managed_elsewhere(facts: Facts, terms: Terms) -> GuardVerdict:
     if facts.managed_by is not None:
         reason = f"{facts.target} is managed by {facts.managed_by}, which would take it back: change it there"
         return refuse(Guard.MANAGED, reason, Refuses.TARGET)
-    return _go(facts, Guard.MANAGED, "nobody else is known to manage the target")
+    return _seen(facts, Guard.MANAGED, "nobody else is known to manage the target")
 
 
 def human_override(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -45,7 +55,7 @@ def human_override(facts: Facts, terms: Terms) -> GuardVerdict:
     del terms
     changed, began = facts.changed_at, facts.began_at
     if changed is None or began is None or changed < began:
-        return _go(facts, Guard.OVERRIDE, "nobody is known to have changed the target since the alert")
+        return _seen(facts, Guard.OVERRIDE, "nobody is known to have changed the target since the alert")
     who = facts.changed_by or "somebody"
     when = f"{changed.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     reason = f"{who} changed {facts.target} at {when}, after the alert began"
@@ -59,7 +69,7 @@ def own_ground(facts: Facts, terms: Terms) -> GuardVerdict:
     if shared:
         reason = f"{facts.target} carries the responder itself ({', '.join(shared)})"
         return refuse(Guard.OWN_GROUND, reason, Refuses.INCIDENT)
-    return _go(facts, Guard.OWN_GROUND, "the target does not carry the responder")
+    return _seen(facts, Guard.OWN_GROUND, "the target does not carry the responder")
 
 
 def condition(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -69,15 +79,16 @@ def condition(facts: Facts, terms: Terms) -> GuardVerdict:
     if reading is None or reading.holds:
         return go(Guard.CONDITION, "no condition" if reading is None else reading.text)
     if reading.holds is None:
-        return ask(Guard.CONDITION, f"no data: {reading.text}", facts)
-    return refuse(Guard.CONDITION, f"the step's condition is false: {reading.text}", Refuses.TARGET)
+        return ask(Guard.CONDITION, f"nobody can say whether it is needed: {reading.text}", facts)
+    reason = f"not needed, the step's condition is false: {reading.text}"
+    return refuse(Guard.CONDITION, reason, Refuses.TARGET)
 
 
 def look(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target could be looked at just now."""
     if facts.look_problem is not None:
         return wait(Guard.LOOK, facts.look_problem, facts, terms.hold_every, holder=facts.target)
-    return _go(facts, Guard.LOOK, "looked at just now")
+    return _seen(facts, Guard.LOOK, "it was looked at for this judgement")
 
 
 def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -87,11 +98,13 @@ def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
         return _go(facts, Guard.CLAIM, "nobody else holds the target")
     who = f"rule {claim.rule}" if claim.asked_by is None else f"by hand, {claim.asked_by}"
     holder = f"incident {claim.incident_id} ({who})"
+    ways: tuple[Way, ...] = (Way(kind=WayKind.SEE_INCIDENT, of=str(claim.incident_id)),)
     if claim.quarantined:
         reason = f"{claim.target} is quarantined by {holder}: {claim.reason}"
+        ways = (*ways, Way(kind=WayKind.RELEASE, of=claim.target))
     else:
         reason = f"{claim.target} is held by {holder}"
-    return wait(Guard.CLAIM, reason, facts, terms.hold_every, holder=holder)
+    return wait(Guard.CLAIM, reason, facts, terms.hold_every, holder=holder, ways=ways)
 
 
 def floor(facts: Facts, terms: Terms) -> GuardVerdict:
@@ -100,4 +113,4 @@ def floor(facts: Facts, terms: Terms) -> GuardVerdict:
     if facts.floor is not None:
         return refuse(Guard.FLOOR, facts.floor, Refuses.TARGET)
     number = len(facts.elements)
-    return _go(facts, Guard.FLOOR, f"{number} element{'' if number == 1 else 's'}, within the limits")
+    return _seen(facts, Guard.FLOOR, f"{number} element{'' if number == 1 else 's'}, within the limits")
