@@ -1,7 +1,7 @@
 """Promise 20, for real, in its two shapes, with incidents, guards and pages; P0s in the middle.
 
-One: 100,000 alerts of one group from both peers at once, and many small groups beside it. The other: tens of
-thousands of alerts, each in a POST of its own. Every rule has a changing step, and all guards judge it. Half
+One: 100,000 alerts of one group from both peers at once, and many small groups beside it. The other: 100,000
+alerts, each in a POST of its own. Every rule has a changing step, and all guards judge it. Half
 of the P0s have a target where there is something to do: their intent counts. The other half would act on the
 very server that carries the responder, which a guard forbids: their escalation counts. What is measured is
 the database's own time: from before the P0 is posted to the commit of that intent or escalation.
@@ -9,6 +9,7 @@ the database's own time: from before the P0 is posted to the commit of that inte
 
 import asyncio
 import math
+from collections import Counter
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ import pytest
 from responder.model.alert import fingerprint
 from tests.real.test_large_bodies import ALERTS, MEGABYTE, group, labels, resent
 from tests.support.hostile import AUTHORIZED, OWN, PATH, Taking, alert, payload, taking
+from tests.support.pager import SECRET, PagerDesk, pager_desk
 from tests.support.parts import PostgresServer, embedded_postgres
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(560)]
@@ -31,7 +33,7 @@ TRIES = 20
 PROMISED_S = 5.0
 SMALL = 400
 """How many groups send one alert each beside the large one."""
-SINGLE = 30_000
+SINGLE = 100_000
 """How many alerts come in a POST of their own."""
 SENDERS = 32
 """How many post at a time, each on a connection that it keeps."""
@@ -42,7 +44,10 @@ BEFORE_IT_IS_A_STORM = 49
 DOUBLINGS = math.ceil(math.log2(ALERTS / 20)) + 1
 """How often one large incident may be told of: from 20 alerts on whenever they have doubled."""
 PAGES = BEFORE_IT_IS_A_STORM + DOUBLINGS + 1
-"""At most, beside one for each P0: until it is a storm, for the largest incident, for the storm itself."""
+"""At most, beside one for each P0: until it is a storm, for the largest incident, for the storm itself.
+
+Each is one word at the pager, which is asked for no pause: 1,000 a minute would be let through.
+"""
 
 
 def step(connection: str, user: str) -> Mapping[str, Any]:
@@ -83,6 +88,8 @@ ENGINE = {
     "budgets": {"target": 1000, "namespace": 1000, "globally": 1000},
 }
 
+PAGER = {"levels": [{"channels": ["pager"]}]}
+
 DECIDED = """
 SELECT min(at), min(opened_at) FROM (
     SELECT pg_xact_commit_timestamp(a.xmin) AS at, i.opened_at
@@ -110,6 +117,7 @@ class Raging:
 
     on: Taking
     client: aiohttp.ClientSession
+    pager: PagerDesk
     took: list[float]
     """Seconds from before each P0 was posted to its intent or escalation."""
     to_open: list[float]
@@ -155,11 +163,17 @@ async def raging() -> AsyncIterator[Raging]:
         target = await stack.enter_async_context(embedded_postgres("target"))
         await _busy(target, stack)
         targets = {f"target{n}": target.dsn("responder") for n in range(TRIES // 2)}
-        on = await stack.enter_async_context(taking(rules=RULES, engine=ENGINE, targets=targets))
+        pager = await stack.enter_async_context(pager_desk())
+        people = {
+            "channels": {"pager": {"webhook": pager.url, "secret": SECRET, "per_minute": 1000}},
+            "policies": {"on-call": PAGER},
+            "severities": {f"P{n}": {"policy": "on-call"} for n in range(4)},
+        }
+        on = await stack.enter_async_context(taking(rules=RULES, engine=ENGINE, targets=targets, more=people))
         client = await stack.enter_async_context(
             aiohttp.ClientSession(on.responder.url, timeout=aiohttp.ClientTimeout(total=400))
         )
-        yield Raging(on, client, [], [])
+        yield Raging(on, client, pager, [], [])
 
 
 async def _busy(server: PostgresServer, stack: AsyncExitStack) -> None:
@@ -223,6 +237,17 @@ async def singles(on: Taking, numbers: Sequence[int]) -> int:
     return refused
 
 
+async def told_of(on: Taking) -> None:
+    """Until every word to people was taken."""
+    waiting = 1
+    for _ in range(600):
+        [(waiting,)] = await on.rows("SELECT count(*) FROM outbox WHERE delivered_at IS NULL")
+        if waiting == 0:
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError(f"{waiting} words to people wait after a minute")
+
+
 async def judged(seen: Raging, began: float, sent: Mapping[str, int], **told: Any) -> None:
     """Print what was measured, and hold it against the promise."""
     on, took = seen.on, seen.took
@@ -231,12 +256,17 @@ async def judged(seen: Raging, began: float, sent: Mapping[str, int], **told: An
     urgent = sum(count for name, count in pages.items() if name == "Forbidden" or name.startswith("Acts"))
     others = sum(pages.values()) - urgent
     intents = await on.rows("SELECT count(*) FROM attempts")
+    await told_of(on)
+    at_pager = Counter(
+        (word.body["data"].get("severity"), word.body["data"]["kind"]) for word in seen.pager.tries
+    )
+    asks = sum(count for (severity, _), count in at_pager.items() if severity != "P0")
     print(  # noqa: T201 - what was measured
         f"\n{monotonic() - began:.0f} s, {dict(sent)}, {told}; {peak / MEGABYTE:.0f} MB at most; "
         f"{TRIES} P0s, {seen.during} of them while it raged, {intents[0][0]} intents: "
         f"slowest {max(took):.2f} s ({seen.to_open[took.index(max(took))]:.2f} s of it until its incident), "
         f"median {sorted(took)[TRIES // 2]:.2f} s; "
-        f"pages {pages}: {others} beside the P0s, {PAGES} allowed"
+        f"pages {pages}: {others} beside the P0s, {PAGES} allowed; at the pager {dict(at_pager)}"
     )
     lost = {row["name"]: (row["stored"], row["joined"]) for row in await on.rows(LOST)}
     assert {name: lost[name] for name in sent} == {name: (count, count) for name, count in sent.items()}
@@ -247,6 +277,9 @@ async def judged(seen: Raging, began: float, sent: Mapping[str, int], **told: An
     assert intents[0][0] == TRIES // 2
     assert pages["Forbidden"] == TRIES // 2
     assert others <= PAGES
+    assert 0 < asks <= PAGES
+    assert at_pager["P0", "escalated"] == TRIES // 2
+    assert len({word.id for word in seen.pager.tries}) == len(seen.pager.tries)
     assert pages["storm"] == 1
 
 
@@ -271,7 +304,7 @@ async def test_promise_20_a_storm_loses_nothing_stays_small_and_lets_p0_through(
         assert [row[0] for row in await seen.on.rows(opened)] == [CAP + 1]
 
 
-async def test_tens_of_thousands_of_single_alerts_with_p0s_in_between() -> None:
+async def test_a_hundred_thousand_single_alerts_with_p0s_in_between() -> None:
     """The same, where every alert comes in a POST of its own, on many connections at once."""
     async with raging() as seen:
         began = monotonic()

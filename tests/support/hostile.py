@@ -58,12 +58,13 @@ async def taking(
     rules: Sequence[Mapping[str, Any]] = (),
     engine: Mapping[str, Any] | None = None,
     targets: Mapping[str, str] | None = None,
+    more: Mapping[str, Any] | None = None,
     **web: Any,
 ) -> AsyncIterator[Taking]:
     """A responder that takes alerts into one incident for each alertname; `web` changes its listener.
 
     With `rules` it goes by those instead; its inventory has the server of its own store, and `targets`, DSNs
-    by name. The store remembers when each transaction was committed.
+    by name; `more` is further settings. The store remembers when each transaction was committed.
     """
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(embedded_postgres("store", track_commit_timestamp="on"))
@@ -84,6 +85,7 @@ async def taking(
             "sources": {SOURCE: {"token": TOKEN}},
             "engine": engine or {},
             "web": web,
+            **(more or {}),
         }
         responder = await stack.enter_async_context(Responder(home, free_port(), settings))
         yield Taking(responder, store)
