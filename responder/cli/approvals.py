@@ -9,7 +9,7 @@ from responder.cli.client import Client
 from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
 from responder.cli.person import give
 from responder.model.incident import CommandKind
-from responder.review.words import count, pairs
+from responder.review.words import count, is_empty, pairs, value_text
 
 _SHOWN = 8
 """Characters of a question's id: enough to tell one from the next."""
@@ -90,14 +90,18 @@ def _asked(client: Client, incident_id: str, question: str | None) -> dict[str, 
     return {**found[0], "now": told["now"]}
 
 
+def _params(given: dict[str, str]) -> str:
+    return ", ".join(f"{name}: {value}" for name, value in sorted(given.items()))
+
+
 def _show(one: dict[str, Any], now: str, *, err: bool = False) -> None:
     """Everything that a yes is bound to."""
     group = f" ({pairs(one['key'])})" if one["key"] else ""
-    given = {name: str(value) for name, value in one["params"].items() if value is not None}
+    given = {name: value_text(value) for name, value in one["params"].items() if not is_empty(value)}
     left = output.until(output.moment(one["until"]), output.moment(now)).removeprefix("in ")
     output.say(f"{one['severity']} {one['rule']}{group}, incident {one['incident']}", err=err)
     for text in (
-        f"would run {one['action']} on {one['target']}" + (f" with {pairs(given)}" if given else ""),
+        f"would run {one['action']} on {one['target']}" + (f" with {_params(given)}" if given else ""),
         f"on {count(len(one['elements']), 'element')}:",
         *(f"  {title}" for title in one["elements"]),
         *one["consequences"],

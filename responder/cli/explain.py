@@ -63,12 +63,21 @@ def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -
             output.say(line)
     _part("You can", you_can(dossier, standing))
     explanation = explained(dossier)
-    over = dossier.incident.state in {IncidentState.RESOLVED, IncidentState.CLOSED}
-    telling = Telling(now=now, everything=everything, standing=standing, ways=not over)
+    ways = dossier.incident.state not in _NO_WAY
+    telling = Telling(now=now, everything=everything, standing=standing, ways=ways)
     _steps(dossier, explanation, telling)
     _part("Quiet", _quiet(explanation, now))
     _part("People", next_lines(dossier.incident, as_promised(told), now))
     _part("Told", told_lines(dossier.notifications, now))
+
+
+_NO_WAY = {
+    IncidentState.RESOLVED,
+    IncidentState.CLOSED,
+    IncidentState.SUPPRESSED,
+    IncidentState.TAKEN_OVER,
+}
+"""Where what held a step before holds nothing now."""
 
 
 def _part(title: str, lines: list[str]) -> None:
@@ -124,7 +133,7 @@ def _quiet(explanation: Explanation, now: datetime) -> list[str]:
 def lines_of(step: StepTold, telling: Telling) -> Iterator[tuple[int, str]]:
     """What came of a step, what becomes of it, and what was judged, the newest first; each with its depth."""
     for attempt in reversed(step.attempts):
-        yield 0, _attempt(attempt, telling.now)
+        yield 0, _attempt(attempt, step.action, telling.now)
     if (line := _prospect(step, telling.now)) is not None:
         yield 0, line
     for number, judged in enumerate(reversed(step.judged)):
@@ -170,12 +179,13 @@ _CAME = {
 }
 
 
-def _attempt(attempt: Attempt, now: datetime) -> str:
+def _attempt(attempt: Attempt, action: str, now: datetime) -> str:
     came = f", {_CAME[attempt.verdict]}" if attempt.verdict is not None else ""
-    undo = ", to take an attempt back" if attempt.undo_of is not None else ""
+    undo = f", {attempt.action} to take an attempt back" if attempt.undo_of is not None else ""
+    other = f", {attempt.action}" if attempt.action != action and not undo else ""
     outcome = attempt.outcome.value.replace("_", " ")
     began = moment(attempt.intended_at, now)
-    return f"started {began} on {attempt.target}{undo} ({attempt.action}): {outcome}{came}"
+    return f"started {began} on {attempt.target}{undo}{other}: {outcome}{came}"
 
 
 # --- one judgement -------------------------------------------------------------------------------------
@@ -186,7 +196,7 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
     where = judged.target or "no target"
     times = f", {judged.times} times since {moment(judged.first_at, now)}" if judged.times > 1 else ""
     at = moment(judged.last_at, now)
-    yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), on {where}: {_became(judged, now)}"
+    yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), on {where}: {_became(judged, telling)}"
     for word in judged.held_by:
         yield 1, _against(word, judged, telling)
         if newest and telling.ways:
@@ -197,11 +207,11 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
         yield from ((2, title) for title in listed(judged.elements, judged.element_count))
     if telling.everything:
         yield from _everything(judged)
-    elif newest and (rest := _rest(judged)):
+    elif newest and judged.held_by and (rest := _rest(judged)):
         yield 1, f"{rest} ({telling.more})"
 
 
-def _became(judged: Judged, now: datetime) -> str:
+def _became(judged: Judged, telling: Telling) -> str:
     if not judged.words:
         return "what the guards said is no longer there"
     match judged.ruling:
@@ -212,11 +222,11 @@ def _became(judged: Judged, now: datetime) -> str:
         case Ruling.GO:
             found = ", but there was nothing to do" if judged.nothing_to_do else ""
             approved = "".join(f", {word.reason}" for word in judged.let_go if word.approved)
-            return f"every guard let it go{approved}{found}"
+            return f"every guard let it go{approved}{found}{_all_of(telling)}"
         case Ruling.ASK if judged.nothing_to_do:
             return "there was nothing to do, so nobody was asked"
         case Ruling.ASK if judged.answer is not None:
-            return f"a person was asked: {_answer(judged.answer, now)}"
+            return f"a person was asked: {_answer(judged.answer, telling.now)}"
         case Ruling.ASK:
             return "a person must say so" if judged.open else "a person was asked, and nobody answered"
         case Ruling.WAIT:
@@ -229,12 +239,21 @@ def _became(judged: Judged, now: datetime) -> str:
             assert_never(judged.ruling)
 
 
-_ANSWERED = {"approve": "said yes", "decline": "said no", "take_over": "took it over, the question is void"}
+def _all_of(telling: Telling) -> str:
+    return "" if telling.everything else f" ({telling.more})"
 
 
 def _answer(answer: Answer, now: datetime) -> str:
-    word = _ANSWERED.get(answer.command, "closed it, the question is void")
-    return f"{answer.actor} {word} at {moment(answer.at, now)}"
+    who, at = answer.actor, moment(answer.at, now)
+    match answer.command:
+        case "approve":
+            return f"{who} said yes at {at}"
+        case "decline":
+            return f"{who} said no at {at}"
+        case "take_over":
+            return f"the question is void, {who} took the incident over at {at}"
+        case _:
+            return f"the question is void, {who} closed the incident at {at}"
 
 
 _WOULD = {Ruling.GO: "", Ruling.ASK: " would ask a person", Ruling.WAIT: " would hold it", Ruling.REFUSE: ""}
@@ -252,9 +271,8 @@ def _against(word: GuardWord, judged: Judged, telling: Telling) -> str:
 
 def _rest(judged: Judged) -> str:
     let, unasked = len(judged.let_go), len(judged.not_asked)
-    other = "other " if judged.held_by else ""
     parts = [
-        f"{count(let, f'{other}guard')} let it go" if let else "",
+        f"{count(let, 'other guard')} let it go" if let else "",
         f"{unasked} had nothing to look at" if unasked else "",
     ]
     return ", ".join(part for part in parts if part)

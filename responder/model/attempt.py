@@ -140,3 +140,5 @@ class Claim(Frozen):
     reason: str = ""
     asked_by: str | None = None
     """Who asked for it by hand."""
+    proven_by: datetime | None = None
+    """By when the verification of the attempt ends, where that runs."""

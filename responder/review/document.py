@@ -218,6 +218,11 @@ def _who_was_told(facts: ReviewFacts) -> str:
 
 def _nobody_told(facts: ReviewFacts) -> str:
     """That nobody was told is no praise of a shadow: it pages nobody, whatever happens."""
+    if facts.questions:
+        asked = facts.questions[0]
+        times = count(len(facts.questions), "time")
+        after = lasted(asked.at - facts.taken_up_at)
+        return plain(f"A person was asked {times}, first after {after}: {asked.reason}.")
     if facts.in_auto is not None:
         return plain(f"Nobody was told: it was in shadow; in auto {facts.in_auto}.")
     if facts.by_hand is not None:
@@ -230,7 +235,8 @@ def _nobody_told(facts: ReviewFacts) -> str:
 def _duration(facts: ReviewFacts) -> str:
     if facts.recovered_at is not None:
         return lasted(facts.recovered_at - facts.detected_at)
-    return f"{lasted(facts.as_of - facts.detected_at)} so far" if not facts.final else "unknown"
+    known = f"not over, {lasted(facts.as_of - facts.detected_at)} up to the last entry of the timeline"
+    return known if not facts.final else "unknown"
 
 
 def _detection(facts: ReviewFacts) -> Iterator[Block]:

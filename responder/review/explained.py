@@ -4,7 +4,7 @@ The verdicts are those of the moment, as they were recorded; nothing is judged a
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
@@ -42,6 +42,15 @@ class GuardWord(Frozen):
         return self.ruling is not Ruling.GO or self.shadow
 
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _strictness(word: GuardWord) -> tuple[int, bool, float]:
+    """What has no known end counts as the longest."""
+    lasts = (word.over_at or _EPOCH) - _EPOCH
+    return -word.ruling, word.over_at is not None, -lasts.total_seconds()
+
+
 class Answer(Frozen):
     """What ended a question: a person's command."""
 
@@ -76,8 +85,8 @@ class Judged(Frozen):
 
     @property
     def held_by(self) -> tuple[GuardWord, ...]:
-        """The guards that kept it from happening, the strictest first."""
-        return tuple(sorted((word for word in self.words if word.against), key=lambda word: -word.ruling))
+        """The guards that kept it from happening: the strictest first, of those that wait the longest."""
+        return tuple(sorted((word for word in self.words if word.against), key=_strictness))
 
     @property
     def let_go(self) -> tuple[GuardWord, ...]:

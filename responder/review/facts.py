@@ -126,6 +126,14 @@ class Escalation(Frozen):
     asks: bool
 
 
+class Asked(Frozen):
+    """A person was asked for a yes or a no, and why."""
+
+    at: datetime
+    entry: int
+    reason: str
+
+
 class PersonAct(Frozen):
     """A person did something."""
 
@@ -207,6 +215,7 @@ class ReviewFacts(Frozen):
     evidence: tuple[Evidence, ...]
     checks: tuple[Check, ...]
     escalations: tuple[Escalation, ...]
+    questions: tuple[Asked, ...]
     people: tuple[PersonAct, ...]
     stages: tuple[Stage, ...]
     reopened: int
@@ -248,10 +257,10 @@ def read(dossier: Dossier, terms: SeverityTerms) -> ReviewFacts:
     began = _began(incident.by_hand, later=detected_at < incident.opened_at)
     stages = stages_of(entries, incident.opened_at, began)
     alerts = _alerts(dossier, entries)
-    escalations, people = _escalations(entries), _people(entries)
+    escalations, people, questions = _escalations(entries), _people(entries), _questions(entries)
     begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
     first_action_at = min(begun, default=None)
-    first_told_at = min((told.at for told in escalations), default=None)
+    first_told_at = min([*(one.at for one in escalations), *(one.at for one in questions)], default=None)
     first_person_at = min((person.at for person in people), default=None)
     as_of = max([incident.state_since, *(entry.at for entry in entries)])
     recovered_at = _recovered_at(incident.state, stages, entries)
@@ -284,6 +293,7 @@ def read(dossier: Dossier, terms: SeverityTerms) -> ReviewFacts:
         evidence=_evidence(entries),
         checks=_checks(entries),
         escalations=escalations,
+        questions=questions,
         people=people,
         stages=stages,
         reopened=_reopened(stages),
@@ -545,6 +555,16 @@ def _escalations(entries: Iterable[Entry]) -> tuple[Escalation, ...]:
         )
         for entry in entries
         if entry.kind in {EntryKind.ESCALATION, EntryKind.TOLD}
+    )
+
+
+def _questions(entries: Iterable[Entry]) -> tuple[Asked, ...]:
+    """Whoever is asked is told: the question goes out with the change of state."""
+    return tuple(
+        Asked(at=entry.at, entry=entry.number, reason=_text(entry.facts.get("why")) or entry.text)
+        for entry in entries
+        if entry.kind is EntryKind.STATE
+        and _known_state(entry.facts.get("to")) is IncidentState.AWAITING_APPROVAL
     )
 
 

@@ -213,6 +213,10 @@ target, attempt_id, incident_id, rule, since, quarantined, reason,
 (SELECT i.by_hand ->> 'actor' FROM incidents i WHERE i.id = incident_id) AS asked_by
 """
 
+_PROVEN_BY = """
+(SELECT i.deadline FROM incidents i WHERE i.id = claims.incident_id AND i.state = 'verifying') AS proven_by
+"""
+
 _VIEW = f"""
 SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
        {restraints.FLAGGED}, ({restraints.STANDING}) AS restraints, ({_PAST}) AS history,
@@ -221,7 +225,9 @@ SELECT wall_clock() AS wall, shift, taken_back, quiet_until, quiet_why,
        ({budgets.view("$2", "$9", "$10", ("$11", "$12", "$13"))}) AS budgets,
        (SELECT to_jsonb(b) FROM (SELECT {breakers.COLUMNS} FROM breakers
                                  WHERE rule = $1 AND reset_at IS NULL) b) AS breaker,
-       (SELECT to_jsonb(c) FROM (SELECT {CLAIM_COLUMNS} FROM claims WHERE target = $2) c) AS claim,
+       (SELECT to_jsonb(c) FROM (
+          SELECT {CLAIM_COLUMNS}, {_PROVEN_BY} FROM claims WHERE target = $2
+       ) c) AS claim,
        ({_OWN_ACT}) AS own_act
 FROM service_clock
 """

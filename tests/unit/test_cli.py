@@ -171,7 +171,7 @@ def test_a_yes_shows_what_it_is_to_and_answers_that_question_alone(served: Serve
     assert (nothing.exit_code, served.desk.commands) == (3, {})
     served.desk.question = QUESTION
     listed = responder("approvals", "list", served=served).output
-    for words in ("postgres.cancel_queries on postgres/orders with at_most=3", "1 element:", "pid 7"):
+    for words in ("postgres.cancel_queries on postgres/orders with at_most: 3", "1 element:", "pid 7"):
         assert words in listed
     other = responder("approve", str(INCIDENT), "--question", "ffff", served=served)
     assert (other.exit_code, served.desk.commands) == (3, {})

@@ -195,11 +195,17 @@ def test_what_shadow_alone_holds_is_held_by_the_ceiling_with_its_command() -> No
 def test_what_was_not_asked_is_not_said_to_have_let_it_go() -> None:
     """Nor is a target that was not looked at said to have been."""
     facts = _facts("go", "look", "not looked at", shadow=True, observed=True, word={"not_asked": True})
+    facts["verdicts"].append({"guard": "autonomy", "ruling": "go", "reason": "observe", "shadow": True})
     story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts)
     [step] = explain(_dossier(story, ACTION, state=IncidentState.RECORDED)).steps
     told = list(lines_of(step, AT))
     assert told[0][1].endswith("recorded only: it is observed, and the target was not looked at")
-    assert told[1:] == [(1, "1 had nothing to look at (--all lists them)")]
+    assert told[1:] == [
+        (1, "held by the ceiling: observe"),
+        (1, "1 had nothing to look at (--all lists them)"),
+    ]
+    unasked = [(1, "these had nothing to look at:"), (2, "look at the target: not looked at")]
+    assert list(lines_of(step, ALL))[2:] == unasked
 
 
 def test_a_question_tells_its_answer() -> None:
@@ -210,11 +216,16 @@ def test_a_question_tells_its_answer() -> None:
     assert "a person must say so" in _text(explain(asking).steps[0])
     left = _dossier(story, ACTION, state=IncidentState.ESCALATED)
     assert "a person was asked, and nobody answered" in _text(explain(left).steps[0])
-    for command, word in (("decline", "said no"), ("take_over", "took it over, the question is void")):
+    for command, word in (
+        ("approve", "ada said yes"),
+        ("decline", "ada said no"),
+        ("take_over", "the question is void, ada took the incident over"),
+        ("close", "the question is void, ada closed the incident"),
+    ):
         answered = Story().opens().tell(5, EntryKind.JUDGED, "judged", **ask)
         answered.tell(6, EntryKind.PERSON, "x", actor="ada", command=command)
         [step] = explain(_dossier(answered, ACTION, state=IncidentState.ESCALATED)).steps
-        assert f"a person was asked: ada {word} at 2026-11-20 23:59:36 UTC" in _text(step)
+        assert f"a person was asked: {word} at 2026-11-20 23:59:36 UTC" in _text(step)
 
 
 def test_beside_a_refusal_nobody_is_said_to_be_asked_or_waited_for() -> None:

@@ -213,6 +213,19 @@ def test_an_attempt_that_did_nothing_is_no_response() -> None:
     assert facts.response.kind is None
 
 
+def test_who_was_asked_was_told() -> None:
+    """A question reaches people as a page does: it is their first word of it, and is said in the summary."""
+    story = Story().opens().moves(3, "open", "awaiting_approval", "a person must approve (the rule)")
+    dossier = story.dossier(IncidentState.TAKEN_OVER)
+    told = facts_of(dossier)
+    assert told.first_told_at == after(3)
+    assert told.response.kind is ResponseKind.TOLD
+    text = review_of(dossier, "md")
+    assert "A person was asked 1 time, first after 3.0s: a person must approve (the rule)." in text
+    assert "Nobody had to be told" not in text
+    assert "not over, 3.0s up to the last entry of the timeline" in text
+
+
 def test_a_late_response_breaks_the_promise() -> None:
     """P0 promises 15 minutes: a first word to a person after 20 is a broken promise and a follow-up."""
     story = Story(severity=Severity.P0).opens().escalates(1200, 1, "open for too long")

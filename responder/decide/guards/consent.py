@@ -27,7 +27,7 @@ def _without_effect(least: Ceiling, facts: Facts) -> GuardVerdict:
     return GuardVerdict(
         guard=Guard.AUTONOMY,
         ruling=Ruling.GO,
-        reason=f"{least.level.word} only, no effect ({least.origin})",
+        reason=f"{least.level.word} only, {least.origin}",
         shadow=True,
         ways=tuple(dict.fromkeys(as_low)),
     )

@@ -6,6 +6,7 @@ from responder.decide.case import Facts, Terms
 from responder.decide.guards.base import ask, go, refuse, wait
 from responder.decide.opt_out import opt_out_holds
 from responder.model.guard import Guard, GuardVerdict, Refuses
+from responder.model.spoken import moment
 from responder.model.way import Way, WayKind
 
 
@@ -80,7 +81,7 @@ def condition(facts: Facts, terms: Terms) -> GuardVerdict:
         return go(Guard.CONDITION, "no condition" if reading is None else reading.text)
     if reading.holds is None:
         return ask(Guard.CONDITION, f"nobody can say whether it is needed: {reading.text}", facts)
-    reason = f"not needed, the step's condition is false: {reading.text}"
+    reason = f"not needed: {reading.text}"
     return refuse(Guard.CONDITION, reason, Refuses.TARGET)
 
 
@@ -103,7 +104,8 @@ def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
         reason = f"{claim.target} is quarantined by {holder}: {claim.reason}"
         ways = (*ways, Way(kind=WayKind.RELEASE, of=claim.target))
     else:
-        reason = f"{claim.target} is held by {holder}"
+        by = "" if claim.proven_by is None else f", which verifies until {moment(claim.proven_by, facts.now)}"
+        reason = f"{claim.target} is held by {holder}{by}"
     return wait(Guard.CLAIM, reason, facts, terms.hold_every, holder=holder, ways=ways)
 
 
