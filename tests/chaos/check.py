@@ -69,6 +69,7 @@ def violations(told: Told, left: Records) -> tuple[Violation, ...]:
         *_unknown(left),
         *_taken_over_late(told.faults, left),
         *_not_at_rest(left),
+        *_not_heard(left),
     )
 
 
@@ -269,6 +270,32 @@ def _not_at_rest(left: Records) -> Iterator[Violation]:
     for target, (quarantined, incident) in left.claims.items():
         if not quarantined:
             yield Violation(f"{target} is still held, and nobody can release it", incident)
+
+
+def _not_heard(left: Records) -> Iterator[Violation]:
+    """The pager heard every word that was written, in its order, and none that was not."""
+    first: dict[str, int] = {}
+    for number, said in enumerate(left.heard):
+        first.setdefault(said.key, number)
+    written = {one.key: one for one in left.words}
+    urgent = Counter(one.incident for one in left.words if one.urgent)
+    for incident in left.incidents:
+        if urgent[incident.id] != incident.words:
+            text = f"{incident.words} words for the log were written, and {urgent[incident.id]} for the pager"
+            yield Violation(f"incident {incident.id}: {text}", incident.id)
+    last: dict[UUID, int] = {}
+    for one in left.words:
+        came = first.get(one.within or one.key)
+        if came is None:
+            yield Violation(f"the pager never heard the word {one.key}", one.incident)
+        elif one.incident is not None:
+            if came < last.get(one.incident, -1):
+                yield Violation(f"the pager heard the word {one.key} before an earlier one", one.incident)
+            last[one.incident] = came
+    for said in left.heard:
+        word = written.get(said.key)
+        if word is None or word.incident != said.incident:
+            yield Violation(f"the pager heard {said.key}, which was never written so", said.incident)
 
 
 def _known(left: Records) -> Mapping[UUID, Attempted]:

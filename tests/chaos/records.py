@@ -12,6 +12,7 @@ from uuid import UUID
 import asyncpg
 
 from responder.store.connection import Connection, connect
+from tests.chaos.pager import Heard
 from tests.chaos.target import Effect
 from tests.support.witness import Seen
 
@@ -55,6 +56,11 @@ SELECT i.id, i.rule, i.state, extract(epoch FROM i.due_at - service_time())::flo
 FROM incidents i
 """
 
+_WORDS = """
+SELECT o.key, o.incident_id, (SELECT s.key FROM outbox s WHERE s.id = o.delivered_in) AS within, o.level > 0
+FROM outbox o WHERE o.channel = 'pager' ORDER BY o.number
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
@@ -93,7 +99,18 @@ class Standing:
     due_in_s: float | None = None
     """When it is looked at next; None where never."""
     words: int = 0
-    """How many words for a person who has to act were written for its channel, which is the log."""
+    """How many words for a person who has to act were written for the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word that was written for the pager; `within` is the key of the summary sent in its place."""
+
+    key: str
+    incident: UUID | None
+    within: str | None
+    urgent: bool
+    """Whether a person has to act."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +170,10 @@ class Records:
     members: Mapping[str, Sequence[Membership]] = field(default_factory=dict)
     """The incidents of each fingerprint."""
     incidents: Sequence[Standing] = ()
+    words: Sequence[Word] = ()
+    """In the order in which they were written, of each incident."""
+    heard: Sequence[Heard] = ()
+    """What the pager took, in the order in which it did."""
     claims: Mapping[str, tuple[bool, UUID]] = field(default_factory=dict)
     """Each held target: whether it is quarantined, and by which incident."""
     takeovers: Sequence[Takeover] = ()
@@ -174,17 +195,19 @@ async def at_rest(dsn: str, states: frozenset[str]) -> bool:
         await connection.close()
 
 
-async def read(dsn: str, effects: Sequence[Effect], seen: Seen) -> Records:
-    """Read it all in one snapshot, and join it with what the targets recorded."""
+async def read(dsn: str, effects: Sequence[Effect], seen: Seen, heard: Sequence[Heard] = ()) -> Records:
+    """Read it all in one snapshot, and join it with what the targets and the pager recorded."""
     connection = await connect(dsn, name="chaos")
     try:
         async with connection.transaction(isolation="repeatable_read", readonly=True):
-            return await _read(connection, effects, seen)
+            return await _read(connection, effects, seen, heard)
     finally:
         await connection.close()
 
 
-async def _read(connection: Connection, effects: Sequence[Effect], seen: Seen) -> Records:
+async def _read(
+    connection: Connection, effects: Sequence[Effect], seen: Seen, pager: Sequence[Heard]
+) -> Records:
     rows = await connection.fetch(_ATTEMPTS)
     sessions = {
         (row["id"], _session(one["facts"])): one["key"]
@@ -213,6 +236,8 @@ async def _read(connection: Connection, effects: Sequence[Effect], seen: Seen) -
         firing=_first(row for row in heard if row["ends_at"] is None),
         resolved=_first(row for row in heard if row["ends_at"] is not None),
         members=_by_fingerprint(await connection.fetch(_MEMBERS)),
+        words=[Word(*row) for row in await connection.fetch(_WORDS)],
+        heard=pager,
         incidents=[_standing(row) for row in await connection.fetch(_INCIDENTS)],
         claims={
             row["target"]: (row["quarantined"], row["incident_id"])

@@ -55,7 +55,7 @@ async def run(
         broken = await _broken_chains(scene)
         for replica in scene.replicas:
             await replica.stop()
-        left = await read(scene.dsn, recorded(scene.targets.file), scene.seen())
+        left = await read(scene.dsn, recorded(scene.targets.file), scene.seen(), scene.pager.heard)
         told = Told(scene.peers.acknowledged, scene.peers.refusals, faults.done)
         found = [*unrest, *broken, *violations(told, left)]
         counts = {**tally(told, left), "quarantines released": person.released}
@@ -80,6 +80,7 @@ async def _while_it_lasts(
         )
         await faults.mend()
         scene.world.calm()
+        scene.pager.calm = True
         return await _rest(scene, rests_within)
     finally:
         for task in (telling, working):

@@ -23,11 +23,13 @@ from responder.rulebook.load import check
 from responder.settings import load
 from tests.chaos.action import ACTIONS
 from tests.chaos.observer import watch
+from tests.chaos.pager import TIMEOUT_S, Pager
 from tests.chaos.peers import Peers
 from tests.chaos.target import Targets, serving
 from tests.chaos.world import World, places
 from tests.support.installed import found_here, install_actions
 from tests.support.link import Link, link_to
+from tests.support.pager import SECRET
 from tests.support.parts import PostgresServer, embedded_postgres, folder, free_port
 from tests.support.service import SOURCE, TOKEN, Responder, settings_for, stuck_query_rule
 from tests.support.stuck_again import database_on, execute, stuck_again
@@ -110,6 +112,7 @@ class Stage:
     targets: Targets
     world: World
     peers: Peers
+    pager: Pager
     began: float = field(default_factory=time.time)
 
     @property
@@ -150,12 +153,15 @@ async def stage(random: Random, sabotage: str | None = None) -> AsyncIterator[St
         targets = Targets(home / "effects.jsonl", random, world.mended)
         await enter(serving(targets.routes(), targets.port))
         await enter(serving(world.routes(), *world.ports))
+        pager = Pager(random)
+        await enter(serving(pager.routes(), pager.port))
         replicas = []
         for number in range(REPLICAS):
             link = await enter(link_to(store.port))
             own = home / f"replica-{number}"
             own.mkdir()
-            settings = _settings(store.dsn(_STORE, port=link.port), victim, targets.url, world.urls, own)
+            database = store.dsn(_STORE, port=link.port)
+            settings = _settings(database, victim, targets.url, world.urls, pager.url, own)
             replica = Replica(own, free_port(), settings, link, site, sabotage)
             replica.name = f"replica-{number}"
             stack.push_async_callback(replica.stop)
@@ -167,11 +173,16 @@ async def stage(random: Random, sabotage: str | None = None) -> AsyncIterator[St
         await asyncio.gather(*(other.start(within=60) for other in others))
         for replica in replicas:
             replica.pids.append(replica.pid)
-        yield Stage(store, victim, replicas, targets, world, peers)
+        yield Stage(store, victim, replicas, targets, world, peers, pager)
 
 
 def _settings(
-    database: str, victim: PostgresServer, url: str, alertmanagers: Sequence[str], home: Path
+    database: str,
+    victim: PostgresServer,
+    url: str,
+    alertmanagers: Sequence[str],
+    pager: str,
+    home: Path,
 ) -> dict[str, Any]:
     rules = home / "rules.yaml"
     rules.write_text(yaml.safe_dump({"defaults": _DEFAULTS, "rules": _rules(url)}, sort_keys=False))
@@ -191,6 +202,10 @@ def _settings(
             ]
         },
         "sources": {SOURCE: source},
+        "channels": {
+            "pager": {"webhook": pager, "secret": SECRET, "timeout": f"{TIMEOUT_S:g}s", "per_minute": 1000}
+        },
+        "policies": {"on-call": {"levels": [{"channels": ["log", "pager"]}]}},
         "severities": dict.fromkeys(("P0", "P1", "P2", "P3"), _SEVERITY),
         "engine": {
             **given["engine"],
@@ -207,6 +222,7 @@ _SEVERITY = {
     "response_time": "8s",
     "update_interval": "20s",
     "review_required": False,
+    "policy": "on-call",
 }
 _TERMS = {
     "open_deadline": "15s",

@@ -42,6 +42,8 @@ def tally(told: Told, left: Records) -> Counts:
         ),
         "restarts of the store": kinds[Kind.CRASH_STORE] + kinds[Kind.RESTART_STORE],
         "moves of the clock": kinds[Kind.CLOCK],
+        "words at the pager": len({one.key for one in left.heard}),
+        "of these told again": len(left.heard) - len({one.key for one in left.heard}),
         "halts": kinds[Kind.HALT],
         "takeovers": len(taken),
         "slowest takeover, s": round(max((seconds for _, seconds in taken), default=0.0), 1),

@@ -117,13 +117,13 @@ class Targets:
         try:
             await asyncio.sleep(_HANG_S if manner is Manner.HANGS_BEFORE else self.random.uniform(0.1, 0.6))
             if manner is Manner.DROPS_BEFORE:
-                _drop(request)
+                drop(request)
             if time.time() > call["not_after"]:
                 return web.Response(status=409)
             self._have_effect(Effect(attempt, element, called_at, time.time()), request.match_info["target"])
             await asyncio.sleep(_HANG_S if manner is Manner.HANGS_AFTER else self.random.uniform(0.1, 0.5))
             if manner is Manner.DROPS_AFTER:
-                _drop(request)
+                drop(request)
             return web.Response()
         finally:
             self.running[attempt] -= 1
@@ -166,7 +166,7 @@ def _asked(request: web.Request) -> tuple[UUID, str]:
     return UUID(match["attempt"]), f"{match['target']}/{match['side']}"
 
 
-def _drop(request: web.Request) -> NoReturn:
+def drop(request: web.Request) -> NoReturn:
     """Break the connection without an answer."""
     if request.transport is not None:
         request.transport.abort()

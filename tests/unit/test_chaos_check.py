@@ -12,8 +12,9 @@ import pytest
 from responder.model.alert import fingerprint
 from tests.chaos.check import Told, takeovers, violations
 from tests.chaos.faults import Fault, Kind
+from tests.chaos.pager import Heard
 from tests.chaos.peers import Acknowledged
-from tests.chaos.records import Attempted, Membership, Records, Standing, Start, Takeover
+from tests.chaos.records import Attempted, Membership, Records, Standing, Start, Takeover, Word
 from tests.chaos.tally import GOALS, short_of, tally
 from tests.chaos.target import Effect, Targets, recorded
 from tests.chaos.world import Alert
@@ -27,6 +28,9 @@ DEAD, ALIVE = UUID(int=10), UUID(int=11)
 LEFT, RIGHT = "t-00/left", "t-00/right"
 
 World = tuple[Told, Records]
+
+
+SUMMARY = Word("summary", None, None, urgent=False)
 
 
 def a_good_world() -> World:
@@ -60,6 +64,16 @@ def a_good_world() -> World:
         firing={EPISODE: START},
         members={EPISODE[0]: [Membership(INCIDENT, "Call", START, None)]},
         incidents=[Standing(INCIDENT, "Call", "escalated", ("opened", "intent", "escalation"), 10.0, 1)],
+        words=[
+            Word("first", INCIDENT, None, urgent=True),
+            Word("over", INCIDENT, "summary", urgent=False),
+            SUMMARY,
+        ],
+        heard=[
+            Heard("first", INCIDENT, T + 9),
+            Heard("summary", None, T + 10),
+            Heard("first", INCIDENT, T + 11),
+        ],
         claims={"chaos/t-09": (True, INCIDENT)},
         takeovers=[Takeover(INCIDENT, DEAD, ALIVE, T + 5.5, silent_s=3.6)],
         pids={DEAD: 100, ALIVE: 200},
@@ -172,6 +186,24 @@ BROKEN: dict[str, tuple[str, Callable[[World], World]]] = {
     ),
     "looked at late": ("is looked at in 2400 s only", lambda w: with_incident(w, due_in_s=2400.0)),
     "never looked at": ("nobody will ever look at it", lambda w: with_incident(w, due_in_s=None)),
+    "a word to one alone": (
+        "1 words for the log were written, and 0 for",
+        lambda w: with_left(w, words=[SUMMARY]),
+    ),
+    "a word that nobody heard": ("never heard the word first", lambda w: with_left(w, heard=w[1].heard[1:2])),
+    "a word that was folded, and nobody heard": (
+        "never heard the word over",
+        lambda w: with_left(w, heard=w[1].heard[:1]),
+    ),
+    "a word out of turn": ("before an earlier one", lambda w: with_left(w, heard=w[1].heard[1:])),
+    "a word that was not written": (
+        "which was never written so",
+        lambda w: with_left(w, heard=[*w[1].heard, Heard("other", INCIDENT, T + 12)]),
+    ),
+    "a word about another": (
+        "which was never written so",
+        lambda w: with_left(w, heard=[*w[1].heard, Heard("first", OTHER, T + 12)]),
+    ),
     "held for ever": ("is still held", lambda w: with_left(w, claims={"chaos/t-09": (False, INCIDENT)})),
 }
 
