@@ -62,5 +62,8 @@ class Approval(Frozen):
             return "the target or the parameters have changed"
         more = len(set(wanted.elements) - set(given.elements))
         if more:
-            return f"{more} element{'' if more == 1 else 's'} would be hit that were not there then"
+            some = (
+                "1 element would be hit that was" if more == 1 else f"{more} elements would be hit that were"
+            )
+            return f"{some} not there then"
         return None

@@ -282,7 +282,7 @@ def held(one: Case, verdict: GuardVerdict, **more: Any) -> Change:
 
 
 def test_a_hold_says_what_holds_it_and_lasts_no_longer_than_the_severity_allows() -> None:
-    """Looked at again when the guard says, or soon; never after the response time is over."""
+    """Looked at again when the guard says, or soon, and after a short while anyway; never after its time."""
     change = held(case(S.OPEN, step=1), until(None))
     kept = change.progress.hold
     assert kept is not None
@@ -291,19 +291,24 @@ def test_a_hold_says_what_holds_it_and_lasts_no_longer_than_the_severity_allows(
     assert (change.due_at, change.deadline) == (kept.until, kept.deadline)
     assert [entry.kind for entry in change.entries] == [EntryKind.JUDGED, EntryKind.STATE]
     assert change.entries[1].text == "Held: held by incident 7"
-    for at, expected in ((LATER, LATER), (START + 2 * HOUR, START + HOUR)):
+    soon, short = START + 10 * SECOND, START + TERMS.suppressed_every
+    for at, expected in ((soon, soon), (LATER, short), (START + 2 * HOUR, short)):
         later = held(case(S.OPEN), until(at)).progress.hold
         assert later is not None
         assert later.until == expected
+    over = held(case(S.HELD, hold=hold(deadline=soon)), until(LATER)).progress.hold
+    assert over is not None
+    assert over.until == soon
 
 
 def test_a_hold_goes_on_from_when_it_began() -> None:
     """Whatever holds it next: neither since when nor the deadline begin anew."""
-    change = held(case(S.HELD, hold=hold()), until(LATER), now=START + 5 * SECOND)
+    near = START + 20 * SECOND
+    change = held(case(S.HELD, hold=hold(deadline=near)), until(LATER), now=START + 5 * SECOND)
     kept = change.progress.hold
     assert kept is not None
-    assert (kept.since, kept.deadline, kept.until) == (START, hold().deadline, hold().deadline)
-    assert (change.due_at, change.deadline) == (hold().deadline, hold().deadline)
+    assert (kept.since, kept.deadline, kept.until) == (START, near, near)
+    assert (change.due_at, change.deadline) == (near, near)
 
 
 AGAIN = [

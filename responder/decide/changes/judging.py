@@ -183,10 +183,13 @@ def told_at_once(case: Case) -> str:
 
 
 def _held(case: Case, facts: Facts, judgement: Judgement, entry: EntryDraft, terms: Terms) -> Change:
-    """It waits. Whoever else holds it is told with it, and a new one of them is news for the timeline."""
+    """It waits, and is judged again before long: what else holds it by then, a person can read.
+
+    Whoever else holds it is told with it, and a new one of them is news for the timeline.
+    """
     now, before, verdict = facts.now, case.incident.progress.hold, judgement.strictest
     deadline = before.deadline if before else _patience(case, now, terms)
-    until = min(verdict.until or now + terms.hold_every, deadline)
+    until = min(verdict.until or now + terms.hold_every, now + terms.suppressed_every, deadline)
     hold = Hold(
         guard=verdict.guard.value,
         reason=verdict.reason,
