@@ -441,6 +441,25 @@ async def test_of_two_who_hear_of_a_new_alert_the_second_one_is_not_forgotten(wr
     assert await writer.ask(told.format(newest)) == [("then", True)]
 
 
+async def test_of_two_who_open_an_incident_the_second_one_joins_it(writer: Writer) -> None:
+    """Another process opens it first: the alert that came here is tried again, and is a member of it."""
+    await writer.intake.take(delivery(alert(alertname="D")))  # makes the journal's partition
+    wanted = {ALERT: cast("NewIncident", writer.rules.incident_of(LABELS))}
+    raw: Any = await asyncpg.connect(writer.dsn)
+    async with raw.transaction():
+        now = await raw.fetchval("SELECT service_time()")
+        assert len((await at_once.take_in(raw, "am", said_once([alert()]), wanted, now)).opened) == 1
+        late = asyncio.create_task(writer.intake.take(delivery(alert(pod="p-2"))))
+        await until(lambda: somebody_waits(writer), "the statement waits for the other's row", within=60)
+    await raw.close()
+    await late
+    members = "SELECT labels ->> 'pod', wakes FROM members JOIN alerts USING (source, fingerprint)"
+    assert await writer.ask(f"{members} JOIN incidents i ON i.id = incident_id ORDER BY 1") == [
+        ("p-1", 1),
+        ("p-2", 1),
+    ]
+
+
 async def test_what_cannot_be_used_is_kept_with_its_reason(writer: Writer) -> None:
     """A rejected part goes to the dead letters in the same commit as its good neighbours."""
     await writer.intake.take(delivery(alert(), rejected=(Rejected("labels is no object", "{}"),)))
