@@ -121,7 +121,7 @@ class Way:
 
     async def after(self, happens: "Happens") -> Stands:
         """Let it happen."""
-        await self.raw.execute(MEANWHILE, happens.pod, happens.state, happens.owned)
+        await self.raw.execute(MEANWHILE, *happens[1:])
         before = self.wake.told
         receipts = await self.commit([self.commit.prepare(one) for one in happens.batch])
         concerned = {one for receipt in receipts for one in receipt.incidents}
@@ -130,6 +130,7 @@ class Way:
         wakes = {row["which"]: row["how"] for row in rows if row["what"] == "wake"}
         assert len(stored) + len(wakes) == len(rows)
         which = [tuple(row) for row in await self.raw.fetch(CONCERNED, concerned)]
+        assert len(which) == len(concerned)
         return Stands(stored, which, (wakes, self.wake.told - before), self.store.in_parts)
 
 
@@ -215,7 +216,7 @@ FROM incidents i WHERE id = ANY ($1) ORDER BY 1, 2
 
 MEANWHILE = """
 UPDATE incidents
-SET wakes = 1, due_at = '2100-01-01',
+SET wakes = 1, due_at = CASE WHEN key ->> 'pod' = $4 THEN timestamptz '2020-01-01' ELSE '2100-01-01' END,
     state = CASE WHEN state <> 'closed' AND key ->> 'pod' = $1 THEN $2 ELSE state END,
     owner = CASE WHEN key ->> 'pod' <> $1 THEN owner WHEN $3 THEN gen_random_uuid() END
 """
@@ -228,6 +229,8 @@ class Happens(NamedTuple):
     pod: str
     state: str
     owned: bool
+    overdue: str
+    """The pod of those that were due before."""
 
 
 class Walk:
@@ -246,7 +249,9 @@ class Walk:
             one = self._words(source, number, second)
             batch += [Delivery(source=source, alerts=(one,), rejected=())] * chance.choice([1, 1, 2, 3])
         chance.shuffle(batch)
-        return Happens(batch, chance.choice("xyz"), chance.choice(STATES), chance.random() < 0.3)
+        return Happens(
+            batch, chance.choice("xyz"), chance.choice(STATES), chance.random() < 0.3, chance.choice("xyz")
+        )
 
     def _words(self, source: str, number: int, second: int) -> Alert:
         labels = ALERTS[number]
