@@ -52,6 +52,10 @@ class Word(Frozen):
     """Of the incident, when this was written."""
     key: dict[str, str] = Field(default_factory=dict)
     """The group's labels and values."""
+    summary: str | None = None
+    """What its alert says of itself: the annotation `summary`, else `description`, of one that fires."""
+    command: str | None = None
+    """What to type to see where it stands."""
     runbook_url: str | None = None
     owner: str | None = None
     link: str | None = None

@@ -206,12 +206,24 @@ class Wording:
                 severity=change.severity or incident.severity,
                 state=change.state,
                 key=incident.key,
+                summary=_summary(case),
+                command=f"responder explain {incident.id}",
                 runbook_url=rule.runbook_url,
                 owner=rule.owner,
                 link=link,
             )
         )
-        return word.model_copy(update={"text": told_text(word.text), "key": told_labels(word.key)})
+        bounded = {
+            "text": told_text(word.text),
+            "key": told_labels(word.key),
+            "summary": None if word.summary is None else told_text(word.summary),
+        }
+        return word.model_copy(update=bounded)
+
+
+def _summary(case: Case) -> str | None:
+    said = (one.annotations.get(name) for one in case.members.sample for name in ("summary", "description"))
+    return next((text for text in said if text), None)
 
 
 async def write(

@@ -90,6 +90,7 @@ async def test_an_incident_is_told_to_its_policys_channels_from_its_beginning_to
         )
         assert (data["runbook_url"], data["owner"]) == ("https://runbooks.example.org/watched", "team-watch")
         assert data["key"] == {"instance": "a"}
+        assert data["command"] == f"responder explain {thread}"
         shown = f"https://responder.example.org/api/v1/incidents/{thread}/review?format=html"
         assert data["link"] == shown
         async with (

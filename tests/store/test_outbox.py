@@ -142,16 +142,36 @@ async def test_each_notice_is_a_row_for_each_channel_of_its_level(db: Posted) ->
     assert (told.text, told.rule, told.severity, told.state) == ("first", "StuckQueries", "P2", "open")
     assert (told.key, told.incident) == ({"server": "db1"}, case.incident.id)
     assert told.link == f"{LINKED}/api/v1/incidents/{case.incident.id}/review?format=html"
+    assert (told.summary, told.command) == ("stuck", f"responder explain {case.incident.id}")
+
+
+@pytest.mark.parametrize(
+    ("said", "summary"),
+    [
+        ({"summary": "stuck", "description": "for 12 minutes"}, "stuck"),
+        ({"summary": "", "description": "for 12 minutes"}, "for 12 minutes"),
+        ({"runbook": "r"}, None),
+    ],
+)
+async def test_a_word_says_what_its_alert_says_of_itself(
+    db: Posted, said: dict[str, str], summary: str | None
+) -> None:
+    """Its summary, else its description; nothing where it has neither."""
+    _, case = await db.held()
+    [member] = case.members.sample
+    sample = (member.model_copy(update={"annotations": said}),)
+    case = case.model_copy(update={"members": case.members.model_copy(update={"sample": sample})})
+    assert Wording().word(case, change(case), notice()).summary == summary
 
 
 async def test_a_word_is_no_larger_than_a_receiver_takes(db: Posted) -> None:
     """Whatever its group's labels and its text are: refused for its size it would be told to nobody."""
-    await db.observe(alert("p", server="x" * 1_000_000))
+    await db.observe(alert("p", server="x" * 1_000_000, summary="z" * 1_000_000))
     await db.tell(await db.leased(), notice("y" * 1_000_000))
     async with pager() as (desk, channel):
         await drained(await db.lane(channel))
     [page] = desk.tries
-    assert len(json.dumps(page.body)) < 10_000
+    assert len(json.dumps(page.body)) < 12_000
     assert page.body["data"]["key"]["server"] == f"{'x' * 1000}\u2026"
 
 

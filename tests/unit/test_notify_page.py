@@ -48,6 +48,8 @@ def word(**more: Any) -> Notification:
             severity=Severity.P1,
             state=IncidentState.ESCALATED,
             key={"server": "orders-db:5432", "datname": "orders"},
+            summary="a query on orders has been running for 12 minutes",
+            command=f"responder explain {INCIDENT}",
             runbook_url="https://wiki.example.org/stuck-query",
             owner="team-orders",
             link=f"https://responder.example.org/api/v1/incidents/{INCIDENT}/review?format=html",
