@@ -46,7 +46,7 @@ def _tell_mistakes(chosen: Settings) -> None:
     if not mistakes:
         return
     named = " ".join(map(str, chosen.rules))
-    click.echo(f"The rules in {named} are not active yet; alerts are kept meanwhile.")
+    click.echo(f"The rules in {named} are not active; what was active before stays so, and alerts are kept.")
     number = count(len(mistakes), "mistake")
     if missing := _missing(chosen):
         click.echo(f"  Missing:     {', '.join(missing)} ({number} against these settings)")

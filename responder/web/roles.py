@@ -7,8 +7,10 @@ an incident's alerts; what is not known is never covered.
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Self
 
 from aiohttp import web
+from pydantic import model_validator
 
 from responder.decide.bind import bindable
 from responder.engine.settings import Matchers
@@ -50,6 +52,15 @@ class Grant(Frozen):
 
     role: Role
     scope: Matchers = ()
+
+    @model_validator(mode="after")
+    def _is_more_than_an_approver(self) -> Self:
+        if self.role is Role.ADMIN and self.scope:
+            raise ValueError(
+                "what an admin decides holds for the whole service: leave `scope` out, "
+                "or write `role: approver`, which is all that a scope lets through"
+            )
+        return self
 
     def covers(self, labels: Labels) -> bool:
         """Whether it holds there. A label that is missing is covered only where the scope asks for that."""

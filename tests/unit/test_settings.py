@@ -225,6 +225,10 @@ def test_people_have_a_token_each_and_grants(tmp_path: Path) -> None:
         ("operator", 0),
     ]
     assert "web.people.ada.grants" in problems(tmp_path, ada)
+    part = "      grants: [{role: admin, scope: 'env=\"prod\"'}]\n"
+    refused = problems(tmp_path, ada + part)
+    assert "web.people.ada.grants" in refused
+    assert "leave `scope` out, or write `role: approver`" in refused
     assert "web.people.ada.grants" in problems(tmp_path, f"{ada}      grants: []\n")
     assert "'viewer', 'operator', 'approver' or 'admin'" in problems(
         tmp_path, f"{ada}      grants: [{{role: boss}}]\n"
