@@ -108,7 +108,7 @@ class Case(Frozen):
     members: Members
     attempt: Attempt | None = None
     """The newest attempt of this incident."""
-    holds: bool = False
+    holds: bool
     """Whether it still holds its target. A quarantined claim is nobody's to give up but a person's."""
     command: Command | None = None
     """The oldest one that is not applied yet."""
@@ -155,7 +155,7 @@ class LedgerQuestion(Frozen):
     limits: Limits
     budgets: Budgets = Budgets()
     flapping: Flapping = Flapping()
-    shadow: bool = False
+    shadow: bool
     """Whether it may have no effect: then what shadow would have started before counts like attempts."""
     acts_since: datetime | None = None
     """From when on an act of ours may have caused the incident; None where none can have."""
@@ -277,7 +277,7 @@ class Facts(Frozen):
     """The newest attempt of the rule on the target that the limits are judged by."""
     flapped_at: datetime | None = None
     """See `LedgerView`, as the other counts."""
-    recurred: int = 0
+    recurred: int
     breaker: Breaker | None = None
     open_incidents: OpenIncidents | None = None
     budgets: tuple[Budget, ...] = ()
@@ -362,7 +362,7 @@ class ShadowRun(Frozen):
     reason: str
     elements: tuple[str, ...] = ()
     """The titles of the first ones that it would have hit."""
-    element_count: int = 0
+    element_count: int
 
 
 class Notice(Frozen):

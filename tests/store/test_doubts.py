@@ -53,6 +53,7 @@ async def own_act(db: Stored, of: Incident, target: Target, since: datetime) -> 
         now=await db.store.now(),
         limits=RULE.limits,
         acts_since=since,
+        shadow=False,
     )
     return (await db.store.ledger_view(asked, of)).own_act
 

@@ -262,7 +262,13 @@ async def past_attempts(
     db: Stored, rule: str, target: str, since: datetime, incident: Incident
 ) -> tuple[PastAttempt, ...]:
     asked = LedgerQuestion(
-        rule=rule, target=target, namespace=target, disruptive=True, now=since + HOUR, limits=RULE.limits
+        rule=rule,
+        target=target,
+        namespace=target,
+        disruptive=True,
+        now=since + HOUR,
+        limits=RULE.limits,
+        shadow=False,
     )
     return (await db.store.ledger_view(asked, incident)).history
 

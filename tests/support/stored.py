@@ -130,7 +130,13 @@ class Stored:
     async def unsteady(self) -> Unsteady | None:
         """Why nothing may start, as a step is told it."""
         asked = LedgerQuestion(
-            rule="any", target=None, namespace=None, disruptive=False, now=T0, limits=RULE.limits
+            rule="any",
+            target=None,
+            namespace=None,
+            disruptive=False,
+            now=T0,
+            limits=RULE.limits,
+            shadow=False,
         )
         return (await self.store.ledger_view(asked, incident())).unsteady
 
@@ -216,6 +222,7 @@ def question(case: Case, target: str | None = "postgres/orders", **more: Any) ->
         disruptive=True,
         now=case.now,
         limits=RULE.limits,
+        shadow=False,
     )
     return given.model_copy(update=more)
 

@@ -87,7 +87,7 @@ def case(state: IncidentState, after: timedelta = timedelta(0), asked: ByHand = 
     )
     members = Members(firing=0, total=0)
     now = START + after
-    return Case(now=now, incident=found, rule=rule, current=rule, members=members, **more)
+    return Case(now=now, incident=found, rule=rule, current=rule, members=members, holds=False, **more)
 
 
 def change(it: Case) -> Change:

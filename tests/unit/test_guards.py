@@ -36,6 +36,7 @@ def facts(**changed: Any) -> Facts:
         "newest_seen_at": NOW,
         "limits": limits(),
         "elements": ("pid 1",),
+        "recurred": 0,
     }
     return Facts(**{**given, **changed})
 

@@ -1,5 +1,6 @@
 """The kill switch: either flag or file halts, and what cannot be read counts as halted."""
 
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -7,6 +8,7 @@ from responder.decide.restraints import Concern
 from responder.engine.halting import UNREADABLE, Halt
 from responder.model.incident import IncidentState
 from responder.model.restraint import Restraints
+from responder.model.rule import Recurrence
 from responder.model.severity import Severity
 from responder.model.way import Way, WayKind
 from responder.ports import Store
@@ -41,8 +43,13 @@ def test_the_way_out_of_each_halt_is_named(tmp_path: Path) -> None:
 
 
 async def test_what_cannot_be_read_counts_as_halted(tmp_path: Path) -> None:
-    """A database that does not answer, and a file that cannot even be looked for."""
-    store = VirtualStore(World(), ladder(), incident(), members(), unreadable=True)
+    """A database that does not answer, and a file that cannot even be looked for.
+
+    It holds, and is no reason to give up: what was done here before is not known, and counts nothing.
+    """
+    limits = ladder().limits.model_copy(update={"recurrence": Recurrence(count=1, within=timedelta(days=1))})
+    rule = ladder().model_copy(update={"limits": limits})
+    store = VirtualStore(World(), rule, incident(), members(), unreadable=True)
     await drive(store)
     assert store.incident.state is IncidentState.HELD
     held = store.incident.progress.hold

@@ -67,6 +67,7 @@ def case(
         rule=its_rule,
         current=its_rule,
         members=members(firing, total),
+        holds=False,
         maintenance=(WINDOW,) if quiet else (),
         attempt=attempt,
     )

@@ -37,7 +37,8 @@ def case(state: IncidentState, firing: int = 1, total: int = 1, **progress: obje
     moved = Progress.model_validate({"told_members": 1, "told_firing": 1, "opened_at": START, **progress})
     later = START + timedelta(minutes=5)
     one = incident(state, progress=moved, deadline=START if state is IncidentState.PENDING else later)
-    return Case(now=START, incident=one, rule=ladder(), current=ladder(), members=members(firing, total))
+    both = {"rule": ladder(), "current": ladder()}
+    return Case(now=START, incident=one, **both, members=members(firing, total), holds=False)
 
 
 def test_an_opening_is_recorded_while_the_first_step_looks() -> None:
@@ -66,7 +67,13 @@ ATTEMPT = uuid4()
         {"opens_storm": True},
         {
             "shadow_run": ShadowRun(
-                step=0, action="a", target="t", ruling=Ruling.GO, guard=Guard.AUTONOMY, reason="shadow"
+                step=0,
+                action="a",
+                target="t",
+                ruling=Ruling.GO,
+                guard=Guard.AUTONOMY,
+                reason="shadow",
+                element_count=0,
             )
         },
     ],

@@ -30,7 +30,8 @@ def case(state: IncidentState, storm: Storm, deadline: datetime | None = DEADLIN
     told = Progress(**{**TOLD, **progress})
     given = incident(state, rule=UMBRELLA.name, key={}, deadline=deadline, progress=told)
     none = members(firing=0, total=0)
-    return Case(now=START, incident=given, rule=UMBRELLA, current=UMBRELLA, members=none, storm=storm)
+    both = {"rule": UMBRELLA, "current": UMBRELLA}
+    return Case(now=START, incident=given, **both, members=none, holds=False, storm=storm)
 
 
 def change(it: Case, now: datetime = START) -> Change:
