@@ -109,7 +109,9 @@ def _without_steps(incident: Incident) -> str:
 
 def _goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
     """When a step that waits is looked at again, or how it is answered."""
-    hold = incident.progress.hold
+    hold, due = incident.progress.hold, incident.due_at
+    if incident.state is IncidentState.RECORDED and incident.progress.part_of is not None and due is not None:
+        yield f"judged again when the storm is over: it is looked at {output.until(due, now)}"
     if not step.next:
         return
     if incident.state is IncidentState.HELD and hold is not None:

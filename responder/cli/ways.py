@@ -80,7 +80,7 @@ def _by_state(dossier: Dossier) -> Iterator[str]:
             yield f"responder incidents hand-back {name} --reason ..."
             yield f"responder incidents close {name} --reason ..."
         case IncidentState.RECORDED if incident.progress.part_of is not None:
-            yield f"responder explain {incident.progress.part_of}   (the storm)"
+            yield f"responder explain {incident.progress.part_of}"
             yield f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)"
 
 

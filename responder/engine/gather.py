@@ -309,7 +309,7 @@ def _consent(look: _Look) -> Consent | None:
 def _too_many(elements: tuple[Element, ...], at_most: int) -> str | None:
     if len(elements) <= at_most:
         return None
-    return f"{len(elements)} elements were found, more than at_most {at_most}"
+    return f"{len(elements)} elements were found, more than the {at_most} that at_most allows"
 
 
 def first_mistake(error: ValidationError) -> str:

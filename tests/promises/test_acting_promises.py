@@ -125,7 +125,7 @@ async def test_promise_11_no_target_or_too_many_elements_is_refused(dsn: str, tm
         assert await on.db.one("SELECT count(*) FROM attempts") == 0
         for server, why in (
             ("nowhere", "the parameters lead to no target"),
-            ("crowd", "3 elements were found, more than at_most 2"),
+            ("crowd", "3 elements were found, more than the 2 that at_most allows"),
         ):
             assert why in await on.told_of(server)
 

@@ -312,11 +312,49 @@ async def test_more_than_at_most_is_refused(scene: Scene) -> None:
         await scene.sessions.start()
     told = await scene.run(*scene.command())
     assert told.exit_code == 3, told.output
-    assert "refused: 6 elements were found, more than at_most 5; nothing was done" in told.output
+    assert (
+        "refused: 6 elements were found, more than the 5 that at_most allows; nothing was done" in told.output
+    )
     await nothing_was_done(scene, 6)
 
 
 # What holds a rule holds a person -----------------------------------------------------------------------
+
+
+async def test_explain_names_the_command_for_each_guard_that_holds_it_and_which_has_ended(
+    scene: Scene,
+) -> None:
+    """Of a halt and a freeze both; what was ended says so, and its command is gone. JSON has every guard."""
+    await scene.sessions.start()
+    assert (await scene.post("halt", {"reason": "we look first"}, by="root"))[0] == 200
+    _, added = await scene.post("freezes", {"reason": "a release", "for": "1h"}, by="root")
+    incident = await scene.asked()
+    await scene.reaches(incident, "held")
+    told = (await scene.run("explain", incident)).output
+    freeze = f"responder freeze end {added['freeze']['id']} --reason ..."
+    first = told.splitlines()[0]
+    assert "held by halt (no end is known), freeze (until " in first
+    assert "earliest start " in first
+    for line in ("HALTED by root", "halt: halted by root: we look first", "-> responder resume --id 1"):
+        assert line in told
+    assert f"-> {freeze}" in told
+    assert "other guards let it go" in told
+    assert "not halted" not in told
+    assert (await scene.run("resume", by="root")).exit_code == 0
+
+    async def only_frozen() -> bool:
+        return "held by halt" not in (await scene.run("explain", incident)).output.splitlines()[0]
+
+    await until(only_frozen, "the freeze alone holds it", within=60)
+    told = (await scene.run("explain", incident)).output
+    assert "HALTED" not in told
+    assert "resume" not in told.replace("(ends with: responder resume)", "")
+    assert "halt: halted by root: we look first (ends with: responder resume) (since ended)" in told
+    assert f"-> {freeze}" in told
+    every = json.loads((await scene.run("explain", incident, "--json")).output)
+    [step] = every["explanation"]["steps"]
+    assert len(step["judged"][-1]["words"]) > 25
+    await nothing_was_done(scene)
 
 
 async def test_a_halt_holds_it_and_says_so(scene: Scene) -> None:

@@ -157,7 +157,7 @@ HELD = [
         Guard.BUDGET,
         Ruling.WAIT,
         {"budgets": (budget(BudgetScope.GLOBAL, 4, 20), budget(BudgetScope.TARGET, 3, 3))},
-        "the budget of postgres/orders is spent: 3 of 3, one is free at 00:30:00 UTC",
+        "the budget of postgres/orders is spent: 3 of 3 starts, the next is free at 00:30:00 UTC",
     ),
     (Guard.CLAIM, Ruling.WAIT, {"claim": claim()}, "held by"),
     (Guard.CLAIM, Ruling.WAIT, {"claim": claim(quarantined=True, reason="unknown")}, "quarantined"),

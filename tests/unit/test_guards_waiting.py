@@ -12,7 +12,8 @@ from responder.decide.guards import judge
 from responder.decide.guards.consent import autonomy
 from responder.decide.guards.limits import attempts_left, cooldown, open_at_most
 from responder.decide.guards.limits import budget as budget_left
-from responder.decide.guards.source import source_answers, still_firing, suppressed, too_old
+from responder.decide.guards.service import storm
+from responder.decide.guards.source import self_caused, source_answers, still_firing, suppressed, too_old
 from responder.decide.guards.target import (
     claim_free,
     condition,
@@ -30,6 +31,8 @@ from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.budget import Budget, BudgetScope
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
 from responder.model.rule import StepKind
+from responder.model.severity import Severity
+from responder.model.storm import Storm
 from responder.model.way import Way, WayKind
 from tests.unit.test_guards import NOW, TERMS, budget, ceiling, claim, facts, limits, past
 
@@ -140,7 +143,7 @@ BUDGETS = [
             budget(BudgetScope.TARGET, 3, 3),
             Budget(scope=BudgetScope.GLOBAL, name="", spent=20, allowed=20, frees_at=NOW + 9 * MINUTE),
         ),
-        "the budget of postgres/orders is spent: 3 of 3, one is free at 00:30:00 UTC",
+        "the budget of postgres/orders is spent: 3 of 3 starts, the next is free at 00:30:00 UTC",
         NOW + 30 * MINUTE,
     ),
     (
@@ -148,17 +151,17 @@ BUDGETS = [
             Budget(scope=BudgetScope.GLOBAL, name="", spent=20, allowed=20),
             budget(BudgetScope.TARGET, 3, 3),
         ),
-        "the budget of postgres/orders is spent: 3 of 3, one is free at 00:30:00 UTC",
+        "the budget of postgres/orders is spent: 3 of 3 starts, the next is free at 00:30:00 UTC",
         NOW + 30 * MINUTE,
     ),
     (
         (Budget(scope=BudgetScope.TARGET, name="a", spent=3, allowed=3),),
-        "the budget of a is spent: 3 of 3, one is free at 00:00:00 UTC",
+        "the budget of a is spent: 3 of 3 starts, the next is free at 00:00:00 UTC",
         NOW,
     ),
     (
         (Budget(scope=BudgetScope.TARGET, name="a", spent=4, allowed=3, frees_at=NOW - MINUTE),),
-        "the budget of a is spent: 4 of 3, one is free at 00:00:00 UTC",
+        "the budget of a is spent: 4 of 3 starts, the next is free at 00:00:00 UTC",
         NOW,
     ),
 ]
@@ -287,6 +290,28 @@ def test_a_target_that_is_only_observed_is_not_said_to_have_been_looked_at() -> 
     assert not {Guard.HALT, Guard.CLAIM, Guard.ATTEMPTS} & unasked
     nowhere = {one.guard for one in judge(facts(target=None), TERMS).verdicts if not one.asked}
     assert {Guard.CLAIM, Guard.LOOK} <= nowhere
+
+
+def test_a_storm_and_our_own_act_lead_to_the_incident_that_tells_more() -> None:
+    """The umbrella, where there is one; the act's own incident, with when its time is over."""
+    raging = TERMS.storm.openings
+    for umbrella, ways in ((None, ()), (UUID(int=5), (Way(kind=WayKind.SEE_INCIDENT, of=str(UUID(int=5))),))):
+        told = storm(facts(storm=Storm(openings=raging, umbrella=umbrella), severity=Severity.P2), TERMS)
+        assert (told.ruling, told.ways) == (Ruling.REFUSE, ways)
+    ours = self_caused(facts(own_act=ACT), TERMS)
+    assert ours.ways == (Way(kind=WayKind.SEE_INCIDENT, of=str(ACT.incident_id)),)
+    assert ours.over_at == ACT.at + TERMS.self_caused_within
+
+
+def test_who_holds_the_target_says_until_when_it_is_verified() -> None:
+    """And a quarantine how it is released; neither has an end that is sure."""
+    busy = claim().model_copy(update={"proven_by": NOW + MINUTE})
+    told = claim_free(facts(claim=busy), TERMS)
+    assert told.reason.endswith(f", which verifies until {NOW + MINUTE:%H:%M:%S} UTC")
+    see = Way(kind=WayKind.SEE_INCIDENT, of=str(busy.incident_id))
+    assert (told.over_at, told.ways) == (None, (see,))
+    lost = claim_free(facts(claim=busy.model_copy(update={"quarantined": True})), TERMS)
+    assert lost.ways == (see, Way(kind=WayKind.RELEASE, of=busy.target))
 
 
 def test_every_ceiling_that_is_as_low_names_how_it_is_raised() -> None:

@@ -355,6 +355,7 @@ def test_what_is_only_observed_says_that_nothing_is_known_of_what_it_would_hit()
     assert told.startswith("observe: recorded only, step 1 (test.act on postgres/orders) was not taken; ")
     assert "the target was not looked at, so nothing is known of what it would hit" in told
     assert change.entries[0].facts["observed"] is True
+    assert change.entries[0].text == "test.act on postgres/orders is only recorded: shadow by the rule"
 
 
 def test_a_page_comes_before_the_next_look_at_what_is_held_or_asked() -> None:

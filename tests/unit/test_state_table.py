@@ -332,7 +332,7 @@ def test_more_elements_than_allowed_refuse_and_are_not_truncated() -> None:
     store = drive(VirtualStore(world, ladder(), incident(), members()), Autonomy.AUTO)
     assert (world.effects, store.incident.state) == ([], IncidentState.ESCALATED)
     judged = [e for c in store.changes for e in c.entries if e.kind is EntryKind.JUDGED]
-    assert "6 elements were found, more than at_most 5" in judged[0].text
+    assert "6 elements were found, more than the 5 that at_most allows" in judged[0].text
 
 
 def test_a_silent_source_holds_and_no_data_after_the_effect_escalates_without_a_next_step() -> None:

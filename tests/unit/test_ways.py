@@ -1,10 +1,16 @@
 """What a tired person can type is told with the id filled in, and what halts stands above the rest."""
 
+import shlex
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
+import click
+import pytest
+
+from responder.cli import main
 from responder.cli.story import headline, holder_lines
-from responder.cli.ways import halted_lines, you_can
+from responder.cli.ways import command, halted_lines, you_can
 from responder.model.attempt import Outcome
 from responder.model.guard import Guard
 from responder.model.incident import Hold, Holder, IncidentState
@@ -41,6 +47,63 @@ def test_an_incident_that_waits_names_the_commands() -> None:
     close = f"responder incidents close {name} --reason ..."
     assert you_can(dossier(IncidentState.TAKEN_OVER)) == [hand_back, close]
     assert you_can(dossier(IncidentState.RESOLVED)) == []
+
+
+def test_what_is_part_of_a_storm_names_the_storm_and_how_it_may_act_in_it() -> None:
+    """Nobody is asked there and nothing waits: these two are all that helps."""
+    storm = UUID(int=9)
+    part = dossier(IncidentState.RECORDED, part_of=storm)
+    name = part.incident.id
+    assert you_can(part) == [
+        f"responder explain {storm}",
+        f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)",
+    ]
+    assert you_can(dossier(IncidentState.RECORDED)) == []
+
+
+WAYS = [
+    (WayKind.RESUME, "", "responder resume"),
+    (WayKind.RESUME, "7", "responder resume --id 7"),
+    (WayKind.REMOVE_FILE, "/a b", "rm '/a b'"),
+    (WayKind.END_FREEZE, "1", "responder freeze end 1 --reason ..."),
+    (WayKind.END_MAINTENANCE, "3", "responder maintenance end 3 --reason ..."),
+    (WayKind.PROMOTE, "Hit", "responder rules promote Hit --to auto --reason ..."),
+    (
+        WayKind.RELEASE,
+        "postgres/a",
+        "responder targets release postgres/a --reason ...   (while it is quarantined)",
+    ),
+    (WayKind.SEE_INCIDENT, "019a", "responder explain 019a"),
+    (WayKind.SEE_BUDGETS, "", "responder budgets"),
+    (WayKind.RESET_BREAKER, "Hit", "responder breaker reset Hit --reason ..."),
+]
+
+
+@pytest.mark.parametrize(("kind", "of", "line"), WAYS)
+def test_each_way_is_a_command_that_the_program_has(kind: WayKind, of: str, line: str) -> None:
+    """With what it needs filled in; each command and option is there."""
+    assert command(Way(kind=kind, of=of)) == line
+    if not line.startswith("responder "):
+        return
+    found: click.Command | None = main
+    words = shlex.split(line.partition("   (")[0])[1:]
+    while isinstance(found, click.Group):
+        found = found.get_command(click.Context(found), words.pop(0))
+    assert found is not None
+    options = {name for param in found.params for name in param.opts}
+    given = {word for word in words if word.startswith("--")}
+    assert given <= options
+    assert all(
+        given & set(one.opts) for one in found.params if one.required and isinstance(one, click.Option)
+    )
+
+
+def test_what_stands_in_the_settings_is_named_with_its_place() -> None:
+    """No command ends it: the file does."""
+    for kind in (WayKind.EDIT_FREEZE, WayKind.RAISE_CEILING):
+        told = command(Way(kind=kind, of="nights"))
+        assert "settings" in told
+        assert "then restart" in told
 
 
 def test_a_quarantined_target_names_its_release() -> None:

@@ -102,10 +102,13 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
         Ruling.REFUSE: "is refused",
     }
     shadow = " in shadow" if judgement.shadow else ""
+    became = f"{word[verdict.ruling]}{shadow}"
+    if facts.observed and verdict.ruling is Ruling.GO:
+        became = "is only recorded"
     what = f"{facts.action} on {facts.target or 'no target'}"
     return EntryDraft(
         kind=EntryKind.JUDGED,
-        text=f"{what} {word[verdict.ruling]}{shadow}: {_why(verdict)}",
+        text=f"{what} {became}: {_why(verdict)}",
         facts={
             "step": index,
             "action": facts.action,

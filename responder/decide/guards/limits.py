@@ -102,9 +102,8 @@ def budget(facts: Facts, terms: Terms) -> GuardVerdict:
         return go(Guard.BUDGET, spent_of, asked=bool(left))
     last = max(spent, key=lambda one: one.frees_at or facts.now)
     until = max(last.frees_at or facts.now, facts.now)
-    reason = (
-        f"{last.words} is spent: {last.spent} of {last.allowed}, one is free at {moment(until, facts.now)}"
-    )
+    spent_words = f"{last.words} is spent: {last.spent} of {last.allowed} starts"
+    reason = f"{spent_words}, the next is free at {moment(until, facts.now)}"
     return wait_until(Guard.BUDGET, reason, until, "budget", Way(kind=WayKind.SEE_BUDGETS))
 
 

@@ -50,7 +50,9 @@ def storm(facts: Facts, terms: Terms) -> GuardVerdict:
         return go(Guard.STORM, f"a storm, in which {facts.severity} acts")
     within = format_duration(brake.within)
     reason = f"a storm: {brake.openings} incidents or more opened within {within}; only P0 and P1 act"
-    return refuse(Guard.STORM, reason, Refuses.INCIDENT)
+    umbrella = facts.storm.umbrella
+    ways = () if umbrella is None else (Way(kind=WayKind.SEE_INCIDENT, of=str(umbrella)),)
+    return refuse(Guard.STORM, reason, Refuses.INCIDENT, *ways)
 
 
 def freeze(facts: Facts, terms: Terms) -> GuardVerdict:
