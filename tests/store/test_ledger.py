@@ -113,6 +113,28 @@ async def test_an_intent_needs_a_firing_member(db: Stored) -> None:
     assert await db.one("SELECT count(*) FROM attempts") == 0
 
 
+@pytest.mark.parametrize("disruptive", [False, True])
+async def test_an_intent_that_others_overtook_is_lost(db: Stored, *, disruptive: bool) -> None:
+    """Judged by another newest attempt than there is, at the cost of a budget or none: nothing is written."""
+    lease, case = await db.held()
+    late = intent(case, disruptive=disruptive, newest_known=uuid4())
+    assert await db.store.commit_intent(lease, late, change(case)) is IntentLost.OVERTAKEN
+    for table in ("attempts", "claims", "starts", "timeline"):
+        assert await db.one(f"SELECT count(*) FROM {table}") == 0
+
+
+@pytest.mark.parametrize("disruptive", [False, True])
+async def test_what_another_rule_did_is_in_no_intents_way(db: Stored, *, disruptive: bool) -> None:
+    """Neither its attempt on the same target, which is over, nor its breaker, which is open."""
+    lease, case = await db.held()
+    other = await started(db, *await second(db), rule="Other")
+    await db.sql("DELETE FROM claims")
+    await db.sql("INSERT INTO breakers (rule, opened_at, attempts) VALUES ('Other', service_time(), '{}')")
+    assert (await db.store.ledger_view(question(case, TARGET), case.incident)).newest is None
+    ours = await started(db, lease, case, disruptive=disruptive)
+    assert ours.target == other.target
+
+
 async def approval(db: Stored, case: Case) -> dict[str, Any]:
     """A person's yes, given just now; what an intent says of it."""
     now = await db.store.now()
