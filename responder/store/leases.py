@@ -12,7 +12,7 @@ worker of the same process may then be given the very same lease; `engine.worker
 """
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -167,10 +167,7 @@ class Leases:
         """
         with refusals():
             async with self._lane.connection() as connection:
-                expected = self._clock.expected()
-                if expected is None:
-                    await self._clock.now(connection)
-                    expected = self._clock.expected()
+                expected = await self._expected(connection)
                 if expected is None:
                     return None
                 before, tolerance = boottime(), LEAST_JUMP / 2
@@ -179,6 +176,12 @@ class Leases:
                     return None
                 lease = Lease(row["id"], worker_id, row["epoch"])
                 return Leased(lease, await self._case(connection, row, before) if row["whole"] else None)
+
+    async def _expected(self, connection: Connection) -> datetime | None:
+        """Service time by this process's own clock; None while that is in doubt."""
+        if self._clock.expected() is None:
+            await self._clock.now(connection)
+        return self._clock.expected()
 
     async def _case(self, connection: Connection, row: asyncpg.Record, before: float) -> Case | None:
         try:
