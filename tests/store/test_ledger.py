@@ -259,6 +259,17 @@ async def test_a_quarantine_gives_way_to_a_person_alone(db: Stored) -> None:
     await started(db, lease, case)
 
 
+async def test_a_quarantine_is_of_one_target_and_keeps_its_first_reason(db: Stored) -> None:
+    """What another attempt holds is free again after its verdict; what is said later explains nothing."""
+    other_lease, other = await second(db)
+    await started(db, other_lease, other, target="postgres/billing")
+    lease, case, attempt = await quarantined(db)
+    again = Quarantine(attempt_id=attempt.id, reason="asked once more")
+    await db.store.record(lease, case, change(case, quarantine=again))
+    held = {claim.target: (claim.quarantined, claim.reason) for claim in await db.store.claims()}
+    assert held == {TARGET: (True, "nobody can say"), "postgres/billing": (False, None)}
+
+
 async def test_only_a_quarantine_can_be_released(db: Stored) -> None:
     """A claim whose attempt runs is not, and neither is a target that nobody holds."""
     lease, case = await db.held()

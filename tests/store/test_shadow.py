@@ -91,8 +91,9 @@ async def test_what_shadow_would_have_started_counts_in_shadow_alone(db: Stored)
     assert [(past.spent, past.same_ladder) for past in seen.history] == [(True, False)]
     assert seen.recurred == 1
     assert seen.newest is None, "no attempt was made"
-    real = await db.store.ledger_view(asked.model_copy(update={"shadow": False}), other.incident)
-    assert (real.history, real.recurred) == ((), 0)
+    for elsewhere in ({"shadow": False}, {"rule": "Other"}, {"target": "postgres/billing"}):
+        real = await db.store.ledger_view(asked.model_copy(update=elsewhere), other.incident)
+        assert (real.history, real.recurred) == ((), 0), elsewhere
 
 
 async def test_an_incident_that_was_acted_on_after_its_promotion_is_told_as_ours(db: Stored) -> None:
