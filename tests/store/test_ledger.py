@@ -267,7 +267,7 @@ async def test_a_quarantine_is_of_one_target_and_keeps_its_first_reason(db: Stor
     again = Quarantine(attempt_id=attempt.id, reason="asked once more")
     await db.store.record(lease, case, change(case, quarantine=again))
     held = {claim.target: (claim.quarantined, claim.reason) for claim in await db.store.claims()}
-    assert held == {TARGET: (True, "nobody can say"), "postgres/billing": (False, None)}
+    assert held == {TARGET: (True, "nobody can say"), "postgres/billing": (False, "")}
 
 
 async def test_only_a_quarantine_can_be_released(db: Stored) -> None:
