@@ -6,7 +6,7 @@ from responder.cli import output
 from responder.cli.client import Client
 from responder.cli.common import print_json, speaks
 from responder.model.duration import format_duration
-from responder.model.guard import Ruling
+from responder.model.guard import Ruling, called
 from responder.review.shadow import RuleInShadow, Run, ShadowReport, WithoutIt
 from responder.review.words import lasted, pairs
 
@@ -58,14 +58,14 @@ def _rule(one: RuleInShadow) -> tuple[str, ...]:
         f"{number} {end.value}{after if end is WithoutIt.ALONE else ''}"
         for end, number in sorted(one.without_it.items())
     ]
-    against = [f"{guard} {number}" for guard, number in one.against.items()]
+    against = [f"{called(guard)} {number}" for guard, number in one.against.items()]
     numbers = (one.incidents, one.would_start, one.would_ask, one.would_wait, one.would_be_refused)
     return (one.rule, *map(str, numbers), "; ".join(ends), ", ".join(against) or "-")
 
 
 def _run(run: Run) -> str:
     hits = f" on {run.element_count} element{'' if run.element_count == 1 else 's'}" if run.elements else ""
-    why = "" if run.ruling is Ruling.GO else f" ({run.guard}: {run.reason})"
+    why = "" if run.ruling is Ruling.GO else f" ({called(run.guard)}: {run.reason})"
     end = f"{run.person} acted instead" if run.person else run.without_it.value
     after = f" after {format_duration(run.lasted)}" if run.lasted is not None else ""
     group = f" ({pairs(run.key)})" if run.key else ""

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from responder.cli.output import ago, until
 from responder.cli.ways import Standing, last_judged, you_can
 from responder.decide.told_next import Promised
-from responder.model.guard import Guard, Ruling
+from responder.model.guard import Ruling, called
 from responder.model.incident import Hold, Holder, Incident, IncidentState
 from responder.model.notification import Notification
 from responder.model.policy import NoticeKind
@@ -110,8 +110,8 @@ def held_words(hold: Hold, now: datetime) -> str:
 
 
 def _until_when(one: Holder, now: datetime) -> str:
-    known = next((guard.called for guard in Guard if guard.value == one.guard), one.guard)
-    return f"{known} ({'no end is known' if one.over_at is None else f'until {moment(one.over_at, now)}'})"
+    when = "no end is known" if one.over_at is None else f"until {moment(one.over_at, now)}"
+    return f"{called(one.guard)} ({when})"
 
 
 def holder_lines(dossier: Dossier) -> Iterator[str]:

@@ -132,10 +132,10 @@ def halted_lines(told: dict[str, Any], hold: Hold | None) -> Iterator[str]:
         way = _end_of(one)
         if one.get("scope") and way not in mine:
             continue
-        by = one.get("actor") or f"the {one['what']}"
         since = f" since {output.moment(one['since']):%Y-%m-%d %H:%M} UTC" if one.get("since") else ""
+        by = f" by {one['actor']}{since}" if one.get("actor") else ""
         ends = "it cannot be ended from here" if way is None else command(way)
-        yield f"HALTED by {by}{since}: {one['reason']} ({ends})"
+        yield f"HALTED{by}: {one['reason']} ({ends})"
 
 
 def _end_of(halt: dict[str, Any]) -> Way | None:

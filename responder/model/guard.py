@@ -76,6 +76,11 @@ class Guard(StrEnum):
         return _ASKS[self]
 
 
+def called(name: str) -> str:
+    """What people call the guard of that name; one that is no more by the name itself."""
+    return next((guard.called for guard in Guard if guard.value == name), name)
+
+
 _CALLED = {
     Guard.HALT: "halt",
     Guard.CLOCK: "clocks",

@@ -10,6 +10,7 @@ from typing import Any
 from responder.model.attempt import Verdict
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
+from responder.model.guard import called
 from responder.model.incident import MemberAlert
 from responder.review.facts import Act, HeldBack, ReviewFacts, Told
 from responder.review.follow_ups import follow_ups
@@ -468,14 +469,14 @@ def _held_row(held: HeldBack, facts: ReviewFacts) -> tuple[str, ...]:
     first = offset(held.first_at - facts.taken_up_at)
     last = f" to {offset(held.last_at - facts.taken_up_at)}, {held.times} times" if held.times > 1 else ""
     ruling = _RULINGS.get(held.ruling, held.ruling)
-    others = [f"{guard}: {reason}" for guard, reason in held.objections if guard != held.guard]
+    others = [f"{called(guard)}: {reason}" for guard, reason in held.objections if guard != held.guard]
     why = held.reason if not others else f"{held.reason}; also {'; '.join(others)}"
     return (
         f"{first}{last}",
         str(held.step + 1) if held.step is not None else "-",
         plain(f"{held.action} on {held.target or 'no target'}"),
         f"{ruling} (shadow)" if held.shadow else ruling,
-        plain(held.guard),
+        plain(called(held.guard)),
         plain(why),
     )
 

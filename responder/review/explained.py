@@ -10,7 +10,7 @@ from typing import Any
 
 from responder.model.attempt import Attempt, Verdict
 from responder.model.base import Frozen
-from responder.model.guard import Guard, Ruling, RulingWord
+from responder.model.guard import Guard, Ruling, RulingWord, called
 from responder.model.incident import Incident, IncidentState
 from responder.model.timeline import Entry, EntryKind
 from responder.model.way import Way
@@ -309,7 +309,7 @@ def _word(verdict: Mapping[str, Any]) -> GuardWord:
     guard = _KNOWN.get(name)
     return GuardWord(
         guard=name,
-        called=name if guard is None else guard.called,
+        called=called(name),
         asks="" if guard is None else guard.asks,
         ruling=_ruling(verdict),
         reason=str(verdict.get("reason", "")),

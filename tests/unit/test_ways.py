@@ -121,7 +121,7 @@ def test_a_halt_over_this_incident_is_told_and_another_is_not() -> None:
     first, last = halted_lines(told, HOLD)
     assert first.startswith("HALTED by root since 2026-11-20 23:59 UTC: deploy")
     assert first.endswith("(responder resume --id 7)")
-    assert last == "HALTED by the file: x (rm '/a b')"
+    assert last == "HALTED: x (rm '/a b')"
     assert len(list(halted_lines(told, None))) == 1
 
 
