@@ -63,12 +63,17 @@ def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -
             output.say(line)
     _part("You can", you_can(dossier, standing))
     explanation = explained(dossier)
-    ways = dossier.incident.state not in _NO_WAY
+    ways = ways_help(dossier.incident)
     telling = Telling(now=now, everything=everything, standing=standing, ways=ways)
     _steps(dossier, explanation, telling)
     _part("Quiet", _quiet(explanation, now))
     _part("People", next_lines(dossier.incident, as_promised(told), now))
     _part("Told", told_lines(dossier.notifications, now))
+
+
+def ways_help(incident: Incident) -> bool:
+    """Whether what held a step last may still hold it."""
+    return incident.state not in _NO_WAY
 
 
 _NO_WAY = {
@@ -77,7 +82,6 @@ _NO_WAY = {
     IncidentState.SUPPRESSED,
     IncidentState.TAKEN_OVER,
 }
-"""Where what held a step before holds nothing now."""
 
 
 def _part(title: str, lines: list[str]) -> None:

@@ -87,6 +87,6 @@ def _held(case: Case, asked: ByHand, now: datetime, terms: Terms, *, late: bool)
         return Apply(change=changes.go_on(case, now, terms, "nothing holds it any more"))
     if late or now >= min(hold.deadline, asked.until):
         held = span(now - hold.since)
-        why = f"nothing was done for {asked.actor}: held for {held}: {hold.reason}"
+        why = f"nothing was done for {asked.actor}: held for {held}: {hold.reasons}"
         return Apply(change=changes.escalated(case, now, why, terms))
     return TakeStep(index=case.incident.progress.step) if now >= hold.until else Wait(until=hold.until)

@@ -1,12 +1,13 @@
 """People's routes over a real listener: what is shown, what is done, and what nobody may do."""
 
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
-from responder.web.api import Part
+from responder.web.api import Part, StartedWith
 from responder.web.settings import WebSettings
 from tests.support.http_api import INCIDENT, OTHER, TOKEN, listening
 
@@ -104,6 +105,23 @@ async def test_an_over_large_command_is_413() -> None:
     async with listening() as served, aiohttp.ClientSession(served.url) as client:
         status, _ = await asked(client, "POST", COMMANDS, json={**TAKE_OVER, "reason": "x" * 100_000})
         assert status == 413
+
+
+async def test_an_incident_is_told_with_how_everything_that_stands_is_ended(tmp_path: Path) -> None:
+    """So that who reads of a hold knows whether it has ended since: halts by their number, and the file."""
+    file = tmp_path / "halt"
+    started = StartedWith(settings={}, halt_file=file)
+    async with listening(started=started) as served, aiohttp.ClientSession(served.url) as client:
+        for part in ("", "/explain"):
+            _, told = await asked(client, "GET", f"/api/v1/incidents/{INCIDENT}{part}")
+            assert told["standing"] == []
+        await asked(client, "POST", "/api/v1/halt", json=ACT)
+        file.touch()
+        _, told = await asked(client, "GET", f"/api/v1/incidents/{INCIDENT}")
+        assert told["standing"] == [
+            {"kind": "remove_file", "of": str(file)},
+            {"kind": "resume", "of": "1"},
+        ]
 
 
 async def test_resume_names_what_still_halts() -> None:

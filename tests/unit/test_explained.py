@@ -2,7 +2,9 @@
 
 from typing import Any
 
-from responder.cli.explain import Telling, lines_of
+import pytest
+
+from responder.cli.explain import Telling, lines_of, ways_help
 from responder.cli.ways import you_can
 from responder.model.attempt import Outcome, Verdict
 from responder.model.guard import Guard, Ruling
@@ -249,3 +251,47 @@ def test_a_false_condition_and_nothing_found_are_no_failures() -> None:
     facts = _facts("go", "autonomy", "may act", nothing_to_do=True)
     [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
     assert "every guard let it go, but there was nothing to do" in _text(step)
+
+
+def test_of_guards_that_wait_the_one_that_lasts_the_longest_stands_first() -> None:
+    """What has no known end before all others; one whose time is over since says so."""
+    facts = _facts("wait", "self_caused", "our own act", word={"over_at": after(60).isoformat()})
+    later = {"guard": "budget", "ruling": "wait", "reason": "spent", "over_at": after(3600).isoformat()}
+    facts["verdicts"] += [later, {"guard": "claim", "ruling": "wait", "reason": "in use"}]
+    [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
+    assert [line for depth, line in lines_of(step, AT) if depth == 1] == [
+        "target in use: in use",
+        "budget: spent",
+        "our own acts: our own act (since ended)",
+    ]
+
+
+def test_another_freeze_is_another_judgement() -> None:
+    """The same guard that says the same of something else is not the same again."""
+    story = Story().opens()
+    for second, number in ((5, "1"), (10, "1"), (15, "2")):
+        way = {"kind": "end_freeze", "of": number}
+        facts = _facts("wait", "freeze", f"freeze {number}", word={"ways": [way]})
+        story.tell(second, EntryKind.JUDGED, "judged", **facts)
+    [step] = explain(_dossier(story, ACTION)).steps
+    assert [(one.reason, one.times) for one in step.judged] == [("freeze 1", 2), ("freeze 2", 1)]
+    held = [line for _, line in lines_of(step, AT) if line.startswith("->")]
+    assert held == ["-> responder freeze end 2 --reason ..."], "only the newest can be ended now"
+    assert "->" not in _text(step, Telling(now=after(65), ways=False))
+
+
+@pytest.mark.parametrize(
+    ("state", "helps"),
+    [
+        (IncidentState.HELD, True),
+        (IncidentState.ESCALATED, True),
+        (IncidentState.RECORDED, True),
+        (IncidentState.SUPPRESSED, False),
+        (IncidentState.TAKEN_OVER, False),
+        (IncidentState.RESOLVED, False),
+        (IncidentState.CLOSED, False),
+    ],
+)
+def test_a_command_is_named_only_where_it_would_help(state: IncidentState, helps: bool) -> None:
+    """What held a step before it was quiet, taken over or over holds nothing now."""
+    assert ways_help(_dossier(Story().opens(), ACTION, state=state).incident) is helps

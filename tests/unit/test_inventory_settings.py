@@ -28,6 +28,8 @@ def test_labels_and_names_lead_to_a_connection(tmp_path: Path) -> None:
     ).load()
     assert inventory.find_postgres({"server": "db1", "env": "live"}).name == "orders"
     assert inventory.find_postgres({"server": "db2"}).dsn.get_secret_value() == DSN
+    with pytest.raises(RefusedError, match=r"orders, stock\)$"):
+        inventory.find_postgres({"server": "db1", "env": "test"})
     wants = re.escape('orders, stock); orders also wants env=~"prod|live"')
     with pytest.raises(RefusedError, match=f"{wants}$"):
         inventory.find_postgres({"server": "db1"})

@@ -27,7 +27,7 @@ from responder.decide.case import (
 from responder.decide.next_move import next_move
 from responder.decide.umbrella import umbrella_move
 from responder.model.attempt import Attempt, Outcome
-from responder.model.incident import IncidentState, Progress, Verification
+from responder.model.incident import Holder, IncidentState, Progress, Verification
 from responder.model.policy import NoticeKind
 from responder.model.restraint import RestraintKind
 from responder.model.severity import Severity
@@ -213,6 +213,11 @@ def test_a_hold_is_tried_again_when_it_says_and_ends_at_its_deadline() -> None:
     change = applied(held, hold().deadline)
     assert change.state is S.ESCALATED
     assert "held for 1m: held by incident 7" in change.notices[0].text
+    two = hold(
+        holders=(Holder(guard="claim", reason="held by incident 7"), Holder(guard="budget", reason="spent"))
+    )
+    told = applied(case(S.HELD, hold=two), two.deadline).notices[0].text
+    assert told.endswith("held for 1m: held by incident 7; also spent")
     free = applied(case(S.HELD, hold=None))
     assert free.state is S.OPEN
     assert "nothing holds it any more" in free.entries[-1].text

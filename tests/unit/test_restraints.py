@@ -121,6 +121,10 @@ def test_how_each_restraint_ends_is_kept_beside_its_words() -> None:
     assert held is not None
     assert held.way == Way(kind=WayKind.END_FREEZE, of="7")
     assert held.reason.endswith('(freeze 7, over env="cold"): deploy (env is not known here, so it counts)')
+    seen = concern(a_case(member(env="cold"), unseen=1), "test.hit", None)
+    certain = frozen_by(Restraints(standing=(given,), civil=START), (), seen, START)
+    assert certain is not None
+    assert "known" not in certain.reason, "a member that is seen has it"
     nightly = Freeze(name="nights", when="0 0 * * *", duration=24 * HOUR, reason="x", match=())
     written = frozen_by(Restraints(civil=START), (nightly,), about, START)
     assert written is not None

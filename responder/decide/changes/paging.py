@@ -56,7 +56,7 @@ def _goes_on(case: Case) -> str:
     hold = case.incident.progress.hold
     match case.incident.state:
         case IncidentState.HELD if hold is not None:
-            return f"held: {hold.reason}"
+            return f"held: {hold.reasons}"
         case IncidentState.AWAITING_APPROVAL:
             return "a person is asked"
         case IncidentState.VERIFYING:
