@@ -695,6 +695,26 @@ async def test_an_incident_that_cannot_be_read_is_looked_at_later(db: Stored) ->
     assert await db.lease(worker) is None
 
 
+async def test_what_is_postponed_or_given_up_is_one_lease(db: Stored) -> None:
+    """Not the worker's other incident, nor by an older lease of its own, nor by somebody else's."""
+    await db.observe(alert(server="db1"), alert(server="db2"))
+    worker = await db.worker()
+    mine, other = await db.lease(worker), await db.lease(worker)
+    assert mine is not None
+    assert other is not None
+    states = "SELECT id, owner, due_at > service_time() FROM incidents"
+    at_work = {(lease.incident_id, worker, False) for lease in (mine, other)}
+    for no_more in (replace(mine, epoch=mine.epoch - 1), replace(mine, worker_id=await db.worker())):
+        await db.store.give_up(no_more)
+        with pytest.raises(DeposedError):
+            await db.store.postpone(no_more, MINUTE)
+    assert set(await db.sql(states)) == at_work
+    await db.store.postpone(mine, MINUTE)
+    assert set(await db.sql(states)) == {(mine.incident_id, worker, True), (other.incident_id, worker, False)}
+    await db.store.give_up(mine)
+    assert set(await db.sql(states)) == {(mine.incident_id, None, True), (other.incident_id, worker, False)}
+
+
 async def test_a_change_may_pin_an_incident_to_another_rulebook(db: Stored) -> None:
     """The owner moves the pin with the change; a change that names none leaves it, whatever is active."""
     lease, case = await db.held()
