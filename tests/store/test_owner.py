@@ -3,10 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any, cast
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 import pytest_asyncio
@@ -16,7 +16,7 @@ from responder.engine.ownership import Ownership
 from responder.engine.wake import Wake
 from responder.engine.worker import Worker
 from responder.model.attempt import Attempt, Outcome
-from responder.model.errors import DeposedError, StoreAwayError
+from responder.model.errors import DeposedError, PermanentError, StoreAwayError
 from responder.model.incident import SAMPLE, Command, CommandKind, IncidentState
 from responder.model.rule import Rulebook
 from responder.model.severity import Severity
@@ -496,6 +496,50 @@ async def test_a_case_carries_the_newest_attempt_the_oldest_command_and_untold_f
     await db.store.record(lease, case, dealt)
     case = await db.store.load(lease)
     assert (case.command, case.findings) == (commands[1], (findings[1],))
+
+
+def taken_over(incident_id: UUID, now: datetime) -> Command:
+    """A person's word on an incident."""
+    return Command(id=uuid4(), incident_id=incident_id, kind=CommandKind.TAKE_OVER, actor="ada", given_at=now)
+
+
+async def test_what_concerns_one_incident_moves_no_other(db: Stored) -> None:
+    """Another one of the worker's fires, has a person's word and a finding: they hold and wake it alone."""
+    await db.observe(alert("a", server="db1"), alert("b", server="db2"))
+    worker = await db.worker()
+    (mine, other) = [leased.lease for leased in [await db.store.lease(worker) for _ in "ab"] if leased]
+    case, theirs, now = await db.store.load(mine), await db.store.load(other), await db.store.now()
+    server = case.incident.key["server"]
+    name = {"db1": "a", "db2": "b"}[server]
+    assert await db.store.give_command(taken_over(other.incident_id, now))
+    with pytest.raises(PermanentError, match="there is no incident"):
+        await db.store.give_command(taken_over(uuid4(), now))
+    await db.store.add_finding(other.incident_id, finding())
+    standing = "SELECT (i.*)::text FROM incidents i WHERE id = $1"
+    before = await db.sql(standing, other.incident_id)
+
+    assert isinstance(await db.store.commit_intent(mine, intent(case), change(case)), Attempt)
+    case = await db.store.load(mine)
+    await db.observe(alert("c", server=server))
+    assert await db.store.record(mine, case, change(case))
+    told = "SELECT max(t.at) + $2::interval = max(due_at) FROM incidents JOIN timeline t ON id = incident_id"
+    assert await db.one(f"{told} WHERE id = $1", mine.incident_id, NEWS_WITHIN)
+
+    await db.observe(ended(name, server=server), ended("c", server=server))
+    case = await db.store.load(mine)
+    elsewhere = intent(case, target="postgres/elsewhere")
+    assert await db.store.commit_intent(mine, elsewhere, change(case)) is IntentLost.NOT_FIRING
+    assert await db.store.record(mine, case, change(case, quiet=True))
+
+    await db.store.give_command(taken_over(mine.incident_id, now))
+    await db.store.add_finding(mine.incident_id, finding())
+    case = await db.store.load(mine)
+    assert case.command is not None
+    dealt = change(case, command=case.command.id, told_findings=tuple(one.id for one in case.findings))
+    assert await db.store.record(mine, case, dealt)
+    assert await db.sql(standing, other.incident_id) == before
+    again = await db.store.load(other)
+    assert (again.command is not None, len(again.findings), theirs.findings) == (True, 1, ())
 
 
 # --- record -------------------------------------------------------------------------------------------------
