@@ -182,11 +182,11 @@ WHERE $7 IS NOT NULL
 _FLAPPED = f"""
 SELECT max(episode.joined_at)
 FROM (
-    SELECT source, fingerprint, generation FROM members
+    SELECT source, fingerprint FROM members
     WHERE incident_id = $4 AND firing AND $2 IS NOT NULL ORDER BY joined_at DESC LIMIT {SAMPLE}
 ) f, LATERAL (
     SELECT m.joined_at FROM members m
-    WHERE m.source = f.source AND m.fingerprint = f.fingerprint AND m.generation <= f.generation
+    WHERE m.source = f.source AND m.fingerprint = f.fingerprint
     ORDER BY m.generation DESC OFFSET $8::integer - 1 LIMIT 1
 ) episode
 """

@@ -146,6 +146,16 @@ async def approval(db: Stored, case: Case) -> dict[str, Any]:
     return {"approval": given.id, "approved_until": now + MINUTE}
 
 
+async def test_an_approval_is_bound_to_its_own_attempt(db: Stored) -> None:
+    """What somebody else does meanwhile without one has none."""
+    other = await started(db, *await second(db), target="postgres/billing")
+    lease, case = await db.held()
+    yes = await approval(db, case)
+    mine = await started(db, lease, case, **yes)
+    bound = dict(await db.sql("SELECT id, approval FROM attempts"))
+    assert bound == {other.id: None, mine.id: yes["approval"]}
+
+
 async def test_one_approval_never_gives_two_intents(db: Stored) -> None:
     """Not from two replicas at once, one of which was deposed; expired it gives none at all."""
     lease, case = await db.held()

@@ -424,6 +424,9 @@ async def test_open_incidents_of_a_rule_are_those_under_way(db: Stored) -> None:
     asker = owners[0][1]
     found = (await seen(db, asker, limits=limits)).open_incidents
     assert found == OpenIncidents(count=len(under_way), others=tuple(under_way[:3]))
+    await db.sql("UPDATE incidents SET key = '{}' WHERE key ->> 'server' = 'db2'")
+    unnamed = (await seen(db, asker, limits=limits)).open_incidents
+    assert unnamed == OpenIncidents(count=len(under_way), others=tuple(under_way[1:4]))
     assert (await seen(db, asker)).open_incidents is None
     assert (await seen(db, asker, limits=limits, rule="Other")).open_incidents == OpenIncidents(count=0)
 
@@ -473,3 +476,23 @@ async def test_the_nth_newest_episode_tells_since_when_an_alert_flaps(db: Stored
         assert (await seen(db, case, flapping=asked)).flapped_at == at
     await db.raw.execute("UPDATE members SET incident_id = gen_random_uuid() WHERE ends_at IS NOT NULL")
     assert (await seen(db, case)).flapped_at == began[0]
+    assert (await seen(db, case, None)).flapped_at is None, "without a target nothing is counted"
+
+
+async def test_what_flaps_elsewhere_or_has_ended_says_nothing_of_an_incident(db: Stored) -> None:
+    """An alert of another incident, one of ours that does not fire any more, one of another source."""
+    await db.observe(alert("calm"))
+    _, case = await db.leased()
+    for pod, server in (("elsewhere", "db2"), ("over", "db1")):
+        for n in range(5):
+            await db.observe(alert(pod, start=2 * n, server=server))
+            await db.observe(ended(pod, start=2 * n, end=2 * n + 1, server=server))
+    await db.observe(alert("elsewhere", start=20, server="db2"))
+    await db.sql("UPDATE members SET incident_id = $1 WHERE ends_at IS NOT NULL", case.incident.id)
+    [(calm,)] = await db.sql("SELECT fingerprint FROM alerts WHERE labels ->> 'pod' = 'calm'")
+    await db.sql(
+        """INSERT INTO members (source, fingerprint, generation, incident_id, starts_at, seen_at, joined_at)
+           SELECT 'other', $1, n, gen_random_uuid(), now(), now(), now() FROM generate_series(2, 9) AS n""",
+        calm,
+    )
+    assert (await seen(db, case)).flapped_at is None
