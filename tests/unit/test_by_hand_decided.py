@@ -424,6 +424,15 @@ AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
             ),
             False,
         ),
+        (
+            False,
+            {"ceilings": (Ceiling(level=Autonomy.OBSERVE, origin=PROD),), "observed": True, "elements": ()},
+            (
+                f"{PROD} is observe: nothing was done; "
+                "the target was not looked at, so nothing is known of what it would hit"
+            ),
+            False,
+        ),
         (False, {"floor": "six"}, "refused: six; nothing was done", False),
         (
             True,
