@@ -66,7 +66,7 @@ def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -
     ways = ways_help(dossier.incident)
     telling = Telling(now=now, everything=everything, standing=standing, ways=ways)
     _steps(dossier, explanation, telling)
-    _part("Quiet", _quiet(explanation, now))
+    _part("Quiet", quiet_lines(explanation, now))
     _part("People", next_lines(dossier.incident, as_promised(told), now))
     _part("Told", told_lines(dossier.notifications, now))
 
@@ -94,16 +94,17 @@ def _part(title: str, lines: list[str]) -> None:
 def _steps(dossier: Dossier, explanation: Explanation, telling: Telling) -> None:
     if not explanation.steps:
         output.say("")
-        output.say(_without_steps(dossier.incident))
+        output.say(without_steps(dossier.incident))
     for step in explanation.steps:
         output.heading(f"Step {step.number}: {step.action}")
         for depth, line in lines_of(step, telling):
             output.say(line, indent=2 + 2 * depth)
-        for line in _goes_on(step, dossier.incident, telling.now):
+        for line in goes_on(step, dossier.incident, telling.now):
             output.say(line, indent=2)
 
 
-def _without_steps(incident: Incident) -> str:
+def without_steps(incident: Incident) -> str:
+    """Why there is nothing to tell."""
     if incident.by_hand is not None:
         return "A person opened it for people: it has no step, so there was nothing to judge."
     if incident.rule == UMBRELLA.name:
@@ -111,13 +112,13 @@ def _without_steps(incident: Incident) -> str:
     return "The rule has no step: it only gathers evidence, so there was nothing to judge."
 
 
-def _goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
+def goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
     """When a step that waits is looked at again, or how it is answered."""
-    hold, due = incident.progress.hold, incident.due_at
-    if incident.state is IncidentState.RECORDED and incident.progress.part_of is not None and due is not None:
-        yield f"judged again when the storm is over: it is looked at {output.until(due, now)}"
-    if not step.next:
+    progress, hold, due = incident.progress, incident.progress.hold, incident.due_at
+    if step.number != progress.step + 1:
         return
+    if incident.state is IncidentState.RECORDED and progress.part_of is not None and due is not None:
+        yield f"judged again when the storm is over: it is looked at {output.until(due, now)}"
     if incident.state is IncidentState.HELD and hold is not None:
         yield f"judged again {output.until(hold.until, now)}, at {moment(hold.until, now)}"
     if incident.state is IncidentState.AWAITING_APPROVAL:
@@ -125,7 +126,7 @@ def _goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]
         yield f"-> responder decline {incident.id} --reason ..."
 
 
-def _quiet(explanation: Explanation, now: datetime) -> list[str]:
+def quiet_lines(explanation: Explanation, now: datetime) -> list[str]:
     """When nobody was told anything, and why."""
     return [
         f"{moment(one.since, now)} to {moment(one.until, now) if one.until else 'now'}: {one.why}"

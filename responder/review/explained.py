@@ -13,7 +13,7 @@ from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling, RulingWord, called
 from responder.model.incident import Incident, IncidentState
 from responder.model.timeline import Entry, EntryKind
-from responder.model.way import Way
+from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.facts import stages_of
 
@@ -301,6 +301,8 @@ def _judged(entry: Entry) -> Judged:
     )
 
 
+_WAYS = frozenset(WayKind)
+"""Those that this version can name."""
 _KNOWN = {guard.value: guard for guard in Guard}
 
 
@@ -314,7 +316,7 @@ def _word(verdict: Mapping[str, Any]) -> GuardWord:
         ruling=_ruling(verdict),
         reason=str(verdict.get("reason", "")),
         over_at=verdict.get("over_at"),
-        ways=tuple(Way.model_validate(way) for way in verdict.get("ways", ())),
+        ways=tuple(Way.model_validate(way) for way in verdict.get("ways", ()) if way.get("kind") in _WAYS),
         shadow=bool(verdict.get("shadow")),
         approved=bool(verdict.get("approved")),
         asked=not verdict.get("not_asked"),

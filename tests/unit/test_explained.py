@@ -4,16 +4,18 @@ from typing import Any
 
 import pytest
 
-from responder.cli.explain import Telling, lines_of, ways_help
+from responder.cli.explain import Telling, goes_on, lines_of, quiet_lines, ways_help, without_steps
 from responder.cli.ways import you_can
 from responder.model.attempt import Outcome, Verdict
+from responder.model.by_hand import ByHand
 from responder.model.guard import Guard, Ruling
-from responder.model.incident import IncidentState, Verification
+from responder.model.incident import Hold, IncidentState, Verification
+from responder.model.storm import UMBRELLA
 from responder.model.timeline import EntryKind
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import StepTold, explain
-from tests.support.dossiers import ACTION, ATTEMPT, TARGET, Story, after
+from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after
 
 
 def _dossier(story: Story, *actions: str, state: IncidentState = IncidentState.HELD) -> Dossier:
@@ -87,13 +89,15 @@ def test_shadow_says_that_nothing_was_done() -> None:
 
 def test_a_guard_that_is_no_more_and_a_redacted_entry_are_told_as_far_as_they_go() -> None:
     """Timelines outlive versions of this program."""
-    story = Story().opens().judges(5, "refuse", "moon", "it is full")
-    dossier = _dossier(story, ACTION)
+    unknown = [{"kind": "howl", "of": "7"}, {"kind": "see_budgets", "of": ""}]
+    facts = _facts("refuse", "moon", "it is full", word={"ways": unknown})
+    dossier = _dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)
     hidden = dossier.entries[-1].model_copy(update={"facts": {"step": 0}, "text": "[redacted]", "number": 9})
     [step] = explain(dossier.model_copy(update={"entries": (*dossier.entries, hidden)})).steps
     told = step.judged
     assert told[0].held_by[0].guard == "moon"
     assert not told[0].held_by[0].asks
+    assert told[0].held_by[0].ways == (Way(kind=WayKind.SEE_BUDGETS),)
     assert told[1].reason == "[redacted]"
     assert told[1].ruling is Ruling.GO
     assert "what the guards said is no longer there" in _text(step)
@@ -295,3 +299,44 @@ def test_another_freeze_is_another_judgement() -> None:
 def test_a_command_is_named_only_where_it_would_help(state: IncidentState, helps: bool) -> None:
     """What held a step before it was quiet, taken over or over holds nothing now."""
     assert ways_help(_dossier(Story().opens(), ACTION, state=state).incident) is helps
+
+
+def test_a_step_that_waits_says_when_it_is_judged_again_or_how_it_is_answered() -> None:
+    """The one that the incident stands before, and no other."""
+    asks = _dossier(Story().opens(), ACTION, "b", state=IncidentState.AWAITING_APPROVAL)
+    first, second = explain(asks).steps
+    name = asks.incident.id
+    assert list(goes_on(first, asks.incident, after(65))) == [
+        f"-> responder approve {name} --reason ...",
+        f"-> responder decline {name} --reason ...",
+    ]
+    hold = Hold(guard="halt", reason="halted", until=after(75), since=after(5), deadline=after(600))
+    held = _with(_dossier(Story().opens(), ACTION, "b"), progress={"hold": hold})
+    assert list(goes_on(first, held.incident, after(65))) == ["judged again in 10s, at 00:00:45 UTC"]
+    part = _dossier(Story().opens(), ACTION, "b", state=IncidentState.RECORDED)
+    assert list(goes_on(first, part.incident, after(65))) == []
+    part = _with(part, due_at=after(95), progress={"part_of": INCIDENT})
+    told = ["judged again when the storm is over: it is looked at in 30s"]
+    assert list(goes_on(first, part.incident, after(65))) == told
+    for dossier in (asks, held, part):
+        assert list(goes_on(second, dossier.incident, after(65))) == []
+
+
+def test_a_quiet_time_that_is_over_leaves_its_trace() -> None:
+    """From when to when, and why."""
+    story = Story().opens().moves(5, "open", "suppressed", "under maintenance by ada")
+    story.moves(65, "suppressed", "open", "judged anew").moves(70, "open", "suppressed", "silenced")
+    explanation = explain(_dossier(story, ACTION, state=IncidentState.SUPPRESSED))
+    assert quiet_lines(explanation, after(100)) == [
+        "2026-11-20 23:59:35 UTC to 00:00:35 UTC: under maintenance by ada",
+        "00:00:40 UTC to now: silenced",
+    ]
+
+
+def test_without_a_step_it_says_what_it_is() -> None:
+    """Evidence alone, the storm's, or a person's for people."""
+    incident = _dossier(Story().opens()).incident
+    assert "only gathers evidence" in without_steps(incident)
+    assert "the storm" in without_steps(incident.model_copy(update={"rule": UMBRELLA.name}))
+    asked = ByHand(actor="ada", reason="x", title="y", asked_at=after(0))
+    assert "A person opened it" in without_steps(incident.model_copy(update={"by_hand": asked}))
