@@ -55,6 +55,11 @@ async def halted(db: Stored, _: Lease, __: Case) -> dict[str, Any]:
     return {}
 
 
+async def flagged(db: Stored, _: Lease, __: Case) -> dict[str, Any]:
+    await db.raw.execute("UPDATE halt SET halted = true")
+    return {}
+
+
 async def without_flag(db: Stored, _: Lease, __: Case) -> dict[str, Any]:
     await db.raw.execute("DELETE FROM halt")
     return {}
@@ -143,6 +148,7 @@ async def broken(db: Stored, _: Lease, case: Case) -> dict[str, Any]:
 
 OBSTACLES: list[Obstacle] = [
     halted,
+    flagged,
     without_flag,
     restrained,
     ended_meanwhile,
@@ -220,6 +226,41 @@ async def test_an_intent_of_a_safe_step_takes_one_statement(db: Stored, told: in
     assert dossier.incident.state is IncidentState.REMEDIATING
     assert [entry.number for entry in dossier.entries] == list(range(1, told + 2))
     assert await db.store.chain_break(case.incident.id) is None
+
+
+@pytest.mark.usefixtures("only_at_once")
+async def test_of_two_new_incidents_of_a_worker_the_intents_own_is_moved(db: Stored) -> None:
+    """Nothing was told of either yet; the other one has a person's word, and goes on firing alone."""
+    await db.observe(alert("a", server="db1"), alert("b", server="db2"))
+    worker = await db.worker()
+    (mine, other) = [leased.lease for leased in [await db.store.lease(worker) for _ in "ab"] if leased]
+    case, theirs = await db.store.load(mine), await db.store.load(other)
+    await commanded(db, other, theirs)
+    standing = "SELECT (i.*)::text FROM incidents i WHERE id = $1"
+    before = await db.sql(standing, other.incident_id)
+    assert isinstance(await db.store.commit_intent(mine, safe(case), change(case)), Attempt)
+    assert await db.sql(standing, other.incident_id) == before
+    server = case.incident.key["server"]
+    await db.observe(ended({"db1": "a", "db2": "b"}[server], server=server))
+    again = safe(case, target="postgres/elsewhere")
+    assert await db.store.commit_intent(mine, again, change(case)) is LONG_WAY
+
+
+@pytest.mark.usefixtures("only_at_once")
+async def test_what_a_timeline_ends_with_is_kept_of_so_many_incidents(
+    db: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those at work last: memory does not grow with every incident, the oldest one takes the long way."""
+    monkeypatch.setattr("responder.store.owner._ENDINGS_KEPT", 2)
+    await db.observe(*(alert(server=f"db{number}") for number in range(3)))
+    worker = await db.worker()
+    leases = [leased.lease for leased in [await db.store.lease(worker) for _ in range(3)] if leased]
+    cases = [await db.store.load(lease) for lease in leases]
+    starts = [
+        await db.store.commit_intent(lease, safe(case, target=lease.incident_id.hex), change(case))
+        for lease, case in reversed(list(zip(leases, cases, strict=True)))
+    ]
+    assert [type(start) for start in starts] == [Attempt, Attempt, IntentLost]
 
 
 @pytest.mark.usefixtures("only_at_once")

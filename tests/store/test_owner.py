@@ -250,8 +250,10 @@ async def test_what_nothing_follows_from_does_not_wait_for_the_disk_and_all_else
     end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.DONE, results=())
     assert await db.store.record(lease, case, change(case, end=end))
     assert await commits() == [("incidents", "on")]
+    assert await db.one("SELECT owner FROM incidents") == lease.worker_id
     assert await db.store.record(lease, case, change(case), ends=True)
     assert await commits() == [("incidents", "on")]
+    assert await db.one("SELECT owner FROM incidents") is None
 
 
 async def test_an_intent_finds_that_a_record_before_it_was_forgotten(db: Stored) -> None:
@@ -511,6 +513,7 @@ async def test_what_concerns_one_incident_moves_no_other(db: Stored) -> None:
     case, theirs, now = await db.store.load(mine), await db.store.load(other), await db.store.now()
     server = case.incident.key["server"]
     name = {"db1": "a", "db2": "b"}[server]
+    assert await db.store.record(mine, case, change(case))  # when the other one is just as new
     assert await db.store.give_command(taken_over(other.incident_id, now))
     with pytest.raises(PermanentError, match="there is no incident"):
         await db.store.give_command(taken_over(uuid4(), now))
@@ -522,8 +525,9 @@ async def test_what_concerns_one_incident_moves_no_other(db: Stored) -> None:
     case = await db.store.load(mine)
     await db.observe(alert("c", server=server))
     assert await db.store.record(mine, case, change(case))
-    told = "SELECT max(t.at) + $2::interval = max(due_at) FROM incidents JOIN timeline t ON id = incident_id"
-    assert await db.one(f"{told} WHERE id = $1", mine.incident_id, NEWS_WITHIN)
+    news = f"SELECT max(at) + '{NEWS_WITHIN.total_seconds()} s' = max(due_at) FROM incidents JOIN timeline"
+    soon = f"{news} ON id = incident_id WHERE id = $1"
+    assert await db.one(soon, mine.incident_id)
 
     await db.observe(ended(name, server=server), ended("c", server=server))
     case = await db.store.load(mine)
@@ -535,8 +539,15 @@ async def test_what_concerns_one_incident_moves_no_other(db: Stored) -> None:
     await db.store.add_finding(mine.incident_id, finding())
     case = await db.store.load(mine)
     assert case.command is not None
-    dealt = change(case, command=case.command.id, told_findings=tuple(one.id for one in case.findings))
-    assert await db.store.record(mine, case, dealt)
+    dealt: dict[str, Any] = {
+        "command": case.command.id,
+        "told_findings": tuple(one.id for one in case.findings),
+    }
+    for more in (dealt, {}):  # what is dealt with does not make it due now, neither then nor later
+        await db.observe(alert(f"while {more}", server=server))
+        assert await db.store.record(mine, case, change(case, **more))
+        assert await db.one(soon, mine.incident_id)
+        case = await db.store.load(mine)
     assert await db.sql(standing, other.incident_id) == before
     again = await db.store.load(other)
     assert (again.command is not None, len(again.findings), theirs.findings) == (True, 1, ())
