@@ -22,6 +22,7 @@ from responder.model.rule import Rulebook
 from responder.model.severity import Severity
 from responder.ports import Lease
 from responder.store.openings import NEWS_WITHIN
+from responder.store.owner import Owner
 from responder.telemetry import build_metrics
 from tests.support.crews import ALONE
 from tests.support.stored import (
@@ -598,7 +599,31 @@ async def test_what_happens_while_the_owner_thinks_is_not_slept_over(db: Stored,
     assert case.incident.due_at is not None
     assert case.incident.due_at <= await db.store.now() + (NEWS_WITHIN if event == "alert" else timedelta(0))
     await db.store.record(lease, case, given := change(case, IncidentState.ESCALATED))
-    assert (await db.store.load(lease)).incident.due_at == given.due_at
+    case = await db.store.load(lease)
+    assert case.incident.due_at == given.due_at
+    assert await db.store.record(lease, case, change(case, IncidentState.ESCALATED), ends=True)
+    assert await db.one("SELECT due_at FROM incidents") == given.due_at
+
+
+@pytest.mark.parametrize("jump", [timedelta(0), timedelta(seconds=30), timedelta(seconds=-30)])
+async def test_a_record_in_passing_is_one_statement_where_the_clock_is_right(
+    db: Stored, monkeypatch: pytest.MonkeyPatch, jump: timedelta
+) -> None:
+    """It locks nothing beforehand; by a clock that jumped it is left to the way that judges the clock."""
+    lease, case = await db.held()
+
+    async def looks(*_: object) -> None:
+        raise LookupError
+
+    monkeypatch.setattr(Owner, "_lock", looks)
+    await db.raw.execute("UPDATE service_clock SET shift = shift + $1::interval", jump)
+    await db.raw.execute("UPDATE workers SET heartbeat_at = heartbeat_at + $1::interval", jump)
+    if jump:
+        with pytest.raises(LookupError):
+            await db.store.record(lease, case, change(case))
+    else:
+        assert await db.store.record(lease, case, change(case))
+    assert await db.one("SELECT count(*) FROM timeline") == (0 if jump else 1)
 
 
 async def test_a_quiet_change_is_not_written_while_a_member_fires(db: Stored) -> None:
