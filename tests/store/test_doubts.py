@@ -76,6 +76,16 @@ async def test_an_act_of_ours_before_an_incident_may_have_caused_it(db: Stored) 
     assert await own_act(db, before, ITSELF, ago) is None
 
 
+async def test_a_target_that_is_a_place_of_its_own_is_looked_at_itself(db: Stored) -> None:
+    """A server has nothing beside it: what was done there is found by its own name."""
+    server = Target(key="postgres/orders", name="orders", namespace="postgres/orders")
+    attempt = await act(db, server.key)
+    of = (await later(db)).model_copy(update={"opened_at": await db.store.now()})
+    found = await own_act(db, of, server, attempt.intended_at - MINUTE)
+    assert found is not None
+    assert found.target == server.key
+
+
 async def test_neither_its_own_attempts_nor_what_did_not_happen_explain_an_incident(db: Stored) -> None:
     """Its own ladder's effects are verified; the same rule on the same target has its cooldown."""
     attempt = await act(db)

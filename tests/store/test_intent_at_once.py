@@ -298,3 +298,16 @@ async def test_an_intent_that_finds_its_incident_locked_waits_for_it(db: Stored)
     await db.raw.execute("UPDATE halt SET halted = true")
     await transaction.commit()
     assert await waiting is IntentLost.HALTED
+
+
+async def test_the_long_way_of_a_safe_step_spends_no_budget_either(db: Stored) -> None:
+    """Its incident is locked for a moment, and then nothing speaks against it."""
+    lease, case = await db.held()
+    transaction = db.raw.transaction()
+    await transaction.start()
+    await db.raw.execute("SELECT FROM incidents FOR UPDATE")
+    waiting = asyncio.create_task(db.store.commit_intent(lease, safe(case), change(case)))
+    await db.somebody_waits()
+    await transaction.commit()
+    assert isinstance(await waiting, Attempt)
+    assert await db.one("SELECT count(*) FROM starts") == 0

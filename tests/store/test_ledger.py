@@ -247,6 +247,52 @@ async def test_the_outcome_is_kept_and_the_verdict_frees_the_target(db: Stored) 
     assert kept.verdict_at is not None
 
 
+async def test_an_outcome_without_a_look_afterwards_has_no_state(db: Stored) -> None:
+    """None is kept as none, not as a state that is empty."""
+    lease, case = await db.held()
+    attempt = await started(db, lease, case)
+    end = AttemptEnd(attempt_id=attempt.id, outcome=Outcome.UNKNOWN, results=())
+    await db.store.record(lease, case, change(case, end=end))
+    assert await db.sql("SELECT outcome, state_after IS NULL FROM attempts") == [("unknown", True)]
+
+
+async def test_a_verdict_before_an_undo_keeps_the_target(db: Stored) -> None:
+    """What is about to be taken back is nobody else's meanwhile."""
+    lease, case = await db.held()
+    attempt = await started(db, lease, case)
+    verdict = AttemptVerdict(attempt_id=attempt.id, verdict=Verdict.NOT_RECOVERED, claim_stays=True)
+    await db.store.record(lease, case, change(case, verdict=verdict))
+    claim = await db.claim(TARGET)
+    assert claim is not None
+    assert claim.attempt_id == attempt.id
+
+
+@pytest.mark.parametrize("state", [IncidentState.VERIFYING, IncidentState.REMEDIATING])
+async def test_a_step_sees_who_holds_its_target_and_until_when_that_verifies(
+    db: Stored, state: IncidentState
+) -> None:
+    """The deadline is the holder's own, and only while it verifies; nobody holds another target."""
+    other_lease, other = await second(db)
+    held = await started(db, other_lease, other)
+    ends = other.incident.opened_at + HOUR
+    other = await db.store.load(other_lease)
+    assert await db.store.record(other_lease, other, change(other, state, deadline=ends))
+    _, case = await db.held()
+    await db.sql("UPDATE incidents SET deadline = deadline + interval '9 h' WHERE id = $1", case.incident.id)
+    claim = (await db.store.ledger_view(question(case, TARGET), case.incident)).claim
+    assert claim is not None
+    assert (claim.attempt_id, claim.incident_id) == (held.id, other.incident.id)
+    assert claim.proven_by == (ends if state is IncidentState.VERIFYING else None)
+    assert (await db.store.ledger_view(question(case, "postgres/billing"), case.incident)).claim is None
+
+
+async def test_a_step_without_a_target_is_counted_on_no_budget(db: Stored) -> None:
+    """Nobody knows whose it would be."""
+    _, case = await db.held()
+    assert (await db.store.ledger_view(question(case, None), case.incident)).budgets == ()
+    assert len((await db.store.ledger_view(question(case, TARGET), case.incident)).budgets) == 3
+
+
 async def quarantined(db: Stored) -> tuple[Lease, Case, Attempt]:
     lease, case = await db.held()
     attempt = await started(db, lease, case)
@@ -278,6 +324,8 @@ async def test_a_quarantine_is_of_one_target_and_keeps_its_first_reason(db: Stor
     await db.store.record(lease, case, change(case, quarantine=again))
     held = {claim.target: (claim.quarantined, claim.reason) for claim in await db.store.claims()}
     assert held == {TARGET: (True, "nobody can say"), "postgres/billing": (False, "")}
+    assert await db.store.release(TARGET, "ada", "I looked: it is gone")
+    assert [claim.target for claim in await db.store.claims()] == ["postgres/billing"]
 
 
 async def test_only_a_quarantine_can_be_released(db: Stored) -> None:
