@@ -605,6 +605,30 @@ async def test_what_happens_while_the_owner_thinks_is_not_slept_over(db: Stored,
     assert await db.one("SELECT due_at FROM incidents") == given.due_at
 
 
+async def test_news_is_heard_no_later_than_what_was_due_before(db: Stored) -> None:
+    """What was due sooner stays so; where nothing was, the news is."""
+    lease, case = await db.held()
+    await db.observe(alert("b"))
+    soon = case.now + timedelta(seconds=1)
+    assert await db.store.record(lease, case, change(case, due_at=soon))
+    case = await db.store.load(lease)
+    assert case.incident.due_at == soon
+    await db.observe(alert("c"))
+    assert await db.store.record(lease, case, change(case, due_at=None))
+    assert await db.one("SELECT due_at - max(at) FROM incidents, timeline GROUP BY due_at") == NEWS_WITHIN
+
+
+async def test_a_worse_alert_is_only_in_the_way_of_a_change_of_severity(db: Stored) -> None:
+    """A change that sets none is written, and the incident is as bad as the alert made it."""
+    lease, case = await db.held()
+    await db.observe(alert("b"), severity=Severity.P0)
+    assert await db.store.record(lease, case, change(case))
+    case = await db.store.load(lease)
+    assert case.incident.severity is Severity.P0
+    assert await db.store.record(lease, case, change(case, severity=Severity.P1), ends=True)
+    assert await db.one("SELECT severity FROM incidents") == "P1"
+
+
 @pytest.mark.parametrize("jump", [timedelta(0), timedelta(seconds=30), timedelta(seconds=-30)])
 async def test_a_record_in_passing_is_one_statement_where_the_clock_is_right(
     db: Stored, monkeypatch: pytest.MonkeyPatch, jump: timedelta
