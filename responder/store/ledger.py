@@ -38,13 +38,15 @@ id, incident_id, rule, step, action, params, target, elements, results, outcome,
 start_before, timeout_s, ended_at, verdict_at, fenced, undo_of, approval, state_before, state_after
 """
 
-_INTEND = """
+_INTEND_AT = """
 INSERT INTO attempts (id, incident_id, rule, step, action, params, target, elements, outcome, intended_at,
                       start_before, timeout_s, fenced, undo_of, state_before)
 SELECT $1::uuid, $2::uuid, $3::text, $4::integer, $5::text, $6::text::jsonb, $7::text, $8::text::jsonb,
-       $9::text, $10::timestamptz, $11::timestamptz, $12::double precision, $13::boolean, $14::uuid,
+       $9::text, {at}, {until}, $12::double precision, $13::boolean, $14::uuid,
        $15::text::jsonb
 """
+
+_INTEND = _INTEND_AT.format(at="$10::timestamptz", until="$11::timestamptz")
 
 _INTEND_UNDO = f"{_INTEND} RETURNING {ATTEMPT_COLUMNS}"
 
@@ -83,6 +85,9 @@ SELECT EXISTS (SELECT FROM claim) AS claimed, in_order, whole, true AS affordabl
 FROM still LEFT JOIN attempt ON true
 """
 
+_NOW = "greatest($10::timestamptz, {ready}.at)"
+"""The clock that everybody goes by: what a process takes for the time may be behind it."""
+
 _INTEND_WHERE = f"""
 still AS MATERIALIZED (SELECT FROM {{ready}}, ({_STILL}) AS s WHERE in_order AND whole),
 claim AS (
@@ -91,7 +96,10 @@ claim AS (
     {_IF_FREE}
     RETURNING 1
 ),
-attempt AS ({_INTEND} FROM claim RETURNING {ATTEMPT_COLUMNS})
+attempt AS (
+    {_INTEND_AT.format(at=_NOW, until=f"{_NOW} + ($11::timestamptz - $10::timestamptz)")}
+    FROM claim, {{ready}} RETURNING {ATTEMPT_COLUMNS}
+)
 """
 """Of a safe step its claim and its attempt, where `ready` has a row and nothing raced with judging."""
 
@@ -235,6 +243,8 @@ FROM service_clock
 
 def intend_where(ready: str, first: int) -> str:
     """SQL of the parts `still`, `claim` and `attempt` of a WITH, given `values_of_safe` from $`first` on.
+
+    `ready` names a part of it before these, with the time in a column `at`.
 
     No attempt comes of it where `ready` is empty, somebody else holds the target, or others acted meanwhile.
     """

@@ -133,7 +133,7 @@ WITH mine AS MATERIALIZED (
     FOR UPDATE OF i SKIP LOCKED
 ),
 ready AS MATERIALIZED (
-    SELECT FROM mine
+    SELECT wall_clock() + shift AS at FROM mine, service_clock
     WHERE version = (SELECT xmin FROM incidents WHERE id = $1)
           AND EXISTS (SELECT FROM halt WHERE NOT halted)
           AND coalesce(({restraints.STANDING_IDS}), '{{}}') <@ $26::bigint[]

@@ -9,11 +9,13 @@ from uuid import uuid4
 import pytest
 import pytest_asyncio
 
+from responder.clients.boottime import boottime
 from responder.decide.case import Case, IntentLost
 from responder.model.attempt import Attempt, Outcome
 from responder.model.incident import Command, CommandKind, IncidentState
 from responder.model.restraint import RestraintKind
 from responder.ports import Lease, NewRestraint
+from responder.store.clock import ServiceClock
 from responder.store.owner import Owner
 from tests.support.stored import MINUTE, Stored, alert, change, ended, intent, question, stored
 
@@ -261,6 +263,32 @@ async def test_what_a_timeline_ends_with_is_kept_of_so_many_incidents(
         for lease, case in reversed(list(zip(leases, cases, strict=True)))
     ]
     assert [type(start) for start in starts] == [Attempt, Attempt, IntentLost]
+
+
+@pytest.mark.usefixtures("only_at_once")
+async def test_an_intent_counts_from_the_databases_time_not_from_a_process_that_is_behind(
+    db: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asks the target later believes a "no" only when the effect could not begin any more."""
+    lease, case = await db.held()
+    behind = timedelta(seconds=0.3)
+    calm = ServiceClock.calm
+    monkeypatch.setattr(ServiceClock, "calm", lambda self: (calm(self) or case.now) - behind)
+    before = await db.one("SELECT service_time()")
+    attempt = await db.store.commit_intent(lease, safe(case), change(case))
+    assert isinstance(attempt, Attempt)
+    assert attempt.intended_at >= before
+    assert attempt.start_before - attempt.intended_at == timedelta(seconds=5)
+
+
+@pytest.mark.usefixtures("only_at_once")
+async def test_after_a_jump_of_its_own_clock_a_process_goes_the_long_way(
+    db: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until that has settled nothing starts here, whatever the database says of its own clock."""
+    lease, case = await db.held()
+    monkeypatch.setattr(db.store._clock, "_quiet_until", boottime() + 3600)
+    assert await db.store.commit_intent(lease, safe(case), change(case)) is LONG_WAY
 
 
 @pytest.mark.usefixtures("only_at_once")
