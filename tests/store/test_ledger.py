@@ -278,7 +278,7 @@ async def test_a_step_sees_who_holds_its_target_and_until_when_that_verifies(
     other = await db.store.load(other_lease)
     assert await db.store.record(other_lease, other, change(other, state, deadline=ends))
     _, case = await db.held()
-    await db.sql("UPDATE incidents SET deadline = deadline + interval '9 h' WHERE id = $1", case.incident.id)
+    await db.sql("UPDATE incidents SET state = 'verifying' WHERE id = $1", case.incident.id)
     claim = (await db.store.ledger_view(question(case, TARGET), case.incident)).claim
     assert claim is not None
     assert (claim.attempt_id, claim.incident_id) == (held.id, other.incident.id)
