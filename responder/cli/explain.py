@@ -224,26 +224,34 @@ def _became(judged: Judged, telling: Telling) -> str:
     match judged.ruling:
         case Ruling.GO if judged.observed:
             return "recorded only: it is observed, and the target was not looked at"
-        case Ruling.GO if judged.shadow:
-            return "would have started; in shadow nothing is done"
+        case Ruling.ASK if judged.nothing_to_do:
+            return "there was nothing to do, so nobody was asked"
+        case Ruling.REFUSE if judged.decided_by == Guard.CONDITION:
+            return "passed over, for it was not needed"
+        case _ if judged.shadow:
+            return f"would have {_IN_SHADOW[judged.ruling]}; in shadow nothing is done"
         case Ruling.GO:
             found = ", but there was nothing to do" if judged.nothing_to_do else ""
             approved = "".join(f", {word.reason}" for word in judged.let_go if word.approved)
             return f"every guard let it go{approved}{found}{_all_of(telling)}"
-        case Ruling.ASK if judged.nothing_to_do:
-            return "there was nothing to do, so nobody was asked"
         case Ruling.ASK if judged.answer is not None:
             return f"a person was asked: {_answer(judged.answer, telling.now)}"
         case Ruling.ASK:
             return "a person must say so" if judged.open else "a person was asked, and nobody answered"
         case Ruling.WAIT:
             return "held"
-        case Ruling.REFUSE if judged.decided_by == Guard.CONDITION:
-            return "passed over, for it was not needed"
         case Ruling.REFUSE:
             return "refused"
         case _:
             assert_never(judged.ruling)
+
+
+_IN_SHADOW = {
+    Ruling.GO: "started",
+    Ruling.ASK: "asked a person",
+    Ruling.WAIT: "waited",
+    Ruling.REFUSE: "been refused",
+}
 
 
 def _all_of(telling: Telling) -> str:

@@ -159,17 +159,18 @@ class Explanation(Frozen):
 def explain(dossier: Dossier) -> Explanation:
     """What every guard said of every step."""
     entries = sorted(dossier.entries, key=lambda entry: entry.number)
-    told = [entry for entry in entries if entry.kind is EntryKind.JUDGED]
+    answers = _answers(entries)
+    told = [(entry, answers.get(entry.number)) for entry in entries if entry.kind is EntryKind.JUDGED]
     steps = []
     for index, step in enumerate(dossier.rule.get("steps", ())):
-        judged = _runs(entry for entry in told if entry.facts.get("step") == index)
+        judged = _runs(_judged(entry, answer) for entry, answer in told if entry.facts.get("step") == index)
         prospect = _prospect(dossier, index)
         steps.append(
             StepTold(
                 number=index + 1,
                 action=str(step.get("action", "")),
                 next=prospect is not None and prospect.coming is Coming.NEXT,
-                judged=_opened(tuple(_answered(one, entries) for one in judged), dossier.incident, index),
+                judged=_opened(tuple(judged), dossier.incident, index),
                 attempts=tuple(attempt for attempt in dossier.attempts if attempt.step == index),
                 prospect=prospect,
             )
@@ -230,11 +231,10 @@ def _quiet(dossier: Dossier, entries: Sequence[Entry]) -> Iterator[Quiet]:
 # --- what was judged -----------------------------------------------------------------------------------
 
 
-def _runs(entries: Iterable[Entry]) -> Iterator[Judged]:
-    """Judgements in a row that say the same become one."""
+def _runs(judged: Iterable[Judged]) -> Iterator[Judged]:
+    """Judgements in a row that say the same become one; what was answered is asked anew after it."""
     before: Judged | None = None
-    for entry in entries:
-        one = _judged(entry)
+    for one in judged:
         if before is not None and _alike(before, one):
             before = one.model_copy(update={"first_at": before.first_at, "times": before.times + 1})
             continue
@@ -250,9 +250,10 @@ def _alike(one: Judged, other: Judged) -> bool:
 
     def said(judged: Judged) -> Any:
         words = [(w.guard, w.ruling, w.ways) for w in judged.words]
-        return judged.action, judged.target, judged.shadow, judged.nothing_to_do, words
+        found = judged.shadow, judged.observed, judged.nothing_to_do
+        return judged.action, judged.target, found, words
 
-    return bool(said(one) == said(other))
+    return one.answer is None and bool(said(one) == said(other))
 
 
 _WAITS = {IncidentState.AWAITING_APPROVAL: Ruling.ASK, IncidentState.HELD: Ruling.WAIT}
@@ -269,19 +270,35 @@ def _opened(judged: tuple[Judged, ...], incident: Incident, index: int) -> tuple
 _ANSWERS = {"approve", "decline", "take_over", "close"}
 
 
-def _answered(judged: Judged, entries: Iterable[Entry]) -> Judged:
-    """With the first word of a person that ends the question, where one was asked."""
-    if judged.ruling is not Ruling.ASK:
-        return judged
+def _answers(entries: Iterable[Entry]) -> Mapping[int, Answer]:
+    """The word of a person that ended each question, by the number of the judgement that asked.
+
+    A word that changed nothing ended none, nor does one that comes when the question is over.
+    """
+    answers: dict[int, Answer] = {}
+    asked: int | None = None
     for entry in entries:
-        command = entry.facts.get("command")
-        if entry.kind is EntryKind.PERSON and entry.at >= judged.last_at and command in _ANSWERS:
-            answer = Answer(actor=entry.actor, command=str(command), at=entry.at)
-            return judged.model_copy(update={"answer": answer})
-    return judged
+        match entry.kind:
+            case EntryKind.JUDGED:
+                asked = entry.number if _asks(entry.facts) else None
+            case EntryKind.STATE if entry.facts.get("from") == IncidentState.AWAITING_APPROVAL:
+                asked = None
+            case EntryKind.PERSON if asked is not None and _ends_a_question(entry.facts):
+                answers[asked] = Answer(actor=entry.actor, command=str(entry.facts["command"]), at=entry.at)
+                asked = None
+    return answers
 
 
-def _judged(entry: Entry) -> Judged:
+def _asks(facts: Mapping[str, Any]) -> bool:
+    """Whether a person was really asked: in shadow nobody is."""
+    return _ruling(facts) is Ruling.ASK and not facts.get("shadow") and not facts.get("nothing_to_do")
+
+
+def _ends_a_question(facts: Mapping[str, Any]) -> bool:
+    return facts.get("command") in _ANSWERS and facts.get("changed") is not False
+
+
+def _judged(entry: Entry, answer: Answer | None) -> Judged:
     facts = entry.facts
     return Judged(
         action=str(facts.get("action", "")),
@@ -298,6 +315,7 @@ def _judged(entry: Entry) -> Judged:
         first_at=entry.at,
         last_at=entry.at,
         times=1,
+        answer=answer,
     )
 
 

@@ -234,6 +234,56 @@ def test_a_question_tells_its_answer() -> None:
         assert f"a person was asked: {word} at 2026-11-20 23:59:36 UTC" in _text(step)
 
 
+def test_a_word_that_changed_nothing_is_no_answer() -> None:
+    """A yes after its time, and the answer to the next question: the first one was not answered."""
+    ask = _facts("ask", "autonomy", "a person must approve")
+    late = Story().opens().tell(5, EntryKind.JUDGED, "judged", **ask)
+    late.tell(6, EntryKind.PERSON, "x", actor="ada", command="approve", changed=False)
+    [step] = explain(_dossier(late, ACTION, state=IncidentState.ESCALATED)).steps
+    assert "a person was asked, and nobody answered" in _text(step)
+    over = Story().opens().tell(5, EntryKind.JUDGED, "judged", **ask)
+    over.moves(6, "awaiting_approval", "escalated", "nobody answered the question in time")
+    over.tell(7, EntryKind.PERSON, "x", actor="ada", command="take_over")
+    [step] = explain(_dossier(over, ACTION, state=IncidentState.TAKEN_OVER)).steps
+    assert "a person was asked, and nobody answered" in _text(step)
+
+
+def test_each_question_has_its_own_answer() -> None:
+    """What comes after the next judgement, even at the same moment, answers that; a no is not a later yes."""
+    story = Story().opens()
+    for action, command in ((ACTION, None), ("other", "decline"), ("other", "approve")):
+        facts = {**_facts("ask", "autonomy", "a person must approve"), "action": action}
+        story.tell(5, EntryKind.JUDGED, "judged", **facts)
+        if command is not None:
+            story.tell(5, EntryKind.PERSON, "x", actor="ada", command=command)
+    [step] = explain(_dossier(story, ACTION, state=IncidentState.ESCALATED)).steps
+    assert [one.answer and one.answer.command for one in step.judged] == [None, "decline", "approve"]
+
+
+@pytest.mark.parametrize(
+    ("ruling", "became"), [("ask", "asked a person"), ("wait", "waited"), ("refuse", "been refused")]
+)
+def test_in_shadow_nobody_was_asked_and_nothing_was_held(ruling: str, became: str) -> None:
+    """It says what would have been; whoever takes the incident over later answers no question."""
+    facts = _facts(ruling, "budget", "because", shadow=True)
+    story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts)
+    story.tell(6, EntryKind.PERSON, "x", actor="ada", command="take_over")
+    [step] = explain(_dossier(story, ACTION, state=IncidentState.RECORDED)).steps
+    first = next(lines_of(step, AT))[1]
+    assert first.endswith(f", on {TARGET}: would have {became}; in shadow nothing is done")
+    assert step.judged[0].answer is None
+
+
+def test_what_is_only_observed_is_another_judgement() -> None:
+    """The same verdicts of a target that was looked at are not the same again."""
+    story = Story().opens()
+    for second, observed in ((5, True), (10, False)):
+        facts = _facts("go", "autonomy", "shadow only", shadow=True, observed=observed)
+        story.tell(second, EntryKind.JUDGED, "judged", **facts)
+    [step] = explain(_dossier(story, ACTION)).steps
+    assert [one.observed for one in step.judged] == [True, False]
+
+
 def test_beside_a_refusal_nobody_is_said_to_be_asked_or_waited_for() -> None:
     """What is less strict would have done so."""
     facts = _facts("refuse", "storm", "a storm")

@@ -34,7 +34,10 @@ def test_what_began_right_after_an_act_of_ours_waits_until_that_has_settled() ->
         f"not before {moment(ACT.at + TERMS.self_caused_within, NOW)}"
     )
     later = ACT.model_copy(update={"at": NOW - TERMS.self_caused_within})
-    assert self_caused(facts(own_act=later), TERMS).ruling is Ruling.GO
+    for act in (later, None):  # of one whose time is over it is not said that there was none
+        past = self_caused(facts(own_act=act), TERMS)
+        told = "nothing of ours here is recent enough to have caused it"
+        assert (past.ruling, past.reason) == (Ruling.GO, told)
 
 
 def test_what_somebody_else_manages_is_left_to_them() -> None:

@@ -263,7 +263,10 @@ def test_the_cooldown_counts_from_the_latest_end_to_the_moment() -> None:
     assert cooldown(facts(history=(long,)), TERMS).until == NOW - MINUTE + ten
     assert cooldown(facts(history=(running,)), TERMS).until == NOW - 5 * MINUTE + ten
     assert cooldown(facts(history=(past(30), past(2), past(9))), TERMS).until == NOW - 2 * MINUTE + ten
-    assert cooldown(facts(history=(past(10),)), TERMS).ruling is Ruling.GO
+    over = cooldown(facts(history=(past(10),)), TERMS)
+    assert (over.ruling, over.reason) == (Ruling.GO, "the cooldown after an earlier ladder is over")
+    own = cooldown(facts(history=(past(1, same_ladder=True),)), TERMS)
+    assert (own.ruling, own.reason) == (Ruling.GO, "no attempt of an earlier ladder to cool down from")
 
 
 def test_attempts_are_counted_within_the_window_and_only_if_spent() -> None:

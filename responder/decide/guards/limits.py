@@ -21,19 +21,19 @@ def flapping(facts: Facts, terms: Terms) -> GuardVerdict:
 
 
 def cooldown(facts: Facts, terms: Terms) -> GuardVerdict:
-    """The last attempt of another ladder on this target ended long enough ago."""
+    """The last attempt of an earlier ladder on this target ended long enough ago."""
     del terms
     ends = [
         past.ended_at or past.intended_at for past in facts.history if past.spent and not past.same_ladder
     ]
     if not ends:
-        return go(Guard.COOLDOWN, "no attempt for another incident to cool down from")
+        return go(Guard.COOLDOWN, "no attempt of an earlier ladder to cool down from")
     over = max(ends) + facts.limits.cooldown
     if facts.now < over:
         until = moment(over, facts.now)
         reason = f"cooling down until {until} after an earlier attempt on {facts.target}"
         return wait_until(Guard.COOLDOWN, reason, over, "cooldown")
-    return go(Guard.COOLDOWN, "the cooldown after another incident is over")
+    return go(Guard.COOLDOWN, "the cooldown after an earlier ladder is over")
 
 
 def attempts_left(facts: Facts, terms: Terms) -> GuardVerdict:

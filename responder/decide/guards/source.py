@@ -4,7 +4,6 @@ from datetime import timedelta
 
 from responder.decide.case import Facts, SourceView, Terms
 from responder.decide.guards.base import go, refuse, wait, wait_until
-from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Refuses
 from responder.model.spoken import moment, span
 from responder.model.way import Way, WayKind
@@ -92,8 +91,7 @@ def self_caused(facts: Facts, terms: Terms) -> GuardVerdict:
     act = facts.own_act
     over = None if act is None else act.at + terms.self_caused_within
     if act is None or over is None or facts.now >= over:
-        within = format_duration(terms.self_caused_within)
-        return go(Guard.SELF_CAUSED, f"no other incident of ours acted here in the {within} before it")
+        return go(Guard.SELF_CAUSED, "nothing of ours here is recent enough to have caused it")
     reason = (
         f"it may be caused by our own attempt on {act.target} at {moment(act.at, facts.now)} "
         f"(rule {act.rule}, incident {act.incident_id}): not before {moment(over, facts.now)}"
