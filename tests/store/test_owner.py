@@ -216,6 +216,24 @@ async def test_the_heartbeat_is_looked_at_under_the_lock(db: Stored) -> None:
     assert await db.one("SELECT count(*) FROM timeline") == 0
 
 
+async def test_who_waits_for_its_incident_writes_to_that_one(db: Stored) -> None:
+    """Whichever of its worker's two was held by somebody else meanwhile."""
+    await db.observe(alert("a", server="db1"), alert("b", server="db2"))
+    worker = await db.worker()
+    leases = [leased.lease for leased in [await db.store.lease(worker) for _ in "ab"] if leased]
+    for lease in (*leases, *reversed(leases)):
+        case = await db.store.load(lease)
+        holding = db.raw.transaction()
+        await holding.start()
+        await db.raw.execute("SELECT FROM incidents WHERE id = $1 FOR UPDATE", lease.incident_id)
+        recording = asyncio.create_task(db.store.record(lease, case, change(case, IncidentState.ESCALATED)))
+        await db.somebody_waits()
+        await holding.commit()
+        assert await recording
+        assert (await db.store.load(lease)).incident.timeline_length == case.incident.timeline_length + 1
+    assert await db.sql("SELECT count(*), max(number) FROM timeline") == [(4, 2)]
+
+
 # --- what is on disk --------------------------------------------------------------------------------------
 
 _NOTE_COMMITS = """
