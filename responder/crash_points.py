@@ -32,7 +32,8 @@ class Point(StrEnum):
     STEP_JUDGED = "step_judged"
     """Every guard lets a step go; no intent is written."""
     INTENT_WRITTEN = "intent_written"
-    """The attempt and its claim are written; COMMIT is next."""
+    """The attempt and its claim are written; COMMIT is next. Passed only where an intent takes locks or a
+    further look: of a safe step one statement mostly writes and commits all of it, without such a moment."""
     INTENT_COMMITTED = "intent_committed"
     """The attempt is in the ledger; nothing was done."""
     ELEMENT_ENDED = "element_ended"

@@ -37,7 +37,11 @@ def _had_its_time(incident: Incident, now: datetime, terms: Terms) -> bool:
 
 
 def told_again_at(incident: Incident, level: int, now: datetime, terms: Terms) -> datetime:
-    """When people hear of it anew, told at that level now: when the level has had its time, or one anew."""
+    """When people hear of it anew, told at that level now: when the level has had its time, or one anew.
+
+    One anew only at the last level, once its time is over: nobody is left to hear after it, and each word, of
+    a further alert too, moves the next one. That word is told at this very level, so nobody waits in silence.
+    """
     patience, since = _patience(incident, terms), told_at_level(incident, level, now)["level_since"]
     return since + patience if since + patience > now else now + patience
 

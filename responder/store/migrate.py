@@ -2,6 +2,10 @@
 
 Schema N works with code N and code N-1, so replicas can be replaced one after the other; further apart is
 refused. A file that was applied never changes: what it did is history, the next change is the next file.
+
+That is promised from the first release on, for the schema and for what rows hold as documents: a model that
+is read from the store refuses a key that it does not know, so a release writes none that the one before would
+refuse. Until then a document may gain a key without notice: replace all replicas at once.
 """
 
 import re
