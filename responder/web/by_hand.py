@@ -75,7 +75,7 @@ class ByHandRoutes:
             raise _wrong(error) from None
         name, bearer = prepared.rule.name, bearer_of(request)
         if not wanted.dry_run:
-            bearer.require_token()
+            bearer.require_token("act by hand", instead=", or send dry_run (--dry-run) to look only")
         bearer.require(Role.APPROVER, [place(prepared.labels, name, one) for one in Severity])
         asked = ByHand(
             actor=actor,

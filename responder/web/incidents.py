@@ -104,7 +104,7 @@ class Incidents:
         bearer = bearer_of(request)
         bearer.require(role, places(dossier))
         if act.kind is CommandKind.APPROVE:
-            bearer.require_token()
+            bearer.require_token("approve")
         command = Command(
             id=_command_id(request, dossier.incident.id),
             incident_id=dossier.incident.id,

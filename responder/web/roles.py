@@ -96,8 +96,10 @@ class Bearer:
         """Whether they have the role at all."""
         return any(grant.role.includes(role) for grant in self.grants)
 
-    def require_token(self) -> None:
+    def require_token(self, what: str, *, instead: str = "") -> None:
         """Refuse what lets something be done to whoever only reached the listener: shadow is all they have.
+
+        `what` is what they may not, as a verb; `instead` what they may do, beside setting a token.
 
         Raises:
             RequestError: 403.
@@ -105,9 +107,9 @@ class Bearer:
         if not self.proven:
             raise RequestError(
                 403,
-                "this listener asks for no token: whoever reaches it may look, and let nothing be done",
+                f"this listener asks for no token, and nobody may {what} without one",
                 field="Authorization",
-                mend="set web.api_token or web.people",
+                mend=f"set web.api_token or web.people{instead}",
             )
 
     def require(self, role: Role, where: Sequence[Labels]) -> None:

@@ -80,12 +80,13 @@ async def test_a_scope_covers_a_severity() -> None:
 
 
 async def test_nobody_acts_through_a_listener_that_asks_for_no_token() -> None:
-    """Whoever reaches it may look, and open an incident for people."""
+    """Whoever reaches it may look, and open an incident for people; the refusal names both ways out."""
     said = {"actor": "ada"}
     async with listening() as served, aiohttp.ClientSession(served.url) as client:
         found, told = await posted(client, "acts", json={**ACT, **said})
         assert (found, told["field"], served.desk.by_hand) == (403, "Authorization", {})
-        assert "api_token" in told["mend"]
+        assert told["error"] == "this listener asks for no token, and nobody may act by hand without one"
+        assert told["mend"] == "set web.api_token or web.people, or send dry_run (--dry-run) to look only"
         assert (await posted(client, "acts", json={**ACT, **said, "dry_run": True}))[0] == 202
         assert (await posted(client, "incidents", json={**PAGE, **said}))[0] == 202
 

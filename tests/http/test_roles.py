@@ -144,6 +144,7 @@ async def test_nobody_lets_anything_be_done_through_a_listener_that_asks_for_no_
             "Authorization",
             "set web.api_token or web.people",
         )
+        assert told["error"] == "this listener asks for no token, and nobody may approve without one"
         assert served.desk.commands == {}
         for body in ({**yes, "kind": "decline", **REASON}, {"kind": "acknowledge", "actor": "ada"}):
             assert (await asked(client, "POST", COMMANDS, json=body))[0] == 202
