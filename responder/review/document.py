@@ -12,7 +12,7 @@ from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.guard import called
 from responder.model.incident import MemberAlert
-from responder.review.facts import Act, HeldBack, ReviewFacts, Told
+from responder.review.facts import Act, Asked, Escalation, HeldBack, ReviewFacts, Told
 from responder.review.follow_ups import follow_ups
 from responder.review.words import (
     clock,
@@ -24,6 +24,7 @@ from responder.review.words import (
     offset,
     pairs,
     plain,
+    sentence,
     value_text,
     when,
 )
@@ -172,9 +173,9 @@ def _how_it_went(facts: ReviewFacts) -> str:
 def _how_the_act_went(asked: ByHand, facts: ReviewFacts) -> str:
     at = when(facts.taken_up_at)
     if not asked.acts:
-        return f"{asked.actor} opened {asked.title} by hand at {at}: {asked.reason}."
+        return sentence(f"{asked.actor} opened {asked.title} by hand at {at}: {asked.reason}")
     dry = ", to see what would come of it" if asked.dry_run else ""
-    return f"{asked.actor} asked by hand for {asked.title}{dry} at {at}: {asked.reason}."
+    return sentence(f"{asked.actor} asked by hand for {asked.title}{dry} at {at}: {asked.reason}")
 
 
 def _what_was_done(facts: ReviewFacts) -> str:
@@ -182,11 +183,12 @@ def _what_was_done(facts: ReviewFacts) -> str:
         done = "; ".join(_act_in_short(act) for act in facts.acts)
         return plain(f"The responder acted {count(len(facts.acts), 'time')}: {done}.")
     if facts.by_hand is not None and facts.held_back:
-        return plain(f"The responder changed nothing: {facts.outcome or facts.held_back[-1].reason}.")
+        why = facts.outcome or facts.held_back[-1].reason
+        return plain(sentence(f"The responder changed nothing: {why}"))
     if any(held.shadow for held in facts.held_back):
         return "The responder was in shadow: it looked and judged, and changed nothing."
     if facts.held_back:
-        return plain(f"The responder changed nothing: {facts.held_back[-1].reason}.")
+        return plain(sentence(f"The responder changed nothing: {facts.held_back[-1].reason}"))
     return "The responder changed nothing."
 
 
@@ -209,23 +211,23 @@ def _verdict(act: Act) -> str:
 
 
 def _who_was_told(facts: ReviewFacts) -> str:
-    if not facts.escalations:
+    if facts.first_told_at is None:
         return _nobody_told(facts)
-    first = facts.escalations[0]
-    after = lasted(first.at - facts.taken_up_at)
-    times = count(len(facts.escalations), "time")
-    return plain(f"People were told {times}, first after {after}: {first.reason}.")
+    told, asked = (count(len(words), "time") for words in (facts.escalations, facts.questions))
+    if not facts.questions:
+        who = f"People were told {told}"
+    elif not facts.escalations:
+        who = f"A person was asked {asked}"
+    else:
+        who = f"People were asked {asked} and told {told}"
+    after = lasted(facts.first_told_at - facts.taken_up_at)
+    return plain(sentence(f"{who}, first after {after}: {facts.words[0].reason}"))
 
 
 def _nobody_told(facts: ReviewFacts) -> str:
     """That nobody was told is no praise of a shadow: it pages nobody, whatever happens."""
-    if facts.questions:
-        asked = facts.questions[0]
-        times = count(len(facts.questions), "time")
-        after = lasted(asked.at - facts.taken_up_at)
-        return plain(f"A person was asked {times}, first after {after}: {asked.reason}.")
     if facts.in_auto is not None:
-        return plain(f"Nobody was told: it was in shadow; in auto {facts.in_auto}.")
+        return plain(sentence(f"Nobody was told: it was in shadow; in auto {facts.in_auto}"))
     if facts.by_hand is not None:
         return "Nobody else had to be told."
     if any(held.shadow for held in facts.held_back) and not facts.acts:
@@ -508,13 +510,11 @@ def _response(facts: ReviewFacts) -> Iterator[Block]:
             for what, since, at in rows
         ),
     )
-    if facts.escalations:
+    if facts.words:
         yield Heading(text="Who was told")
         yield Table(
             head=("After", "Level", "Why"),
-            rows=tuple(
-                (offset(told.at - began), str(told.level), plain(told.reason)) for told in facts.escalations
-            ),
+            rows=tuple((offset(word.at - began), _level(word), plain(word.reason)) for word in facts.words),
         )
     if facts.people:
         yield Heading(text="What people did")
@@ -530,6 +530,10 @@ def _response(facts: ReviewFacts) -> Iterator[Block]:
                 for person in facts.people
             ),
         )
+
+
+def _level(word: Escalation | Asked) -> str:
+    return "asked" if isinstance(word, Asked) else str(word.level)
 
 
 def _promise(facts: ReviewFacts) -> str:

@@ -240,6 +240,12 @@ class ReviewFacts(Frozen):
         return self.detected_at < self.taken_up_at
 
     @property
+    def words(self) -> tuple[Escalation | Asked, ...]:
+        """Every word to a person in its order: whoever is asked is told."""
+        words: list[Escalation | Asked] = [*self.escalations, *self.questions]
+        return tuple(sorted(words, key=lambda word: (word.at, word.entry)))
+
+    @property
     def detection_delay(self) -> timedelta | None:
         """From the alert's start to its arrival here, over two clocks; None where these disagree."""
         if self.started_at is None or self.started_at > self.detected_at:

@@ -160,9 +160,11 @@ def _verification(facts: ReviewFacts, scale: Scale) -> Iterator[str]:
 def _people(facts: ReviewFacts, scale: Scale) -> Iterator[str]:
     for told in facts.escalations:
         yield _mark(scale, 4, "bad", told.at, f"told, level {told.level}: {told.reason}")
+    for asked in facts.questions:
+        yield _mark(scale, 4, "bad", asked.at, f"asked: {asked.reason}")
     for person in facts.people:
         yield _mark(scale, 4, "person", person.at, f"{person.actor}: {person.command.replace('_', ' ')}")
-    if not facts.escalations and not facts.people:
+    if not facts.words and not facts.people:
         yield from _beside(scale, 4, scale.start, scale.end, "nobody had to be told")
 
 

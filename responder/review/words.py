@@ -60,6 +60,12 @@ def plain(text: str) -> str:
     return f"{shown[:LONGEST]} … ({len(text)} characters)"
 
 
+def sentence(text: str) -> str:
+    """A text with a full stop, where it has no end of its own: what people write often has one."""
+    said = text.rstrip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
 def listed(titles: Sequence[str], number: int) -> Iterator[str]:
     """Titles, each for a line of its own, and how many of `number` are not among them."""
     yield from titles

@@ -1,6 +1,7 @@
 """The review: the same incident gives the same bytes, and what strangers sent stays text."""
 
 import json
+import re
 from html.parser import HTMLParser
 from typing import Any, get_args
 
@@ -17,7 +18,7 @@ from responder.review.facts import ResponseKind
 from responder.review.follow_ups import Topic, follow_ups
 from responder.review.markdown import escaped_line
 from responder.review.picture import draw
-from responder.review.words import is_link, lasted, plain, value_text
+from responder.review.words import is_link, lasted, plain, sentence, value_text
 from responder.review.write import Form
 from tests.support.dossiers import (
     ACTION,
@@ -224,6 +225,39 @@ def test_who_was_asked_was_told() -> None:
     assert "A person was asked 1 time, first after 3.0s: a person must approve (the rule)." in text
     assert "Nobody had to be told" not in text
     assert "not over, 3.0s up to the last entry of the timeline" in text
+
+
+def test_the_first_word_to_a_person_is_one_and_the_same_all_over_a_review() -> None:
+    """A question at 5 s and a page at 305 s: summary, promise, table and picture tell both, in order."""
+    story = Story().opens().moves(5, "open", "awaiting_approval", "may it?")
+    dossier = story.escalates(305, 1, "nobody answered").dossier(IncidentState.ESCALATED, firing=1)
+    text = review_of(dossier, "md")
+    assert "People were asked 1 time and told 1 time, first after 5.0s: may it?\n" in text
+    assert "After 5.0s a person was told." in text
+    table = text[text.index("Who was told") :]
+    assert re.findall(r"\| (\+\S+) +\| (\w+) +\| ([^|]+?) +\|", table)[:2] == [
+        ("+5.0s", "asked", "may it?"),
+        ("+5m5s", "1", "nobody answered"),
+    ]
+    picture = draw(facts_of(dossier))
+    assert "asked: may it?" in picture
+    assert "told, level 1: nobody answered" in picture
+
+
+def test_no_picture_says_that_nobody_had_to_be_told_where_somebody_was_asked() -> None:
+    """A question alone is a word to a person, in the picture as in the summary."""
+    asked = Story().opens().moves(3, "open", "awaiting_approval", "a person must approve (the rule)")
+    assert "nobody had to be told" not in draw(facts_of(asked.dossier(IncidentState.AWAITING_APPROVAL)))
+    assert "nobody had to be told" in draw(facts_of(Story().opens().dossier(IncidentState.OPEN)))
+
+
+@pytest.mark.parametrize(
+    ("said", "end"),
+    [("may it?", "may it?"), ("it is over.", "it is over."), ("no", "no."), ("now! ", "now!")],
+)
+def test_a_sentence_ends_once(said: str, end: str) -> None:
+    """What people and the source say may have an end of its own."""
+    assert sentence(said) == end
 
 
 def test_a_late_response_breaks_the_promise() -> None:
