@@ -171,61 +171,38 @@ class Gather:
         condition: ProbeReading | None,
         undo_of: UUID | None,
     ) -> Facts:
-        key = look.target.key if look.target else None
-        state = look.place.state if look.place else None
         shadow = effective(ceilings).level <= Autonomy.SHADOW
         own_ground = await self._store.ground()
         ledger, blind = await asyncio.gather(
             self._ledger(case, step, look.target if step.kind.changing else None, now, shadow=shadow),
             self._blind(case, now),
         )
-        stands = ledger.restraints
-        claim = ledger.claim
-        if claim is not None and claim.attempt_id == undo_of:
-            claim = None
         return Facts(
             now=now,
             severity=case.incident.severity,
             kind=step.kind,
             action=step.action,
-            target=key,
-            out_of_scope=look.out_of_scope,
-            halted=self._halt.reason(halted_by(stands, about)),
-            halts=self._halt.ways(stands, about),
-            freeze=frozen_by(stands, self._freezes, about, now),
-            maintenance=maintained(stands.of(RestraintKind.MAINTENANCE), case, now),
-            restraints=tuple(one.id for one in stands.standing),
-            unsteady=ledger.unsteady,
             storm=case.storm,
             ceilings=ceilings,
             own_ground=own_ground,
-            ground=state.ground if state else (),
-            opted_out=state.opted_out if state else None,
-            managed_by=state.managed_by if state else None,
-            changed_at=state.changed_at if state else None,
-            changed_by=state.changed_by if state else None,
-            began_at=case.members.first_starts_at,
-            own_act=ledger.own_act,
             blind=blind,
-            look_problem=look.problem,
-            observed=look.observed,
-            firing=case.members.firing,
-            source=source,
-            newest_seen_at=case.members.newest_seen_at,
-            history=ledger.history,
             limits=case.limits,
-            newest_attempt=ledger.newest,
-            flapped_at=ledger.flapped_at,
-            recurred=ledger.recurred,
-            breaker=ledger.breaker,
-            open_incidents=ledger.open_incidents,
-            budgets=ledger.budgets,
-            claim=claim,
             condition=condition,
-            floor=look.floor,
-            elements=tuple(element.title for element in look.elements),
             by_hand=case.incident.by_hand.actor if case.incident.by_hand is not None else None,
+            **self._restrained(ledger.restraints, case, about, now),
+            **_looked(look),
+            **_of_ledger(ledger, undo_of),
+            **_of_source(case, source),
         )
+
+    def _restrained(self, stands: Restraints, case: Case, about: Concern, now: datetime) -> dict[str, Any]:
+        return {
+            "halted": self._halt.reason(halted_by(stands, about)),
+            "halts": self._halt.ways(stands, about),
+            "freeze": frozen_by(stands, self._freezes, about, now),
+            "maintenance": maintained(stands.of(RestraintKind.MAINTENANCE), case, now),
+            "restraints": tuple(one.id for one in stands.standing),
+        }
 
     async def _blind(self, case: Case, now: datetime) -> str | None:
         try:
@@ -254,6 +231,53 @@ class Gather:
             return await self._store.ledger_view(question, case.incident)
         except ResponderError:
             return LedgerView(restraints=Restraints(flag=UNREADABLE))
+
+
+def _looked(look: _Look) -> dict[str, Any]:
+    """What the look has found, and what it could not."""
+    state = look.place.state if look.place else None
+    return {
+        "target": look.target.key if look.target else None,
+        "out_of_scope": look.out_of_scope,
+        "ground": state.ground if state else (),
+        "opted_out": state.opted_out if state else None,
+        "managed_by": state.managed_by if state else None,
+        "changed_at": state.changed_at if state else None,
+        "changed_by": state.changed_by if state else None,
+        "look_problem": look.problem,
+        "observed": look.observed,
+        "floor": look.floor,
+        "elements": tuple(element.title for element in look.elements),
+    }
+
+
+def _of_ledger(ledger: LedgerView, undo_of: UUID | None) -> dict[str, Any]:
+    """What was done before, and may be done. The claim of the attempt that an undo takes back is its own."""
+    claim = ledger.claim
+    if claim is not None and claim.attempt_id == undo_of:
+        claim = None
+    return {
+        "unsteady": ledger.unsteady,
+        "own_act": ledger.own_act,
+        "history": ledger.history,
+        "newest_attempt": ledger.newest,
+        "flapped_at": ledger.flapped_at,
+        "recurred": ledger.recurred,
+        "breaker": ledger.breaker,
+        "open_incidents": ledger.open_incidents,
+        "budgets": ledger.budgets,
+        "claim": claim,
+    }
+
+
+def _of_source(case: Case, source: SourceView) -> dict[str, Any]:
+    """What the alerts say, by their notifications and by the source that was asked."""
+    return {
+        "began_at": case.members.first_starts_at,
+        "firing": case.members.firing,
+        "source": source,
+        "newest_seen_at": case.members.newest_seen_at,
+    }
 
 
 def labels_of(case: Case) -> Mapping[str, str]:

@@ -14,7 +14,7 @@ from uuid import UUID
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
-from responder.model.incident import IncidentState, MemberAlert
+from responder.model.incident import Incident, IncidentState, MemberAlert
 from responder.model.severity import Severity, SeverityTerms
 from responder.model.timeline import Entry, EntryKind
 from responder.ports import Dossier
@@ -255,70 +255,82 @@ class ReviewFacts(Frozen):
 
 def read(dossier: Dossier, terms: SeverityTerms) -> ReviewFacts:
     """The facts of one incident, whatever the order of what the dossier holds; `terms` are its severity's."""
-    incident, rule = dossier.incident, dossier.rule
+    incident, opened_at = dossier.incident, dossier.incident.opened_at
     entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
     attempts = sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id))
     acts = tuple(_act(attempt, _approved_by(attempt, dossier)) for attempt in attempts)
-    detected_at = min(dossier.members.first_heard_at or incident.opened_at, incident.opened_at)
-    began = _began(incident.by_hand, later=detected_at < incident.opened_at)
-    stages = stages_of(entries, incident.opened_at, began)
     alerts = _alerts(dossier, entries)
-    escalations, people, questions = _escalations(entries), _people(entries), _questions(entries)
-    begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
-    first_action_at = min(begun, default=None)
-    first_told_at = min([*(one.at for one in escalations), *(one.at for one in questions)], default=None)
-    first_person_at = min((person.at for person in people), default=None)
-    as_of = max([incident.state_since, *(entry.at for entry in entries)])
+    detected_at = min(dossier.members.first_heard_at or opened_at, opened_at)
+    stages = stages_of(entries, opened_at, _began(incident.by_hand, later=detected_at < opened_at))
     recovered_at = _recovered_at(incident.state, stages, entries)
+    as_of = max([incident.state_since, *(entry.at for entry in entries)])
+    firsts = _firsts(acts, entries)
     return ReviewFacts(
-        incident_id=incident.id,
-        rule=incident.rule,
-        rulebook_hash=incident.rulebook_hash,
-        severity=incident.severity,
         terms=terms,
-        key=incident.key,
-        by_hand=incident.by_hand,
-        state=incident.state,
-        outcome=incident.progress.outcome,
-        owner=_text(rule.get("owner")),
-        runbook_url=_text(rule.get("runbook_url")),
-        notes=_text(rule.get("notes")),
         started_at=dossier.members.first_starts_at,
         ended_at=_ended_at(alerts),
         detected_at=detected_at,
-        taken_up_at=incident.opened_at,
-        opened_at=next((entry.at for entry in entries if entry.kind is EntryKind.OPENED), None),
-        first_action_at=first_action_at,
-        first_told_at=first_told_at,
-        first_person_at=first_person_at,
+        taken_up_at=opened_at,
+        first_action_at=firsts[ResponseKind.ACTION],
+        first_told_at=firsts[ResponseKind.TOLD],
+        first_person_at=firsts[ResponseKind.PERSON],
         recovered_at=recovered_at,
         as_of=as_of,
         alerts=alerts,
         acts=acts,
-        held_back=_held_back(entries),
-        evidence=_evidence(entries),
-        checks=_checks(entries),
-        escalations=escalations,
-        questions=questions,
-        people=people,
         stages=stages,
         reopened=_reopened(stages),
-        acknowledged_by=incident.progress.acknowledged_by,
-        in_auto=_in_auto(entries),
-        response=_response(
-            incident.opened_at,
-            terms.response_time,
-            {
-                ResponseKind.ACTION: first_action_at,
-                ResponseKind.TOLD: first_told_at,
-                ResponseKind.PERSON: first_person_at,
-            },
-            recovered_at or as_of,
-        ),
-        timeline=tuple(_told(entry) for entry in entries),
-        timeline_length=incident.timeline_length,
-        timeline_head=entries[-1].mac.hex() if entries else None,
+        response=_response(opened_at, terms.response_time, firsts, recovered_at or as_of),
+        **_of_incident(incident, dossier.rule),
+        **_of_timeline(entries),
     )
+
+
+def _of_incident(incident: Incident, rule: Mapping[str, Any]) -> dict[str, Any]:
+    """What the incident and its rule say by themselves."""
+    return {
+        "incident_id": incident.id,
+        "rule": incident.rule,
+        "rulebook_hash": incident.rulebook_hash,
+        "severity": incident.severity,
+        "key": incident.key,
+        "by_hand": incident.by_hand,
+        "state": incident.state,
+        "outcome": incident.progress.outcome,
+        "owner": _text(rule.get("owner")),
+        "runbook_url": _text(rule.get("runbook_url")),
+        "notes": _text(rule.get("notes")),
+        "acknowledged_by": incident.progress.acknowledged_by,
+        "timeline_length": incident.timeline_length,
+    }
+
+
+def _of_timeline(entries: tuple[Entry, ...]) -> dict[str, Any]:
+    """What the entries tell, in their order."""
+    return {
+        "opened_at": next((entry.at for entry in entries if entry.kind is EntryKind.OPENED), None),
+        "held_back": _held_back(entries),
+        "evidence": _evidence(entries),
+        "checks": _checks(entries),
+        "escalations": _escalations(entries),
+        "questions": _questions(entries),
+        "people": _people(entries),
+        "in_auto": _in_auto(entries),
+        "timeline": tuple(_told(entry) for entry in entries),
+        "timeline_head": entries[-1].mac.hex() if entries else None,
+    }
+
+
+def _firsts(acts: Iterable[Act], entries: tuple[Entry, ...]) -> dict[ResponseKind, datetime | None]:
+    """When each kind of response came first."""
+    begun = (act.intended_at for act in acts if act.outcome is not Outcome.NOT_DONE)
+    told = [*(one.at for one in _escalations(entries)), *(one.at for one in _questions(entries))]
+    people = (person.at for person in _people(entries))
+    return {
+        ResponseKind.ACTION: min(begun, default=None),
+        ResponseKind.TOLD: min(told, default=None),
+        ResponseKind.PERSON: min(people, default=None),
+    }
 
 
 def _in_auto(entries: Iterable[Entry]) -> str | None:
