@@ -232,6 +232,41 @@ WORDS = [
 ]
 
 
+WAY = Way(kind=WayKind.END_FREEZE, of="3")
+
+
+@pytest.mark.parametrize(
+    ("more", "kept"),
+    [
+        ({}, {}),
+        ({"over_at": LATER}, {"over_at": LATER.isoformat()}),
+        ({"shadow": True}, {"shadow": True}),
+        ({"approved": True}, {"approved": True}),
+        ({"asked": False}, {"not_asked": True}),
+        ({"ways": (WAY,)}, {"ways": [WAY.model_dump(mode="json")]}),
+    ],
+)
+def test_the_timeline_keeps_of_a_verdict_what_is_not_as_usual(
+    more: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    """When it is over by itself, what shadow or a person's yes let go, what nobody could ask, what helps."""
+    one = MAY.model_copy(update=more)
+    entry = judged_entry(case(S.OPEN), 0, seen(), of(one))
+    assert entry.facts["verdicts"] == [
+        {"guard": "autonomy", "ruling": "go", "reason": "auto by every ceiling", **kept}
+    ]
+
+
+@pytest.mark.parametrize(("verdict", "became"), [(IN_SHADOW, "is only recorded"), (WAITS, "waits")])
+def test_what_is_only_observed_is_said_to_be_recorded_where_nothing_else_held_it(
+    verdict: GuardVerdict, became: str
+) -> None:
+    """A guard that held it comes first."""
+    entry = judged_entry(case(S.OPEN), 0, seen(observed=True), of(verdict))
+    assert entry.text == f"test.act on postgres/orders {became}: {verdict.reason}"
+    assert entry.facts["observed"] is True
+
+
 @pytest.mark.parametrize(("verdicts", "words"), WORDS)
 def test_a_judgement_is_told_in_words_and_with_every_verdict(
     verdicts: tuple[GuardVerdict, ...], words: str
