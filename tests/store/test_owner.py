@@ -21,6 +21,7 @@ from responder.model.incident import SAMPLE, Command, CommandKind, IncidentState
 from responder.model.rule import Rulebook
 from responder.model.severity import Severity
 from responder.ports import Lease
+from responder.store.clock import ServiceClock
 from responder.store.openings import NEWS_WITHIN
 from responder.store.owner import Owner
 from responder.telemetry import build_metrics
@@ -666,6 +667,9 @@ async def test_a_record_in_passing_is_one_statement_where_the_clock_is_right(
     else:
         assert await db.store.record(lease, case, change(case))
     assert await db.one("SELECT count(*) FROM timeline") == (0 if jump else 1)
+    monkeypatch.setattr(ServiceClock, "expected", lambda _: None)  # in doubt
+    with pytest.raises(LookupError):
+        await db.store.record(lease, case, change(case))
 
 
 async def test_a_quiet_change_is_not_written_while_a_member_fires(db: Stored) -> None:
