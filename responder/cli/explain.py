@@ -1,4 +1,7 @@
-"""`responder explain`: for each step of an incident, which guards let it go and which held it, and why."""
+"""`responder explain`: how an incident stands, what a person can do, and what became of each step and why.
+
+The words alone: what they tell is read from the timeline by `review.explained`.
+"""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -35,14 +38,13 @@ from responder.review.words import count, listed
 class Telling(Frozen):
     """How a step is told: at what time, with `everything` that each guard said, and what stands now.
 
-    `ways` is false where nothing helps any more. `more` says how everything is told.
+    `ways` is false where nothing helps any more.
     """
 
     now: datetime
     everything: bool = False
     standing: Standing | None = None
     ways: bool = True
-    more: str = "--all lists them"
 
 
 @click.command()
@@ -63,17 +65,12 @@ def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -
             output.say(line)
     _part("You can", you_can(dossier, standing))
     explanation = explained(dossier)
-    ways = ways_help(dossier.incident)
+    ways = a_way_may_help(dossier.incident)
     telling = Telling(now=now, everything=everything, standing=standing, ways=ways)
     _steps(dossier, explanation, telling)
     _part("Quiet", quiet_lines(explanation, now))
     _part("People", next_lines(dossier.incident, as_promised(told), now))
     _part("Told", told_lines(dossier.notifications, now))
-
-
-def ways_help(incident: Incident) -> bool:
-    """Whether what held a step last may still hold it."""
-    return incident.state not in _NO_WAY
 
 
 _NO_WAY = {
@@ -82,6 +79,11 @@ _NO_WAY = {
     IncidentState.SUPPRESSED,
     IncidentState.TAKEN_OVER,
 }
+
+
+def a_way_may_help(incident: Incident) -> bool:
+    """Whether what held a step last may still hold it."""
+    return incident.state not in _NO_WAY
 
 
 def _part(title: str, lines: list[str]) -> None:
@@ -197,6 +199,8 @@ def _attempt(attempt: Attempt, action: str, now: datetime) -> str:
 
 # --- one judgement -------------------------------------------------------------------------------------
 
+_MORE = "--all lists them"
+
 
 def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple[int, str]]:
     now = telling.now
@@ -215,7 +219,7 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
     if telling.everything:
         yield from _everything(judged)
     elif newest and judged.held_by and (rest := _rest(judged)):
-        yield 1, f"{rest} ({telling.more})"
+        yield 1, f"{rest} ({_MORE})"
 
 
 def _became(judged: Judged, telling: Telling) -> str:
@@ -255,7 +259,7 @@ _IN_SHADOW = {
 
 
 def _all_of(telling: Telling) -> str:
-    return "" if telling.everything else f" ({telling.more})"
+    return "" if telling.everything else f" ({_MORE})"
 
 
 def _answer(answer: Answer, now: datetime) -> str:
@@ -278,8 +282,7 @@ def _against(word: GuardWord, judged: Judged, telling: Telling) -> str:
     """Who kept it from starting; beside something stricter, what it would have done."""
     name = "held by the ceiling" if word.shadow else word.called
     would = _WOULD[word.ruling] if word.ruling < judged.ruling else ""
-    ends = [way for way in word.ways if way.kind.ends]
-    past = ends and all(has_ended(way, telling.standing) for way in ends)
+    past = word.ways and all(has_ended(way, telling.standing) for way in word.ways)
     over = word.over_at is not None and word.over_at <= telling.now
     return f"{name}{would}: {word.reason}{' (since ended)' if past or over else ''}"
 

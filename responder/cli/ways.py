@@ -4,12 +4,16 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any, assert_never
 
+from pydantic import TypeAdapter
+
 from responder.cli import output
 from responder.model.attempt import Outcome
 from responder.model.incident import Hold, Incident, IncidentState
-from responder.model.way import Way, WayKind
+from responder.model.way import KnownWays, Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import Judged, explain
+
+_KNOWN: TypeAdapter[tuple[Way, ...]] = TypeAdapter(KnownWays)
 
 Standing = tuple[Way, ...]
 """How everything is ended that stands now; what is not among these has ended."""
@@ -18,7 +22,7 @@ Standing = tuple[Way, ...]
 def as_standing(told: dict[str, Any]) -> Standing | None:
     """What an answer about an incident says of it; None where the server does not tell."""
     found = told.get("standing")
-    return None if found is None else tuple(Way.model_validate(one) for one in found)
+    return None if found is None else _KNOWN.validate_python(found)
 
 
 def has_ended(way: Way, standing: Standing | None) -> bool:
@@ -31,7 +35,7 @@ def command(way: Way) -> str:
     of = shlex.quote(way.of)
     match way.kind:
         case WayKind.RESUME:
-            return f"responder resume --id {of}" if way.of else "responder resume"
+            return f"responder resume --id {of}"
         case WayKind.REMOVE_FILE:
             return f"rm {of}"
         case WayKind.END_FREEZE:
@@ -42,6 +46,8 @@ def command(way: Way) -> str:
             return f"responder maintenance end {of} --reason ..."
         case WayKind.PROMOTE:
             return f"responder rules promote {of} --to auto --reason ..."
+        case WayKind.EDIT_RULE:
+            return f"edit the autonomy of the rule {of} in the rulebook, then promote its new version"
         case WayKind.RAISE_CEILING:
             return "edit engine.ceiling or engine.ceilings in the settings, then restart"
         case WayKind.RELEASE:

@@ -239,6 +239,8 @@ class Facts(Frozen):
     """What halts it, in words: the file, the flag, a scoped halt, or that they cannot be read."""
     halts: tuple[Way, ...] = ()
     """How each of these is ended, where a person can."""
+    halt_endless: bool = False
+    """Whether one of these is ended by none of that."""
     freeze: Restrained | None = None
     """The freeze that holds it the longest."""
     maintenance: Restrained | None = None

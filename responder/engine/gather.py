@@ -199,6 +199,7 @@ class Gather:
         return {
             "halted": self._halt.reason(halted_by(stands, about)),
             "halts": self._halt.ways(stands, about),
+            "halt_endless": self._halt.endless(stands),
             "freeze": frozen_by(stands, self._freezes, about, now),
             "maintenance": maintained(stands.of(RestraintKind.MAINTENANCE), case, now),
             "restraints": tuple(one.id for one in stands.standing),

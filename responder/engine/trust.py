@@ -28,12 +28,13 @@ class Trust:
         if (asked := case.incident.by_hand) is not None:
             found = effective(tuple(self._for_some(bindable(case.rule, case.incident.key))))
             return (found, DRY_RUN) if asked.dry_run else (found,)
+        promotion = self._of_promotion(case)
         return (
             self._of_settings(case),
             *self._of_sources(case),
             *_of_rule(case, step),
-            self._of_promotion(case),
-            *_of_promotion_now(case),
+            promotion,
+            *_of_promotion_now(case, promotion),
         )
 
     def reach(self, case: Case) -> Ceiling | None:
@@ -72,16 +73,20 @@ class Trust:
         return tuple(self._sources[name] for name in case.members.sources if name in self._sources)
 
     def _of_promotion(self, case: Case) -> Ceiling:
-        """What nobody promoted is capped at shadow. A person's word stands above the settings'."""
+        """What nobody promoted is capped at shadow. A person's word stands above the settings'.
+
+        Who promotes a rule promotes it as it is now: an older version is beyond that.
+        """
         acting = case.rule.acting_hash
+        way = _promote(case.rule) if _is_current(case) else None
         level = case.promotions.get(acting)
         if level is None and acting in self._settings.promoted:
             return Ceiling(level=Autonomy.AUTO, origin="promoted in the settings")
         if level is None:
             origin = f"nobody has promoted this version of {case.rule.name}"
-            return Ceiling(level=Autonomy.SHADOW, origin=origin, way=_promote(case.rule))
+            return Ceiling(level=Autonomy.SHADOW, origin=origin, way=way)
         origin = f"{case.rule.name} is promoted to {level.word}"
-        return Ceiling(level=level, origin=origin, way=_promote(case.rule))
+        return Ceiling(level=level, origin=origin, way=way)
 
 
 def _decided(entry: MatchedCeiling, known: Mapping[str, str]) -> tuple[Matcher, ...]:
@@ -102,11 +107,17 @@ def _promote(rule: Rule) -> Way:
     return Way(kind=WayKind.PROMOTE, of=rule.name)
 
 
+def _is_current(case: Case) -> bool:
+    return case.current is not None and case.current.acting_hash == case.rule.acting_hash
+
+
 def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
     """The rule and the step as pinned, and as they are now: of the steps that do the same, the strictest."""
+    edit = Way(kind=WayKind.EDIT_RULE, of=case.rule.name)
+    way = edit if _is_current(case) else None
     pinned = (
-        Ceiling(level=case.rule.autonomy, origin="the rule"),
-        Ceiling(level=step.autonomy, origin="the step"),
+        Ceiling(level=case.rule.autonomy, origin="the rule", way=way),
+        Ceiling(level=step.autonomy, origin="the step", way=way),
     )
     if case.current is None:
         return (*pinned, Ceiling(level=Autonomy.OBSERVE, origin="the rule is gone from the active rulebook"))
@@ -116,22 +127,24 @@ def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
     now = min((each.autonomy for each in changed), default=Autonomy.AUTO)
     return (
         *pinned,
-        Ceiling(level=case.current.autonomy, origin="the rule as it is now"),
-        Ceiling(level=now, origin="the step as it is now"),
+        Ceiling(level=case.current.autonomy, origin="the rule as it is now", way=edit),
+        Ceiling(level=now, origin="the step as it is now", way=edit),
     )
 
 
-def _of_promotion_now(case: Case) -> tuple[Ceiling, ...]:
+def _of_promotion_now(case: Case, pinned: Ceiling) -> tuple[Ceiling, ...]:
     """A person's word on the rule as it is now, where the incident goes by an older version of it.
 
     Whoever demotes a rule means all that it does. A new version of which nobody has said anything yet
-    takes nothing from what was promoted.
+    takes nothing from what was promoted. To promote it helps where the older version itself (`pinned`) may go
+    further.
     """
     current = case.current
-    if current is None or current.acting_hash == case.rule.acting_hash:
+    if current is None or _is_current(case):
         return ()
     level = case.promotions.get(current.acting_hash)
     if level is None:
         return ()
     origin = f"{current.name} as it is now is promoted to {level.word}"
-    return (Ceiling(level=level, origin=origin, way=_promote(current)),)
+    way = _promote(current) if pinned.level > level else None
+    return (Ceiling(level=level, origin=origin, way=way),)

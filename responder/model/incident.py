@@ -10,7 +10,7 @@ from responder.model.approval import Approval, Question
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.severity import Severity
-from responder.model.way import Way
+from responder.model.way import KnownWays
 
 
 class IncidentState(StrEnum):
@@ -75,7 +75,7 @@ class Holder(Frozen):
     guard: str
     reason: str
     over_at: datetime | None = None
-    ways: tuple[Way, ...] = ()
+    ways: KnownWays = ()
 
 
 class Hold(Frozen):

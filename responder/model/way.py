@@ -1,6 +1,9 @@
 """What a person can do about what holds a step. Typed: whoever shows it names the command."""
 
 from enum import StrEnum
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from responder.model.base import Frozen
 
@@ -9,7 +12,7 @@ class WayKind(StrEnum):
     """What is to be done; each is one command, or one place to look."""
 
     RESUME = "resume"
-    """End the halt of that number; without a number, the halt."""
+    """End the halt of that number; 0 is a flag that no halt stands behind."""
     REMOVE_FILE = "remove_file"
     END_FREEZE = "end_freeze"
     EDIT_FREEZE = "edit_freeze"
@@ -17,6 +20,8 @@ class WayKind(StrEnum):
     END_MAINTENANCE = "end_maintenance"
     PROMOTE = "promote"
     """Promote that rule."""
+    EDIT_RULE = "edit_rule"
+    """The autonomy of that rule, or of its step."""
     RAISE_CEILING = "raise_ceiling"
     """A ceiling of the settings."""
     RELEASE = "release"
@@ -28,8 +33,11 @@ class WayKind(StrEnum):
 
     @property
     def ends(self) -> bool:
-        """Whether it ends something that stands, so that it may have ended since."""
-        return self in {WayKind.RESUME, WayKind.REMOVE_FILE, WayKind.END_FREEZE, WayKind.END_MAINTENANCE}
+        """Whether it ends something that every replica knows of, so that anyone can say whether it has ended.
+
+        A file halts its own process: whoever is asked may be another.
+        """
+        return self in {WayKind.RESUME, WayKind.END_FREEZE, WayKind.END_MAINTENANCE}
 
 
 class Way(Frozen):
@@ -37,3 +45,12 @@ class Way(Frozen):
 
     kind: WayKind
     of: str = ""
+
+
+def _known(told: Any) -> Any:
+    kinds = frozenset(WayKind)
+    return tuple(way for way in told if isinstance(way, Way) or way.get("kind") in kinds)
+
+
+KnownWays = Annotated[tuple[Way, ...], BeforeValidator(_known)]
+"""Those of a kind that this version can name: another version may have written or told more."""

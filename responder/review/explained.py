@@ -13,7 +13,7 @@ from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling, RulingWord, called
 from responder.model.incident import Incident, IncidentState
 from responder.model.timeline import Entry, EntryKind
-from responder.model.way import Way, WayKind
+from responder.model.way import KnownWays
 from responder.ports import Dossier
 from responder.review.facts import stages_of
 
@@ -31,7 +31,7 @@ class GuardWord(Frozen):
     ruling: RulingWord
     reason: str
     over_at: datetime | None = None
-    ways: tuple[Way, ...] = ()
+    ways: KnownWays = ()
     shadow: bool = False
     approved: bool = False
     asked: bool = True
@@ -164,7 +164,7 @@ def explain(dossier: Dossier) -> Explanation:
     steps = []
     for index, step in enumerate(dossier.rule.get("steps", ())):
         judged = _runs(_judged(entry, answer) for entry, answer in told if entry.facts.get("step") == index)
-        prospect = _prospect(dossier, index)
+        prospect = _prospect(dossier, entries, index)
         steps.append(
             StepTold(
                 number=index + 1,
@@ -181,14 +181,14 @@ def explain(dossier: Dossier) -> Explanation:
 # --- what becomes of a step ----------------------------------------------------------------------------
 
 
-def _prospect(dossier: Dossier, index: int) -> Prospect | None:
+def _prospect(dossier: Dossier, entries: Iterable[Entry], index: int) -> Prospect | None:
     incident = dossier.incident
     step = incident.progress.step
     if index < step:
         return None
     match incident.state:
         case IncidentState.RESOLVED | IncidentState.CLOSED:
-            return _over(dossier)
+            return _over(dossier, entries)
         case _ if index > step:
             return Prospect(coming=Coming.NOT_REACHED)
         case IncidentState.VERIFYING:
@@ -205,11 +205,22 @@ def _prospect(dossier: Dossier, index: int) -> Prospect | None:
             return Prospect(coming=Coming.NEXT)
 
 
-def _over(dossier: Dossier) -> Prospect:
-    """The step that recovered it last, or how it ended."""
-    helped = [one.step + 1 for one in dossier.attempts if one.verdict is Verdict.RECOVERED]
-    last = max(helped, default=None)
+_ENDS = {IncidentState.RESOLVED.value, IncidentState.RECORDED.value}
+
+
+def _over(dossier: Dossier, entries: Iterable[Entry]) -> Prospect:
+    """The step that recovered it last, or how it ended; what fired again was not recovered by that."""
+    again = [one.at for one in entries if one.kind is EntryKind.STATE and _reopens(one.facts)]
+    since = max(again, default=dossier.incident.opened_at)
+    helped = [
+        one for one in dossier.attempts if one.verdict is Verdict.RECOVERED and one.intended_at >= since
+    ]
+    last = max((one.step + 1 for one in helped), default=None)
     return Prospect(coming=Coming.NOT_NEEDED, after=last, why=dossier.incident.progress.outcome)
+
+
+def _reopens(facts: Mapping[str, Any]) -> bool:
+    return facts.get("from") in _ENDS and facts.get("to") not in {*_ENDS, IncidentState.CLOSED.value}
 
 
 def _if_needed(dossier: Dossier) -> Prospect:
@@ -319,8 +330,6 @@ def _judged(entry: Entry, answer: Answer | None) -> Judged:
     )
 
 
-_WAYS = frozenset(WayKind)
-"""Those that this version can name."""
 _KNOWN = {guard.value: guard for guard in Guard}
 
 
@@ -334,7 +343,7 @@ def _word(verdict: Mapping[str, Any]) -> GuardWord:
         ruling=_ruling(verdict),
         reason=str(verdict.get("reason", "")),
         over_at=verdict.get("over_at"),
-        ways=tuple(Way.model_validate(way) for way in verdict.get("ways", ()) if way.get("kind") in _WAYS),
+        ways=verdict.get("ways", ()),
         shadow=bool(verdict.get("shadow")),
         approved=bool(verdict.get("approved")),
         asked=not verdict.get("not_asked"),

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from responder.cli.explain import Telling, goes_on, lines_of, quiet_lines, ways_help, without_steps
+from responder.cli.explain import Telling, a_way_may_help, goes_on, lines_of, quiet_lines, without_steps
 from responder.cli.ways import you_can
 from responder.model.attempt import Outcome, Verdict
 from responder.model.by_hand import ByHand
@@ -140,6 +140,11 @@ def test_what_is_over_needs_no_further_step() -> None:
     over = _dossier(story, ACTION, "b", state=IncidentState.RESOLVED)
     _, second = explain(_with(over, progress={"step": 1})).steps
     assert _text(second) == "not needed: step 1 recovered it"
+    story.moves(60, "verifying", "resolved", "recovered").moves(90, "resolved", "open", "it fires again")
+    story.moves(95, "open", "resolved", "it ended")
+    again = _dossier(story, ACTION, "b", state=IncidentState.RESOLVED)
+    _, second = explain(_with(again, progress={"step": 1, "outcome": "it ended by itself"})).steps
+    assert _text(second) == "not needed: it ended by itself", "what fired again was not recovered by step 1"
     held = Story().opens().judges(5, "wait", "halt", "halted by ada")
     ended = _dossier(held, ACTION, state=IncidentState.CLOSED)
     [only] = explain(_with(ended, progress={"outcome": "it ended while it was held"})).steps
@@ -182,6 +187,15 @@ def test_what_holds_a_step_ends_with_the_command_and_what_has_ended_says_so() ->
     assert held in _text(step, Telling(now=after(65), standing=(Way(kind=WayKind.RESUME, of="7"),)))
     ended = _text(step, Telling(now=after(65), standing=()))
     assert ended.endswith("halt: halted by ada (since ended)")
+
+
+def test_of_a_file_no_other_replica_says_that_it_is_gone() -> None:
+    """It halts its own process: that of which nobody can say that it has ended keeps its command."""
+    file = {"kind": "remove_file", "of": "/run/halt"}
+    for ways in ([file], [file, {"kind": "resume", "of": "7"}]):
+        facts = _facts("wait", "halt", "halted", word={"ways": ways})
+        [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
+        assert _text(step, Telling(now=after(65), standing=())).endswith("halt: halted\n-> rm /run/halt")
 
 
 def test_what_shadow_alone_holds_is_held_by_the_ceiling_with_its_command() -> None:
@@ -241,6 +255,9 @@ def test_a_word_that_changed_nothing_is_no_answer() -> None:
     late.tell(6, EntryKind.PERSON, "x", actor="ada", command="approve", changed=False)
     [step] = explain(_dossier(late, ACTION, state=IncidentState.ESCALATED)).steps
     assert "a person was asked, and nobody answered" in _text(step)
+    late.judges(7, "wait", "halt", "halted").tell(8, EntryKind.PERSON, "x", actor="ada", command="take_over")
+    asked, _ = explain(_dossier(late, ACTION, state=IncidentState.TAKEN_OVER)).steps[0].judged
+    assert asked.answer is None
     over = Story().opens().tell(5, EntryKind.JUDGED, "judged", **ask)
     over.moves(6, "awaiting_approval", "escalated", "nobody answered the question in time")
     over.tell(7, EntryKind.PERSON, "x", actor="ada", command="take_over")
@@ -348,7 +365,7 @@ def test_another_freeze_is_another_judgement() -> None:
 )
 def test_a_command_is_named_only_where_it_would_help(state: IncidentState, helps: bool) -> None:
     """What held a step before it was quiet, taken over or over holds nothing now."""
-    assert ways_help(_dossier(Story().opens(), ACTION, state=state).incident) is helps
+    assert a_way_may_help(_dossier(Story().opens(), ACTION, state=state).incident) is helps
 
 
 def test_a_step_that_waits_says_when_it_is_judged_again_or_how_it_is_answered() -> None:

@@ -329,6 +329,11 @@ def test_every_ceiling_that_is_as_low_names_how_it_is_raised() -> None:
     verdict = autonomy(facts(ceilings=ceilings), TERMS)
     assert verdict.shadow
     assert verdict.ways == (raised, promote)
+    assert verdict.reason == "shadow only, the settings' ceiling"
+    bare = Ceiling(level=Autonomy.SHADOW, origin="source web takes alerts without a token")
+    fixed = autonomy(facts(ceilings=(*ceilings, bare)), TERMS)
+    assert fixed.reason == f"shadow only, the settings' ceiling, and {bare.origin}"
+    assert fixed.ways == (raised, promote)
 
 
 def test_without_a_limit_any_number_may_be_open() -> None:

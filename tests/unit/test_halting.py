@@ -40,6 +40,8 @@ def test_the_way_out_of_each_halt_is_named(tmp_path: Path) -> None:
     removed, resumed = Way(kind=WayKind.REMOVE_FILE, of=str(file)), Way(kind=WayKind.RESUME, of="0")
     assert kill.ways(Restraints(flag="by ada: fire"), about) == (removed, resumed)
     assert kill.ways(Restraints(flag=UNREADABLE), about) == (removed,)
+    assert [kill.endless(one) for one in (Restraints(flag="x"), Restraints(flag=UNREADABLE))] == [False, True]
+    assert kill.endless(Restraints(unreadable="halt 9 cannot be read by this version"))
 
 
 async def test_what_cannot_be_read_counts_as_halted(tmp_path: Path) -> None:
@@ -56,5 +58,11 @@ async def test_what_cannot_be_read_counts_as_halted(tmp_path: Path) -> None:
     assert held is not None
     assert UNREADABLE in held.reason
     assert not store.world.effects
+    (tmp_path / "halt").touch()
+    both = VirtualStore(World(), rule, incident(), members(), unreadable=True)
+    await drive(both, halt_file=tmp_path / "halt")
+    held = both.incident.progress.hold
+    assert held is not None
+    assert held.reason.endswith(f"; and {UNREADABLE}"), "nobody knows that it ends with the file"
     (tmp_path / "no-folder").touch()
     assert "cannot be read" in (halt(None, tmp_path / "no-folder" / "halt") or "")

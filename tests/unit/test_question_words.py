@@ -109,6 +109,13 @@ def test_a_halt_says_how_it_ends(halted: str, ways: tuple[Way, ...], told: str) 
     assert (verdict.reason, verdict.ways) == (told, ways)
 
 
+def test_of_what_nobody_can_read_it_is_not_said_that_it_ends() -> None:
+    """The file may be removed, and it halts still; the way is kept."""
+    why = "by the file /run/halt; and the halt flag in the database cannot be read"
+    verdict = halt(facts(halted=why, halts=(REMOVED,), halt_endless=True), TERMS)
+    assert (verdict.reason, verdict.ways) == (f"halted {why}", (REMOVED,))
+
+
 def test_people_read_no_milliseconds_and_the_date_where_it_is_another() -> None:
     """Whole seconds from one second up; below that what there is."""
     assert span(timedelta(seconds=40, milliseconds=30)) == "40s"

@@ -12,6 +12,7 @@ from responder.engine.trust import Trust
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.incident import MemberAlert, Members
 from responder.model.rule import Limits
+from responder.model.way import Way, WayKind
 from responder.rulebook.matchers import parse_matchers
 from tests.support.virtual import VirtualStore, World, incident, ladder, lease_of, member
 
@@ -85,6 +86,43 @@ def test_a_persons_word_stands_above_the_settings() -> None:
     for said, level in (({}, Autonomy.AUTO), ({case.rule.acting_hash: Autonomy.OBSERVE}, Autonomy.OBSERVE)):
         told = case.model_copy(update={"promotions": said})
         assert effective(trust.ceilings(told, case.rule.steps[0])).level is level
+
+
+def ways(case: Case) -> set[Way | None]:
+    """How the ceilings are raised that apply to its first step."""
+    ceilings = Trust(SETTINGS, {}).ceilings(case, case.rule.steps[0])
+    return {one.way for one in ceilings if one.level is effective(ceilings).level}
+
+
+def test_a_rule_is_to_be_promoted_only_where_that_is_the_version_that_acts() -> None:
+    """The command promotes the rule as it is now: for an incident of an older version it changes nothing."""
+    pinned = ladder()
+    once = Limits(attempts=1, per=timedelta(hours=1), cooldown=timedelta(0))
+    newer = pinned.model_copy(update={"limits": once})
+    nobody = a_case([member()], current=pinned, promotions={})
+    promote = Way(kind=WayKind.PROMOTE, of=pinned.name)
+    assert ways(nobody) == {promote}
+    said = {pinned.acting_hash: Autonomy.SHADOW}
+    assert ways(nobody.model_copy(update={"promotions": said})) == {promote}
+    for promotions in ({}, {newer.acting_hash: Autonomy.AUTO}, {newer.acting_hash: Autonomy.SHADOW}, said):
+        assert ways(a_case([member()], current=newer, promotions=promotions)) == {None}
+    demoted = {pinned.acting_hash: Autonomy.AUTO, newer.acting_hash: Autonomy.SHADOW}
+    assert ways(a_case([member()], current=newer, promotions=demoted)) == {promote}
+    gone = a_case([member()], current=None, promotions={})
+    assert ways(gone) == {None}
+
+
+def test_a_rule_that_caps_itself_is_to_be_edited() -> None:
+    """To promote it alone changes nothing; where the incident goes by an older version, neither does."""
+    careful = ladder().model_copy(update={"autonomy": Autonomy.SHADOW})
+    edit, promote = (Way(kind=kind, of=careful.name) for kind in (WayKind.EDIT_RULE, WayKind.PROMOTE))
+    case = a_case([member()], rule=careful, current=careful, promotions={})
+    assert ways(case) == {edit, promote}
+    assert ways(case.model_copy(update={"promotions": {careful.acting_hash: Autonomy.AUTO}})) == {edit}
+    assert ways(case.model_copy(update={"current": ladder()})) == {None}
+    acts = ladder()
+    tightened = a_case([member()], current=careful, promotions={acts.acting_hash: Autonomy.AUTO})
+    assert ways(tightened) == {edit}
 
 
 def test_who_demotes_a_rule_as_it_is_now_demotes_what_goes_by_an_older_version_of_it() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from responder.cli import main
 from responder.cli.story import headline, holder_lines
-from responder.cli.ways import command, halted_lines, you_can
+from responder.cli.ways import as_standing, command, halted_lines, you_can
 from responder.model.attempt import Outcome
 from responder.model.guard import Guard
 from responder.model.incident import Hold, Holder, IncidentState
@@ -49,6 +49,16 @@ def test_an_incident_that_waits_names_the_commands() -> None:
     assert you_can(dossier(IncidentState.RESOLVED)) == []
 
 
+@pytest.mark.parametrize("state", IncidentState)
+def test_each_line_that_a_person_can_type_is_taken_by_the_program(state: IncidentState) -> None:
+    """In every state, alone and as a part of a storm, held and with a target of which nothing is known."""
+    lost = an_attempt(after(0), Outcome.UNKNOWN, None)
+    for progress in ({"hold": HOLD}, {"part_of": UUID(int=9)}):
+        told = dossier(state, **progress).model_copy(update={"attempts": (lost,)})
+        for line in you_can(told):
+            parsed(line)
+
+
 def test_what_is_part_of_a_storm_names_the_storm_and_how_it_may_act_in_it() -> None:
     """Nobody is asked there and nothing waits: these two are all that helps."""
     storm = UUID(int=9)
@@ -62,7 +72,6 @@ def test_what_is_part_of_a_storm_names_the_storm_and_how_it_may_act_in_it() -> N
 
 
 WAYS = [
-    (WayKind.RESUME, "", "responder resume"),
     (WayKind.RESUME, "7", "responder resume --id 7"),
     (WayKind.REMOVE_FILE, "/a b", "rm '/a b'"),
     (WayKind.END_FREEZE, "1", "responder freeze end 1 --reason ..."),
@@ -83,27 +92,48 @@ WAYS = [
 def test_each_way_is_a_command_that_the_program_has(kind: WayKind, of: str, line: str) -> None:
     """With what it needs filled in; each command and option is there."""
     assert command(Way(kind=kind, of=of)) == line
-    if not line.startswith("responder "):
-        return
-    found: click.Command | None = main
-    words = shlex.split(line.partition("   (")[0])[1:]
+    if line.startswith("responder "):
+        parsed(line)
+
+
+def parsed(line: str) -> None:
+    """The program's own parser takes the line: each command and option is there, and none is missing."""
+    name, *words = shlex.split(line.partition("   (")[0])
+    found: click.Command = main
     while isinstance(found, click.Group):
-        found = found.get_command(click.Context(found), words.pop(0))
-    assert found is not None
-    options = {name for param in found.params for name in param.opts}
-    given = {word for word in words if word.startswith("--")}
-    assert given <= options
-    assert all(
-        given & set(one.opts) for one in found.params if one.required and isinstance(one, click.Option)
-    )
+        name, *words = words
+        inner = found.get_command(click.Context(found), name)
+        assert inner is not None, line
+        found = inner
+    found.make_context(name, words)
 
 
-def test_what_stands_in_the_settings_is_named_with_its_place() -> None:
-    """No command ends it: the file does."""
-    for kind in (WayKind.EDIT_FREEZE, WayKind.RAISE_CEILING):
-        told = command(Way(kind=kind, of="nights"))
-        assert "settings" in told
-        assert "then restart" in told
+WRITTEN = [
+    (WayKind.EDIT_FREEZE, ("nights", "the settings (engine.freezes)", "then restart")),
+    (WayKind.RAISE_CEILING, ("the settings", "engine.ceiling", "then restart")),
+    (WayKind.EDIT_RULE, ("autonomy", "nights", "the rulebook", "then promote")),
+]
+
+
+@pytest.mark.parametrize(("kind", "words"), WRITTEN)
+def test_what_is_written_in_a_file_is_named_with_its_place(kind: WayKind, words: tuple[str, ...]) -> None:
+    """No command ends it: whoever edits the file does."""
+    told = command(Way(kind=kind, of="nights"))
+    assert all(word in told for word in words)
+
+
+def test_every_kind_of_way_is_proven_here() -> None:
+    """A new one is a command that the program has, or a place in a file."""
+    assert {kind for kind, *_ in WAYS} ^ {kind for kind, _ in WRITTEN} == set(WayKind)
+
+
+def test_a_way_that_only_another_version_knows_is_left_out() -> None:
+    """In a hold, and among what stands: the rest is told."""
+    told = [{"kind": "howl", "of": "7"}, {"kind": "resume", "of": "8"}]
+    known = (Way(kind=WayKind.RESUME, of="8"),)
+    assert as_standing({"standing": told}) == known
+    assert as_standing({}) is None
+    assert Holder.model_validate({"guard": "halt", "reason": "x", "ways": told}).ways == known
 
 
 def test_a_quarantined_target_names_its_release() -> None:

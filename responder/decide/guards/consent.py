@@ -22,12 +22,16 @@ def autonomy(facts: Facts, terms: Terms) -> GuardVerdict:
 
 
 def _without_effect(least: Ceiling, facts: Facts) -> GuardVerdict:
-    """It goes on up to the effect, and no further. Every ceiling that is as low has to be raised."""
-    as_low = [one.way for one in facts.ceilings if one.level == least.level and one.way is not None]
+    """It goes on up to the effect, and no further. Every ceiling that is as low has to be raised.
+
+    One that nobody can raise for this incident is named, for else a command would seem to be enough.
+    """
+    as_low = [one for one in facts.ceilings if one.level == least.level]
+    fixed = [one.origin for one in as_low if one.way is None and one.origin != least.origin]
     return GuardVerdict(
         guard=Guard.AUTONOMY,
         ruling=Ruling.GO,
-        reason=f"{least.level.word} only, {least.origin}",
+        reason=f"{least.level.word} only, {', and '.join(dict.fromkeys((least.origin, *fixed)))}",
         shadow=True,
-        ways=tuple(dict.fromkeys(as_low)),
+        ways=tuple(dict.fromkeys(one.way for one in as_low if one.way is not None)),
     )
