@@ -29,7 +29,7 @@ from tests.support.databases import fresh_database
 from tests.support.virtual import ladder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-ROUNDS = 60
+ROUNDS = 160
 MANY = 10**6
 
 

@@ -248,6 +248,12 @@ async def test_what_has_to_be_folded_is_left_by_the_one_statement(writer: Writer
     assert await writer.ask("SELECT count(*), count(DISTINCT fingerprint) FROM journal") == [(2, 2)]
 
 
+async def test_what_was_never_known_to_fire_is_left_by_the_one_statement(writer: Writer) -> None:
+    """First heard of as absent: whether a firing begins an episode is folded."""
+    await writer.intake.take(delivery(alert(Standing.ABSENT)))
+    assert (await writer.store.take_in("am", said_once([alert()]), {})).left_over == {ALERT}
+
+
 async def test_what_was_heard_later_than_now_is_not_told_after_it(writer: Writer) -> None:
     """Another process's rows are a moment ahead: an end that sorts before them is folded where it belongs."""
     await writer.intake.take(delivery(alert()))
