@@ -304,6 +304,33 @@ def test_a_judgement_is_told_in_words_and_with_every_verdict(
 # --- held -------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("now_held", "news"),
+    [
+        ((WAITS, SILENCED), False),
+        ((WAITS,), True),
+        ((WAITS, SILENCED, WAITS.model_copy(update={"guard": Guard.BUDGET})), True),
+        ((WAITS, SILENCED.model_copy(update={"ways": (WAY,)})), True),
+        ((WAITS.model_copy(update={"holder": "incident 8"}), SILENCED), True),
+        ((WAITS.model_copy(update={"reason": "held by incident 7, 3s more"}), SILENCED), False),
+    ],
+)
+def test_who_holds_it_anew_is_news_for_the_timeline(
+    now_held: tuple[GuardVerdict, ...], *, news: bool
+) -> None:
+    """Another guard beside the first, one less, another holder or way to end it; not other words."""
+    before = after(case(S.OPEN), WAITS, SILENCED)
+    held = case(S.HELD, hold=before.progress.hold)
+    assert bool(after(held, *now_held).entries) is news
+
+
+def test_what_holds_an_observed_step_is_said_first() -> None:
+    """Only where nothing else holds it is it the level of autonomy that lets nothing be done."""
+    change = after(case(S.OPEN), IN_SHADOW, WAITS, observed=True)
+    assert "would have been held: held by incident 7" in change.entries[-1].text
+    assert change.shadow_run is not None
+
+
 def until(at: datetime | None, **more: Any) -> GuardVerdict:
     """A guard that waits until then."""
     return WAITS.model_copy(update={"until": at, **more})
