@@ -13,8 +13,8 @@ import yaml
 from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, print_json, speaks
-from responder.cli.explain import Telling, lines_of
 from responder.cli.incidents import as_dossier
+from responder.cli.steps import Telling, lines_of
 from responder.model.duration import parse_duration
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity

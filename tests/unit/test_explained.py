@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from responder.cli.explain import Telling, a_way_may_help, goes_on, lines_of, quiet_lines, without_steps
+from responder.cli.steps import Telling, a_way_may_help, goes_on, lines_of, quiet_lines, without_steps
 from responder.cli.ways import you_can
 from responder.model.attempt import Outcome, Verdict
 from responder.model.by_hand import ByHand

@@ -1,0 +1,245 @@
+"""What became of each step of an incident, in lines: for `responder explain`, and for an act by hand.
+
+The words alone: what they tell is read from the timeline by `review.explained`.
+"""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import assert_never
+
+from responder.cli import output
+from responder.cli.ways import Standing, command, has_ended
+from responder.model.attempt import Attempt, Verdict
+from responder.model.base import Frozen
+from responder.model.guard import Guard, Ruling
+from responder.model.incident import Incident, IncidentState
+from responder.model.spoken import moment
+from responder.model.storm import UMBRELLA
+from responder.review.explained import Answer, Coming, Explanation, GuardWord, Judged, Prospect, StepTold
+from responder.review.words import count, listed
+
+
+class Telling(Frozen):
+    """How a step is told: at what time, with `everything` that each guard said, and what stands now.
+
+    `ways` is false where nothing helps any more.
+    """
+
+    now: datetime
+    everything: bool = False
+    standing: Standing | None = None
+    ways: bool = True
+
+
+_NO_WAY = {
+    IncidentState.RESOLVED,
+    IncidentState.CLOSED,
+    IncidentState.SUPPRESSED,
+    IncidentState.TAKEN_OVER,
+}
+
+
+def a_way_may_help(incident: Incident) -> bool:
+    """Whether what held a step last may still hold it."""
+    return incident.state not in _NO_WAY
+
+
+def without_steps(incident: Incident) -> str:
+    """Why there is nothing to tell."""
+    if incident.by_hand is not None:
+        return "A person opened it for people: it has no step, so there was nothing to judge."
+    if incident.rule == UMBRELLA.name:
+        return "It stands for all incidents of the storm: it has no step of its own."
+    return "The rule has no step: it only gathers evidence, so there was nothing to judge."
+
+
+def goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
+    """When a step that waits is looked at again, or how it is answered."""
+    progress, hold, due = incident.progress, incident.progress.hold, incident.due_at
+    if step.number != progress.step + 1:
+        return
+    if incident.state is IncidentState.RECORDED and progress.part_of is not None and due is not None:
+        yield f"judged again when the storm is over: it is looked at {output.until(due, now)}"
+    if incident.state is IncidentState.HELD and hold is not None:
+        yield f"judged again {output.until(hold.until, now)}, at {moment(hold.until, now)}"
+    if incident.state is IncidentState.AWAITING_APPROVAL:
+        yield f"-> responder approve {incident.id} --reason ..."
+        yield f"-> responder decline {incident.id} --reason ..."
+
+
+def quiet_lines(explanation: Explanation, now: datetime) -> list[str]:
+    """When nobody was told anything, and why."""
+    return [
+        f"{moment(one.since, now)} to {moment(one.until, now) if one.until else 'now'}: {one.why}"
+        for one in explanation.quiet
+    ]
+
+
+# --- a step --------------------------------------------------------------------------------------------
+
+
+def lines_of(step: StepTold, telling: Telling) -> Iterator[tuple[int, str]]:
+    """What came of a step, what becomes of it, and what was judged, the newest first; each with its depth."""
+    for attempt in reversed(step.attempts):
+        yield 0, _attempt(attempt, step.action, telling.now)
+    if (line := _prospect(step, telling.now)) is not None:
+        yield 0, line
+    for number, judged in enumerate(reversed(step.judged)):
+        yield from _judged(judged, telling, newest=number == 0)
+
+
+def _prospect(step: StepTold, now: datetime) -> str | None:
+    given = step.prospect
+    if given is None:
+        return None
+    match given.coming:
+        case Coming.NEXT:
+            return None if step.judged else "next: it was not judged yet"
+        case Coming.IF_NEEDED:
+            return _if_needed(given, now)
+        case Coming.NOT_NEEDED if given.after is not None:
+            return f"not needed: step {given.after} recovered it"
+        case Coming.NOT_NEEDED:
+            return f"not needed: {given.why or 'the incident is over'}"
+        case Coming.QUIET if given.at is not None:
+            return f"not judged before {moment(given.at, now)}: {given.why} keeps it quiet"
+        case Coming.QUIET:
+            return "not judged while its alerts are silenced or inhibited"
+        case Coming.IN_HANDS:
+            at = "" if given.at is None else f" at {moment(given.at, now)}"
+            return f"not taken: {given.who or 'a person'} took the incident over{at}"
+        case Coming.NOT_REACHED:
+            return None if step.judged or step.attempts else "not reached: no guard was asked"
+        case _:
+            assert_never(given.coming)
+
+
+def _if_needed(given: Prospect, now: datetime) -> str:
+    before = "what was done" if given.after is None else f"step {given.after}"
+    by = "" if given.at is None else f" by {moment(given.at, now)}"
+    return f"only if {before} has not helped{by}"
+
+
+_CAME = {
+    Verdict.RECOVERED: "it helped",
+    Verdict.NOT_RECOVERED: "did not help",
+    Verdict.NO_DATA: "nobody can say whether it helped",
+}
+
+
+def _attempt(attempt: Attempt, action: str, now: datetime) -> str:
+    came = f", {_CAME[attempt.verdict]}" if attempt.verdict is not None else ""
+    undo = f", {attempt.action} to take an attempt back" if attempt.undo_of is not None else ""
+    other = f", {attempt.action}" if attempt.action != action and not undo else ""
+    outcome = attempt.outcome.value.replace("_", " ")
+    began = moment(attempt.intended_at, now)
+    return f"started {began} on {attempt.target}{undo}{other}: {outcome}{came}"
+
+
+# --- one judgement -------------------------------------------------------------------------------------
+
+_MORE = "--all lists them"
+
+
+def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple[int, str]]:
+    now = telling.now
+    where = judged.target or "no target"
+    times = f", {judged.times} times since {moment(judged.first_at, now)}" if judged.times > 1 else ""
+    at = moment(judged.last_at, now)
+    yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), on {where}: {_became(judged, telling)}"
+    for word in judged.held_by:
+        yield 1, _against(word, judged, telling)
+        if newest and telling.ways:
+            live = (way for way in word.ways if not has_ended(way, telling.standing))
+            yield from ((2, f"-> {command(way)}") for way in live)
+    if judged.elements and (newest or telling.everything):
+        yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
+        yield from ((2, title) for title in listed(judged.elements, judged.element_count))
+    if telling.everything:
+        yield from _everything(judged)
+    elif newest and judged.held_by and (rest := _rest(judged)):
+        yield 1, f"{rest} ({_MORE})"
+
+
+def _became(judged: Judged, telling: Telling) -> str:
+    if not judged.words:
+        return "what the guards said is no longer there"
+    match judged.ruling:
+        case Ruling.GO if judged.observed:
+            return "recorded only: it is observed, and the target was not looked at"
+        case Ruling.ASK if judged.nothing_to_do:
+            return "there was nothing to do, so nobody was asked"
+        case Ruling.REFUSE if judged.decided_by == Guard.CONDITION:
+            return "passed over, for it was not needed"
+        case _ if judged.shadow:
+            return f"would have {_IN_SHADOW[judged.ruling]}; in shadow nothing is done"
+        case Ruling.GO:
+            found = ", but there was nothing to do" if judged.nothing_to_do else ""
+            approved = "".join(f", {word.reason}" for word in judged.let_go if word.approved)
+            return f"every guard let it go{approved}{found}{_all_of(telling)}"
+        case Ruling.ASK if judged.answer is not None:
+            return f"a person was asked: {_answer(judged.answer, telling.now)}"
+        case Ruling.ASK:
+            return "a person must say so" if judged.open else "a person was asked, and nobody answered"
+        case Ruling.WAIT:
+            return "held"
+        case Ruling.REFUSE:
+            return "refused"
+        case _:
+            assert_never(judged.ruling)
+
+
+_IN_SHADOW = {
+    Ruling.GO: "started",
+    Ruling.ASK: "asked a person",
+    Ruling.WAIT: "waited",
+    Ruling.REFUSE: "been refused",
+}
+
+
+def _all_of(telling: Telling) -> str:
+    return "" if telling.everything else f" ({_MORE})"
+
+
+def _answer(answer: Answer, now: datetime) -> str:
+    who, at = answer.actor, moment(answer.at, now)
+    match answer.command:
+        case "approve":
+            return f"{who} said yes at {at}"
+        case "decline":
+            return f"{who} said no at {at}"
+        case "take_over":
+            return f"the question is void, {who} took the incident over at {at}"
+        case _:
+            return f"the question is void, {who} closed the incident at {at}"
+
+
+_WOULD = {Ruling.GO: "", Ruling.ASK: " would ask a person", Ruling.WAIT: " would hold it", Ruling.REFUSE: ""}
+
+
+def _against(word: GuardWord, judged: Judged, telling: Telling) -> str:
+    """Who kept it from starting; beside something stricter, what it would have done."""
+    name = "held by the ceiling" if word.shadow else word.called
+    would = _WOULD[word.ruling] if word.ruling < judged.ruling else ""
+    past = word.ways and all(has_ended(way, telling.standing) for way in word.ways)
+    over = word.over_at is not None and word.over_at <= telling.now
+    return f"{name}{would}: {word.reason}{' (since ended)' if past or over else ''}"
+
+
+def _rest(judged: Judged) -> str:
+    let, unasked = len(judged.let_go), len(judged.not_asked)
+    parts = [
+        f"{count(let, 'other guard')} let it go" if let else "",
+        f"{unasked} had nothing to look at" if unasked else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _everything(judged: Judged) -> Iterator[tuple[int, str]]:
+    for title, words in (
+        ("these let it go:", judged.let_go),
+        ("these had nothing to look at:", judged.not_asked),
+    ):
+        if words:
+            yield 1, title
+            yield from ((2, f"{word.called}: {word.reason}") for word in words)
