@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from responder.decide.case import OpenIncidents, ProbeReading, SourceView
+from responder.decide.case import OpenIncidents, ProbeReading, Restrained, SourceView
 from responder.decide.clock import Unsteady
 from responder.decide.guards import judge
 from responder.decide.guards.consent import autonomy
@@ -28,6 +28,7 @@ from responder.decide.opt_out import opt_out_holds
 from responder.model.approval import Approval, Consent
 from responder.model.attempt import OwnAct, PastAttempt
 from responder.model.autonomy import Autonomy, Ceiling
+from responder.model.breaker import Breaker
 from responder.model.budget import Budget, BudgetScope
 from responder.model.guard import Guard, GuardVerdict, Refuses, Ruling
 from responder.model.rule import StepKind
@@ -293,6 +294,58 @@ def test_a_target_that_is_only_observed_is_not_said_to_have_been_looked_at() -> 
     assert not {Guard.HALT, Guard.CLAIM, Guard.ATTEMPTS} & unasked
     nowhere = {one.guard for one in judge(facts(target=None), TERMS).verdicts if not one.asked}
     assert {Guard.CLAIM, Guard.LOOK} <= nowhere
+
+
+SPENT = budget(BudgetScope.TARGET, 2, 2)
+FROZEN = Restrained(
+    holder="freeze 7", reason="frozen", until=NOW + MINUTE, way=Way(kind=WayKind.END_FREEZE, of="7")
+)
+UPGRADE = Restrained(
+    holder="maintenance 3", reason="m", until=NOW + MINUTE, way=Way(kind=WayKind.END_MAINTENANCE, of="3")
+)
+BROKEN = Breaker(rule="Hit", opened_at=NOW, attempts=(UUID(int=1),))
+
+
+@pytest.mark.parametrize(
+    ("guard", "given", "way", "over_at"),
+    [
+        (Guard.FREEZE, {"freeze": FROZEN}, FROZEN.way, NOW + MINUTE),
+        (Guard.FREEZE, {"freeze": FROZEN.model_copy(update={"way": None})}, None, NOW + MINUTE),
+        (Guard.MAINTENANCE, {"maintenance": UPGRADE}, UPGRADE.way, NOW + MINUTE),
+        (Guard.BREAKER, {"breaker": BROKEN}, Way(kind=WayKind.RESET_BREAKER, of="Hit"), None),
+        (Guard.BUDGET, {"budgets": (SPENT,)}, Way(kind=WayKind.SEE_BUDGETS), SPENT.frees_at),
+    ],
+)
+def test_what_holds_a_step_says_when_it_is_over_and_what_ends_it_before(
+    guard: Guard, given: dict[str, Any], way: Way | None, over_at: datetime | None
+) -> None:
+    """Each leads to its own command; what nobody can end from here has none."""
+    [said] = [one for one in judge(facts(**given), TERMS).verdicts if one.guard is guard]
+    assert said.ruling in {Ruling.WAIT, Ruling.REFUSE}
+    assert (said.ways, said.over_at) == (() if way is None else (way,), over_at)
+
+
+@pytest.mark.parametrize(("budgets", "was_asked"), [((), False), ((budget(BudgetScope.TARGET, 1, 2),), True)])
+def test_no_budget_was_asked_where_there_is_no_target_to_spend_it_on(
+    budgets: tuple[Budget, ...], *, was_asked: bool
+) -> None:
+    """What has something left says so; of nothing nothing is said."""
+    assert budget_left(facts(budgets=budgets), TERMS).asked is was_asked
+
+
+def test_a_rule_that_may_never_act_names_no_time_at_which_it_may() -> None:
+    """No attempt at all is allowed, and none was made."""
+    never = limits().model_copy(update={"attempts": 0})
+    assert (
+        attempts_left(facts(limits=never), TERMS).reason
+        == "0 of 0 attempts on postgres/orders in 1h are spent"
+    )
+
+
+def test_of_no_target_it_is_not_said_that_it_is_only_observed() -> None:
+    """There is none to be looked at."""
+    assert look(facts(target=None, observed=True), TERMS).reason == "no target: not asked"
+    assert look(facts(observed=True), TERMS).reason == "observe: the target is not looked at"
 
 
 def test_a_storm_and_our_own_act_lead_to_the_incident_that_tells_more() -> None:

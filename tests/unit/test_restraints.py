@@ -14,6 +14,7 @@ from responder.decide.restraints import (
     halted_by,
     maintained,
     quiet,
+    unknown_words,
     ways_to_end,
     ways_to_resume,
 )
@@ -131,6 +132,67 @@ def test_how_each_restraint_ends_is_kept_beside_its_words() -> None:
     assert written.way == Way(kind=WayKind.EDIT_FREEZE, of="nights")
     stands = Restraints(flag="x", standing=(halts, given))
     assert ways_to_end(stands) == (Way(kind=WayKind.RESUME, of="0"), resume, held.way)
+    window = restraint(RestraintKind.MAINTENANCE, "{}", id=9, until=START + HOUR)
+    assert ways_to_end(Restraints(standing=(window,))) == (Way(kind=WayKind.END_MAINTENANCE, of="9"),)
+    kept = maintained((window,), a_case(PROD), START)
+    assert kept is not None
+    assert kept.way == Way(kind=WayKind.END_MAINTENANCE, of="9")
+
+
+@pytest.mark.parametrize(
+    ("match", "known", "words"),
+    [
+        ('env="x"', {"env": "x"}, ""),
+        ('env="x"', {}, " (env is not known here, so it counts)"),
+        ('zone="z", env="x", rule="r"', {"rule": "r"}, " (env, zone are not known here, so it counts)"),
+    ],
+)
+def test_what_nobody_knows_is_named(match: str, known: dict[str, str], words: str) -> None:
+    """By name, each once; nothing where all is known."""
+    assert unknown_words(parse_matchers(match), known) == words
+
+
+@pytest.mark.parametrize(
+    ("scope", "sample", "words"),
+    [
+        ('cluster="eu1", env="x"', [DEV], " (env is not known here, so it counts)"),
+        ('alertname="A", env="x"', [DEV], " (env is not known here, so it counts)"),
+        ('rule="Hit", namespace="prod"', [DEV, PROD], ""),
+        ('namespace="prod", severity="critical"', [DEV, PROD], ""),
+        ('cluster="eu1", env="x"', [member(env="x"), DEV], ""),
+        (
+            'env="x", zone="z"',
+            [member(env="x"), member(zone="z")],
+            " (env, zone are not known here, so it counts)",
+        ),
+    ],
+)
+def test_a_freeze_that_counts_because_of_what_is_not_known_says_so(
+    scope: str, sample: list[MemberAlert], words: str
+) -> None:
+    """One member that has all of it is enough for certainty; place, rule and group are known."""
+    given = restraint(RestraintKind.FREEZE, scope, since=START, until=START + HOUR)
+    about = concern(a_case(*sample, unseen=3), "test.hit", DEPLOYMENT)
+    held = frozen_by(Restraints(standing=(given,), civil=START), (), about, START)
+    assert held is not None
+    assert held.reason.endswith(f": deploy{words}")
+
+
+@pytest.mark.parametrize(
+    ("scope", "lasts", "reason"),
+    [
+        ("{}", HOUR, "frozen by ada until 2026-01-01 01:00 UTC (freeze 7): deploy"),
+        ("{}", timedelta(seconds=90), "frozen by ada until 2026-01-01 00:01:30 UTC (freeze 7): deploy"),
+    ],
+)
+def test_a_freeze_says_to_the_second_until_when_and_over_what(
+    scope: str, lasts: timedelta, reason: str
+) -> None:
+    """Over everything it names no scope."""
+    given = restraint(RestraintKind.FREEZE, scope, since=START, until=START + lasts)
+    held = frozen_by(Restraints(standing=(given,), civil=START), (), concern(a_case(PROD), "x", None), START)
+    assert held is not None
+    assert held.reason == reason
 
 
 GONE = PROD.model_copy(update={"ends_at": START})
