@@ -27,7 +27,7 @@ def _without_effect(least: Ceiling, facts: Facts) -> GuardVerdict:
     One that nobody can raise for this incident is named, for else a command would seem to be enough.
     """
     as_low = [one for one in facts.ceilings if one.level == least.level]
-    fixed = [one.origin for one in as_low if one.way is None and one.origin != least.origin]
+    fixed = [one.origin for one in as_low if one.way is None]
     return GuardVerdict(
         guard=Guard.AUTONOMY,
         ruling=Ruling.GO,
