@@ -82,12 +82,19 @@ def _by_state(dossier: Dossier) -> Iterator[str]:
             if not seen:
                 yield f"responder incidents ack {name}"
             yield take_over
+            if incident.state is IncidentState.ESCALATED and _step_left(dossier):
+                again = "its next step is judged again; by itself nothing starts"
+                yield f"responder incidents hand-back {name} --reason ...   ({again})"
         case IncidentState.TAKEN_OVER:
             yield f"responder incidents hand-back {name} --reason ..."
             yield f"responder incidents close {name} --reason ..."
         case IncidentState.RECORDED if incident.progress.part_of is not None:
             yield f"responder explain {incident.progress.part_of}"
             yield f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)"
+
+
+def _step_left(dossier: Dossier) -> bool:
+    return dossier.incident.progress.step < len(dossier.rule.get("steps", ()))
 
 
 _MOVABLE = {

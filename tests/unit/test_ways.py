@@ -42,7 +42,10 @@ def test_an_incident_that_waits_names_the_commands() -> None:
     name = held.incident.id
     take_over = f"responder incidents take-over {name} --reason ..."
     assert you_can(held) == [f"responder incidents ack {name}", take_over, "responder resume --id 7"]
-    assert you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada")) == [take_over]
+    assert you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=1)) == [take_over]
+    again = f"responder incidents hand-back {name} --reason ...   (its next step is judged again; by itself "
+    told = you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=0))
+    assert told == [take_over, f"{again}nothing starts)"]
     hand_back = f"responder incidents hand-back {name} --reason ..."
     close = f"responder incidents close {name} --reason ..."
     assert you_can(dossier(IncidentState.TAKEN_OVER)) == [hand_back, close]
