@@ -110,7 +110,7 @@ def end_freeze(number: int, reason: str, actor: str, client: Client, as_json: bo
     if as_json:
         print_json(told)
         return
-    output.say(f"Freeze {number} is over; what it held looks again within 30s.")
+    output.say(f"Freeze {number} is over; what it held looks again within 30s. What has escalated stays so.")
 
 
 @click.group()

@@ -36,13 +36,14 @@ def _had_its_time(incident: Incident, now: datetime, terms: Terms) -> bool:
     return since is None or now >= since + _patience(incident, terms)
 
 
-def told_again_at(incident: Incident, level: int, now: datetime, terms: Terms) -> datetime:
-    """When people hear of it anew, told at that level now: when the level has had its time, or one anew.
+def told_again_at(incident: Incident, since: datetime, now: datetime, terms: Terms) -> datetime:
+    """When people hear of it anew, told now at the level that they have `since` then: when it had its time.
 
-    One anew only at the last level, once its time is over: nobody is left to hear after it, and each word, of
-    a further alert too, moves the next one. That word is told at this very level, so nobody waits in silence.
+    It has its time anew only at the last level, once that is over: nobody is left to hear after it, and each
+    word, of a further alert too, moves the next one. That word is told at this very level, so nobody waits in
+    silence.
     """
-    patience, since = _patience(incident, terms), told_at_level(incident, level, now)["level_since"]
+    patience = _patience(incident, terms)
     return since + patience if since + patience > now else now + patience
 
 

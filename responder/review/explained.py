@@ -133,8 +133,6 @@ class StepTold(Frozen):
     number: int
     """From 1."""
     action: str
-    next: bool
-    """Whether it is the one that is judged next."""
     judged: tuple[Judged, ...]
     attempts: tuple[Attempt, ...]
     prospect: Prospect | None = None
@@ -164,15 +162,13 @@ def explain(dossier: Dossier) -> Explanation:
     steps = []
     for index, step in enumerate(dossier.rule.get("steps", ())):
         judged = _runs(_judged(entry, answer) for entry, answer in told if entry.facts.get("step") == index)
-        prospect = _prospect(dossier, entries, index)
         steps.append(
             StepTold(
                 number=index + 1,
                 action=str(step.get("action", "")),
-                next=prospect is not None and prospect.coming is Coming.NEXT,
                 judged=_opened(tuple(judged), dossier.incident, index),
                 attempts=tuple(attempt for attempt in dossier.attempts if attempt.step == index),
-                prospect=prospect,
+                prospect=_prospect(dossier, entries, index),
             )
         )
     return Explanation(steps=tuple(steps), quiet=tuple(_quiet(dossier, entries)))

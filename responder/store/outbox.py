@@ -235,9 +235,7 @@ async def write(
     """
     incident = case.incident
     for index, notice in enumerate(change.notices):
-        body = storable_json(
-            wording.word(case, change, notice).model_dump(mode="json", exclude_defaults=True)
-        )
+        body = _stored(wording.word(case, change, notice))
         for channel in await _channels(connection, wording, incident, change, notice):
             await connection.execute(
                 _INSERT,

@@ -14,7 +14,7 @@ from responder.model.storm import UMBRELLA
 from responder.model.timeline import EntryKind
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
-from responder.review.explained import StepTold, explain
+from responder.review.explained import Coming, StepTold, explain
 from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after
 
 
@@ -130,7 +130,8 @@ def test_what_comes_only_if_the_step_before_does_not_help_says_so() -> None:
     """While it is verified nobody may believe that the next step comes; the one after it is not reached."""
     _, second, third = explain(_verifying()).steps
     assert _text(second) == "only if step 1 has not helped by 00:04:37 UTC"
-    assert not second.next
+    assert second.prospect is not None
+    assert second.prospect.coming is Coming.IF_NEEDED
     assert _text(third) == "not reached: no guard was asked"
 
 

@@ -103,7 +103,8 @@ def test_people_hear_of_it_again_when_their_level_has_had_its_time(
 ) -> None:
     """What is told meanwhile moves nothing; a level whose time is over, or another one, has it anew."""
     one = incident(S.ESCALATED, progress=Progress(escalations=1, level_since=START))
-    assert told_again_at(one, at_level, now, TERMS) == again
+    since = told_at_level(one, at_level, now)["level_since"]
+    assert told_again_at(one, since, now, TERMS) == again
 
 
 def test_the_next_look_is_no_later_than_the_page_and_the_deadline() -> None:

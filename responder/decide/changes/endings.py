@@ -52,7 +52,8 @@ def escalated(
     facts = {"level": level, "reason": reason, "severity": severity.value}
     text = f"{'Reminder' if reminds else 'Escalated'} (level {level}): {reason}"
     told = EntryDraft(kind=EntryKind.ESCALATION, text=text, facts=facts)
-    deadline = told_again_at(case.incident, level, now, terms)
+    at_level = told_at_level(case.incident, level, now)
+    deadline = told_again_at(case.incident, at_level["level_since"], now, terms)
     kind = NoticeKind.AGAIN if again else NoticeKind.ESCALATED
     return Change(
         state=IncidentState.ESCALATED,
@@ -60,7 +61,7 @@ def escalated(
             update={
                 **NOTHING_UNDER_WAY,
                 "take_back": None,
-                **told_at_level(case.incident, level, now),
+                **at_level,
                 "escalation_reason": reason,
                 "covered_members": case.members.total,
             }
