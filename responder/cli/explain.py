@@ -8,10 +8,11 @@ import click
 from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import print_json, speaks
+from responder.cli.ended import as_standing
 from responder.cli.incidents import as_dossier, as_promised
-from responder.cli.steps import Telling, a_way_may_help, goes_on, lines_of, quiet_lines, without_steps
+from responder.cli.steps import Telling, evidence_lines, goes_on, lines_of, quiet_lines, without_steps
 from responder.cli.story import headline, next_lines, told_lines
-from responder.cli.ways import as_standing, halted_lines, you_can
+from responder.cli.ways import halted_lines, you_can
 from responder.model.incident import IncidentState
 from responder.ports import Dossier
 from responder.review.explained import Explanation
@@ -30,15 +31,15 @@ def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -
         return
     dossier, now = as_dossier(told)
     standing = as_standing(told)
-    output.say(headline(dossier, now))
+    output.say(headline(dossier, now, standing))
     if dossier.incident.state is not IncidentState.CLOSED:
         for line in halted_lines(client.get("halt"), dossier.incident.progress.hold):
             output.say(line)
-    _part("You can", you_can(dossier, standing))
+    _part("You can", you_can(dossier, standing, now))
     explanation = explained(dossier)
-    ways = a_way_may_help(dossier.incident)
-    telling = Telling(now=now, everything=everything, standing=standing, ways=ways)
+    telling = Telling(now=now, everything=everything, standing=standing, incident=dossier.incident)
     _steps(dossier, explanation, telling)
+    _part("Evidence", evidence_lines(explanation, dossier.incident, now))
     _part("Quiet", quiet_lines(explanation, now))
     _part("People", next_lines(dossier.incident, as_promised(told), now))
     _part("Told", told_lines(dossier.notifications, now))

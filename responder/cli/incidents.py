@@ -11,9 +11,10 @@ import click
 from responder.cli import output
 from responder.cli.client import Client, segment
 from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
+from responder.cli.ended import Standing, as_standing
 from responder.cli.person import give
 from responder.cli.story import headline, holder_lines, told_story
-from responder.cli.ways import as_standing, halted_lines
+from responder.cli.ways import halted_lines
 from responder.decide.told_next import Promised
 from responder.model.incident import ClosedAs, CommandKind, Incident, IncidentState
 from responder.model.severity import Severity
@@ -114,18 +115,19 @@ def show(incident_id: str, client: Client, as_json: bool) -> None:
         print_json(told)
         return
     dossier, now = as_dossier(told)
-    output.say(headline(dossier, now))
-    for line in _first_lines(client, dossier):
+    standing = as_standing(told)
+    output.say(headline(dossier, now, standing))
+    for line in _first_lines(client, dossier, now, standing):
         output.say(line)
-    for title, lines in told_story(dossier, as_promised(told), now, as_standing(told)):
+    for title, lines in told_story(dossier, as_promised(told), now, standing):
         output.heading(title)
         for line in lines:
             output.say(line, indent=2)
 
 
-def _first_lines(client: Client, dossier: Dossier) -> Iterator[str]:
+def _first_lines(client: Client, dossier: Dossier, now: datetime, standing: Standing | None) -> Iterator[str]:
     """All that hold it, where they are several, and what halts: before everything that can be read later."""
-    yield from holder_lines(dossier)
+    yield from holder_lines(dossier, now, standing)
     if dossier.incident.state is not IncidentState.CLOSED:
         yield from halted_lines(client.get("halt"), dossier.incident.progress.hold)
 

@@ -68,8 +68,8 @@ def heading(text: str) -> None:
 
 
 def ago(at: datetime, now: datetime) -> str:
-    """How long ago, in the two largest units that matter."""
-    seconds = max(0, int((now - at).total_seconds()))
+    """How long ago, in the two largest units that matter: between the seconds that people read of both."""
+    seconds = max(0, int(now.timestamp()) - int(at.timestamp()))
     for size, unit, below, small in ((86400, "d", 3600, "h"), (3600, "h", 60, "m"), (60, "m", 1, "s")):
         if seconds >= size:
             rest = seconds % size // below
@@ -78,10 +78,10 @@ def ago(at: datetime, now: datetime) -> str:
 
 
 def until(at: datetime, now: datetime) -> str:
-    """How long from now."""
+    """How long from now, so that now and this make the second that is told of it."""
     if at <= now:
         return "now"
-    return "in " + ago(now - (at - now), now).removesuffix(" ago")
+    return "in " + ago(now, at).removesuffix(" ago")
 
 
 def moment(text: str) -> datetime:

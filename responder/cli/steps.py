@@ -8,40 +8,41 @@ from datetime import datetime
 from typing import assert_never
 
 from responder.cli import output
-from responder.cli.ways import Standing, command, has_ended
+from responder.cli.ended import Standing, not_enough, plain, refusing, since_ended
+from responder.cli.ways import command, ways_left
 from responder.model.attempt import Attempt, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Incident, IncidentState
 from responder.model.spoken import moment
 from responder.model.storm import UMBRELLA
-from responder.review.explained import Answer, Coming, Explanation, GuardWord, Judged, Prospect, StepTold
+from responder.review.explained import (
+    Answer,
+    Coming,
+    Explanation,
+    GuardWord,
+    Judged,
+    Prospect,
+    Read,
+    StepTold,
+)
 from responder.review.words import count, listed
 
 
 class Telling(Frozen):
     """How a step is told: at what time, with `everything` that each guard said, and what stands now.
 
-    `ways` is false where nothing helps any more.
+    `incident` is None where nobody asks what helps.
     """
 
     now: datetime
     everything: bool = False
     standing: Standing | None = None
-    ways: bool = True
+    incident: Incident | None = None
 
 
-_NO_WAY = {
-    IncidentState.RESOLVED,
-    IncidentState.CLOSED,
-    IncidentState.SUPPRESSED,
-    IncidentState.TAKEN_OVER,
-}
-
-
-def a_way_may_help(incident: Incident) -> bool:
-    """Whether what held a step last may still hold it."""
-    return incident.state not in _NO_WAY
+_NO_WAY = {IncidentState.RESOLVED, IncidentState.CLOSED, IncidentState.SUPPRESSED}
+"""Where what held a step last holds nothing now."""
 
 
 def without_steps(incident: Incident) -> str:
@@ -54,7 +55,7 @@ def without_steps(incident: Incident) -> str:
 
 
 def goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
-    """When a step that waits is looked at again, or how it is answered."""
+    """When a step that waits is looked at again."""
     progress, hold, due = incident.progress, incident.progress.hold, incident.due_at
     if step.number != progress.step + 1:
         return
@@ -62,9 +63,6 @@ def goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
         yield f"judged again when the storm is over: it is looked at {output.until(due, now)}"
     if incident.state is IncidentState.HELD and hold is not None:
         yield f"judged again {output.until(hold.until, now)}, at {moment(hold.until, now)}"
-    if incident.state is IncidentState.AWAITING_APPROVAL:
-        yield f"-> responder approve {incident.id} --reason ..."
-        yield f"-> responder decline {incident.id} --reason ..."
 
 
 def quiet_lines(explanation: Explanation, now: datetime) -> list[str]:
@@ -75,11 +73,32 @@ def quiet_lines(explanation: Explanation, now: datetime) -> list[str]:
     ]
 
 
+def evidence_lines(explanation: Explanation, incident: Incident, now: datetime) -> list[str]:
+    """What the rule reads beside its steps, and what it was told."""
+    over = incident.state in {IncidentState.RESOLVED, IncidentState.CLOSED}
+    unread = "was not read" if over else "not read yet"
+    return [
+        _read(one, now) if one.at is not None else f"{one.action}: {unread}" for one in explanation.evidence
+    ]
+
+
+_LONGEST = 200
+"""Characters of what was read: the timeline has all of it."""
+
+
+def _read(read: Read, now: datetime) -> str:
+    at = "" if read.at is None else f" at {moment(read.at, now)}"
+    cut = read.summary if len(read.summary) <= _LONGEST else f"{read.summary[:_LONGEST]}\u2026"
+    return f"{read.action}, read{at}: {cut}"
+
+
 # --- a step --------------------------------------------------------------------------------------------
 
 
 def lines_of(step: StepTold, telling: Telling) -> Iterator[tuple[int, str]]:
     """What came of a step, what becomes of it, and what was judged, the newest first; each with its depth."""
+    for read in step.read:
+        yield 0, _read(read, telling.now)
     for attempt in reversed(step.attempts):
         yield 0, _attempt(attempt, step.action, telling.now)
     if (line := _prospect(step, telling.now)) is not None:
@@ -108,8 +127,12 @@ def _prospect(step: StepTold, now: datetime) -> str | None:
         case Coming.IN_HANDS:
             at = "" if given.at is None else f" at {moment(given.at, now)}"
             return f"not taken: {given.who or 'a person'} took the incident over{at}"
-        case Coming.NOT_REACHED:
-            return None if step.judged or step.attempts else "not reached: no guard was asked"
+        case Coming.HANDED_BACK:
+            return None if step.judged else _handed_back(given)
+        case Coming.RECORDED:
+            return None if step.judged or step.read else _recorded(given)
+        case Coming.STORM:
+            return None if step.judged else "not judged while it is part of the storm"
         case _:
             assert_never(given.coming)
 
@@ -118,6 +141,16 @@ def _if_needed(given: Prospect, now: datetime) -> str:
     before = "what was done" if given.after is None else f"step {given.after}"
     by = "" if given.at is None else f" by {moment(given.at, now)}"
     return f"only if {before} has not helped{by}"
+
+
+def _recorded(given: Prospect) -> str:
+    return f"not judged: it ended {'before it' if given.after is None else f'at step {given.after}'}"
+
+
+def _handed_back(given: Prospect) -> str:
+    """People have it: by itself no further step comes."""
+    told = "people were told" if given.after is None else f"people were told at step {given.after}"
+    return f"{told}; this comes only after a hand-back"
 
 
 _CAME = {
@@ -149,9 +182,8 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
     yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), on {where}: {_became(judged, telling)}"
     for word in judged.held_by:
         yield 1, _against(word, judged, telling)
-        if newest and telling.ways:
-            live = (way for way in word.ways if not has_ended(way, telling.standing))
-            yield from ((2, f"-> {command(way)}") for way in live)
+        if newest:
+            yield from ((2, line) for line in _ends(word, judged, telling))
     if judged.elements and (newest or telling.everything):
         yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
         yield from ((2, title) for title in listed(judged.elements, judged.element_count))
@@ -221,9 +253,18 @@ def _against(word: GuardWord, judged: Judged, telling: Telling) -> str:
     """Who kept it from starting; beside something stricter, what it would have done."""
     name = "held by the ceiling" if word.shadow else word.called
     would = _WOULD[word.ruling] if word.ruling < judged.ruling else ""
-    past = word.ways and all(has_ended(way, telling.standing) for way in word.ways)
-    over = word.over_at is not None and word.over_at <= telling.now
-    return f"{name}{would}: {word.reason}{' (since ended)' if past or over else ''}"
+    since = since_ended(word, telling.incident, telling.standing, telling.now)
+    return f"{name}{would}: {plain(word.reason)}{since}"
+
+
+def _ends(word: GuardWord, judged: Judged, telling: Telling) -> Iterator[str]:
+    """What ends that which a guard said, where that may still help, and whether it is enough."""
+    incident = telling.incident
+    if incident is None or incident.state in _NO_WAY:
+        return
+    beside = not_enough(word, refusing(judged, telling.standing, telling.now))
+    for way in ways_left(word.ways, incident, telling.standing):
+        yield f"-> {command(way)}{beside}"
 
 
 def _rest(judged: Judged) -> str:

@@ -6,8 +6,9 @@ What happened is read by `review.facts`, as the review reads it: both tell the s
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
+from responder.cli.ended import Standing, is_over, marked, plain, since_ended
 from responder.cli.output import ago, until
-from responder.cli.ways import Standing, last_judged, you_can
+from responder.cli.ways import last_judged, you_can
 from responder.decide.told_next import Promised
 from responder.model.guard import Ruling, called
 from responder.model.incident import Hold, Holder, Incident, IncidentState
@@ -21,7 +22,7 @@ from responder.review.words import clock, count, listed, pairs, when
 _RULINGS = {"ask": "a person must say so", "wait": "held", "refuse": "refused"}
 
 
-def headline(dossier: Dossier, now: datetime) -> str:
+def headline(dossier: Dossier, now: datetime, standing: Standing | None = None) -> str:
     """One sentence: severity, rule, group, state, since when, why."""
     incident = dossier.incident
     group = f" ({pairs(incident.key)})" if incident.key else ""
@@ -30,7 +31,7 @@ def headline(dossier: Dossier, now: datetime) -> str:
     by_hand = incident.by_hand
     named = incident.rule if by_hand is None else f"{by_hand.title}, by hand of {by_hand.actor}"
     what = f"{incident.severity.value} {named}{group}"
-    why = _why(dossier, now)
+    why = _why(dossier, now, standing)
     return f"{what} is {state}, for {lasted} now: {why}{'' if why.endswith('.') else '.'}"
 
 
@@ -40,7 +41,7 @@ def told_story(
     """The parts below the headline, each with its title; what is empty is left out."""
     facts = read(dossier, told.terms)
     parts = {
-        "You can": you_can(dossier, standing),
+        "You can": you_can(dossier, standing, now),
         "Rule": [_rule_then(dossier)],
         "Held back": [line for one in facts.held_back for line in _held(one)],
         "Done": [line for act in facts.acts for line in _act(act)],
@@ -62,14 +63,13 @@ def _rule_then(dossier: Dossier) -> str:
     return f"judged by the rule as of {when(dossier.rule_as_of)}, not the active one"
 
 
-def _why(dossier: Dossier, now: datetime) -> str:
+def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
     """What the state rests on, in the words of whoever decided it."""
     incident = dossier.incident
     progress = incident.progress
     match incident.state:
         case IncidentState.HELD if progress.hold is not None:
-            hold = progress.hold
-            return f"{held_words(hold, now)}; people are told {until(hold.deadline, now)} if nothing changes"
+            return _held_why(progress.hold, incident, now, standing)
         case IncidentState.AWAITING_APPROVAL:
             by = f" until {moment(incident.deadline, now)}" if incident.deadline else ""
             return f"{_last_change(dossier)}; it waits{by} for a person's yes or no"
@@ -78,10 +78,12 @@ def _why(dossier: Dossier, now: datetime) -> str:
             reading = verification.last or "nothing was read yet"
             return f"{reading}; decided at the latest {until(verification.deadline, now)}"
         case IncidentState.ESCALATED if progress.escalation_reason:
-            return progress.escalation_reason
+            last = last_judged(dossier)
+            words = () if last is None else last.held_by
+            return marked(progress.escalation_reason, words, incident, standing, now)
         case IncidentState.TAKEN_OVER if progress.taken_over_by:
             return f"{progress.taken_over_by} acts, automation is off"
-        case IncidentState.RECORDED if progress.shadow and (short := _in_shadow(dossier)) is not None:
+        case IncidentState.RECORDED if progress.shadow and (short := _in_shadow(dossier, now, standing)):
             return short
         case IncidentState.RESOLVED | IncidentState.RECORDED | IncidentState.CLOSED if progress.outcome:
             return progress.outcome
@@ -89,37 +91,55 @@ def _why(dossier: Dossier, now: datetime) -> str:
             return _last_change(dossier)
 
 
-def _in_shadow(dossier: Dossier) -> str | None:
+def _in_shadow(dossier: Dossier, now: datetime, standing: Standing | None) -> str | None:
     """What the last step would have done, by its number of elements: which they are stands below."""
     last = last_judged(dossier)
     if last is None or last.ruling is not Ruling.GO or not last.shadow or last.observed:
         return None
     number = count(last.element_count, "element")
-    why = "".join(f" ({word.reason})" for word in last.held_by)
+    told = ((plain(word.reason), since_ended(word, dossier.incident, standing, now)) for word in last.held_by)
+    why = "".join(f" ({reason}){since}" for reason, since in told)
     return f"in shadow nothing was done; {last.action} on {last.target} would have started on {number}{why}"
 
 
-def held_words(hold: Hold, now: datetime) -> str:
+def _held_why(hold: Hold, incident: Incident, now: datetime, standing: Standing | None) -> str:
+    """What holds it, and what comes of that: where all of it has ended, it is judged again before long."""
+    words = _held_words(hold, incident, now, standing)
+    if hold.holders and all(is_over(one, standing, now) for one in hold.holders):
+        return f"{words}; it is judged again {until(hold.until, now)}"
+    return f"{words}; people are told {until(hold.deadline, now)} if nothing changes"
+
+
+def _held_words(hold: Hold, incident: Incident, now: datetime, standing: Standing | None) -> str:
     """What holds it; of several all by name, and before when nothing starts whatever happens."""
     if len(hold.holders) <= 1:
-        return hold.reason
+        return marked(hold.reason, hold.holders, incident, standing, now)
     ordered = sorted(hold.holders, key=lambda one: (one.over_at is None, one.over_at or now), reverse=True)
-    named = ", ".join(_until_when(one, now) for one in ordered)
-    earliest = "" if hold.over_at is None else f"earliest start {moment(hold.over_at, now)}, "
+    named = ", ".join(_until_when(one, incident, now, standing) for one in ordered)
+    lasting = [one.over_at for one in hold.holders if not is_over(one, standing, now) and one.over_at]
+    earliest = f"earliest start {moment(max(lasting), now)}, " if lasting else ""
     return f"{earliest}held by {named}"
 
 
-def _until_when(one: Holder, now: datetime) -> str:
-    when = "no end is known" if one.over_at is None else f"until {moment(one.over_at, now)}"
+def _until_when(one: Holder, incident: Incident, now: datetime, standing: Standing | None) -> str:
+    if since := since_ended(one, incident, standing, now):
+        return f"{called(one.guard)}{since}"
+    if one.over_at is not None:
+        when = f"until {moment(one.over_at, now)}"
+    elif one.verifies_until is not None:
+        when = f"which verifies until {moment(one.verifies_until, now)}"
+    else:
+        when = "no end is known"
     return f"{called(one.guard)} ({when})"
 
 
-def holder_lines(dossier: Dossier) -> Iterator[str]:
+def holder_lines(dossier: Dossier, now: datetime, standing: Standing | None = None) -> Iterator[str]:
     """Every guard that holds what is held, with its reason; nothing where the headline says it all."""
     hold = dossier.incident.progress.hold
     if dossier.incident.state is not IncidentState.HELD or hold is None or len(hold.holders) <= 1:
         return
-    yield from (f"held: {one.reason}" for one in hold.holders)
+    told = ((plain(one.reason), since_ended(one, dossier.incident, standing, now)) for one in hold.holders)
+    yield from (f"held: {reason}{since}" for reason, since in told)
 
 
 def _last_change(dossier: Dossier) -> str:
@@ -177,10 +197,10 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
             what = f"pages {level}"
         case NoticeKind.REMINDER:
             what = f"reminds {incident.progress.taken_over_by or 'people'} at {level}"
-        case NoticeKind.ESCALATED if incident.state is IncidentState.AWAITING_APPROVAL:
-            what = f"tells {level} again"
         case _ if word.up:
             what = f"escalates to {level}"
+        case NoticeKind.ESCALATED:
+            what = f"escalates, and tells {level} again"
         case _:
             what = f"tells {level} again"
     at = moment(word.at, now, seconds=word.at - now < timedelta(hours=1))

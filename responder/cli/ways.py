@@ -2,32 +2,16 @@
 
 import shlex
 from collections.abc import Iterable, Iterator
+from datetime import datetime
 from typing import Any, assert_never
 
-from pydantic import TypeAdapter
-
 from responder.cli import output
+from responder.cli.ended import Standing, can_be_lifted, has_ended, not_enough, refusing
 from responder.model.attempt import Outcome
 from responder.model.incident import Hold, Incident, IncidentState
-from responder.model.way import KnownWays, Way, WayKind
+from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import Judged, explain
-
-_KNOWN: TypeAdapter[tuple[Way, ...]] = TypeAdapter(KnownWays)
-
-Standing = tuple[Way, ...]
-"""How everything is ended that stands now; what is not among these has ended."""
-
-
-def as_standing(told: dict[str, Any]) -> Standing | None:
-    """What an answer about an incident says of it; None where the server does not tell."""
-    found = told.get("standing")
-    return None if found is None else _KNOWN.validate_python(found)
-
-
-def has_ended(way: Way, standing: Standing | None) -> bool:
-    """Whether what it would end has ended."""
-    return way.kind.ends and standing is not None and way not in standing
 
 
 def command(way: Way) -> str:
@@ -51,7 +35,7 @@ def command(way: Way) -> str:
         case WayKind.RAISE_CEILING:
             return "edit engine.ceiling or engine.ceilings in the settings, then restart"
         case WayKind.RELEASE:
-            return f"responder targets release {of} --reason ...   (while it is quarantined)"
+            return f"responder targets release {of} --reason ..."
         case WayKind.SEE_INCIDENT:
             return f"responder explain {of}"
         case WayKind.SEE_BUDGETS:
@@ -62,10 +46,9 @@ def command(way: Way) -> str:
             assert_never(way.kind)
 
 
-def you_can(dossier: Dossier, standing: Standing | None = None) -> list[str]:
+def you_can(dossier: Dossier, standing: Standing | None, now: datetime) -> list[str]:
     """The commands, each a line; nothing where nobody can change how it goes on."""
-    lines = [*_by_state(dossier), *(command(way) for way in _ways(dossier, standing))]
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys([*_by_state(dossier), *_ways(dossier, standing, now)]))
 
 
 def _by_state(dossier: Dossier) -> Iterator[str]:
@@ -77,6 +60,8 @@ def _by_state(dossier: Dossier) -> Iterator[str]:
         case IncidentState.AWAITING_APPROVAL:
             yield f"responder approve {name} --reason ..."
             yield f"responder decline {name} --reason ..."
+            yield take_over
+        case IncidentState.OPEN | IncidentState.REMEDIATING | IncidentState.VERIFYING:
             yield take_over
         case IncidentState.ESCALATED | IncidentState.HELD:
             if not seen:
@@ -103,27 +88,43 @@ _MOVABLE = {
     IncidentState.AWAITING_APPROVAL,
     IncidentState.SUPPRESSED,
     IncidentState.RECORDED,
+    IncidentState.TAKEN_OVER,
 }
 
 
-def _ways(dossier: Dossier, standing: Standing | None) -> Iterator[Way]:
+def _ways(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
     """What ends that which holds it: now, or when it was judged last."""
-    incident = dossier.incident
+    incident, hold = dossier.incident, dossier.incident.progress.hold
     if incident.state not in _MOVABLE:
         return
-    yield from (way for way in _holding(dossier, standing) if not has_ended(way, standing))
-    unknown = {attempt.target for attempt in dossier.attempts if attempt.outcome is Outcome.UNKNOWN}
-    yield from (Way(kind=WayKind.RELEASE, of=target) for target in sorted(unknown))
-
-
-def _holding(dossier: Dossier, standing: Standing | None) -> Iterator[Way]:
-    incident, hold = dossier.incident, dossier.incident.progress.hold
     if incident.state is IncidentState.SUPPRESSED:
-        yield from _maintenance(incident, standing)
+        yield from map(command, _maintenance(incident, standing))
     elif incident.state is IncidentState.HELD and hold is not None:
-        yield from (way for one in hold.holders for way in one.ways)
+        live = (way for one in hold.holders for way in one.ways if not has_ended(way, standing))
+        yield from map(command, live)
     elif (last := last_judged(dossier)) is not None:
-        yield from (way for word in last.held_by for way in word.ways)
+        yield from _of_judged(last, incident, standing, now)
+    lost = {attempt.target for attempt in dossier.attempts if attempt.outcome is Outcome.UNKNOWN}
+    release = (Way(kind=WayKind.RELEASE, of=target) for target in sorted(lost))
+    yield from (command(way) for way in release if not has_ended(way, standing))
+
+
+def _of_judged(judged: Judged, incident: Incident, standing: Standing | None, now: datetime) -> Iterator[str]:
+    """What would let the step go; nothing that is not enough, where nobody can end what else refuses it."""
+    refused = refusing(judged, standing, now)
+    for word in judged.held_by:
+        if not_enough(word, refused) and not all(map(can_be_lifted, refused)):
+            continue
+        for way in ways_left(word.ways, incident, standing):
+            yield f"{command(way)}{not_enough(word, refused)}"
+
+
+def ways_left(ways: Iterable[Way], incident: Incident, standing: Standing | None) -> Iterator[Way]:
+    """What is not ended yet. While a person acts only what is known to stand is told: nobody waits for it."""
+    for way in ways:
+        known = way.kind.ends and standing is not None and way in standing
+        if not has_ended(way, standing) and (known or incident.state is not IncidentState.TAKEN_OVER):
+            yield way
 
 
 def _maintenance(incident: Incident, standing: Standing | None) -> Iterable[Way]:

@@ -6,11 +6,12 @@ alert that fires; where it concerns only some, it holds actions and nothing else
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from responder.decide.bind import bindable
 from responder.decide.case import Case, Restrained
 from responder.decide.freezes import Freeze, in_force_until
+from responder.model.attempt import Claim
 from responder.model.base import Frozen
 from responder.model.matcher import Matcher, all_match
 from responder.model.restraint import Restraint, RestraintKind, Restraints
@@ -109,6 +110,13 @@ def ways_to_end(restraints: Restraints) -> tuple[Way, ...]:
     return (*flag, *(Way(kind=_ENDED_BY[one.kind], of=str(one.id)) for one in restraints.standing))
 
 
+def ways_of_claims(claims: Sequence[Claim]) -> tuple[Way, ...]:
+    """Which incident holds a target, and how one is released that is quarantined."""
+    held = [Way(kind=WayKind.SEE_INCIDENT, of=str(one.incident_id)) for one in claims]
+    lost = [Way(kind=WayKind.RELEASE, of=one.target) for one in claims if one.quarantined]
+    return tuple(dict.fromkeys([*held, *lost]))
+
+
 def frozen_by(
     restraints: Restraints, freezes: Iterable[Freeze], it: Concern, now: datetime
 ) -> Restrained | None:
@@ -126,7 +134,7 @@ def frozen_by(
                 f"frozen by {one.name} until {_moment(until.astimezone(one.zone))}: {one.reason}"
                 f"{_because(one.match, it)}"
             ),
-            until=now + (until - civil),
+            until=_in_service_time(until, civil, now),
             way=Way(kind=WayKind.EDIT_FREEZE, of=one.name),
         )
         for one in freezes
@@ -162,7 +170,16 @@ def _restrained(
     over = f", over {one.scope}" if one.match else ""
     reason = f"frozen by {one.actor} until {_moment(until)} ({name}{over}): {one.reason}{because}"
     way = Way(kind=WayKind.END_FREEZE, of=str(one.id))
-    return Restrained(holder=name, reason=reason, until=now + (until - civil), way=way)
+    return Restrained(holder=name, reason=reason, until=_in_service_time(until, civil, now), way=way)
+
+
+_APART = timedelta(seconds=2)
+"""By so much the two clocks are said to differ; what is less is the moment between reading them."""
+
+
+def _in_service_time(until: datetime, civil: datetime, now: datetime) -> datetime:
+    """When a civil moment comes: the same moment where the clocks agree, and told with the same second."""
+    return until if abs(now - civil) < _APART else now + (until - civil)
 
 
 def maintained(windows: Sequence[Restraint], case: Case, now: datetime) -> Restrained | None:

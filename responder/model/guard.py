@@ -148,8 +148,9 @@ class GuardVerdict(Frozen):
     `until` is set for WAIT: look again then at the latest. `refuses` is set for REFUSE. `shadow` marks a GO
     that may do everything but the effect, `approved` one that asks, had a person not said yes already.
     `holder` names what is waited for, where it has a name; `over_at` is when that ends by itself, where this
-    is known. `ways` are what a person can do about it. `asked` is false where there was nothing to ask it of:
-    no target, or one that was not looked at.
+    is known. `verifies_until` is when whoever else works on the target knows whether it helped: it may end
+    before, or go on after. `ways` are what a person can do about it. `asked` is false where there was nothing
+    to ask it of: no target, or one that was not looked at.
     """
 
     guard: Guard
@@ -161,6 +162,7 @@ class GuardVerdict(Frozen):
     approved: bool = False
     holder: str | None = None
     over_at: datetime | None = None
+    verifies_until: datetime | None = None
     ways: tuple[Way, ...] = ()
     asked: bool = True
 
@@ -181,6 +183,13 @@ class Judgement(Frozen):
         if worst == Ruling.REFUSE:
             return next((verdict for verdict in equal if verdict.refuses == Refuses.INCIDENT), equal[0])
         return equal[-1] if worst == Ruling.GO else equal[0]
+
+    @property
+    def reasons(self) -> str:
+        """Why, by every guard that is as strict as the one that decides."""
+        decides = self.strictest
+        as_strict = [one.reason for one in self.verdicts if one.ruling == decides.ruling]
+        return "; also ".join(dict.fromkeys([decides.reason, *as_strict]))
 
     @property
     def shadow(self) -> bool:

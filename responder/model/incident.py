@@ -70,11 +70,15 @@ class Verification(Frozen):
 
 
 class Holder(Frozen):
-    """One guard that holds the ladder. `over_at` is when that ends by itself, where it is known."""
+    """One guard that holds the ladder. `over_at` is when that ends by itself, where it is known.
+
+    `verifies_until` is as a verdict has it.
+    """
 
     guard: str
     reason: str
     over_at: datetime | None = None
+    verifies_until: datetime | None = None
     ways: KnownWays = ()
 
 

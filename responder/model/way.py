@@ -35,9 +35,25 @@ class WayKind(StrEnum):
     def ends(self) -> bool:
         """Whether it ends something that every replica knows of, so that anyone can say whether it has ended.
 
-        A file halts its own process: whoever is asked may be another.
+        A file halts its own process: whoever is asked may be another. What stands in a file may be edited and
+        not be read yet.
         """
-        return self in {WayKind.RESUME, WayKind.END_FREEZE, WayKind.END_MAINTENANCE}
+        return self in _ENDS
+
+    @property
+    def looks(self) -> bool:
+        """Whether it is a place to look alone: nothing ends by it."""
+        return self in {WayKind.SEE_INCIDENT, WayKind.SEE_BUDGETS}
+
+
+_ENDS = {
+    WayKind.RESUME,
+    WayKind.END_FREEZE,
+    WayKind.END_MAINTENANCE,
+    WayKind.RELEASE,
+    WayKind.RESET_BREAKER,
+    WayKind.PROMOTE,
+}
 
 
 class Way(Frozen):

@@ -106,14 +106,19 @@ class Coming(StrEnum):
     NEXT = "next"
     """It is judged next."""
     IF_NEEDED = "if_needed"
-    """Only if step `after` has not helped by `at`."""
+    """Only if step `after` has not helped, by `at` where that is known."""
     NOT_NEEDED = "not_needed"
     """The incident is over: step `after` recovered it, or it ended otherwise."""
     QUIET = "quiet"
     """It is suppressed until `at`, and judged then."""
     IN_HANDS = "in_hands"
     """`who` took the incident over at `at`."""
-    NOT_REACHED = "not_reached"
+    HANDED_BACK = "handed_back"
+    """People were told, at step `after`: only if they hand it back."""
+    RECORDED = "recorded"
+    """It was recorded only, and ended at step `after`."""
+    STORM = "storm"
+    """It is part of a storm."""
 
 
 class Prospect(Frozen):
@@ -127,6 +132,14 @@ class Prospect(Frozen):
     why: str | None = None
 
 
+class Read(Frozen):
+    """What was read: by a step that only looks, or as evidence. `at` is None where it was not read."""
+
+    action: str
+    summary: str = ""
+    at: datetime | None = None
+
+
 class StepTold(Frozen):
     """One step of the ladder: what was judged of it, in order, and the attempts that came of it."""
 
@@ -137,6 +150,8 @@ class StepTold(Frozen):
     attempts: tuple[Attempt, ...]
     prospect: Prospect | None = None
     """What becomes of it; None for one that was taken, or passed over."""
+    read: tuple[Read, ...] = ()
+    """What it read, where it only looks."""
 
 
 class Quiet(Frozen):
@@ -152,6 +167,8 @@ class Explanation(Frozen):
 
     steps: tuple[StepTold, ...]
     quiet: tuple[Quiet, ...] = ()
+    evidence: tuple[Read, ...] = ()
+    """What the rule reads beside its steps, each as it was read last."""
 
 
 def explain(dossier: Dossier) -> Explanation:
@@ -169,9 +186,36 @@ def explain(dossier: Dossier) -> Explanation:
                 judged=_opened(tuple(judged), dossier.incident, index),
                 attempts=tuple(attempt for attempt in dossier.attempts if attempt.step == index),
                 prospect=_prospect(dossier, entries, index),
+                read=tuple(_read(one) for one in entries if _looked(one) and one.facts["step"] == index),
             )
         )
-    return Explanation(steps=tuple(steps), quiet=tuple(_quiet(dossier, entries)))
+    evidence = _evidence(dossier.rule.get("evidence", ()), entries)
+    return Explanation(steps=tuple(steps), quiet=tuple(_quiet(dossier, entries)), evidence=tuple(evidence))
+
+
+# --- what was read -------------------------------------------------------------------------------------
+
+
+def _looked(entry: Entry) -> bool:
+    """Whether a step of the ladder that only looks has told what it saw, or why it saw nothing."""
+    return entry.kind in {EntryKind.EVIDENCE, EntryKind.ERROR} and "step" in entry.facts
+
+
+def _evidence(steps: Iterable[Mapping[str, Any]], entries: Iterable[Entry]) -> Iterator[Read]:
+    """Each evidence step with what it read last; of several of one action those that came last."""
+    actions = [str(step.get("action", "")) for step in steps]
+    told = [one for one in entries if one.kind is EntryKind.EVIDENCE and "step" not in one.facts]
+    for action in dict.fromkeys(actions):
+        number = actions.count(action)
+        read = [_read(one) for one in told if one.facts.get("action") == action][-number:]
+        yield from (*read, *[Read(action=action)] * (number - len(read)))
+
+
+def _read(entry: Entry) -> Read:
+    facts = entry.facts
+    return Read(
+        action=str(facts.get("action", "")), summary=str(facts.get("summary", entry.text)), at=entry.at
+    )
 
 
 # --- what becomes of a step ----------------------------------------------------------------------------
@@ -185,20 +229,30 @@ def _prospect(dossier: Dossier, entries: Iterable[Entry], index: int) -> Prospec
     match incident.state:
         case IncidentState.RESOLVED | IncidentState.CLOSED:
             return _over(dossier, entries)
+        case IncidentState.TAKEN_OVER:
+            who = incident.progress.taken_over_by
+            return Prospect(coming=Coming.IN_HANDS, at=incident.state_since, who=who)
+        case IncidentState.ESCALATED:
+            return Prospect(coming=Coming.HANDED_BACK, after=_last_begun(dossier, entries))
+        case IncidentState.RECORDED:
+            coming = Coming.RECORDED if incident.progress.part_of is None else Coming.STORM
+            return Prospect(coming=coming, after=_last_begun(dossier, entries))
         case _ if index > step:
-            return Prospect(coming=Coming.NOT_REACHED)
+            return Prospect(coming=Coming.IF_NEEDED, after=index)
         case IncidentState.VERIFYING:
             return _if_needed(dossier)
         case IncidentState.SUPPRESSED:
             why = incident.progress.maintenance
             return Prospect(coming=Coming.QUIET, at=incident.deadline if why else None, why=why)
-        case IncidentState.TAKEN_OVER:
-            who = incident.progress.taken_over_by
-            return Prospect(coming=Coming.IN_HANDS, at=incident.state_since, who=who)
-        case IncidentState.ESCALATED | IncidentState.RECORDED:
-            return Prospect(coming=Coming.NOT_REACHED)
         case _:
             return Prospect(coming=Coming.NEXT)
+
+
+def _last_begun(dossier: Dossier, entries: Iterable[Entry]) -> int | None:
+    """The number of the last step that was judged or taken."""
+    judged = [one.facts.get("step") for one in entries if one.kind is EntryKind.JUDGED]
+    begun = [step for step in judged if isinstance(step, int)]
+    return max([*begun, *(one.step for one in dossier.attempts)], default=-1) + 1 or None
 
 
 _ENDS = {IncidentState.RESOLVED.value, IncidentState.RECORDED.value}

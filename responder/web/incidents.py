@@ -7,8 +7,9 @@ from uuid import NAMESPACE_OID, UUID, uuid4, uuid5
 
 from aiohttp import web
 
-from responder.decide.restraints import ways_to_end
+from responder.decide.restraints import ways_of_claims, ways_to_end
 from responder.decide.told_next import promised
+from responder.model.autonomy import Autonomy
 from responder.model.incident import ClosedAs, Command, CommandFacts, CommandKind, Incident
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
@@ -23,6 +24,8 @@ from responder.web.words import IncidentAct
 
 SEARCHED = 10_000
 """Among so many newest incidents a prefix of an id is looked up."""
+_EVERY_RULE = 100_000
+"""More rules than a rulebook has."""
 _SHORTEST = 4
 _WHOLE = 36
 _TEXT = re.compile(r"[0-9a-z-]{4,36}")
@@ -68,14 +71,30 @@ class Incidents:
         parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
         told = promised(dossier.incident, len(dossier.rule.get("steps", ())), self._api.terms)
         now = await self._api.store.now()
-        return {**parts, "promised": told, "standing": await self._standing(), "now": now}
+        return {**parts, "promised": told, "standing": await self._standing(dossier), "now": now}
 
-    async def _standing(self) -> Sequence[Way]:
-        """How everything is ended that keeps anything from starting now."""
+    async def _standing(self, dossier: Dossier) -> Sequence[Way]:
+        """How all is ended that keeps its steps from starting now, and which incidents hold targets."""
         file = self._api.started_with.halt_file
         halted = file is not None and self._api.halt_file() is not None
         removed = [Way(kind=WayKind.REMOVE_FILE, of=str(file))] if halted else []
-        return [*removed, *ways_to_end(await self._api.store.restraints())]
+        rule = dossier.incident.rule
+        broken = await self._api.desk.breakers(_EVERY_RULE, open_only=True)
+        reset = [Way(kind=WayKind.RESET_BREAKER, of=one.rule) for one in broken if one.rule == rule]
+        promote = [] if await self._promoted(rule) else [Way(kind=WayKind.PROMOTE, of=rule)]
+        held = ways_of_claims(await self._api.desk.claims())
+        return [*removed, *ways_to_end(await self._api.store.restraints()), *reset, *promote, *held]
+
+    async def _promoted(self, name: str) -> bool:
+        """Whether the rule as it is now may do more than shadow, by a person's word or the settings'."""
+        book = await self._api.store.active_rulebook()
+        rule = None if book is None else book.rule(name)
+        if rule is None:
+            return False
+        level = await self._api.store.promotion(name, rule.acting_hash)
+        if level is None:
+            return rule.acting_hash in self._api.started_with.promoted
+        return level > Autonomy.SHADOW
 
     async def review(self, request: web.Request) -> web.Response:
         """The post-incident document."""

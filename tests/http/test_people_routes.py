@@ -9,10 +9,17 @@ import pytest
 
 from responder.web.api import Part, StartedWith
 from responder.web.settings import WebSettings
-from tests.support.http_api import INCIDENT, OTHER, TOKEN, listening
+from tests.support.http_api import INCIDENT, OTHER, RULE, TOKEN, listening
 
 ACT = {"actor": "ada", "reason": "the release broke it"}
 COMMANDS = f"/api/v1/incidents/{INCIDENT}/commands"
+PROMOTE = {"kind": "promote", "of": "RunawayQueries"}
+STANDS = [
+    {"kind": "reset_breaker", "of": "RunawayQueries"},
+    PROMOTE,
+    {"kind": "see_incident", "of": str(INCIDENT)},
+    {"kind": "release", "of": "postgres/orders"},
+]
 TAKE_OVER = {"kind": "take_over", **ACT}
 
 
@@ -108,20 +115,42 @@ async def test_an_over_large_command_is_413() -> None:
 
 
 async def test_an_incident_is_told_with_how_everything_that_stands_is_ended(tmp_path: Path) -> None:
-    """So that who reads of a hold knows whether it has ended since: halts by their number, and the file."""
+    """Halts by their number, the file, the breaker of its rule, its promotion, the targets that are held.
+
+    So who reads of what held it knows whether that has ended since.
+    """
     file = tmp_path / "halt"
     started = StartedWith(settings={}, halt_file=file)
     async with listening(started=started) as served, aiohttp.ClientSession(served.url) as client:
         for part in ("", "/explain"):
             _, told = await asked(client, "GET", f"/api/v1/incidents/{INCIDENT}{part}")
-            assert told["standing"] == []
+            assert told["standing"] == STANDS
         await asked(client, "POST", "/api/v1/halt", json=ACT)
         file.touch()
         _, told = await asked(client, "GET", f"/api/v1/incidents/{INCIDENT}")
         assert told["standing"] == [
             {"kind": "remove_file", "of": str(file)},
             {"kind": "resume", "of": "1"},
+            *STANDS,
         ]
+
+
+@pytest.mark.parametrize(("level", "stands"), [("shadow", True), ("approve", False), ("auto", False)])
+async def test_a_promotion_beyond_shadow_is_nothing_that_holds_any_more(level: str, stands: bool) -> None:
+    """By a person's word for the rule as it is now."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        path = "/api/v1/rules/RunawayQueries/promote"
+        assert (await asked(client, "POST", path, json={"level": level, **ACT}))[0] == 200
+        _, told = await asked(client, "GET", f"/api/v1/incidents/{INCIDENT}")
+        assert (PROMOTE in told["standing"]) is stands
+
+
+async def test_a_promotion_by_the_settings_is_nothing_that_holds() -> None:
+    """It is known by the hash of what acts."""
+    started = StartedWith(settings={}, promoted=frozenset({RULE.acting_hash}))
+    async with listening(started=started) as served, aiohttp.ClientSession(served.url) as client:
+        _, told = await asked(client, "GET", f"/api/v1/incidents/{INCIDENT}")
+        assert PROMOTE not in told["standing"]
 
 
 async def test_resume_names_what_still_halts() -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from responder.cli.steps import Telling, a_way_may_help, goes_on, lines_of, quiet_lines, without_steps
+from responder.cli.steps import Telling, goes_on, lines_of, quiet_lines, without_steps
 from responder.cli.ways import you_can
 from responder.model.attempt import Outcome, Verdict
 from responder.model.by_hand import ByHand
@@ -23,8 +23,9 @@ def _dossier(story: Story, *actions: str, state: IncidentState = IncidentState.H
     return story.dossier(state)
 
 
-AT = Telling(now=after(65))
-ALL = Telling(now=after(65), everything=True)
+HELD = Story().opens().dossier(IncidentState.HELD).incident
+AT = Telling(now=after(65), incident=HELD)
+ALL = Telling(now=after(65), everything=True, incident=HELD)
 
 
 def _text(step: StepTold, telling: Telling = AT) -> str:
@@ -72,7 +73,7 @@ def test_every_step_of_the_ladder_is_there() -> None:
     assert first.startswith("started 2026-11-20 23:59:36 UTC on postgres/orders")
     assert first.endswith(": done, did not help")
     assert _text(coming) == "next: it was not judged yet"
-    assert _text(later) == "not reached: no guard was asked"
+    assert _text(later) == "only if step 2 has not helped"
 
 
 def test_shadow_says_that_nothing_was_done() -> None:
@@ -127,12 +128,12 @@ def _verifying() -> Dossier:
 
 
 def test_what_comes_only_if_the_step_before_does_not_help_says_so() -> None:
-    """While it is verified nobody may believe that the next step comes; the one after it is not reached."""
+    """While it is verified nobody may believe that the next step comes; nor the one after that."""
     _, second, third = explain(_verifying()).steps
     assert _text(second) == "only if step 1 has not helped by 00:04:37 UTC"
     assert second.prospect is not None
     assert second.prospect.coming is Coming.IF_NEEDED
-    assert _text(third) == "not reached: no guard was asked"
+    assert _text(third) == "only if step 2 has not helped"
 
 
 def test_what_is_over_needs_no_further_step() -> None:
@@ -160,7 +161,7 @@ def test_maintenance_and_hands_say_why_a_step_waits() -> None:
     [step] = explain(quiet).steps
     assert _text(step) == "not judged before 00:09:30 UTC: maintenance 3 keeps it quiet"
     standing = (Way(kind=WayKind.END_MAINTENANCE, of="3"), Way(kind=WayKind.END_MAINTENANCE, of="4"))
-    assert you_can(quiet, standing) == ["responder maintenance end 3 --reason ..."]
+    assert you_can(quiet, standing, after(65)) == ["responder maintenance end 3 --reason ..."]
     [once] = explain(quiet).quiet
     assert (once.since, once.until) == (after(5), None)
     silenced = _with(quiet, progress={"maintenance": None})
@@ -178,6 +179,19 @@ def _facts(ruling: str, guard: str, reason: str, **more: Any) -> dict[str, Any]:
     return {**facts, "reason": reason, "verdicts": [told], **more}
 
 
+FREEZE = (Way(kind=WayKind.END_FREEZE, of="1"),)
+
+
+def _frozen() -> dict[str, Any]:
+    return _facts("wait", "freeze", "frozen by ada", word={"ways": [FREEZE[0].model_dump(mode="json")]})
+
+
+def _told_of(dossier: Dossier, standing: tuple[Way, ...] | None, number: int = 0) -> str:
+    """What is said of a step, with what stands now."""
+    telling = Telling(now=after(65), incident=dossier.incident, standing=standing)
+    return _text(explain(dossier).steps[number], telling)
+
+
 def test_what_holds_a_step_ends_with_the_command_and_what_has_ended_says_so() -> None:
     """By what stands now; a server that does not tell leaves the command."""
     halt = {"kind": "resume", "of": "7"}
@@ -185,8 +199,10 @@ def test_what_holds_a_step_ends_with_the_command_and_what_has_ended_says_so() ->
     [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
     held = "halt: halted by ada\n-> responder resume --id 7"
     assert held in _text(step)
-    assert held in _text(step, Telling(now=after(65), standing=(Way(kind=WayKind.RESUME, of="7"),)))
-    ended = _text(step, Telling(now=after(65), standing=()))
+    assert held in _text(
+        step, Telling(now=after(65), incident=HELD, standing=(Way(kind=WayKind.RESUME, of="7"),))
+    )
+    ended = _text(step, Telling(now=after(65), incident=HELD, standing=()))
     assert ended.endswith("halt: halted by ada (since ended)")
 
 
@@ -196,7 +212,9 @@ def test_of_a_file_no_other_replica_says_that_it_is_gone() -> None:
     for ways in ([file], [file, {"kind": "resume", "of": "7"}]):
         facts = _facts("wait", "halt", "halted", word={"ways": ways})
         [step] = explain(_dossier(Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts), ACTION)).steps
-        assert _text(step, Telling(now=after(65), standing=())).endswith("halt: halted\n-> rm /run/halt")
+        assert _text(step, Telling(now=after(65), incident=HELD, standing=())).endswith(
+            "halt: halted\n-> rm /run/halt"
+        )
 
 
 def test_what_shadow_alone_holds_is_held_by_the_ceiling_with_its_command() -> None:
@@ -210,7 +228,9 @@ def test_what_shadow_alone_holds_is_held_by_the_ceiling_with_its_command() -> No
         (1, "held by the ceiling: shadow only"),
         (2, "-> responder rules promote RunawayQueries --to auto --reason ..."),
     ]
-    assert you_can(dossier) == ["responder rules promote RunawayQueries --to auto --reason ..."]
+    assert you_can(dossier, None, after(65)) == [
+        "responder rules promote RunawayQueries --to auto --reason ..."
+    ]
 
 
 def test_what_was_not_asked_is_not_said_to_have_let_it_go() -> None:
@@ -349,7 +369,6 @@ def test_another_freeze_is_another_judgement() -> None:
     assert [(one.reason, one.times) for one in step.judged] == [("freeze 1", 2), ("freeze 2", 1)]
     held = [line for _, line in lines_of(step, AT) if line.startswith("->")]
     assert held == ["-> responder freeze end 2 --reason ..."], "only the newest can be ended now"
-    assert "->" not in _text(step, Telling(now=after(65), ways=False))
 
 
 @pytest.mark.parametrize(
@@ -358,26 +377,24 @@ def test_another_freeze_is_another_judgement() -> None:
         (IncidentState.HELD, True),
         (IncidentState.ESCALATED, True),
         (IncidentState.RECORDED, True),
+        (IncidentState.TAKEN_OVER, True),
         (IncidentState.SUPPRESSED, False),
-        (IncidentState.TAKEN_OVER, False),
         (IncidentState.RESOLVED, False),
         (IncidentState.CLOSED, False),
     ],
 )
 def test_a_command_is_named_only_where_it_would_help(state: IncidentState, helps: bool) -> None:
-    """What held a step before it was quiet, taken over or over holds nothing now."""
-    assert a_way_may_help(_dossier(Story().opens(), ACTION, state=state).incident) is helps
+    """What held a step before it was quiet or over holds nothing now; what a person took over may go on."""
+    story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **_frozen())
+    dossier = _dossier(story, ACTION, state=state)
+    assert ("-> responder freeze end 1 " in _told_of(dossier, FREEZE)) is helps
 
 
-def test_a_step_that_waits_says_when_it_is_judged_again_or_how_it_is_answered() -> None:
-    """The one that the incident stands before, and no other."""
+def test_a_step_that_waits_says_when_it_is_judged_again() -> None:
+    """The one that the incident stands before, and no other; how a question is answered stands above."""
     asks = _dossier(Story().opens(), ACTION, "b", state=IncidentState.AWAITING_APPROVAL)
     first, second = explain(asks).steps
-    name = asks.incident.id
-    assert list(goes_on(first, asks.incident, after(65))) == [
-        f"-> responder approve {name} --reason ...",
-        f"-> responder decline {name} --reason ...",
-    ]
+    assert list(goes_on(first, asks.incident, after(65))) == []
     hold = Hold(guard="halt", reason="halted", until=after(75), since=after(5), deadline=after(600))
     held = _with(_dossier(Story().opens(), ACTION, "b"), progress={"hold": hold})
     assert list(goes_on(first, held.incident, after(65))) == ["judged again in 10s, at 00:00:45 UTC"]

@@ -365,9 +365,9 @@ def test_who_holds_the_target_says_until_when_it_is_verified() -> None:
     told = claim_free(facts(claim=busy), TERMS)
     assert told.reason.endswith(f", which verifies until {NOW + MINUTE:%H:%M:%S} UTC")
     see = Way(kind=WayKind.SEE_INCIDENT, of=str(busy.incident_id))
-    assert (told.over_at, told.ways) == (None, (see,))
+    assert (told.over_at, told.verifies_until, told.ways) == (None, NOW + MINUTE, (see,))
     lost = claim_free(facts(claim=busy.model_copy(update={"quarantined": True})), TERMS)
-    assert lost.ways == (see, Way(kind=WayKind.RELEASE, of=busy.target))
+    assert (lost.verifies_until, lost.ways) == (None, (see, Way(kind=WayKind.RELEASE, of=busy.target)))
 
 
 def test_every_ceiling_that_is_as_low_names_how_it_is_raised() -> None:

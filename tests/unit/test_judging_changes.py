@@ -76,6 +76,17 @@ def after(one: Case, *verdicts: GuardVerdict, index: int = 0, **more: Any) -> Ch
 # --- where it goes ----------------------------------------------------------------------------------
 
 
+def test_of_several_guards_that_refuse_it_people_read_all() -> None:
+    """The one that decides first; what would only hold it, or ask, is not among them. In shadow, too."""
+    known = case(S.OPEN)
+    told = after(known, MAY, FLOOR, WAITS, BROKEN, BROKEN)
+    assert told.progress.escalation_reason == "the breaker is open; also one replica is left"
+    assert told.notices[0].text.endswith(": the breaker is open; also one replica is left")
+    dry = after(known, FLOOR, BROKEN, IN_SHADOW)
+    why = "would have been refused: the breaker is open; also one replica is left"
+    assert why in (dry.progress.outcome or "")
+
+
 def test_that_no_alert_fires_any_more_is_looked_at_anew_whatever_the_guards_say() -> None:
     """It is recovery, no refusal: nothing is judged in the timeline. An act by hand needs no alert."""
     change = after(case(S.HELD, hold=hold()), BROKEN, firing=0)

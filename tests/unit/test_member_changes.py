@@ -301,7 +301,8 @@ def test_evidence_is_gathered_once_and_a_step_that_only_looks_leads_to_the_next(
     assert (begun.progress.evidence_started, begun.progress.step) == (True, 1)
     assert (begun.state, begun.due_at, begun.entries) == (S.OPEN, START, ())
     read = evidence_read(case(S.OPEN, step=1), 1, NOTE, START, TERMS)
-    assert (read.state, read.due_at, read.progress.step, read.entries) == (S.OPEN, START, 2, (NOTE,))
+    told = NOTE.model_copy(update={"facts": {"step": 1}})
+    assert (read.state, read.due_at, read.progress.step, read.entries) == (S.OPEN, START, 2, (told,))
 
 
 def test_what_a_person_had_looked_at_by_hand_is_what_came_of_it() -> None:

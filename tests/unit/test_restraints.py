@@ -15,6 +15,7 @@ from responder.decide.restraints import (
     maintained,
     quiet,
     unknown_words,
+    ways_of_claims,
     ways_to_end,
     ways_to_resume,
 )
@@ -24,6 +25,7 @@ from responder.model.severity import Severity
 from responder.model.way import Way, WayKind
 from responder.rulebook.matchers import parse_matchers
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, member
+from tests.unit.test_guards import claim
 
 HOUR = timedelta(hours=1)
 PROD, DEV = member(namespace="prod", severity="critical"), member(namespace="dev", severity="critical")
@@ -106,6 +108,23 @@ def test_a_freeze_holds_to_its_end_in_service_time_and_lets_allowed_severities_a
     assert both is not None
     assert (both.holder, both.until) == ("freeze nights", START + 8 * HOUR)
     assert "frozen by nights until 2026-01-01 13:00 UTC: nobody is there" in both.reason
+
+
+@pytest.mark.parametrize(("ahead", "ends"), [(0.4, 3600.0), (-1.9, 3600.0), (2.0, 3598.0), (-2.0, 3602.0)])
+def test_the_moment_between_reading_two_clocks_moves_no_end(ahead: float, ends: float) -> None:
+    """A freeze until 13:00:00 is not told to end at 12:59:59; a civil clock that is elsewhere counts."""
+    given = restraint(RestraintKind.FREEZE, "{}", since=START - HOUR, until=START + HOUR)
+    stands = Restraints(standing=(given,), civil=START + timedelta(seconds=ahead))
+    held = frozen_by(stands, (), concern(a_case(PROD), "test.hit", None), START)
+    assert held is not None
+    assert held.until == START + timedelta(seconds=ends)
+
+
+def test_claims_tell_who_holds_and_what_can_be_released() -> None:
+    """Each incident once; a target that is held by its attempt is not to be released."""
+    held = claim(target="a"), claim(target="b"), claim(target="c", quarantined=True)
+    see = Way(kind=WayKind.SEE_INCIDENT, of=str(held[0].incident_id))
+    assert ways_of_claims(held) == (see, Way(kind=WayKind.RELEASE, of="c"))
 
 
 def test_how_each_restraint_ends_is_kept_beside_its_words() -> None:

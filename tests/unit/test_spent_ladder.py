@@ -32,6 +32,12 @@ EARLIER = ran().model_copy(update={"intended_at": START - TICK})
 """One of the ladder before this one, that opened at the start."""
 REFUSED_FIRST = refused(0, "postgres.cancel_queries", "postgres/orders", NO)
 REFUSED_NEXT = refused(1, "postgres.cancel_queries", "postgres/orders", NO)
+UNNEEDED = refused(
+    1,
+    "postgres.cancel_queries",
+    "postgres/orders",
+    NO.model_copy(update={"guard": Guard.CONDITION, "reason": "not needed: 0 wait"}),
+)
 NOTHING = found_nothing(0, "postgres.cancel_queries", "postgres/orders")
 
 
@@ -42,6 +48,7 @@ NOTHING = found_nothing(0, "postgres.cancel_queries", "postgres/orders")
         (1, None, NOTHING, f"nothing was done: {WHAT} found nothing to do; no step is left"),
         (1, ran(), None, f"{WHAT} did not help; no step is left"),
         (2, ran(), REFUSED_NEXT, f"{WHAT} did not help; {WHAT} was refused ({TOO_MANY}); no step is left"),
+        (2, ran(), UNNEEDED, f"{WHAT} did not help; {WHAT} was not needed (0 wait); no step is left"),
         (2, ran(), REFUSED_FIRST, f"{WHAT} did not help; no step is left"),
         (
             2,

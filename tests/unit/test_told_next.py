@@ -70,12 +70,15 @@ CASES: list[tuple[IncidentState, dict[str, Any], str]] = [
     (
         IncidentState.HELD,
         {**FIRST, "escalations": 2, "hold": HELD},
-        "tells level 2 (chat, phone) again in 30m, at 00:30:00 UTC, unless what holds it ends first",
+        (
+            "escalates, and tells level 2 (chat, phone) again in 30m, at 00:30:00 UTC, "
+            "unless what holds it ends first"
+        ),
     ),
     (
         IncidentState.AWAITING_APPROVAL,
         {},
-        "tells level 1 (chat) again in 30m, at 00:30:00 UTC, unless somebody answers",
+        "escalates to level 1 (chat) in 30m, at 00:30:00 UTC, unless somebody answers",
     ),
     (
         IncidentState.OPEN,

@@ -9,8 +9,9 @@ import click
 import pytest
 
 from responder.cli import main
+from responder.cli.ended import as_standing
 from responder.cli.story import headline, holder_lines
-from responder.cli.ways import as_standing, command, halted_lines, you_can
+from responder.cli.ways import command, halted_lines, you_can
 from responder.model.attempt import Outcome
 from responder.model.guard import Guard
 from responder.model.incident import Hold, Holder, IncidentState
@@ -41,15 +42,21 @@ def test_an_incident_that_waits_names_the_commands() -> None:
     held = dossier(IncidentState.HELD, hold=HOLD)
     name = held.incident.id
     take_over = f"responder incidents take-over {name} --reason ..."
-    assert you_can(held) == [f"responder incidents ack {name}", take_over, "responder resume --id 7"]
-    assert you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=1)) == [take_over]
+    assert you_can(held, None, after(60)) == [
+        f"responder incidents ack {name}",
+        take_over,
+        "responder resume --id 7",
+    ]
+    assert you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=1), None, after(60)) == [
+        take_over
+    ]
     again = f"responder incidents hand-back {name} --reason ...   (its next step is judged again; by itself "
-    told = you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=0))
+    told = you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=0), None, after(60))
     assert told == [take_over, f"{again}nothing starts)"]
     hand_back = f"responder incidents hand-back {name} --reason ..."
     close = f"responder incidents close {name} --reason ..."
-    assert you_can(dossier(IncidentState.TAKEN_OVER)) == [hand_back, close]
-    assert you_can(dossier(IncidentState.RESOLVED)) == []
+    assert you_can(dossier(IncidentState.TAKEN_OVER), None, after(60)) == [hand_back, close]
+    assert you_can(dossier(IncidentState.RESOLVED), None, after(60)) == []
 
 
 @pytest.mark.parametrize("state", IncidentState)
@@ -58,7 +65,7 @@ def test_each_line_that_a_person_can_type_is_taken_by_the_program(state: Inciden
     lost = an_attempt(after(0), Outcome.UNKNOWN, None)
     for progress in ({"hold": HOLD}, {"part_of": UUID(int=9)}):
         told = dossier(state, **progress).model_copy(update={"attempts": (lost,)})
-        for line in you_can(told):
+        for line in you_can(told, None, after(60)):
             parsed(line)
 
 
@@ -67,11 +74,11 @@ def test_what_is_part_of_a_storm_names_the_storm_and_how_it_may_act_in_it() -> N
     storm = UUID(int=9)
     part = dossier(IncidentState.RECORDED, part_of=storm)
     name = part.incident.id
-    assert you_can(part) == [
+    assert you_can(part, None, after(60)) == [
         f"responder explain {storm}",
         f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)",
     ]
-    assert you_can(dossier(IncidentState.RECORDED)) == []
+    assert you_can(dossier(IncidentState.RECORDED), None, after(60)) == []
 
 
 WAYS = [
@@ -83,7 +90,7 @@ WAYS = [
     (
         WayKind.RELEASE,
         "postgres/a",
-        "responder targets release postgres/a --reason ...   (while it is quarantined)",
+        "responder targets release postgres/a --reason ...",
     ),
     (WayKind.SEE_INCIDENT, "019a", "responder explain 019a"),
     (WayKind.SEE_BUDGETS, "", "responder budgets"),
@@ -143,7 +150,9 @@ def test_a_quarantined_target_names_its_release() -> None:
     """What nobody knows the outcome of holds its target until a person releases that."""
     attempt = an_attempt(after(0), Outcome.UNKNOWN, None)
     told = dossier(IncidentState.ESCALATED).model_copy(update={"attempts": (attempt,)})
-    assert any(line.startswith(f"responder targets release {TARGET} ") for line in you_can(told))
+    assert any(
+        line.startswith(f"responder targets release {TARGET} ") for line in you_can(told, None, after(60))
+    )
 
 
 def test_a_halt_over_this_incident_is_told_and_another_is_not() -> None:
@@ -168,11 +177,12 @@ def test_of_several_guards_that_hold_it_the_headline_names_all_and_the_latest_en
         "earliest start 2026-11-21 00:59:30 UTC, held by budget (until 2026-11-21 00:59:30 UTC), our own acts"
     )
     assert told in headline(held, after(0))
-    assert list(holder_lines(held)) == ["held: our own attempt", "held: the budget is spent"]
+    assert list(holder_lines(held, after(0))) == ["held: our own attempt", "held: the budget is spent"]
     with_halt = HOLD.model_copy(update={"holders": (ours, *HOLD.holders)})
     assert "held by halt (no end is known), our own acts (until " in headline(
         dossier(IncidentState.HELD, hold=with_halt), after(0)
     )
     one = dossier(IncidentState.HELD, hold=HOLD)
-    assert HOLD.reason in headline(one, after(0))
-    assert list(holder_lines(one)) == []
+    said = "halted by root: deploy (halt 7, where env)"
+    assert f": {said}; people are told in 10m if nothing changes." in headline(one, after(0))
+    assert list(holder_lines(one, after(0))) == []

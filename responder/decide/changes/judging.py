@@ -56,7 +56,7 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
     if verdict.guard is Guard.SUPPRESSED:
         return _suppressed(case, verdict.reason, terms, now, entry)
     if judgement.shadow and nothing_done(case):
-        why, in_auto = _shadow_text(index, facts, verdict), _told_in_auto(case, verdict, terms)
+        why, in_auto = _shadow_text(index, facts, judgement), _told_in_auto(case, verdict, terms)
         change = recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
         return _kept(change, index, facts, judgement)
     if judgement.shadow:
@@ -65,7 +65,7 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         return _kept(escalated(case, now, reason, terms, entry), index, facts, judgement)
     match verdict.ruling:
         case Ruling.REFUSE:
-            return escalated(case, now, verdict.reason, terms, entry)
+            return escalated(case, now, judgement.reasons, terms, entry)
         case Ruling.WAIT:
             return _held(case, facts, judgement, entry, terms)
         case Ruling.ASK:
@@ -147,7 +147,8 @@ def _why(verdict: GuardVerdict) -> str:
     return verdict.reason
 
 
-def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
+def _shadow_text(index: int, facts: Facts, judgement: Judgement) -> str:
+    verdict = judgement.strictest
     what = f"step {index + 1} ({facts.action} on {facts.target or 'no target'})"
     if facts.observed and verdict.ruling is Ruling.GO:
         return f"observe: recorded only, {what} was not taken; {UNSEEN}"
@@ -160,7 +161,7 @@ def _shadow_text(index: int, facts: Facts, verdict: GuardVerdict) -> str:
         case Ruling.WAIT:
             return f"in shadow {what} would have been held: {verdict.reason}{found}"
         case Ruling.REFUSE:
-            return f"in shadow {what} would have been refused: {verdict.reason}{found}"
+            return f"in shadow {what} would have been refused: {judgement.reasons}{found}"
 
 
 def _told_in_auto(case: Case, verdict: GuardVerdict, terms: Terms) -> str | None:
@@ -201,7 +202,13 @@ def _held(case: Case, facts: Facts, judgement: Judgement, entry: EntryDraft, ter
         deadline=deadline,
         holder=verdict.holder,
         holders=tuple(
-            Holder(guard=one.guard.value, reason=one.reason, over_at=one.over_at, ways=one.ways)
+            Holder(
+                guard=one.guard.value,
+                reason=one.reason,
+                over_at=one.over_at,
+                verifies_until=one.verifies_until,
+                ways=one.ways,
+            )
             for one in judgement.verdicts
             if one.ruling is Ruling.WAIT
         ),

@@ -226,4 +226,5 @@ def evidence_read(case: Case, index: int, entry: EntryDraft, now: datetime, term
     """A read-only step of the ladder ran: on to the next."""
     if case.incident.by_hand is not None:
         return looked(case, index, entry, now, terms)
-    return stay(case, now, entry, step=index + 1)
+    told = entry.model_copy(update={"facts": {**entry.facts, "step": index}})
+    return stay(case, now, told, step=index + 1)

@@ -3,14 +3,16 @@
 from responder.decide.case import Case
 from responder.decide.changes.base import attempted
 from responder.model.attempt import Attempt, Outcome, Verdict
-from responder.model.guard import GuardVerdict
+from responder.model.guard import Guard, GuardVerdict
 from responder.model.incident import PassedOver
 
 
 def refused(index: int, action: str, target: str | None, verdict: GuardVerdict) -> PassedOver:
     """What is kept of a step that a guard refused."""
-    what = f"{action} on {target or 'no target'} was refused"
-    return PassedOver(step=index, guard=verdict.guard.value, words=f"{what} ({verdict.reason})")
+    became = "not needed" if verdict.guard is Guard.CONDITION else "refused"
+    why = verdict.reason.removeprefix(f"{became}: ")
+    what = f"{action} on {target or 'no target'} was {became}"
+    return PassedOver(step=index, guard=verdict.guard.value, words=f"{what} ({why})")
 
 
 def found_nothing(index: int, action: str, target: str | None) -> PassedOver:

@@ -106,7 +106,8 @@ def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
     else:
         by = "" if claim.proven_by is None else f", which verifies until {moment(claim.proven_by, facts.now)}"
         reason = f"{claim.target} is held by {holder}{by}"
-    return wait(Guard.CLAIM, reason, facts, terms.hold_every, holder=holder, ways=ways)
+    verdict = wait(Guard.CLAIM, reason, facts, terms.hold_every, holder=holder, ways=ways)
+    return verdict if claim.quarantined else verdict.model_copy(update={"verifies_until": claim.proven_by})
 
 
 def floor(facts: Facts, terms: Terms) -> GuardVerdict:

@@ -1,0 +1,117 @@
+"""What has ended since a guard said that it holds a step: by what stands now, and by the time.
+
+A guard's words are of the moment in which it judged; what they name may be over when a person reads them.
+"""
+
+import re
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from responder.model.guard import Guard, Ruling
+from responder.model.incident import Holder, Incident, IncidentState
+from responder.model.way import KnownWays, Way, WayKind
+from responder.review.explained import GuardWord, Judged
+
+_KNOWN: TypeAdapter[tuple[Way, ...]] = TypeAdapter(KnownWays)
+
+Standing = tuple[Way, ...]
+"""How everything is ended that stands now; what is not among these has ended."""
+
+Word = GuardWord | Holder
+"""What one guard said: of a step that was judged, or of the one that is held."""
+
+
+def as_standing(told: dict[str, Any]) -> Standing | None:
+    """What an answer about an incident says of it; None where the server does not tell."""
+    found = told.get("standing")
+    return None if found is None else _KNOWN.validate_python(found)
+
+
+def has_ended(way: Way, standing: Standing | None) -> bool:
+    """Whether what it would end has ended."""
+    return way.kind.ends and standing is not None and way not in standing
+
+
+def is_over(word: Word, standing: Standing | None, now: datetime) -> bool:
+    """Whether nothing is left of what a guard said that it waits for, or refuses it for."""
+    if word.over_at is not None and word.over_at <= now:
+        return True
+    if word.guard == Guard.CLAIM.value and not _of(WayKind.RELEASE, word.ways):
+        return standing is not None and bool(word.ways) and not set(word.ways) & set(standing)
+    ends = [way for way in word.ways if not way.kind.looks]
+    return bool(ends) and all(has_ended(way, standing) for way in ends)
+
+
+_HOW_IT_ENDED = {
+    WayKind.RELEASE: "released since",
+    WayKind.RESET_BREAKER: "reset since",
+    WayKind.PROMOTE: "promoted since",
+}
+
+
+def since_ended(word: Word, incident: Incident | None, standing: Standing | None, now: datetime) -> str:
+    """What has become of it, to be put behind a guard's words; empty while it lasts."""
+    if not is_over(word, standing, now):
+        return ""
+    told = next((told for kind, told in _HOW_IT_ENDED.items() if _of(kind, word.ways)), "since ended")
+    waits = incident is not None and incident.state is IncidentState.RECORDED
+    if told == _HOW_IT_ENDED[WayKind.PROMOTE] and waits:
+        told += ": it may act when an alert of it fires anew"
+    return f" ({told})"
+
+
+def marked(
+    text: str, words: Iterable[Word], incident: Incident, standing: Standing | None, now: datetime
+) -> str:
+    """A text that quotes guards, with what has become of each that is over since.
+
+    Whose words are others by now is named behind the text, where that tells of a hold that lasted too long.
+    """
+    told, unnamed = plain(text), []
+    for word in words:
+        since, reason = since_ended(word, incident, standing, now), plain(word.reason)
+        if since and reason in told:
+            told = told.replace(reason, f"{reason}{since}", 1)
+        elif since and "held for " in told:
+            unnamed.append(f"{_called(word)}{since}")
+    return f"{told}; {', '.join(unnamed)}" if unnamed else told
+
+
+def _called(word: Word) -> str:
+    return next((guard.called for guard in Guard if guard.value == word.guard), word.guard)
+
+
+def _of(kind: WayKind, ways: Sequence[Way]) -> bool:
+    return any(way.kind is kind for way in ways)
+
+
+_HOW_TO_END = re.compile(
+    r" \(ends (?:when the file is removed|with: responder resume|, and )+\)"
+    r"|\. When you know why: responder breaker reset .*? --reason \.\.\."
+)
+
+
+def plain(reason: str) -> str:
+    """A guard's reason without the command that ends it: here that stands beside it, with its number."""
+    return _HOW_TO_END.sub("", reason)
+
+
+def refusing(judged: Judged, standing: Standing | None, now: datetime) -> tuple[GuardWord, ...]:
+    """The guards that refuse the step still: while they do, nothing else that is ended helps it."""
+    refused = (word for word in judged.held_by if word.ruling is Ruling.REFUSE)
+    return tuple(word for word in refused if not is_over(word, standing, now))
+
+
+def can_be_lifted(word: GuardWord) -> bool:
+    """Whether a person can end what it says, by a command or in a file."""
+    return any(not way.kind.looks for way in word.ways)
+
+
+def not_enough(word: GuardWord, refusing: Sequence[GuardWord]) -> str:
+    """Behind the command of a guard beside which others refuse: who else has to let it go; else empty."""
+    if word.ruling is Ruling.REFUSE or not refusing:
+        return ""
+    return f"   (not enough: also refused by {', '.join(dict.fromkeys(one.called for one in refusing))})"

@@ -1,0 +1,281 @@
+"""What held a step and is over since says so where it is told; no command that does not help is offered."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from responder.cli.ended import plain
+from responder.cli.output import ago, until
+from responder.cli.steps import Telling, evidence_lines, lines_of
+from responder.cli.story import headline, holder_lines
+from responder.cli.ways import you_can
+from responder.decide.guards.limits import breaker
+from responder.decide.guards.service import halt
+from responder.model.breaker import Breaker
+from responder.model.guard import Guard
+from responder.model.incident import Hold, Holder, IncidentState
+from responder.model.spoken import moment
+from responder.model.timeline import EntryKind
+from responder.model.way import Way, WayKind
+from responder.ports import Dossier
+from responder.review.explained import explain
+from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after
+from tests.unit.test_guards import NOW, TERMS, facts
+
+RULE = "RunawayQueries"
+PROMOTE = Way(kind=WayKind.PROMOTE, of=RULE)
+RESET = Way(kind=WayKind.RESET_BREAKER, of=RULE)
+RELEASE = Way(kind=WayKind.RELEASE, of=TARGET)
+FREEZE = Way(kind=WayKind.END_FREEZE, of="3")
+HALT = Way(kind=WayKind.RESUME, of="7")
+OTHER = Way(kind=WayKind.SEE_INCIDENT, of=str(INCIDENT))
+AT = after(65)
+
+
+def word(guard: Guard, ruling: str, reason: str, *ways: Way, **more: Any) -> dict[str, Any]:
+    """What one guard said, as the timeline has it."""
+    told = {"guard": guard.value, "ruling": ruling, "reason": reason, **more}
+    return {**told, "ways": [way.model_dump(mode="json") for way in ways]}
+
+
+def judged(state: IncidentState, *words: dict[str, Any], **progress: Any) -> Dossier:
+    """An incident of one step that these guards have judged; the first decided."""
+    decides = words[0]
+    facts = {
+        "step": 0,
+        "action": ACTION,
+        "target": TARGET,
+        "ruling": decides["ruling"],
+        "decided_by": decides["guard"],
+        "reason": decides["reason"],
+        "shadow": any(one.get("shadow") for one in words),
+        "verdicts": list(words),
+        "element_count": 1,
+        "elements": ["pid 7"],
+    }
+    story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts)
+    story.rule = {**story.rule, "steps": [{"action": ACTION}, {"action": "b"}]}
+    return story.dossier(state, **progress)
+
+
+def step_of(dossier: Dossier, standing: tuple[Way, ...] | None, number: int = 0) -> str:
+    """What is told of one step."""
+    telling = Telling(now=AT, incident=dossier.incident, standing=standing)
+    return "\n".join(line for _, line in lines_of(explain(dossier).steps[number], telling))
+
+
+SHADOWED = word(Guard.AUTONOMY, "go", f"shadow only, nobody has promoted {RULE}", PROMOTE, shadow=True)
+OPEN = word(Guard.BREAKER, "refuse", "the circuit breaker is open", RESET)
+LOST = word(Guard.CLAIM, "wait", "it is quarantined", OTHER, RELEASE)
+USED = word(Guard.CLAIM, "wait", f"it is held by incident {INCIDENT}", OTHER)
+FROZEN = word(Guard.FREEZE, "wait", "frozen by ada", FREEZE)
+UNKNOWN = word(Guard.SCOPE, "refuse", "it is in no inventory")
+COMMANDS = {
+    PROMOTE: f"responder rules promote {RULE} --to auto --reason ...",
+    RESET: f"responder breaker reset {RULE} --reason ...",
+    RELEASE: f"responder targets release {TARGET} --reason ...",
+    FREEZE: "responder freeze end 3 --reason ...",
+    OTHER: f"responder explain {INCIDENT}",
+}
+
+
+@pytest.mark.parametrize(
+    ("state", "said", "way", "since"),
+    [
+        (
+            IncidentState.RECORDED,
+            SHADOWED,
+            PROMOTE,
+            "promoted since: it may act when an alert of it fires anew",
+        ),
+        (IncidentState.ESCALATED, SHADOWED, PROMOTE, "promoted since"),
+        (IncidentState.ESCALATED, OPEN, RESET, "reset since"),
+        (IncidentState.ESCALATED, LOST, RELEASE, "released since"),
+        (IncidentState.ESCALATED, USED, OTHER, "since ended"),
+        (IncidentState.ESCALATED, FROZEN, FREEZE, "since ended"),
+    ],
+)
+def test_what_has_ended_since_says_how_and_its_command_is_offered_no_more(
+    state: IncidentState, said: dict[str, Any], way: Way, since: str
+) -> None:
+    """A breaker, a promotion, a quarantine, a freeze, another's claim: while it stands the command does."""
+    dossier = judged(state, said)
+    for standing in (None, (way,)):
+        assert f"{said['reason']}\n-> " in step_of(dossier, standing)
+        assert f"-> {COMMANDS[way]}" in step_of(dossier, standing)
+        assert COMMANDS[way] in you_can(dossier, standing, AT)
+    assert f"{said['reason']} ({since})" in step_of(dossier, ())
+    if way.kind.ends:
+        assert COMMANDS[way] not in step_of(dossier, ())
+        assert COMMANDS[way] not in you_can(dossier, (), AT)
+
+
+def test_of_two_things_that_hold_it_one_that_has_ended_is_not_both() -> None:
+    """A halt beside a file, and a promotion beside a ceiling of the settings: the rest holds it still."""
+    ceiling = Way(kind=WayKind.RAISE_CEILING)
+    both = word(Guard.AUTONOMY, "go", "shadow only", PROMOTE, ceiling, shadow=True)
+    told = step_of(judged(IncidentState.RECORDED, both), ())
+    assert "since" not in told
+    assert "promote" not in told.replace("only", "")
+    assert "-> edit engine.ceiling" in told
+
+
+def test_the_headline_of_what_is_escalated_marks_what_has_ended() -> None:
+    """Of a refusal, and of a hold that lasted too long; what counts down is named by its guard."""
+    refused = judged(IncidentState.ESCALATED, OPEN, escalation_reason=OPEN["reason"])
+    assert headline(refused, AT, (RESET,)).endswith(": the circuit breaker is open.")
+    assert headline(refused, AT, ()).endswith(": the circuit breaker is open (reset since).")
+    reason = f"held for 1h: frozen by ada; also {USED['reason']}, which verifies until 12:00:00 UTC"
+    held = judged(IncidentState.ESCALATED, FROZEN, USED, escalation_reason=reason)
+    told = headline(held, AT, (OTHER,))
+    assert "held for 1h: frozen by ada (since ended); also it is held by" in told
+    held = judged(IncidentState.ESCALATED, FROZEN, LOST, escalation_reason="held for 1h: it was quarantined")
+    told = headline(held, AT, (FREEZE,))
+    assert told.endswith("held for 1h: it was quarantined; target in use (released since).")
+    other = judged(IncidentState.ESCALATED, FROZEN, escalation_reason="it did not help")
+    assert headline(other, AT, ()).endswith(": it did not help."), "that is of something else"
+
+
+def _held(*holders: Holder) -> Dossier:
+    reason = holders[0].reason
+    hold = Hold(
+        guard=holders[0].guard,
+        reason=reason,
+        until=after(75),
+        since=after(5),
+        deadline=after(605),
+        holders=holders,
+    )
+    return judged(IncidentState.HELD, FROZEN, hold=hold)
+
+
+BY_FREEZE = Holder(guard="freeze", reason="frozen by ada", over_at=after(3600), ways=(FREEZE,))
+BY_HALT = Holder(guard="halt", reason="halted by root", ways=(HALT,))
+BY_CLAIM = Holder(guard="claim", reason="used", verifies_until=after(125), ways=(OTHER,))
+
+
+def test_what_is_held_by_what_has_ended_is_judged_again_before_long() -> None:
+    """Until then the headline says so, and does not threaten with people; with what lasts it does."""
+    alone = _held(BY_FREEZE)
+    assert headline(alone, AT, (FREEZE,)).endswith("frozen by ada; people are told in 9m if nothing changes.")
+    assert headline(alone, AT, ()).endswith(": frozen by ada (since ended); it is judged again in 10s.")
+    both = _held(BY_HALT, BY_FREEZE)
+    told = headline(both, AT, (HALT,))
+    assert ": held by halt (no end is known), freeze (since ended); people are told in 9m" in told
+    assert "earliest start" not in told, "the freeze keeps nothing any more"
+    told = headline(both, AT, (FREEZE,))
+    assert ": earliest start 00:59:30 UTC, held by halt (since ended), freeze (until 00:59:30 UTC); " in told
+    assert list(holder_lines(both, AT, (FREEZE,))) == [
+        "held: halted by root (since ended)",
+        "held: frozen by ada",
+    ]
+    assert headline(both, AT, ()).endswith(
+        "halt (since ended), freeze (since ended); it is judged again in 10s."
+    )
+
+
+def test_the_headline_says_until_when_another_incident_verifies() -> None:
+    """As the step's own line does: that end is known, though it is no sure one."""
+    told = headline(_held(BY_CLAIM, BY_FREEZE), AT, (OTHER, FREEZE))
+    assert "held by target in use (which verifies until 00:01:35 UTC), freeze (until 00:59:30 UTC)" in told
+    told = headline(_held(BY_CLAIM, BY_HALT), AT, (HALT,))
+    assert "target in use (since ended)" in told
+
+
+def test_what_is_refused_anyway_is_not_said_to_be_mended_by_a_promotion() -> None:
+    """Above it is not offered, at the step it says who else refuses; what can be ended is told with it."""
+    dossier = judged(IncidentState.RECORDED, UNKNOWN, SHADOWED)
+    also = "   (not enough: also refused by target)"
+    assert f"-> {COMMANDS[PROMOTE]}{also}" in step_of(dossier, (PROMOTE,))
+    assert you_can(dossier, (PROMOTE,), AT) == []
+    dossier = judged(IncidentState.RECORDED, OPEN, SHADOWED)
+    also = "   (not enough: also refused by circuit breaker)"
+    both = [COMMANDS[RESET], f"{COMMANDS[PROMOTE]}{also}"]
+    assert you_can(dossier, (PROMOTE, RESET), AT) == both
+    assert you_can(dossier, (PROMOTE,), AT) == [COMMANDS[PROMOTE]], "the breaker was reset since"
+
+
+def test_while_a_person_acts_what_stands_is_told_with_its_command() -> None:
+    """It would hold what they hand back; what nobody knows to stand is left out."""
+    frozen = judged(IncidentState.TAKEN_OVER, FROZEN, taken_over_by="bo")
+    assert f"-> {COMMANDS[FREEZE]}" in step_of(frozen, (FREEZE,))
+    assert you_can(frozen, (FREEZE,), AT)[-1] == COMMANDS[FREEZE]
+    for standing in ((), None):
+        assert "->" not in step_of(frozen, standing)
+        assert not any("freeze" in line for line in you_can(frozen, standing, AT))
+
+
+@pytest.mark.parametrize("state", [IncidentState.OPEN, IncidentState.REMEDIATING, IncidentState.VERIFYING])
+def test_while_automation_acts_it_can_be_taken_over(state: IncidentState) -> None:
+    """Nothing else helps there."""
+    told = you_can(judged(state, FROZEN), (FREEZE,), AT)
+    assert told == [f"responder incidents take-over {INCIDENT} --reason ..."]
+
+
+# --- steps that do not come by themselves, and what was read --------------------------------------------
+
+
+def test_a_step_after_people_were_told_says_what_it_takes() -> None:
+    """At which step they were told, and that only a hand-back leads on."""
+    told = judged(IncidentState.ESCALATED, OPEN)
+    assert step_of(told, (), 1) == "people were told at step 1; this comes only after a hand-back"
+    assert "hand-back" not in step_of(told, (), 0), "what refused it stands there"
+    first = Story().opens()
+    first.rule = {**first.rule, "steps": [{"action": ACTION}]}
+    before = first.dossier(IncidentState.ESCALATED)
+    assert step_of(before, ()) == "people were told; this comes only after a hand-back"
+
+
+def test_a_step_after_the_last_of_what_was_only_recorded_says_so() -> None:
+    """In shadow, and as a part of a storm."""
+    assert step_of(judged(IncidentState.RECORDED, SHADOWED), (), 1) == "not judged: it ended at step 1"
+    part = judged(IncidentState.RECORDED, OPEN, part_of=ATTEMPT)
+    assert step_of(part, (), 1) == "not judged while it is part of the storm"
+
+
+def test_what_the_rule_reads_is_told_with_what_it_said() -> None:
+    """Evidence beside the steps, and a step that only looks: when and what, or that it was not read."""
+    story = Story().opens()
+    for second, summary in ((1, "old"), (2, "7 sessions wait"), (3, "x" * 300)):
+        story.tell(second, EntryKind.EVIDENCE, "x", action="postgres.locks", summary=summary)
+    story.tell(4, EntryKind.EVIDENCE, "x", action="look", target=TARGET, summary="it is slow", step=0)
+    look, locks = {"action": "look"}, {"action": "postgres.locks"}
+    story.rule = {**story.rule, "steps": [look], "evidence": [locks, locks, {"action": "http.get"}]}
+    told = explain(story.dossier(IncidentState.OPEN, step=1))
+    lines = evidence_lines(told, story.dossier(IncidentState.OPEN).incident, AT)
+    assert lines == [
+        "postgres.locks, read at 2026-11-20 23:59:32 UTC: 7 sessions wait",
+        f"postgres.locks, read at 2026-11-20 23:59:33 UTC: {'x' * 200}\u2026",
+        "http.get: not read yet",
+    ]
+    over = story.dossier(IncidentState.CLOSED, step=1)
+    assert evidence_lines(told, over.incident, AT)[-1] == "http.get: was not read"
+    assert step_of(over, ()) == "look, read at 2026-11-20 23:59:34 UTC: it is slow"
+    recorded = story.dossier(IncidentState.RECORDED)
+    assert step_of(recorded, ()) == step_of(over, ())
+
+
+# --- words --------------------------------------------------------------------------------------------------
+
+
+def test_the_command_stands_once() -> None:
+    """What a guard says for those who read it elsewhere, is left out beside the command itself."""
+    halted = halt(facts(halted="by root: x", halts=(HALT,)), TERMS)
+    assert plain(halted.reason) == "halted by root: x"
+    file = Way(kind=WayKind.REMOVE_FILE, of="/run/halt")
+    halted = halt(facts(halted="by the file (ends soon)", halts=(file, HALT)), TERMS)
+    assert plain(halted.reason) == "halted by the file (ends soon)"
+    found = breaker(facts(breaker=Breaker(rule=RULE, opened_at=NOW, attempts=(ATTEMPT,) * 3)), TERMS)
+    assert plain(found.reason).endswith(": 3 attempts in a row did not lead to recovery")
+    assert plain(f"held for 1h: {found.reason}; also x").endswith("recovery; also x")
+
+
+@pytest.mark.parametrize("now", [after(0), after(0.5), after(0.74), after(0.76)])
+@pytest.mark.parametrize("seconds", [9.5, 10, 10.4])
+def test_now_and_how_long_make_the_second_that_is_told(now: datetime, seconds: float) -> None:
+    """Whoever adds what is left to the time that they read comes to the very second that stands beside it."""
+    at = after(seconds)
+    left = int(until(at, now).removeprefix("in ").removesuffix("s"))
+    assert left == int(ago(now, at).removesuffix("s ago"))
+    assert (int(moment(now, now)[6:8]) + left) % 60 == int(moment(at, now)[-6:-4])
