@@ -13,14 +13,28 @@ from tests.crash.ledger import Kept, kept
 from tests.crash.stage import Ground, Stage, stage
 from tests.support.parts import get_json, until
 
-DEATHS: Mapping[str, Sequence[str]] = {
-    **{point.value: (point.value,) for point in Point if point is not Point.TARGET_ASKED},
-    "element_ended": ("element_ended:1",),
-    "last_element_ended": ("element_ended:2",),
-    "target_asked": ("effect_ended", "target_asked"),
-    "target_asked_of_nothing": ("intent_committed", "target_asked"),
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """Where a responder dies. Of several points, the next one is for the process that follows.
+
+    `safely`: the step interrupts nobody, so that its intent is written and committed by one statement.
+    """
+
+    points: Sequence[str]
+    safely: bool = False
+
+
+DEATHS: Mapping[str, Death] = {
+    **{point.value: Death((point.value,)) for point in Point if point is not Point.TARGET_ASKED},
+    "element_ended": Death(("element_ended:1",)),
+    "last_element_ended": Death(("element_ended:2",)),
+    "target_asked": Death(("effect_ended", "target_asked")),
+    "target_asked_of_nothing": Death(("intent_committed", "target_asked")),
+    "safe_intent_committed": Death(("intent_committed",), safely=True),
+    "safe_effect_ended": Death(("effect_ended",), safely=True),
 }
-"""Where a responder dies, by name. Of several points, the next one is for the process that follows."""
+"""By name."""
 
 _DIES_WITHIN_S = 60.0
 _RESTS_WITHIN_S = 90.0
@@ -46,9 +60,9 @@ class Result:
 async def run(on: Ground, death: str, sabotage: str | None = None) -> Result:
     """Die by that name, once, and check what is left."""
     began = monotonic()
-    async with stage(on, sabotage) as scene:
+    async with stage(on, sabotage, safely=DEATHS[death].safely) as scene:
         found = list[str]()
-        first, *later = DEATHS[death]
+        first, *later = DEATHS[death].points
         await scene.service.start_for(first)
         async with _telling(scene) as told:
             found += await _death(scene)

@@ -29,6 +29,7 @@ STUCK = 2
 """How many queries hang at any time: the elements of one attempt."""
 _STUCK_FOR = "200ms"
 _ACTING = stuck_query_rule()["name"]
+_ACTIONS = {True: "postgres.cancel_queries", False: stuck_query_rule()["steps"][0]["action"]}
 _QUERIES = {"stuck": {"sql": "select count(*) from pg_stat_activity where usename = 'reporting'"}}
 
 
@@ -117,8 +118,11 @@ async def ground() -> AsyncIterator[Ground]:
 
 
 @asynccontextmanager
-async def stage(on: Ground, sabotage: str | None = None) -> AsyncIterator[Stage]:
-    """A victim that is stuck and a responder that is started, with nothing told yet."""
+async def stage(on: Ground, sabotage: str | None = None, *, safely: bool = False) -> AsyncIterator[Stage]:
+    """A victim that is stuck and a responder that is started, with nothing told yet.
+
+    `safely`: its rule cancels queries, which is safe; otherwise it terminates sessions.
+    """
     number = next(on.numbers)
     store, victim = f"crash_{number}", f"orders_{number}"
     log_from = on.victim.log_path.stat().st_size
@@ -127,7 +131,7 @@ async def stage(on: Ground, sabotage: str | None = None) -> AsyncIterator[Stage]
         await stack.enter_async_context(database_on(on.victim, victim))
         await stack.enter_async_context(stuck_again(on.victim, victim, STUCK, _STUCK_FOR))
         home = await stack.enter_async_context(folder())
-        service = MortalResponder(home, free_port(), _settings(on, store, victim, home), sabotage)
+        service = MortalResponder(home, free_port(), _settings(on, store, victim, home, safely), sabotage)
         stack.push_async_callback(service.stop)
         sender = Sender(f"{service.url}/api/v1/webhooks/alertmanager/{SOURCE}", TOKEN)
         told, ends = _told(on.victim.port, victim), [("Noted", "recorded"), (_ACTING, "escalated")]
@@ -146,9 +150,9 @@ def _told(port: int, database: str) -> Sequence[Sequence[Acknowledged]]:
     return ((stuck[0], stuck[1], stray), (stuck[2],), (note,))
 
 
-def _settings(on: Ground, store: str, victim: str, home: Path) -> dict[str, Any]:
+def _settings(on: Ground, store: str, victim: str, home: Path, safely: bool) -> dict[str, Any]:
     rules = home / "rules.yaml"
-    rules.write_text(yaml.safe_dump({"rules": [_acting(), _noting()]}, sort_keys=False))
+    rules.write_text(yaml.safe_dump({"rules": [_acting(safely), _noting()]}, sort_keys=False))
     given = settings_for(
         database=on.store.dsn(store), victim=on.victim.dsn(victim), rules=rules, alertmanagers=()
     )
@@ -163,14 +167,14 @@ def _settings(on: Ground, store: str, victim: str, home: Path) -> dict[str, Any]
     }
 
 
-def _acting() -> dict[str, Any]:
+def _acting(safely: bool) -> dict[str, Any]:
     """The rule of the other real tests, for two sessions, with little time to recover."""
     rule = stuck_query_rule()
     step = rule["steps"][0]
     given = {**step["with"], "older_than": _STUCK_FOR, "at_most": STUCK}
     return {
         **rule,
-        "steps": [{**step, "with": given, "timeout": "3s"}],
+        "steps": [{**step, "action": _ACTIONS[safely], "with": given, "timeout": "3s"}],
         "verify": {
             "alert_resolved_within": "1s",
             "stable_for": "500ms",

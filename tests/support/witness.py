@@ -1,4 +1,4 @@
-"""What the victim's own log says was done to it: by which attempt, and which sessions were ended."""
+"""What the victim's own log says was done to it: by which attempt, and what was ended."""
 
 import re
 from collections.abc import Iterator
@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+from tests.support.victim import STUCK_USER
+
 _ENTRY = re.compile(r"^(?=\d{4}-\d\d-\d\d )", re.MULTILINE)
 _HEAD = re.compile(
-    r"(?P<at>\S+ \S+) UTC \[(?P<pid>\d+)\] \S*?@(?P<database>\S+) .*?(?P<kind>[A-Z]+):  ", re.DOTALL
+    r"(?P<at>\S+ \S+) UTC \[(?P<pid>\d+)\] (?P<user>\S*?)@(?P<database>\S+) .*?(?P<kind>[A-Z]+):  ", re.DOTALL
 )
 _ATTEMPT = re.compile(r"/\* responder attempt (?P<id>[0-9a-f-]{36}) \*/")
 _PARAMETERS = re.compile(r"arameters: \$1 = '(?P<pid>\d+)', \$2 = '(?P<started>[^']+)'")
 _ENDED = "terminating connection due to administrator command"
+_CANCELLED = "canceling statement due to user request"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +35,7 @@ class Executed:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A session that the server ended because somebody asked for it."""
+    """A session that the server ended because somebody asked for it, or a stuck one's query."""
 
     pid: int
     at: datetime
@@ -50,8 +53,16 @@ class Seen:
 class _Line:
     at: datetime
     pid: int
+    user: str
     kind: str
     text: str
+
+    @property
+    def tells_of_an_end(self) -> bool:
+        """A cancelled query counts of the stuck alone: drivers cancel what they wait for no more."""
+        if self.kind == "FATAL":
+            return _ENDED in self.text
+        return self.kind == "ERROR" and self.user == STUCK_USER and _CANCELLED in self.text
 
 
 def seen(log: str, database: str) -> Seen:
@@ -62,7 +73,7 @@ def seen(log: str, database: str) -> Seen:
         for line, after in zip(lines, [*lines[1:], None], strict=True)
         if line.kind == "LOG" and (found := _ATTEMPT.search(line.text)) is not None
     ]
-    ended = [Ended(line.pid, line.at) for line in lines if line.kind == "FATAL" and _ENDED in line.text]
+    ended = [Ended(line.pid, line.at) for line in lines if line.tells_of_an_end]
     return Seen(tuple(executed), tuple(ended))
 
 
@@ -71,7 +82,7 @@ def _lines(log: str, database: str) -> Iterator[_Line]:
         head = _HEAD.match(entry)
         if head is not None and head["database"] == database:
             at = datetime.fromisoformat(head["at"]).replace(tzinfo=UTC)
-            yield _Line(at, int(head["pid"]), head["kind"], entry[head.end() :])
+            yield _Line(at, int(head["pid"]), head["user"], head["kind"], entry[head.end() :])
 
 
 def _executed(attempt: UUID, line: _Line, after: _Line | None) -> Executed:

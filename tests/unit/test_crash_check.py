@@ -25,8 +25,11 @@ LOG = f"""\
 2026-01-01 12:00:01.500 UTC [17] postgres@orders responder DETAIL:  Parameters: $1 = '4711', $2 = '2026-01-01 11:50:00+00'
 2026-01-01 12:00:01.501 UTC [4711] reporting@orders [unknown] FATAL:  terminating connection due to administrator command
 2026-01-01 12:00:01.501 UTC [4711] reporting@orders [unknown] STATEMENT:  select pg_sleep(600)
+2026-01-01 12:00:01.502 UTC [17] postgres@orders responder ERROR:  canceling statement due to user request
 2026-01-01 12:00:01.600 UTC [18] x@other y FATAL:  terminating connection due to administrator command
 """  # noqa: E501 - a log's lines are as long as they are
+
+_CANCELLED = "ERROR:  canceling statement due to user request"
 
 World = tuple[list[Acknowledged], Seen, Kept]
 
@@ -138,7 +141,13 @@ def test_the_log_is_read_for_one_database() -> None:
     )
 
 
+def test_a_query_of_the_stuck_that_was_cancelled_counts_as_ended() -> None:
+    """A safe step cancels and ends no session: the log tells it by an error of whoever was stuck."""
+    cancelled = LOG.replace("FATAL:  terminating connection due to administrator command", _CANCELLED)
+    assert seen(cancelled, "orders").ended == (Ended(4711, START + timedelta(seconds=1.501)),)
+
+
 def test_no_crash_point_is_left_out() -> None:
     """Each point of the product is a death of `make crash`."""
-    died_at = {step.partition(":")[0] for steps in DEATHS.values() for step in steps}
+    died_at = {step.partition(":")[0] for death in DEATHS.values() for step in death.points}
     assert died_at == set(Point)
