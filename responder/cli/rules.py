@@ -23,10 +23,25 @@ from responder.model.autonomy import Autonomy
 from responder.model.inventory import Inventory, PostgresConnection
 from responder.rulebook.load import Report
 from responder.rulebook.load import check as check_files
+from responder.rulebook.surroundings import Surroundings
 from responder.settings import Settings
 
 
-@click.group()
+class _Commands(click.Group):
+    """The commands about rules; playing tests needs the engine, which no other does."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), "test"])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name != "test":
+            return super().get_command(ctx, cmd_name)
+        from responder.cli.rule_tests import test_rules  # noqa: PLC0415 - see above
+
+        return test_rules
+
+
+@click.group(cls=_Commands)
 def rules() -> None:
     """The rules."""
 
@@ -141,10 +156,15 @@ def reload(client: Client, as_json: bool) -> None:
 
 def checked(paths: tuple[Path, ...], chosen: Settings) -> Report:
     """Check rule files against the settings, without a server and without a secret."""
+    return check_files(paths, around_of(chosen))
+
+
+def around_of(chosen: Settings) -> Surroundings:
+    """What the settings say that rules may name, without a secret."""
     from responder.actions.registry import Registry  # noqa: PLC0415 - imports every action; only checking needs it
     from responder.app import surroundings  # noqa: PLC0415 - as above
 
-    return check_files(paths, surroundings(chosen, _inventory(chosen), Registry()))
+    return surroundings(chosen, _inventory(chosen), Registry())
 
 
 def _inventory(chosen: Settings) -> Inventory:

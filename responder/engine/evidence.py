@@ -36,6 +36,11 @@ class Evidence:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
+    async def gathered(self) -> None:
+        """Until all that runs has ended: for whoever wants to know what was found before going on."""
+        while self._running:
+            await asyncio.wait(self._running)
+
     async def stop(self) -> None:
         """Cut off what still runs."""
         running = tuple(self._running)

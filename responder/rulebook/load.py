@@ -1,7 +1,7 @@
 """The way in: rule files to a rulebook, or to all that is wrong with them in one run.
 
 Files are taken in the bytewise order of their paths, rules in the order of their file: that is the order in
-which rules are tried. A folder stands for the `.yaml` and `.yml` files directly in it.
+which rules are tried. A folder stands for the `.yaml` and `.yml` files directly in it, less tests of rules.
 """
 
 import os
@@ -15,6 +15,9 @@ from responder.rulebook.mistake import Mistake, Mistakes
 from responder.rulebook.reading import Reader
 from responder.rulebook.rules import read_rules
 from responder.rulebook.surroundings import Surroundings
+
+TESTS_END = ".test.yaml"
+"""How the name of a file ends that has tests of rules, and no rules: it stands beside those that it tests."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +76,7 @@ def _files(path: Path, mistakes: Mistakes) -> Iterable[Path]:
             _start(path), f"cannot be read: {error.strerror}", "Name a rule file or a folder of them"
         )
         return []
-    visible = [p for p in found if not p.name.startswith(".")]
+    visible = [p for p in found if not p.name.startswith(".") and not p.name.endswith(TESTS_END)]
     if not visible:
         mistakes.add(_start(path), "there is no rule file in this folder", "Add one that ends with .yaml")
     return visible

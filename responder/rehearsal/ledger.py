@@ -1,0 +1,263 @@
+"""Attempts, claims, starts and breakers in memory: what the store's ledger counts, counted the same way."""
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from itertools import islice
+from uuid import UUID
+
+from responder.decide.case import (
+    AttemptEnd,
+    AttemptVerdict,
+    IntentLost,
+    LedgerQuestion,
+    Quarantine,
+    ShadowRun,
+)
+from responder.model.attempt import Attempt, Claim, Intent, Outcome, OwnAct, PastAttempt, Verdict
+from responder.model.breaker import Breaker
+from responder.model.budget import Budget, Budgets, BudgetScope
+from responder.model.guard import Ruling
+from responder.model.incident import Incident
+
+Place = tuple[str, str]
+"""A rule on a target."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Start:
+    at: datetime
+    target: str
+    namespace: str
+    attempt_id: UUID
+
+    def counts_for(self, scope: BudgetScope, name: str) -> bool:
+        match scope:
+            case BudgetScope.GLOBAL:
+                return True
+            case BudgetScope.NAMESPACE:
+                return self.namespace == name
+            case BudgetScope.TARGET:
+                return self.target == name
+
+
+@dataclass(slots=True)
+class Ledger:
+    """What was tried, how it went, and what holds which target."""
+
+    attempts: dict[UUID, Attempt] = field(default_factory=dict)
+    """In the order of their intents."""
+    claims: dict[str, Claim] = field(default_factory=dict)
+    breakers: dict[str, Breaker] = field(default_factory=dict)
+    """Those that are open, by rule."""
+    _of_place: dict[Place, list[UUID]] = field(default_factory=lambda: defaultdict(list))
+    _shadow: dict[Place, list[tuple[datetime, UUID]]] = field(default_factory=lambda: defaultdict(list))
+    _order: list[UUID] = field(default_factory=list)
+    _starts: deque[_Start] = field(default_factory=deque)
+    _judged: dict[str, list[tuple[UUID, Verdict]]] = field(default_factory=lambda: defaultdict(list))
+    """By rule, the attempts that did or did not lead to recovery, in the order of their verdicts."""
+    _used: set[UUID] = field(default_factory=set)
+
+    # --- what is written -------------------------------------------------------------------------------
+
+    def intend(self, intent: Intent, now: datetime) -> Attempt | IntentLost:
+        """Claim the target and write the attempt, where nothing is in its way."""
+        lost = self._lost(intent, now)
+        if lost is not None:
+            return lost
+        attempt = _attempt(intent, now)
+        self.attempts[attempt.id] = attempt
+        self._order.append(attempt.id)
+        self._of_place[intent.rule, intent.target].append(attempt.id)
+        self.claims[intent.target] = Claim(
+            target=intent.target,
+            attempt_id=attempt.id,
+            incident_id=intent.incident_id,
+            rule=intent.rule,
+            since=now,
+        )
+        if intent.approval is not None:
+            self._used.add(intent.approval)
+        if intent.disruptive and intent.undo_of is None:
+            self._starts.append(_Start(now, intent.target, intent.namespace, attempt.id))
+        return attempt
+
+    def _lost(self, intent: Intent, now: datetime) -> IntentLost | None:
+        """What raced with judging. In virtual time little can, and what can is looked at all the same."""
+        held = self.claims.get(intent.target)
+        if held is not None and (held.quarantined or held.attempt_id != intent.undo_of):
+            return IntentLost.CLAIMED
+        if intent.undo_of is None:
+            if self.newest(intent.rule, intent.target) != intent.newest_known:
+                return IntentLost.OVERTAKEN
+            if intent.rule in self.breakers:
+                return IntentLost.BROKEN
+            left = self.budgets(intent.target, intent.namespace, intent.budgets, now)
+            if intent.disruptive and any(one.used_up for one in left):
+                return IntentLost.BUDGET
+        if intent.approval is not None:
+            in_time = intent.approved_until is not None and now < intent.approved_until
+            if not in_time or intent.approval in self._used:
+                return IntentLost.APPROVAL
+        return None
+
+    def end(self, end: AttemptEnd, now: datetime) -> None:
+        """The outcome of an attempt."""
+        ended = {
+            "outcome": end.outcome,
+            "results": end.results,
+            "state_after": end.state_after,
+            "ended_at": now,
+        }
+        self.attempts[end.attempt_id] = self.attempts[end.attempt_id].model_copy(update=ended)
+
+    def quarantine(self, one: Quarantine) -> None:
+        """Nobody knows whether it happened: its claim stays."""
+        held = self.claims.get(self.attempts[one.attempt_id].target)
+        if held is not None and held.attempt_id == one.attempt_id and not held.quarantined:
+            self.claims[held.target] = held.model_copy(update={"quarantined": True, "reason": one.reason})
+
+    def verdict(self, verdict: AttemptVerdict, now: datetime) -> None:
+        """The verdict of an attempt; its claim ends, unless it stays or is a quarantine."""
+        attempt = self.attempts[verdict.attempt_id]
+        held = self.claims.get(attempt.target)
+        mine = held is not None and held.attempt_id == attempt.id and not held.quarantined
+        if mine and not verdict.claim_stays:
+            del self.claims[attempt.target]
+        if attempt.verdict is None and verdict.verdict is not None:
+            written = {"verdict": verdict.verdict, "verdict_at": now}
+            self.attempts[attempt.id] = attempt.model_copy(update=written)
+            if attempt.undo_of is None and verdict.verdict is not Verdict.NO_DATA:
+                self._judged[attempt.rule].append((attempt.id, verdict.verdict))
+        if verdict.breaks_after is not None:
+            self._break(attempt.rule, verdict.breaks_after, now)
+
+    def _break(self, rule: str, after: int, now: datetime) -> None:
+        last = self._judged[rule][-after:]
+        if len(last) == after and all(verdict is Verdict.NOT_RECOVERED for _, verdict in last):
+            failed = tuple(attempt for attempt, _ in reversed(last))
+            self.breakers.setdefault(rule, Breaker(rule=rule, opened_at=now, attempts=failed))
+
+    def shadow_run(self, incident_id: UUID, rule: str, run: ShadowRun, now: datetime) -> None:
+        """A step that was judged in shadow: what would have started counts for shadow's own limits."""
+        if run.ruling is Ruling.GO and run.target is not None:
+            self._shadow[rule, run.target].append((now, incident_id))
+
+    # --- what is asked ---------------------------------------------------------------------------------
+
+    def newest(self, rule: str, target: str) -> UUID | None:
+        """The newest attempt of a rule on a target; an undo counts, too."""
+        made = self._of_place.get((rule, target))
+        return made[-1] if made else None
+
+    def history(self, question: LedgerQuestion, incident: Incident) -> tuple[PastAttempt, ...]:
+        """The attempts within the longest of the limits, and the last one before: it may have ended later."""
+        since = question.now - max(question.limits.per, question.limits.cooldown)
+        within: list[PastAttempt] = []
+        for past, _ in self._tried(question, incident):
+            within.append(past)
+            if past.intended_at < since:
+                break
+        return tuple(reversed(within))
+
+    def recurred(self, question: LedgerQuestion, incident: Incident) -> int:
+        """In how many other ladders the rule acted on the target within its `recurrence`."""
+        recurrence = question.limits.recurrence
+        if recurrence is None:
+            return 0
+        since = question.now - recurrence.within
+        found: set[UUID] = set()
+        for past, incident_id in self._tried(question, incident):
+            if past.intended_at <= since:
+                break
+            if past.spent and not past.same_ladder:
+                found.add(incident_id)
+        return len(found)
+
+    def _tried(self, question: LedgerQuestion, incident: Incident) -> Iterator[tuple[PastAttempt, UUID]]:
+        """What was tried of the rule on the target, the newest first; in shadow what would have been, too."""
+        if question.target is None:
+            return
+        place = (question.rule, question.target)
+        tried: Iterable[tuple[datetime, UUID, Attempt | None]] = (
+            (one.intended_at, one.incident_id, one)
+            for one in map(self.attempts.__getitem__, reversed(self._of_place.get(place, ())))
+            if one.undo_of is None
+        )
+        if question.shadow and place in self._shadow:
+            in_shadow = ((at, incident_id, None) for at, incident_id in self._shadow[place])
+            tried = sorted([*tried, *in_shadow], key=lambda one: one[0], reverse=True)
+        opened_at = incident.progress.opened_at
+        for at, incident_id, attempt in tried:
+            same = incident_id == incident.id and opened_at is not None and at >= opened_at
+            yield _past(at, attempt, same_ladder=same), incident_id
+
+    def own_act(self, question: LedgerQuestion, incident: Incident) -> OwnAct | None:
+        """The newest attempt that may have caused the incident."""
+        since, target = question.acts_since, question.target
+        if since is None or target is None:
+            return None
+        for attempt in map(self.attempts.__getitem__, reversed(self._order)):
+            if attempt.intended_at <= since:
+                return None
+            near = attempt.target == target or attempt.target.startswith(f"{question.namespace}/")
+            other = (attempt.rule, attempt.target) != (question.rule, target)
+            happened = attempt.outcome is not Outcome.NOT_DONE and attempt.incident_id != incident.id
+            if near and other and happened and attempt.intended_at <= incident.opened_at:
+                return OwnAct(
+                    target=attempt.target,
+                    rule=attempt.rule,
+                    incident_id=attempt.incident_id,
+                    at=attempt.intended_at,
+                )
+        return None
+
+    def budgets(self, target: str, namespace: str, allowed: Budgets, now: datetime) -> tuple[Budget, ...]:
+        """How the budgets of a disruptive start stand."""
+        while self._starts and self._starts[0].at <= now - allowed.within:
+            self._starts.popleft()
+        names = {BudgetScope.GLOBAL: "", BudgetScope.NAMESPACE: namespace, BudgetScope.TARGET: target}
+        return tuple(self._budget(scope, names[scope], allowed) for scope in BudgetScope)
+
+    def _budget(self, scope: BudgetScope, name: str, budgets: Budgets) -> Budget:
+        counted = [
+            one.at
+            for one in reversed(self._starts)
+            if one.counts_for(scope, name) and self.attempts[one.attempt_id].outcome is not Outcome.NOT_DONE
+        ]
+        allowed = budgets.allowed(scope)
+        nth = next(islice(counted, allowed - 1, None), None)
+        frees_at = None if nth is None else nth + budgets.within
+        return Budget(scope=scope, name=name, spent=len(counted), allowed=allowed, frees_at=frees_at)
+
+
+def _past(at: datetime, attempt: Attempt | None, *, same_ladder: bool) -> PastAttempt:
+    return PastAttempt(
+        intended_at=at,
+        ended_at=at if attempt is None else attempt.ended_at,
+        spent=attempt is None or attempt.outcome is not Outcome.NOT_DONE,
+        same_ladder=same_ladder,
+        verdict=None if attempt is None else attempt.verdict,
+    )
+
+
+def _attempt(intent: Intent, now: datetime) -> Attempt:
+    return Attempt(
+        id=intent.attempt_id,
+        incident_id=intent.incident_id,
+        rule=intent.rule,
+        step=intent.step,
+        action=intent.action,
+        params=intent.params,
+        target=intent.target,
+        elements=intent.elements,
+        outcome=Outcome.STARTED,
+        intended_at=now,
+        start_before=now + timedelta(seconds=intent.start_window_s),
+        timeout_s=intent.timeout_s,
+        fenced=intent.fenced,
+        undo_of=intent.undo_of,
+        approval=intent.approval,
+        state_before=intent.state_before,
+    )

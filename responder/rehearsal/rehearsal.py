@@ -1,0 +1,324 @@
+"""The loop: what is due next, in virtual time, carried out by the engine's own parts.
+
+Nothing sleeps. Time jumps to the next thing that happens outside (`at`) or to the next incident that is due;
+at one moment the world moves first. An effect takes no time.
+"""
+
+import heapq
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import cache
+from typing import cast
+from uuid import UUID
+
+from responder.decide import changes
+from responder.decide.case import Case, Change, Move, TakeBack, TakeStep, Terms
+from responder.decide.fold import AlertRecord, settle_contest, step
+from responder.decide.freezes import Freeze
+from responder.decide.run_on import run_on
+from responder.engine.contests import Contests
+from responder.engine.crowds import Crowds
+from responder.engine.evidence import Evidence
+from responder.engine.gather import Gather
+from responder.engine.halting import Halt
+from responder.engine.ownership import Ownership
+from responder.engine.perform import Perform
+from responder.engine.rules import ActiveRules
+from responder.engine.settings import EngineSettings
+from responder.engine.trust import Trust
+from responder.engine.watchdog import Watchdog
+from responder.model.alert import AlertKey, Delivery, Observation, Receipt, heard
+from responder.model.errors import PermanentError, ResponderError
+from responder.model.incident import IncidentState
+from responder.model.rule import Rulebook
+from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
+from responder.rehearsal.memory import Clock, Kept, Memory, Observer
+from responder.telemetry import Metrics, build_metrics
+
+_OWNER = UUID(int=0)
+_MOVES_AT_ONE_MOMENT = 1000
+"""More than any incident makes: beyond it, it would never wait."""
+_CONTESTS_EVERY = timedelta(seconds=1)
+"""As the engine."""
+
+Act = Callable[[], Awaitable[None]]
+"""Something that happens outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """The step that is taken, or taken back, at this moment. Evidence is of no step."""
+
+    rule: str
+    step: int
+    """From 0."""
+
+
+@dataclass(slots=True)
+class Now:
+    """What is being done at this moment: whoever stands for a system may ask."""
+
+    doing: Doing | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """The systems outside: what a look finds, what an effect comes to, what a probe and a source answer."""
+
+    actions: Actions
+    probes: Probes
+    alert_state: AlertState
+
+
+class _AlwaysOwner:
+    """A rehearsal has one owner, and is never deposed."""
+
+    stopping = False
+
+    def owns(self, lease: Lease) -> bool:
+        """Always."""
+        del lease
+        return True
+
+
+@cache
+def _metrics() -> Metrics:
+    """Counters that nobody reads: building them takes longer than most rehearsals."""
+    return build_metrics("rehearsal")
+
+
+class Rehearsal:
+    """A whole responder in virtual time: one rulebook, one world, many incidents."""
+
+    def __init__(
+        self,
+        rulebook: Rulebook,
+        world: World,
+        settings: EngineSettings,
+        terms: Terms,
+        clock: Clock,
+        observer: Observer,
+        now: Now,
+        freezes: tuple[Freeze, ...] = (),
+    ) -> None:
+        self.clock = clock
+        self.memory = Memory(clock, rulebook, terms, observer)
+        self._terms = terms
+        self._now = now
+        self._agenda: list[tuple[datetime, int, Act]] = []
+        self._number = 0
+        store = cast("Store", self.memory)  # it has what deciding and performing ask for
+        self._rules = ActiveRules(store)
+        self._rules.stand_in(rulebook)
+        self._crowds = Crowds(store, settings.open_incidents_per_rule)
+        self._contests = Contests(store, self, world.alert_state)
+        self._evidence = Evidence(store, world.actions, settings.evidence_timeout.total_seconds())
+        self._began = clock.now
+        self._perform = self._performing(store, world, settings, freezes)
+
+    def _performing(
+        self, store: Store, world: World, settings: EngineSettings, freezes: tuple[Freeze, ...]
+    ) -> Perform:
+        halt, watchdog = Halt(store, None), Watchdog(store, settings.watchdog, self._monotonic)
+        trust = Trust(settings, {})
+        gather = Gather(
+            store,
+            world.actions,
+            world.probes,
+            world.alert_state,
+            halt,
+            trust,
+            self._terms,
+            settings.budgets,
+            watchdog,
+            freezes,
+        )
+        return Perform(
+            store=store,
+            intake=self,
+            actions=world.actions,
+            probes=world.probes,
+            gather=gather,
+            evidence=self._evidence,
+            ownership=cast("Ownership", _AlwaysOwner()),
+            halt=halt,
+            metrics=_metrics(),
+            terms=self._terms,
+            budgets=settings.budgets,
+            monotonic=self._monotonic,
+        )
+
+    def _monotonic(self) -> float:
+        return (self.clock.now - self._began).total_seconds()
+
+    # --- time ------------------------------------------------------------------------------------------
+
+    def at(self, moment: datetime, act: Act) -> None:
+        """Something happens outside at that moment; what is given first happens first."""
+        self._number += 1
+        heapq.heappush(self._agenda, (moment, self._number, act))
+
+    async def run(self, until: datetime) -> None:
+        """Everything that happens up to that moment, and at it."""
+        while (moment := self._next()) is not None and moment <= until:
+            self.clock.now = max(self.clock.now, moment)
+            while self._agenda and self._agenda[0][0] <= self.clock.now:
+                await heapq.heappop(self._agenda)[2]()
+            while (kept := self.memory.take_due()) is not None:
+                await self._work(kept)
+                self.memory.put_back(kept)
+                if self._agenda and self._agenda[0][0] <= self.clock.now:
+                    break
+        self.clock.now = max(self.clock.now, until)
+
+    def _next(self) -> datetime | None:
+        due = self.memory.next_due()
+        acts = self._agenda[0][0] if self._agenda else None
+        return min((one for one in (due, acts) if one is not None), default=None)
+
+    # --- intake ----------------------------------------------------------------------------------------
+
+    def admit(self) -> None:
+        """See `ports.Intake.admit`: there is always room."""
+
+    async def take(self, delivery: Delivery) -> Receipt:
+        """See `ports.Intake.take`: it is heard now."""
+        now = self.clock.now
+        said = {(one.fingerprint, heard(one).content_hash): heard(one) for one in delivery.alerts}
+        rows = [
+            Observation(delivery.source, one.alert, now, one.content_hash, one.labels, one.annotations)
+            for one in said.values()
+        ]
+        await self.hear(rows, refold=delivery.refold)
+        return Receipt(stored=len(rows), rejected=0)
+
+    async def hear(self, rows: Sequence[Observation], refold: Sequence[AlertKey] = ()) -> None:
+        """What a transaction of intake does with these rows of the journal, none older than those before."""
+        by_key: dict[AlertKey, list[Observation]] = {key: [] for key in refold}
+        for row in rows:
+            by_key.setdefault(row.key, []).append(row)
+        begun = [
+            record
+            for key, new in by_key.items()
+            if (record := self._fold(key, new)) is not None
+            and record[0].firing
+            and (record[1] or key in refold)
+        ]
+        if begun:
+            wanted = await self._crowds.all_within(self._wanted([record for record, _ in begun]))
+            self._crowds.opened(wanted)
+            self.memory.open_or_join(wanted)
+        if any(
+            self.memory.records[key].contested_at is not None for key in by_key if key in self.memory.records
+        ):
+            self.at(self.clock.now + _CONTESTS_EVERY, self._settle_contests)
+
+    def _fold(self, key: AlertKey, rows: Sequence[Observation]) -> tuple[AlertRecord, bool] | None:
+        """The alert's record as it is now, and whether an episode may have begun."""
+        old, window = self.memory.records.get(key), self._terms.contest_window
+        record = old
+        for row in sorted(rows, key=lambda one: one.order) if len(rows) > 1 else rows:
+            record = step(record, row, window)
+        if record is None:
+            return None
+        if record.contested_at is not None:
+            record = settle_contest(record, window, self.clock.now)
+        if old is None:
+            self.memory.keep(record, news=False)
+            return record, True
+        record = self._anew(old, _next_episode(old, record))
+        changed = (old.generation, old.ends_at, old.starts_at) != (
+            record.generation,
+            record.ends_at,
+            record.starts_at,
+        )
+        news = (old.generation, old.firing) != (record.generation, record.firing)
+        if changed:
+            self.memory.keep(record, news=news)
+        else:
+            self.memory.records[key] = record
+        return record, old.generation != record.generation or old.newest_start != record.newest_start
+
+    def _anew(self, old: AlertRecord, record: AlertRecord) -> AlertRecord:
+        """What starts anew after a person closed its incident is another episode, though no end was heard."""
+        later = (
+            record.firing and old.generation == record.generation and record.newest_start > old.newest_start
+        )
+        if later and self.memory.is_in_closed(record):
+            return record._replace(generation=record.generation + 1, starts_at=record.newest_start)
+        return record
+
+    def _wanted(self, begun: Sequence[AlertRecord]) -> list[NewIncident]:
+        """The incidents that episodes open or join, one for each key, as bad as the worst of its alerts."""
+        groups: dict[tuple[str, bytes], NewIncident] = {}
+        for record in begun:
+            new = self._rules.incident_of(record.labels)
+            if new is None:
+                continue
+            there = groups.get(new.identity)
+            members = (*(there.members if there is not None else ()), record.key)
+            worst = new if there is None or new.severity < there.severity else there
+            groups[new.identity] = replace(worst, members=members)
+        return list(groups.values())
+
+    async def _settle_contests(self) -> None:
+        await self._contests.round()
+
+    # --- work ------------------------------------------------------------------------------------------
+
+    async def _work(self, kept: Kept) -> None:
+        """Move after move, as a worker makes them, until it has to wait."""
+        lease = Lease(kept.incident.id, _OWNER, kept.incident.epoch)
+        for _ in range(_MOVES_AT_ONE_MOMENT):
+            due = kept.incident.due_at
+            if due is None or due > self.clock.now or kept.incident.state is IncidentState.CLOSED:
+                return
+            await self._move(lease, await self.memory.load(lease))
+            await self._evidence.gathered()
+        raise PermanentError(
+            f"the incident of {kept.incident.rule} never comes to rest at {self.clock.now:%H:%M:%S}: it is "
+            f"{kept.incident.state.value}"
+        )
+
+    async def _move(self, lease: Lease, case: Case) -> None:
+        try:
+            decided = run_on(case, self._terms)
+            change = decided.change
+            if decided.move is not None and decided.case is not None:
+                case, before = decided.case, self._recording(lease, case, decided.change)
+                self._now.doing = _doing(case, decided.move)
+                change = await self._perform(lease, case, decided.move, case.now, before)
+        except Exception as error:  # noqa: BLE001 - as the worker: whatever it is, the timeline has it
+            problem = str(error) if isinstance(error, ResponderError) else type(error).__name__
+            case = await self.memory.load(lease)
+            change = changes.failed(case, case.now, self._terms, problem)
+        finally:
+            self._now.doing = None
+        if change is None:
+            return
+        if change.opens_storm:
+            await self.memory.open_umbrella(self._terms.storm.gather_for)
+            return
+        await self.memory.record(lease, case, change)
+
+    def _recording(
+        self, lease: Lease, case: Case, change: Change | None
+    ) -> Callable[[], Awaitable[bool]] | None:
+        return None if change is None else lambda: self.memory.record(lease, case, change)
+
+
+def _doing(case: Case, move: Move) -> Doing | None:
+    match move:
+        case TakeStep(index=index):
+            return Doing(case.rule.name, index)
+        case TakeBack(attempt=attempt):
+            return Doing(case.rule.name, attempt.step)
+        case _:
+            return None
+
+
+def _next_episode(before: AlertRecord, record: AlertRecord) -> AlertRecord:
+    """As the store: a generation never falls, and rises where an ended episode is open again."""
+    least = before.generation + 1 if record.firing and not before.firing else before.generation
+    return record if record.generation >= least else record._replace(generation=least)

@@ -1,0 +1,231 @@
+"""`responder rules test`: what a test file says, what is played, and how a difference is told."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from responder.cli.main import main
+
+ROOT = Path(__file__).parents[2]
+RULES = """\
+rules:
+  - name: Stuck
+    match: ['alertname = "Stuck"']
+    severity:
+      - {when: ['severity = "critical"'], is: P1}
+      - {is: P2}
+    group_by: [server]
+    autonomy: auto
+    steps:
+      - {action: postgres.cancel_queries, with: {connection: {server: $labels.server}, older_than: 1m}}
+      - {action: postgres.terminate_queries, with: {connection: {server: $labels.server}, older_than: 1m}}
+    verify: {alert_resolved_within: 5m, stable_for: 1m}
+"""
+HEAD = """\
+rules: [stuck.yaml]
+inventory:
+  postgres: [{name: orders, matches: ['server = "db1"']}]
+tests:
+"""
+HELPED = """\
+  - name: cancelling helps
+    alerts: [{labels: {alertname: Stuck, server: db1}, to: 2m}]
+    actions: [{action: postgres.cancel_queries, finds: [pid 7]}]
+    expect:
+      - at: 0s
+        incidents: [{rule: Stuck, key: {server: db1}, severity: P2, state: verifying}]
+        steps: [{step: 1, action: postgres.cancel_queries, target: postgres/orders, outcome: done}]
+      - at: 10m
+        incidents: [{rule: Stuck, state: resolved}]
+        steps: []
+        verdicts: [{step: 1, verdict: recovered}]
+        escalations: []
+"""
+
+
+def played(folder: Path, tests: str, *more: str, rules: str = RULES, head: str = HEAD) -> Result:
+    (folder / "stuck.yaml").write_text(rules)
+    (folder / "stuck.test.yaml").write_text(head + tests)
+    file = str(folder / "stuck.test.yaml")
+    return CliRunner(env={"RESPONDER_CONFIG": None}).invoke(main, ["rules", "test", file, *more])
+
+
+def said(folder: Path, tests: str) -> str:
+    """What is printed of tests that fail, without the folder."""
+    result = played(folder, tests)
+    assert result.exit_code == 1, result.output
+    return result.output.replace(f"{folder}/", "")
+
+
+def test_a_ladder_whose_first_step_helps(tmp_path: Path) -> None:
+    """Incident, step, verdict and that nobody was paged are as the ladder of the engine makes them."""
+    result = played(tmp_path, HELPED)
+    assert (result.exit_code, result.output) == (0, "1 test in 1 file: all passed.\n")
+
+
+def test_what_does_not_help_climbs_and_escalates(tmp_path: Path) -> None:
+    """Times are those of the rule: 5m to recover, 1m to be stable, for each step; then a person is told."""
+    tests = """\
+  - name: nothing helps
+    alerts: [{labels: {alertname: Stuck, server: db1, severity: critical}}]
+    actions:
+      - {action: postgres.cancel_queries, finds: [pid 7]}
+      - {action: postgres.terminate_queries, finds: [pid 7, pid 8], run: {pid 8: not_done}}
+    expect:
+      - at: 5m59s
+        steps: [{step: 1}]
+        verdicts: []
+      - at: 6m
+        verdicts: [{step: 1, verdict: not_recovered}]
+        guards: [{step: 2, guard: floor, ruling: refuse, says: more than the 1 that at_most allows}]
+        escalations: [{level: 1, severity: P1, says: no step is left}]
+        incidents: [{state: escalated, severity: P1}]
+"""
+    result = played(tmp_path, tests)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_difference_is_told_with_its_place_what_was_and_the_timeline(tmp_path: Path) -> None:
+    """file:line:column, what was expected, only what is otherwise, and the incident in virtual time."""
+    told = said(tmp_path, HELPED.replace("severity: P2, state: verifying", "severity: P1, state: held"))
+    difference = (
+        "stuck.test.yaml:10:21: at 0s: expected {rule: Stuck, key: {server: db1}, severity: P1, "
+        "state: held}, but it was {severity: P2, state: verifying}."
+    )
+    assert told.splitlines()[1:6] == [
+        "FAILED stuck.test.yaml:5:5: cancelling helps",
+        difference,
+        "What happened:",
+        "  P2 Stuck (server=db1), resolved:",
+        "        0s  Heard of",
+    ]
+    assert "        3m  Resolved: recovered, stable for 1m" in told.splitlines()
+    assert told.endswith("1 test in 1 file: 1 failed.\n")
+
+
+@pytest.mark.parametrize(
+    ("expected", "told"),
+    [
+        ("incidents: []", ":10:9: at 10m: there is an incident more than expected: {rule: Stuck, "),
+        ("incidents: [{}, {}]", ":10:25: at 10m: expected {}, but there is no such incident."),
+        ("incidents: [{rule: Other}]", "expected {rule: Other}, but there is no such incident."),
+        ("steps: []", ":10:9: at 10m: steps has one more than expected: {rule: Stuck, key: {server: db1}, "),
+        ("steps: [{step: 1}, {step: 2}]", "expected {step: 2}, but it did not happen."),
+        ("steps: [{elements: [pid 8]}]", "expected {elements: [pid 8]}, but it was {elements: [pid 7]}."),
+        ("steps: [{with: {at_most: 2}}]", "but it was {with: {connection: {server: db1}, "),
+        ("verdicts: [{verdict: no_data}]", "but it was {verdict: recovered}."),
+        ("escalations: [{level: 1}]", "expected {level: 1}, but it did not happen."),
+        ("notices: [{kind: resolved}]", "expected {kind: resolved}, but it did not happen."),
+        ("guards: [{guard: halt}]", "expected {guard: halt}, but it did not happen."),
+    ],
+)
+def test_each_list_is_whole(tmp_path: Path, expected: str, told: str) -> None:
+    """What is not listed did not happen, and what is listed did: nothing more passes unseen."""
+    tests = HELPED[: HELPED.index("    expect:")] + f"    expect:\n      - at: 10m\n        {expected}\n"
+    assert told in said(tmp_path, tests)
+
+
+def test_what_the_test_says_nothing_of_fails_it_by_name(tmp_path: Path) -> None:
+    """A step that looks where the test has put nothing is no step that found nothing to do."""
+    told = said(tmp_path, HELPED.replace("actions: [", "actions: [] #"))
+    unsaid = (
+        "step 1 of Stuck (postgres.cancel_queries) looks at postgres/orders, and the test does not say what"
+    )
+    assert unsaid in told
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right", "told"),
+    [
+        (
+            "stte: resolved",
+            "state: resolved",
+            "13:35: unknown key `stte` in one of `incidents`. Write `state` if",
+        ),
+        (
+            "state: resolvd",
+            "state: resolved",
+            "13:42: `state` cannot be 'resolvd'. Write `resolved` if that is",
+        ),
+        ("at: 10", "at: 10m", "12:13: `at`: 10 has no unit. Write 10s or 10m."),
+        ("at: 0s", "at: 10m", "12:9: an expectation stands before an earlier one, or has the same time."),
+        ("actoins:", "actions:", "7:5: unknown key `actoins` in a test. Write `actions` if that is meant."),
+        ("stuk.yaml", "stuck.yaml", "1:9: the rule file "),
+    ],
+)
+def test_a_mistake_in_a_test_file_has_its_place_and_its_mend(
+    tmp_path: Path, wrong: str, right: str, told: str
+) -> None:
+    """A word that nobody knows must not make a test that expects nothing."""
+    text = (HEAD + HELPED).replace(right, wrong)
+    result = played(tmp_path, text, head="")
+    assert result.exit_code == 1
+    assert f"stuck.test.yaml:{told}" in result.output
+
+
+def test_a_mistake_in_the_rules_is_told_as_the_check_tells_it(tmp_path: Path) -> None:
+    """Rules that would not be activated are not tested."""
+    result = played(tmp_path, HELPED, rules=RULES.replace("older_than: 1m", "older_than: soon", 1))
+    assert result.exit_code == 1
+    assert "stuck.yaml:10:" in result.output
+
+
+def test_json_has_the_same_in_fields(tmp_path: Path) -> None:
+    """Each test with its place, whether it passed, its differences and the timelines."""
+    result = played(tmp_path, HELPED.replace("state: resolved", "state: closed"), "--format", "json")
+    told = json.loads(result.output)
+    assert result.exit_code == 1
+    assert told["ok"] is False
+    [test] = told["tests"]
+    assert (test["name"], test["passed"], test["line"]) == ("cancelling helps", False, 5)
+    assert test["differences"][0]["line"] == 13
+    assert test["timelines"][0]["lines"][0] == {"at": "0s", "text": "Heard of"}
+
+
+def test_a_folder_is_searched_and_one_without_a_test_is_an_error(tmp_path: Path) -> None:
+    """A run that finds nothing must not look like one in which everything passed."""
+    played(tmp_path, HELPED)
+    (tmp_path / "empty").mkdir()
+    run = CliRunner().invoke
+    assert run(main, ["rules", "test", str(tmp_path)]).output == "1 test in 1 file: all passed.\n"
+    nothing = run(main, ["rules", "test", str(tmp_path / "empty")])
+    assert nothing.exit_code == 1
+    assert "there is no test in" in nothing.output
+
+
+def test_a_folder_of_rules_does_not_read_its_tests_as_rules(tmp_path: Path) -> None:
+    """Tests stand beside the rules; who activates the folder activates the rules alone."""
+    played(tmp_path, HELPED)
+    config = tmp_path / "responder.yaml"
+    config.write_text(
+        """\
+sources: {main: {alertmanager: ["http://127.0.0.1:9093"]}}
+inventory: {postgres: [{name: orders, dsn: "postgresql://127.0.0.1/x", matches: ['server = "db1"']}]}
+"""
+    )
+    result = CliRunner().invoke(
+        main, ["rules", "check", str(tmp_path / "stuck.yaml"), "--config", str(config)]
+    )
+    assert result.output == "1 rule, no mistake.\n"
+    rules = tmp_path / "rules"
+    rules.mkdir()
+    for name in ("stuck.yaml", "stuck.test.yaml"):
+        (tmp_path / name).rename(rules / name)
+    result = CliRunner().invoke(main, ["rules", "check", str(rules), "--config", str(config)])
+    assert result.output == "1 rule, no mistake.\n"
+
+
+def test_the_example_of_the_docs_passes(tmp_path: Path) -> None:
+    """The page's rule and the test of it are played as they stand there."""
+    page = (ROOT / "docs" / "rules.md").read_text()
+    rule, test = (
+        next(block for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL) if block.startswith(begins))
+        for begins in ("defaults:", "rules: [rules.yaml]")
+    )
+    (tmp_path / "rules.yaml").write_text(rule)
+    (tmp_path / "rules.test.yaml").write_text(test)
+    result = CliRunner().invoke(main, ["rules", "test", str(tmp_path)])
+    assert (result.exit_code, result.output) == (0, "1 test in 1 file: all passed.\n")
