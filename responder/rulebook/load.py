@@ -11,6 +11,7 @@ from pathlib import Path
 
 from responder.model.rule import Position, Rule, Rulebook
 from responder.rulebook.document import MAX_BYTES, read_document
+from responder.rulebook.lists import read_lists
 from responder.rulebook.mistake import Mistake, Mistakes
 from responder.rulebook.reading import Reader
 from responder.rulebook.rules import read_rules
@@ -48,9 +49,11 @@ def read_files(paths: Sequence[Path], mistakes: Mistakes) -> list[tuple[str, str
 
 def _checked(files: Iterable[tuple[str, str]], around: Surroundings, mistakes: Mistakes) -> Report:
     reader = Reader(mistakes)
-    rules: list[Rule] = []
-    for name, text in sorted(files, key=lambda file: os.fsencode(file[0])):
-        rules += read_rules(read_document(name, text, mistakes), around, reader)
+    ordered = sorted(files, key=lambda file: os.fsencode(file[0]))
+    documents = [read_document(name, text, mistakes) for name, text in ordered]
+    lists = read_lists(documents, reader)
+    rules = [rule for document in documents for rule in read_rules(document, lists, around, reader)]
+    lists.check_used()
     _check_names(rules, reader)
     if mistakes.found:
         return Report(None, mistakes.sorted())

@@ -1,7 +1,7 @@
 """One rule file to rules: every key of the language, and what it defaults to."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TypeVar
 
@@ -12,6 +12,7 @@ from responder.model.rule import Limits, Notify, Position, Probe, Recurrence, Ru
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
+from responder.rulebook.lists import StepLists
 from responder.rulebook.matchers import MatcherError, parse_matchers
 from responder.rulebook.notify import read_notify
 from responder.rulebook.probes import Connection, read_probe
@@ -53,18 +54,22 @@ DEFAULT_LIMITS = Limits(attempts=3, per=timedelta(hours=1), cooldown=timedelta(m
 DEFAULT_STABLE_FOR = timedelta(minutes=2)
 
 
-def read_rules(document: Node | None, around: Surroundings, reader: Reader) -> tuple[Rule, ...]:
-    """The rules of one file, in its order."""
+def read_rules(
+    document: Node | None, lists: StepLists, around: Surroundings, reader: Reader
+) -> tuple[Rule, ...]:
+    """The rules of one file, in its order. A file may have nothing but lists."""
     if document is None:
         return ()
-    top = reader.mapping(document, "a rule file", ("defaults", "rules"), ("lists",))
+    top = reader.mapping(document, "a rule file", ("defaults", "lists", "rules"))
     defaults = top["defaults"].value if "defaults" in top else None
     given = {} if defaults is None else reader.mapping(defaults, "defaults", _DEFAULT_KEYS)
     if "rules" not in top:
+        if "lists" in top and defaults is None:
+            return ()
         reader.wrong(document, "the file has no `rules`", "Add `rules:` with a list of rules")
         return ()
     nodes = reader.listing(top["rules"].value, "`rules`", "a list, each item starting with `- name:`")
-    read = [_RuleReader(node, given, around, reader).rule() for node in nodes]
+    read = [_RuleReader(node, given, lists, around, reader).rule() for node in nodes]
     return tuple(rule for rule in read if rule is not None)
 
 
@@ -72,11 +77,17 @@ class _RuleReader:
     """Reads one rule; notes where each value comes from that the rule does not give."""
 
     def __init__(
-        self, node: Node, defaults: Mapping[str, Entry], around: Surroundings, reader: Reader
+        self,
+        node: Node,
+        defaults: Mapping[str, Entry],
+        lists: StepLists,
+        around: Surroundings,
+        reader: Reader,
     ) -> None:
         self._node = node
         self._own = reader.mapping(node, "a rule", _RULE_KEYS, _RULE_LATER)
         self._defaults = defaults
+        self._lists = lists
         self._around = around
         self._reader = reader
         self._origins: dict[str, str] = {}
@@ -87,10 +98,11 @@ class _RuleReader:
             return None
         match = self._match()
         group_by = self._group_by()
-        scope = Scope(group_by, fixed_in(match), self._around.redaction)
+        name = self._name()
+        scope = Scope(group_by, fixed_in(match), self._around.redaction, name)
         steps, evidence = self._steps(scope)
         rule = Rule(
-            name=self._name(),
+            name=name,
             match=match,
             severity=self._severity(),
             group_by=group_by,
@@ -177,14 +189,19 @@ class _RuleReader:
 
     def _steps(self, scope: Scope) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
         steps = StepReader(scope, self._around, self._reader, self._origins)
-        ladder = [steps.step(node, f"steps.{at}") for at, node in enumerate(self._list("steps"))]
-        evidence = [steps.evidence(node, f"evidence.{at}") for at, node in enumerate(self._list("evidence"))]
+        ladder = [steps.step(node, path) for path, node in self._list("steps")]
+        evidence = [steps.evidence(node, path) for path, node in self._list("evidence")]
         return _present(ladder), _present(evidence)
 
-    def _list(self, key: str) -> tuple[Node, ...]:
+    def _list(self, key: str) -> Iterator[tuple[str, Node]]:
+        """The steps under a key, those of named lists among them, each with its path."""
         entry = self._own.get(key)
         example = "a list, each item starting with `- action:`"
-        return () if entry is None else self._reader.listing(entry.value, f"`{key}`", example)
+        nodes = () if entry is None else self._reader.listing(entry.value, f"`{key}`", example)
+        for at, item in enumerate(self._lists.unfolded(nodes)):
+            if item.of_list is not None:
+                self._origins[f"{key}.{at}"] = item.of_list
+            yield f"{key}.{at}", item.node
 
     def _verify(self, scope: Scope, steps: tuple[Step, ...]) -> Verify | None:
         entry = self._own.get("verify")

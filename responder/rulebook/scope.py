@@ -16,11 +16,15 @@ from responder.rulebook.reading import Reader
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The labels of a rule's incidents: `group_by` (None for all), and those fixed by its match."""
+    """The labels of a rule's incidents: `group_by` (None for all), and those fixed by its match.
+
+    `rule` is its name: what stands in a named list is wrong for one of the rules that use it.
+    """
 
     group_by: tuple[str, ...] | None
     fixed: Mapping[str, str]
     redaction: Redaction = SHIPPED
+    rule: str = ""
 
     def allows(self, label: str) -> bool:
         """Whether `$labels.<label>` means the same for every alert of an incident."""
@@ -34,7 +38,8 @@ def check_reference(label: str, at: Position, scope: Scope, reader: Reader) -> N
         reader.wrong(at, text, "Use another label, or take it out of `redaction:` in the settings")
         return
     if not scope.allows(label):
-        text = f"`$labels.{label}` is not in group_by, and no equality matcher of match fixes it"
+        of = f" of {scope.rule}" if scope.rule else ""
+        text = f"`$labels.{label}` is not in group_by{of}, and no equality matcher of match fixes it"
         reader.wrong(at, text, f"Add `{label}` to group_by, or match it with `=`")
 
 

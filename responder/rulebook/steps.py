@@ -6,7 +6,7 @@ from typing import Any
 from responder.model.autonomy import Autonomy
 from responder.model.rule import Probe, SqlProbe, Step, StepKind, Undo
 from responder.rulebook.catalogue import ActionFacts
-from responder.rulebook.document import Entry, Mapped, Node, Scalar
+from responder.rulebook.document import Entry, Mapped, Node
 from responder.rulebook.mistake import did_you_mean
 from responder.rulebook.parameters import read_parameters
 from responder.rulebook.probes import Connection, read_probe
@@ -68,10 +68,6 @@ class StepReader:
         return facts is not None and not facts.kind.changing
 
     def _action(self, node: Node, known: tuple[str, ...], what: str) -> ActionFacts | None:
-        if isinstance(node, Scalar):
-            text = "a named list of steps (`lists`) is not in this version of the language"
-            self.reader.wrong(node, text, "Write the step here: {action: ..., with: {...}}")
-            return None
         entries = self.reader.mapping(node, what, known, _STEP_LATER)
         if "action" not in entries:
             if isinstance(node, Mapped) and "all" not in node.entries:

@@ -298,3 +298,57 @@ def test_the_example_of_the_documentation_passes() -> None:
     text = (ROOT / "docs" / "rules.md").read_text()
     example = text.split("```yaml\n", 1)[1].split("```", 1)[0]
     assert told(example) == ""
+
+
+ACTIVITY = "{action: postgres.activity, with: {connection: orders, longer_than: 5m}}"
+CANCEL = "{action: postgres.cancel_queries, with: {connection: orders, older_than: 10m}}"
+USING = """
+rules:
+  - name: A
+    match: ['alertname = "A"']
+    severity: P1
+    evidence: [%s]
+    steps: [%s]
+    verify: {alert_resolved_within: 10m}
+"""
+
+
+def loaded(*files: str) -> Rulebook:
+    report = check_texts([(f"{at}.yaml", text) for at, text in enumerate(files)], surroundings())
+    assert report.mistakes == ()
+    assert report.rulebook is not None
+    return report.rulebook
+
+
+def test_a_named_list_stands_for_its_steps_and_its_file_may_be_another_one() -> None:
+    """A rule that names lists is the one that has their steps written out: it acts, and is promoted, alike."""
+    lists = f"lists:\n  look: [{ACTIVITY}]\n  both: [{ACTIVITY}, {CANCEL}]\n"
+    (named,) = loaded(USING % ("look", f"both, {ACTIVITY}"), lists).rules
+    (written,) = loaded(USING % (ACTIVITY, f"{ACTIVITY}, {CANCEL}, {ACTIVITY}")).rules
+    assert (named.evidence, named.steps) == (written.evidence, written.steps)
+    assert named.acting_hash == written.acting_hash
+
+
+def test_what_comes_from_a_list_says_so() -> None:
+    """`rules show` tells the list and its place for each value of it; what is the action's stays so."""
+    (rule,) = loaded(USING % ("look", CANCEL) + f"lists:\n  look: [{ACTIVITY}]\n").rules
+    origins = {line.path: line.origin for line in lines(rule)}
+    assert origins["evidence.0.with.longer_than"] == "the list look at 0.yaml:10:3"
+    assert origins["evidence.0.timeout"] == "the action postgres.activity"
+    assert origins["steps.0.with.older_than"] == "the rule"
+
+
+def test_a_list_has_one_name_over_all_files() -> None:
+    """Whoever reads a rule must know which list it means: a second one of the same name is a mistake."""
+    twice = [("a.yaml", f"lists:\n  look: [{ACTIVITY}]\n"), ("b.yaml", f"lists:\n  look: [{CANCEL}]\n")]
+    report = check_texts([*twice, ("c.yaml", USING % ("look", CANCEL))], surroundings())
+    assert [str(mistake) for mistake in report.mistakes] == [
+        "b.yaml:2:3: the list `look` is there already, at a.yaml:2:3. Give one of them another name."
+    ]
+
+
+def test_lists_are_a_mapping() -> None:
+    """Steps without a name under `lists` are refused with their place."""
+    assert told(f"lists: [{ACTIVITY}]\n") == (
+        "f:1:8: `lists` must be a mapping. Write a name, and the list of steps under it."
+    )
