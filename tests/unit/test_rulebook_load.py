@@ -321,7 +321,7 @@ def loaded(*files: str) -> Rulebook:
 
 
 def test_a_named_list_stands_for_its_steps_and_its_file_may_be_another_one() -> None:
-    """A rule that names lists is the one that has their steps written out: it acts, and is promoted, alike."""
+    """A rule that names lists is the one with their steps written out: it acts, and is promoted, alike."""
     lists = f"lists:\n  look: [{ACTIVITY}]\n  both: [{ACTIVITY}, {CANCEL}]\n"
     (named,) = loaded(USING % ("look", f"both, {ACTIVITY}"), lists).rules
     (written,) = loaded(USING % (ACTIVITY, f"{ACTIVITY}, {CANCEL}, {ACTIVITY}")).rules
