@@ -13,6 +13,7 @@ from responder.cli import output
 from responder.cli.common import ExitCode, config_option, ends_in_words, print_json, settings
 from responder.cli.rules import around_of
 from responder.model.errors import PermanentError
+from responder.rehearsal.coverage import Coverage, coverage
 from responder.rehearsal.play import Around, Played, Report, play
 from responder.review.words import plain
 from responder.rulebook.load import TESTS_END
@@ -25,9 +26,13 @@ _DEFAULT = Path("rules")
 @click.command("test")
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path, exists=True))
 @config_option
+@click.option("--coverage", "covers", is_flag=True, help="Say which parts of the rules the tests reach.")
+@click.option("--require-coverage", "requires", is_flag=True, help="Exit 1 where any part is not reached.")
 @click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="How it is said.")
 @ends_in_words
-def test_rules(paths: tuple[Path, ...], config_file: Path | None, form: str) -> None:
+def test_rules(
+    paths: tuple[Path, ...], config_file: Path | None, covers: bool, requires: bool, form: str
+) -> None:
     """Play the tests in files that end with .test.yaml, and in folders of them; ./rules by default.
 
     Needs no server: the rules run in virtual time, with the targets as the tests say. Exits 1 where something
@@ -38,11 +43,14 @@ def test_rules(paths: tuple[Path, ...], config_file: Path | None, form: str) -> 
     around = Around(_surroundings(chosen), chosen.terms, chosen.engine.budgets)
     with _quiet():
         report = play(files, around)
+    covered = coverage(report.played) if (covers or requires) and not report.mistakes else None
     if form == "json":
-        print_json(_as_json(report))
+        print_json(_as_json(report, covered))
     else:
         _say(report, files)
-    if not report.passed:
+        if covered is not None:
+            _say_coverage(covered)
+    if not report.passed or (requires and covered is not None and covered.missing):
         raise SystemExit(ExitCode.WRONG)
 
 
@@ -99,7 +107,34 @@ def _say_failed(one: Played) -> None:
             click.echo(f"{at:>10}  {plain(text)}")
 
 
-def _as_json(report: Report) -> dict[str, object]:
+def _say_coverage(covered: Coverage) -> None:
+    output.heading("Coverage of the rules")
+    rows = [
+        (part.file, part.rule, part.part, str(part.times) if part.reached else "not reached")
+        for part in covered.parts
+    ]
+    output.table(("FILE", "RULE", "PART", "TESTS"), rows, "There is no rule.")
+    reached, all_parts = len(covered.parts) - len(covered.missing), len(covered.parts)
+    output.say(f"{reached} of {all_parts} parts reached.")
+    output.heading("Guards that held, asked or refused")
+    guards = [(guard.value, str(times) if times else "-") for guard, times in covered.guards.items()]
+    output.table(("GUARD", "TESTS"), guards, "There is no guard.")
+
+
+def _as_json(report: Report, covered: Coverage | None) -> dict[str, object]:
+    told = _tests_as_json(report)
+    if covered is not None:
+        told["coverage"] = {
+            "parts": [
+                {"file": part.file, "rule": part.rule, "part": part.part, "tests": part.times}
+                for part in covered.parts
+            ],
+            "guards": {guard.value: times for guard, times in covered.guards.items()},
+        }
+    return told
+
+
+def _tests_as_json(report: Report) -> dict[str, object]:
     return {
         "ok": report.passed,
         "mistakes": [

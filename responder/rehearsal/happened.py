@@ -9,7 +9,7 @@ from uuid import UUID
 from responder.decide.case import Change
 from responder.model.attempt import Attempt
 from responder.model.duration import format_duration
-from responder.model.guard import Ruling
+from responder.model.guard import Guard, Ruling
 from responder.model.incident import Incident, IncidentState
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.rehearsal.memory import Kept, Memory
@@ -41,13 +41,16 @@ class Happened:
 
     facts: list[Fact] = field(default_factory=list)
     told: list[Told] = field(default_factory=list)
-    judged: list[tuple[Incident, EntryDraft]] = field(default_factory=list)
-    """Every judgement, for the coverage of guards and limits."""
+    judged: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
+    """The rule and the facts of every judgement, for the coverage of guards and limits."""
+    passed_by_condition: set[tuple[str, int]] = field(default_factory=set)
+    """Rule and step (from 0) of what was passed over because its condition was not met."""
     undone: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step (from 0) of what was taken back."""
     looked: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step of read-only steps that ran."""
-    opened_rules: set[str] = field(default_factory=set)
+    severities: dict[str, set[str]] = field(default_factory=dict)
+    """By rule, the severities that its incidents opened with."""
     _attempts: dict[UUID, Fact] = field(default_factory=dict)
     memory: Memory | None = None
 
@@ -60,7 +63,7 @@ class Happened:
         incident = kept.incident
         for entry in change.entries:
             self.told.append(Told(at, incident.id, entry.text))
-            self._entry(kept, before, entry, at)
+            self._entry(kept, entry, at)
         if change.verdict is not None and change.verdict.verdict is not None:
             self._verdict(kept, change, at)
         for notice in change.notices:
@@ -77,16 +80,17 @@ class Happened:
         if after == step + 1 and not kept.rule.steps[step].kind.changing:
             self.looked.add((kept.rule.name, step))
 
-    def _entry(self, kept: Kept, before: Incident, entry: EntryDraft, at: datetime) -> None:
+    def _entry(self, kept: Kept, entry: EntryDraft, at: datetime) -> None:
         match entry.kind:
             case EntryKind.OPENED:
-                self.opened_rules.add(kept.rule.name)
+                opened = self.severities.setdefault(kept.rule.name, set())
+                opened.add(kept.incident.severity.value)
             case EntryKind.INTENT:
                 self._started(kept, at)
             case EntryKind.EFFECT:
                 self._ended(entry)
             case EntryKind.JUDGED:
-                self.judged.append((before, entry))
+                self.judged.append((kept.rule.name, entry.facts))
                 if entry.facts["ruling"] != Ruling.GO.name.lower():
                     self._guard(kept, entry, at)
             case _:
@@ -109,6 +113,8 @@ class Happened:
         self._attempts[UUID(entry.facts["attempt"])] = ended
 
     def _guard(self, kept: Kept, entry: EntryDraft, at: datetime) -> None:
+        if entry.facts["decided_by"] == Guard.CONDITION.value:
+            self.passed_by_condition.add((kept.rule.name, entry.facts["step"]))
         fields = {
             "step": entry.facts["step"] + 1,
             "action": entry.facts["action"],

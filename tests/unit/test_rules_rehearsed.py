@@ -229,3 +229,36 @@ def test_the_example_of_the_docs_passes(tmp_path: Path) -> None:
     (tmp_path / "rules.test.yaml").write_text(test)
     result = CliRunner().invoke(main, ["rules", "test", str(tmp_path)])
     assert (result.exit_code, result.output) == (0, "1 test in 1 file: all passed.\n")
+
+
+def test_the_shipped_rules_pass_their_tests_and_every_part_is_reached() -> None:
+    """Each rule, severity, step, condition and limit of rules/ is reached by a test beside it."""
+    result = CliRunner(env={"RESPONDER_CONFIG": None}).invoke(
+        main, ["rules", "test", str(ROOT / "rules"), "--require-coverage"]
+    )
+    assert result.exit_code == 0, result.output
+
+
+def test_coverage_names_what_no_test_has_reached(tmp_path: Path) -> None:
+    """A part without a test stands in the table, and --require-coverage makes it exit 1."""
+    told = played(tmp_path, HELPED, "--coverage")
+    assert told.exit_code == 0
+    rows = [re.split(r"  +", line)[1:] for line in told.output.splitlines() if line.startswith(str(tmp_path))]
+    assert rows == [
+        ["Stuck", "opened", "1"],
+        ["Stuck", "severity P1", "not reached"],
+        ["Stuck", "severity P2", "1"],
+        ["Stuck", "step 1: postgres.cancel_queries", "1"],
+        ["Stuck", "step 2: postgres.terminate_queries", "not reached"],
+        ["Stuck", "limit: attempts", "not reached"],
+        ["Stuck", "limit: cooldown", "not reached"],
+    ]
+    assert "3 of 7 parts reached." in told.output
+    assert played(tmp_path, HELPED, "--require-coverage").exit_code == 1
+
+
+def test_coverage_stands_in_the_json(tmp_path: Path) -> None:
+    """The same parts with the number of tests, and every guard."""
+    told = json.loads(played(tmp_path, HELPED, "--coverage", "--format", "json").output)
+    assert {one["part"]: one["tests"] for one in told["coverage"]["parts"]}["severity P1"] == 0
+    assert told["coverage"]["guards"]["cooldown"] == 0

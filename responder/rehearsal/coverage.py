@@ -1,0 +1,162 @@
+"""What of the rules the tests have reached: rules, severities, steps, conditions, undos, limits, guards.
+
+A step is reached where it started or looked, a limit where it has held or refused a step.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from responder.model.guard import Guard, Ruling
+from responder.model.rule import PageAt, Rule, Step, Undo
+from responder.rehearsal.happened import Happened
+from responder.rehearsal.play import Played
+from responder.rehearsal.script import What
+
+_GO = Ruling.GO.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of a rule, and in how many tests it was reached."""
+
+    rule: str
+    file: str
+    part: str
+    times: int
+
+    @property
+    def reached(self) -> bool:
+        """By any test."""
+        return self.times > 0
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """All parts of all rules, in their order, and how many tests made each guard hold, ask or refuse."""
+
+    parts: tuple[Part, ...]
+    guards: Mapping[Guard, int]
+
+    @property
+    def missing(self) -> tuple[Part, ...]:
+        """What no test has reached."""
+        return tuple(part for part in self.parts if not part.reached)
+
+
+def coverage(played: Sequence[Played]) -> Coverage:
+    """Of the rules of all these tests, whichever files of tests they are in."""
+    known: dict[tuple[str, str], Rule] = {}
+    reached: Counter[tuple[tuple[str, str], str]] = Counter()
+    guards: Counter[Guard] = Counter()
+    for one in played:
+        for rule in one.rulebook.rules:
+            key = (rule.position.file, rule.name)
+            known[key] = rule
+            reached.update({(key, part): 1 for part in _reached(rule, one.happened)})
+        guards.update(set(_stopped(one.happened, None)))
+    return Coverage(
+        parts=tuple(
+            Part(rule.name, rule.position.file, part, reached[key, part])
+            for key, rule in known.items()
+            for part in _parts(rule)
+        ),
+        guards={guard: guards[guard] for guard in Guard},
+    )
+
+
+# --- what a rule has ------------------------------------------------------------------------------------
+
+
+def _parts(rule: Rule) -> Iterator[str]:
+    yield _OPENED
+    if len(rule.severity) > 1:
+        yield from dict.fromkeys(_severity(case.severity.value) for case in rule.severity)
+    for index, step in enumerate(rule.steps):
+        yield _step(index, step)
+        if step.when is not None:
+            yield _when(index, step)
+        if step.undo is not Undo.NEVER:
+            yield _undo(index, step)
+    if rule.changing:
+        yield from (_limit(guard) for guard in _limits(rule))
+    if rule.notify.page is not PageAt.ON_ESCALATION:
+        yield _PAGED
+
+
+_OPENED = "opened"
+_PAGED = "people told at its opening"
+
+
+def _severity(word: str) -> str:
+    return f"severity {word}"
+
+
+def _step(index: int, step: Step) -> str:
+    return f"step {index + 1}: {step.action}"
+
+
+def _when(index: int, step: Step) -> str:
+    return f"step {index + 1}: {step.action}, its condition not met"
+
+
+def _undo(index: int, step: Step) -> str:
+    return f"step {index + 1}: {step.action}, taken back"
+
+
+def _limit(guard: Guard) -> str:
+    return f"limit: {guard.value}"
+
+
+def _limits(rule: Rule) -> Iterator[Guard]:
+    yield Guard.ATTEMPTS
+    if rule.limits.cooldown:
+        yield Guard.COOLDOWN
+    if rule.limits.recurrence is not None:
+        yield Guard.RECURRENCE
+    if rule.limits.only_if_open_at_most is not None:
+        yield Guard.OPEN_AT_MOST
+
+
+# --- what a test has reached ------------------------------------------------------------------------------
+
+
+def _reached(rule: Rule, happened: Happened) -> Iterator[str]:
+    if rule.name not in happened.severities:
+        return
+    yield _OPENED
+    yield from (_severity(word) for word in happened.severities[rule.name])
+    started = {
+        fact.fields["step"] - 1
+        for fact in happened.facts
+        if fact.what is What.STEPS and fact.fields["rule"] == rule.name and not fact.fields["undo"]
+    }
+    stopped = set(_stopped(happened, rule.name))
+    for index, step in enumerate(rule.steps):
+        if index in started or (rule.name, index) in happened.looked:
+            yield _step(index, step)
+        if (rule.name, index) in happened.passed_by_condition:
+            yield _when(index, step)
+        if (rule.name, index) in happened.undone:
+            yield _undo(index, step)
+    yield from (_limit(guard) for guard in _limits(rule) if guard in stopped)
+    kinds = {
+        fact.fields["kind"]
+        for fact in happened.facts
+        if fact.what is What.NOTICES and fact.fields["rule"] == rule.name
+    }
+    if "opened" in kinds:
+        yield _PAGED
+
+
+def _stopped(happened: Happened, rule: str | None) -> Iterator[Guard]:
+    """The guards that did not let a step go, whichever of them decided."""
+    for name, facts in happened.judged:
+        if rule in {None, name}:
+            yield from (Guard(one["guard"]) for one in _verdicts(facts) if one["ruling"] != _GO)
+
+
+def _verdicts(facts: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    verdicts: Sequence[Mapping[str, Any]] = facts["verdicts"]
+    return verdicts
