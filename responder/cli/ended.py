@@ -52,15 +52,23 @@ _HOW_IT_ENDED = {
 }
 
 
-def since_ended(word: Word, incident: Incident | None, standing: Standing | None, now: datetime) -> str:
-    """What has become of it, to be put behind a guard's words; empty while it lasts."""
+def how_it_ended(
+    word: Word, incident: Incident | None, standing: Standing | None, now: datetime
+) -> str | None:
+    """What has become of it, in words; None while it lasts."""
     if not is_over(word, standing, now):
-        return ""
+        return None
     told = next((told for kind, told in _HOW_IT_ENDED.items() if _of(kind, word.ways)), "since ended")
     waits = incident is not None and incident.state is IncidentState.RECORDED
     if told == _HOW_IT_ENDED[WayKind.PROMOTE] and waits:
-        told += ": it may act when an alert of it fires anew"
-    return f" ({told})"
+        told += ": that counts when an alert of it fires anew"
+    return told
+
+
+def since_ended(word: Word, incident: Incident | None, standing: Standing | None, now: datetime) -> str:
+    """The same, to be put behind a guard's words; empty while it lasts."""
+    told = how_it_ended(word, incident, standing, now)
+    return "" if told is None else f" ({told})"
 
 
 def marked(

@@ -66,10 +66,11 @@ def goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
 
 
 def quiet_lines(explanation: Explanation, now: datetime) -> list[str]:
-    """When nobody was told anything, and why."""
+    """When nobody was told anything, and why; that it is so now the headline says."""
     return [
-        f"{moment(one.since, now)} to {moment(one.until, now) if one.until else 'now'}: {one.why}"
+        f"{moment(one.since, now)} to {moment(one.until, now)}: {one.why}"
         for one in explanation.quiet
+        if one.until is not None
     ]
 
 
@@ -87,9 +88,13 @@ _LONGEST = 200
 
 
 def _read(read: Read, now: datetime) -> str:
+    return f"{read.action}, {_said(read, now)}"
+
+
+def _said(read: Read, now: datetime) -> str:
     at = "" if read.at is None else f" at {moment(read.at, now)}"
     cut = read.summary if len(read.summary) <= _LONGEST else f"{read.summary[:_LONGEST]}\u2026"
-    return f"{read.action}, read{at}: {cut}"
+    return f"read{at}: {cut}"
 
 
 # --- a step --------------------------------------------------------------------------------------------
@@ -98,7 +103,7 @@ def _read(read: Read, now: datetime) -> str:
 def lines_of(step: StepTold, telling: Telling) -> Iterator[tuple[int, str]]:
     """What came of a step, what becomes of it, and what was judged, the newest first; each with its depth."""
     for read in step.read:
-        yield 0, _read(read, telling.now)
+        yield 0, _said(read, telling.now)
     for attempt in reversed(step.attempts):
         yield 0, _attempt(attempt, step.action, telling.now)
     if (line := _prospect(step, telling.now)) is not None:
@@ -180,10 +185,13 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
     times = f", {judged.times} times since {moment(judged.first_at, now)}" if judged.times > 1 else ""
     at = moment(judged.last_at, now)
     yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), on {where}: {_became(judged, telling)}"
+    told: set[str] = set()
     for word in judged.held_by:
         yield 1, _against(word, judged, telling)
         if newest:
-            yield from ((2, line) for line in _ends(word, judged, telling))
+            ends = [line for line in _ends(word, judged, telling) if line not in told]
+            told.update(ends)
+            yield from ((2, line) for line in ends)
     if judged.elements and (newest or telling.everything):
         yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
         yield from ((2, title) for title in listed(judged.elements, judged.element_count))
@@ -254,7 +262,10 @@ def _against(word: GuardWord, judged: Judged, telling: Telling) -> str:
     name = "held by the ceiling" if word.shadow else word.called
     would = _WOULD[word.ruling] if word.ruling < judged.ruling else ""
     since = since_ended(word, telling.incident, telling.standing, telling.now)
-    return f"{name}{would}: {plain(word.reason)}{since}"
+    reason = plain(word.reason)
+    if word.guard == Guard.CONDITION.value and word.ruling is Ruling.REFUSE:
+        reason = reason.removeprefix("not needed: ")
+    return f"{name}{would}: {reason}{since}"
 
 
 def _ends(word: GuardWord, judged: Judged, telling: Telling) -> Iterator[str]:
@@ -263,7 +274,7 @@ def _ends(word: GuardWord, judged: Judged, telling: Telling) -> Iterator[str]:
     if incident is None or incident.state in _NO_WAY:
         return
     beside = not_enough(word, refusing(judged, telling.standing, telling.now))
-    for way in ways_left(word.ways, incident, telling.standing):
+    for way in ways_left(word, incident, telling.standing, telling.now):
         yield f"-> {command(way)}{beside}"
 
 

@@ -6,7 +6,7 @@ What happened is read by `review.facts`, as the review reads it: both tell the s
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from responder.cli.ended import Standing, is_over, marked, plain, since_ended
+from responder.cli.ended import Standing, how_it_ended, is_over, marked, plain, since_ended
 from responder.cli.output import ago, until
 from responder.cli.ways import last_judged, you_can
 from responder.decide.told_next import Promised
@@ -15,6 +15,7 @@ from responder.model.incident import Hold, Holder, Incident, IncidentState
 from responder.model.notification import Notification
 from responder.model.policy import NoticeKind
 from responder.model.spoken import moment
+from responder.model.way import WayKind
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
@@ -97,8 +98,10 @@ def _in_shadow(dossier: Dossier, now: datetime, standing: Standing | None) -> st
     if last is None or last.ruling is not Ruling.GO or not last.shadow or last.observed:
         return None
     number = count(last.element_count, "element")
-    told = ((plain(word.reason), since_ended(word, dossier.incident, standing, now)) for word in last.held_by)
-    why = "".join(f" ({reason}){since}" for reason, since in told)
+    told = [
+        (plain(word.reason), how_it_ended(word, dossier.incident, standing, now)) for word in last.held_by
+    ]
+    why = "".join(f" ({'; '.join(part for part in parts if part)})" for parts in told)
     return f"in shadow nothing was done; {last.action} on {last.target} would have started on {number}{why}"
 
 
@@ -128,6 +131,8 @@ def _until_when(one: Holder, incident: Incident, now: datetime, standing: Standi
         when = f"until {moment(one.over_at, now)}"
     elif one.verifies_until is not None:
         when = f"which verifies until {moment(one.verifies_until, now)}"
+    elif any(way.kind is WayKind.RELEASE for way in one.ways):
+        when = "until it is released"
     else:
         when = "no end is known"
     return f"{called(one.guard)} ({when})"

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, assert_never
 
 from responder.cli import output
-from responder.cli.ended import Standing, can_be_lifted, has_ended, not_enough, refusing
+from responder.cli.ended import Standing, Word, can_be_lifted, has_ended, is_over, not_enough, refusing
 from responder.model.attempt import Outcome
 from responder.model.incident import Hold, Incident, IncidentState
 from responder.model.way import Way, WayKind
@@ -48,10 +48,10 @@ def command(way: Way) -> str:
 
 def you_can(dossier: Dossier, standing: Standing | None, now: datetime) -> list[str]:
     """The commands, each a line; nothing where nobody can change how it goes on."""
-    return list(dict.fromkeys([*_by_state(dossier), *_ways(dossier, standing, now)]))
+    return list(dict.fromkeys([*_by_state(dossier, standing, now), *_ways(dossier, standing, now)]))
 
 
-def _by_state(dossier: Dossier) -> Iterator[str]:
+def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
     incident = dossier.incident
     name = incident.id
     seen = incident.progress.acknowledged_by is not None
@@ -68,7 +68,7 @@ def _by_state(dossier: Dossier) -> Iterator[str]:
                 yield f"responder incidents ack {name}"
             yield take_over
             if incident.state is IncidentState.ESCALATED and _step_left(dossier):
-                again = "its next step is judged again; by itself nothing starts"
+                again = f"its next step is judged again; {_last_time(dossier, standing, now)}"
                 yield f"responder incidents hand-back {name} --reason ...   ({again})"
         case IncidentState.TAKEN_OVER:
             yield f"responder incidents hand-back {name} --reason ..."
@@ -76,6 +76,14 @@ def _by_state(dossier: Dossier) -> Iterator[str]:
         case IncidentState.RECORDED if incident.progress.part_of is not None:
             yield f"responder explain {incident.progress.part_of}"
             yield f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)"
+
+
+def _last_time(dossier: Dossier, standing: Standing | None, now: datetime) -> str:
+    """Whether to hand it back may help: what refused that step the last time may refuse it again."""
+    before = explain(dossier).steps[dossier.incident.progress.step].judged
+    refused = refusing(before[-1], standing, now) if before else ()
+    names = ", ".join(dict.fromkeys(one.called for one in refused))
+    return f"last time it was refused by {names}" if names else "by itself nothing starts"
 
 
 def _step_left(dossier: Dossier) -> bool:
@@ -100,7 +108,7 @@ def _ways(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterato
     if incident.state is IncidentState.SUPPRESSED:
         yield from map(command, _maintenance(incident, standing))
     elif incident.state is IncidentState.HELD and hold is not None:
-        live = (way for one in hold.holders for way in one.ways if not has_ended(way, standing))
+        live = (way for one in hold.holders for way in ways_left(one, incident, standing, now))
         yield from map(command, live)
     elif (last := last_judged(dossier)) is not None:
         yield from _of_judged(last, incident, standing, now)
@@ -115,13 +123,13 @@ def _of_judged(judged: Judged, incident: Incident, standing: Standing | None, no
     for word in judged.held_by:
         if not_enough(word, refused) and not all(map(can_be_lifted, refused)):
             continue
-        for way in ways_left(word.ways, incident, standing):
+        for way in ways_left(word, incident, standing, now):
             yield f"{command(way)}{not_enough(word, refused)}"
 
 
-def ways_left(ways: Iterable[Way], incident: Incident, standing: Standing | None) -> Iterator[Way]:
+def ways_left(word: Word, incident: Incident, standing: Standing | None, now: datetime) -> Iterator[Way]:
     """What is not ended yet. While a person acts only what is known to stand is told: nobody waits for it."""
-    for way in ways:
+    for way in () if is_over(word, standing, now) else word.ways:
         known = way.kind.ends and standing is not None and way in standing
         if not has_ended(way, standing) and (known or incident.state is not IncidentState.TAKEN_OVER):
             yield way

@@ -87,7 +87,7 @@ COMMANDS = {
             IncidentState.RECORDED,
             SHADOWED,
             PROMOTE,
-            "promoted since: it may act when an alert of it fires anew",
+            "promoted since: that counts when an alert of it fires anew",
         ),
         (IncidentState.ESCALATED, SHADOWED, PROMOTE, "promoted since"),
         (IncidentState.ESCALATED, OPEN, RESET, "reset since"),
@@ -196,6 +196,45 @@ def test_what_is_refused_anyway_is_not_said_to_be_mended_by_a_promotion() -> Non
     assert you_can(dossier, (PROMOTE,), AT) == [COMMANDS[PROMOTE]], "the breaker was reset since"
 
 
+def test_to_hand_it_back_says_what_refused_the_step_the_last_time() -> None:
+    """While that lasts it may do so again, and people are told once more; not where it has ended since."""
+    hand_back = f"responder incidents hand-back {INCIDENT} --reason ...   (its next step is judged again; "
+    both = judged(IncidentState.ESCALATED, OPEN, UNKNOWN)
+    told = f"{hand_back}last time it was refused by circuit breaker, target)"
+    assert told in you_can(both, (RESET,), AT)
+    alone = judged(IncidentState.ESCALATED, OPEN)
+    assert f"{hand_back}by itself nothing starts)" in you_can(alone, (), AT)
+    later = judged(IncidentState.ESCALATED, OPEN, step=1)
+    assert f"{hand_back}by itself nothing starts)" in you_can(later, (RESET,), AT), "that is another step"
+
+
+def test_what_is_over_leads_nowhere_and_a_command_stands_once_in_a_judgement() -> None:
+    """Not to the incident that held the target; two guards that name one incident name it together."""
+    ours = word(Guard.SELF_CAUSED, "wait", "our own act", OTHER)
+    told = step_of(judged(IncidentState.HELD, LOST, ours), (OTHER, RELEASE))
+    assert told.count(f"-> {COMMANDS[OTHER]}") == 1
+    assert told.count("-> ") == 2
+    assert "->" not in step_of(judged(IncidentState.HELD, LOST), (OTHER,))
+    lost = Holder(guard="claim", reason="it is quarantined", ways=(OTHER, RELEASE))
+    assert not any("explain" in line for line in you_can(_held(lost), (OTHER,), AT))
+    assert "target in use (until it is released), freeze" in headline(_held(lost, BY_FREEZE), AT)
+
+
+def test_a_condition_says_once_that_the_step_was_not_needed() -> None:
+    """The line above has said it."""
+    told = step_of(judged(IncidentState.ESCALATED, word(Guard.CONDITION, "refuse", "not needed: 0 wait")), ())
+    assert "passed over, for it was not needed\nthe step's condition: 0 wait" in told
+
+
+def test_the_headline_of_a_shadow_says_why_and_whether_that_still_holds() -> None:
+    """In one pair of brackets."""
+    dossier = judged(IncidentState.RECORDED, SHADOWED, shadow=True)
+    why = f"would have started on 1 element (shadow only, nobody has promoted {RULE}"
+    assert headline(dossier, AT, (PROMOTE,)).endswith(f"{why}).")
+    since = "promoted since: that counts when an alert of it fires anew"
+    assert headline(dossier, AT, ()).endswith(f"{why}; {since}).")
+
+
 def test_while_a_person_acts_what_stands_is_told_with_its_command() -> None:
     """It would hold what they hand back; what nobody knows to stand is left out."""
     frozen = judged(IncidentState.TAKEN_OVER, FROZEN, taken_over_by="bo")
@@ -251,7 +290,7 @@ def test_what_the_rule_reads_is_told_with_what_it_said() -> None:
     ]
     over = story.dossier(IncidentState.CLOSED, step=1)
     assert evidence_lines(told, over.incident, AT)[-1] == "http.get: was not read"
-    assert step_of(over, ()) == "look, read at 2026-11-20 23:59:34 UTC: it is slow"
+    assert step_of(over, ()) == "read at 2026-11-20 23:59:34 UTC: it is slow"
     recorded = story.dossier(IncidentState.RECORDED)
     assert step_of(recorded, ()) == step_of(over, ())
 
