@@ -117,10 +117,12 @@ def _held_words(hold: Hold, incident: Incident, now: datetime, standing: Standin
     """What holds it; of several all by name, and before when nothing starts whatever happens."""
     if len(hold.holders) <= 1:
         return marked(hold.reason, hold.holders, incident, standing, now)
-    ordered = sorted(hold.holders, key=lambda one: (one.over_at is None, one.over_at or now), reverse=True)
-    named = ", ".join(_until_when(one, incident, now, standing) for one in ordered)
-    lasting = [one.over_at for one in hold.holders if not is_over(one, standing, now) and one.over_at]
-    earliest = f"earliest start {moment(max(lasting), now)}, " if lasting else ""
+    lasting = [one for one in hold.holders if not is_over(one, standing, now)]
+    over = [one for one in hold.holders if one not in lasting]
+    lasting.sort(key=lambda one: (one.over_at is None, one.over_at or now), reverse=True)
+    named = ", ".join(_until_when(one, incident, now, standing) for one in (*lasting, *over))
+    ends = [one.over_at for one in lasting if one.over_at is not None]
+    earliest = f"earliest start {moment(max(ends), now)}, " if ends else ""
     return f"{earliest}held by {named}"
 
 

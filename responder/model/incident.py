@@ -101,11 +101,6 @@ class Hold(Frozen):
         """What every guard that holds it says."""
         return "; also ".join(dict.fromkeys([self.reason, *(one.reason for one in self.holders)]))
 
-    @property
-    def over_at(self) -> datetime | None:
-        """Before when nothing starts, whatever else ends: the longest that is known; None for none."""
-        return max((one.over_at for one in self.holders if one.over_at is not None), default=None)
-
 
 class PassedOver(Frozen):
     """The last step that was not taken: a guard refused it, or there was nothing to do."""

@@ -80,7 +80,7 @@ class Incidents:
         removed = [Way(kind=WayKind.REMOVE_FILE, of=str(file))] if halted else []
         rule = dossier.incident.rule
         broken = await self._api.desk.breakers(_EVERY_RULE, open_only=True)
-        reset = [Way(kind=WayKind.RESET_BREAKER, of=one.rule) for one in broken if one.rule == rule]
+        reset = [Way(kind=WayKind.RESET_BREAKER, of=one.rule) for one in broken]
         promote = [] if await self._promoted(rule) else [Way(kind=WayKind.PROMOTE, of=rule)]
         held = ways_of_claims(await self._api.desk.claims())
         return [*removed, *ways_to_end(await self._api.store.restraints()), *reset, *promote, *held]

@@ -31,7 +31,7 @@ from responder.model.breaker import Breaker
 from responder.model.budget import Start
 from responder.model.errors import PermanentError
 from responder.model.guard import Guard, Ruling
-from responder.model.incident import Command, Incident, IncidentState, Members, Progress
+from responder.model.incident import Command, Hold, Incident, IncidentState, Members, Progress
 from responder.model.matcher import Matcher
 from responder.model.notification import ChannelStanding, Notification, Word
 from responder.model.policy import NoticeKind
@@ -243,11 +243,13 @@ class RememberingDesk:
     owner: Literal["applies", "finds nothing to change", "is busy"] = "applies"
     """What becomes of a command."""
     standing: SourceStanding = field(default_factory=standing)
+    hold: Hold | None = None
+    """What the first incident is held by."""
 
     async def incidents(self, *, live_only: bool, limit: int) -> Sequence[Incident]:
-        asking = Progress(question=self.question)
+        progress = incident().progress.model_copy(update={"question": self.question, "hold": self.hold})
         known = [
-            incident().model_copy(update={"progress": asking}) if self.question else incident(),
+            incident().model_copy(update={"progress": progress}),
             incident(OTHER, IncidentState.CLOSED),
         ]
         return [one for one in known if one.state.live or not live_only][:limit]

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, cast
 
@@ -26,10 +27,11 @@ from responder.cli.story import headline
 from responder.engine.loading import RuleFiles
 from responder.engine.rules import ActiveRules
 from responder.model.alert import Retried
-from responder.model.incident import IncidentState
+from responder.model.incident import Hold, Holder, IncidentState
 from responder.model.inventory import Inventory
 from responder.model.source import Gap, PeerReport
 from responder.model.timeline import EntryKind
+from responder.model.way import Way, WayKind
 from responder.ports import Store
 from responder.settings import load
 from responder.settings.hashes import differing, hashes
@@ -127,6 +129,20 @@ def test_explain_tells_each_step_below_the_same_first_line(served: Served) -> No
     assert told.output.startswith("P1 RunawayQueries (server=orders) is held, for 1m now: ")
     as_json = json.loads(responder("explain", "019ab3c2-1", "--json", served=served).output)
     assert set(as_json) > {"incident", "explanation"}
+
+
+@pytest.mark.parametrize("command", [("explain",), ("incidents", "show")])
+def test_the_first_line_says_what_has_ended_since(served: Served, command: tuple[str, ...]) -> None:
+    """By what the server says that stands: a freeze that nobody has ended would be among it."""
+    freeze = Holder(guard="freeze", reason="frozen by bo", ways=(Way(kind=WayKind.END_FREEZE, of="3"),))
+    lost = Holder(guard="claim", reason="lost", ways=(Way(kind=WayKind.RELEASE, of="postgres/orders"),))
+    until = {"until": NOW + timedelta(days=1), "since": NOW, "deadline": NOW + timedelta(days=1)}
+    served.desk.hold = Hold(guard="freeze", reason="frozen by bo", holders=(freeze, lost), **until)
+    told = responder(*command, "019ab3c2-1", served=served).output
+    assert "held by target in use (until it is released), freeze (since ended); " in told.splitlines()[0]
+    assert ("held: frozen by bo (since ended)" in told) is (command == ("incidents", "show"))
+    assert "freeze end" not in told
+    assert "responder targets release postgres/orders --reason ..." in told
 
 
 def test_the_story_tells_what_was_done_and_what_it_led_to() -> None:

@@ -165,11 +165,16 @@ def test_what_is_held_by_what_has_ended_is_judged_again_before_long() -> None:
     assert ": held by halt (no end is known), freeze (since ended); people are told in 9m" in told
     assert "earliest start" not in told, "the freeze keeps nothing any more"
     told = headline(both, AT, (FREEZE,))
-    assert ": earliest start 00:59:30 UTC, held by halt (since ended), freeze (until 00:59:30 UTC); " in told
+    assert ": earliest start 00:59:30 UTC, held by freeze (until 00:59:30 UTC), halt (since ended); " in told
     assert list(holder_lines(both, AT, (FREEZE,))) == [
         "held: halted by root (since ended)",
         "held: frozen by ada",
     ]
+    bare = _held(BY_FREEZE)
+    hold = Hold(guard="freeze", reason="x", until=after(75), since=after(5), deadline=after(605))
+    progress = bare.incident.progress.model_copy(update={"hold": hold})
+    bare = bare.model_copy(update={"incident": bare.incident.model_copy(update={"progress": progress})})
+    assert headline(bare, AT, ()).endswith(": x; people are told in 9m if nothing changes."), "nobody knows"
     assert headline(both, AT, ()).endswith(
         "halt (since ended), freeze (since ended); it is judged again in 10s."
     )
@@ -194,6 +199,9 @@ def test_what_is_refused_anyway_is_not_said_to_be_mended_by_a_promotion() -> Non
     both = [COMMANDS[RESET], f"{COMMANDS[PROMOTE]}{also}"]
     assert you_can(dossier, (PROMOTE, RESET), AT) == both
     assert you_can(dossier, (PROMOTE,), AT) == [COMMANDS[PROMOTE]], "the breaker was reset since"
+    storm = word(Guard.STORM, "refuse", "a storm", OTHER)
+    dossier = judged(IncidentState.RECORDED, storm, SHADOWED)
+    assert you_can(dossier, (PROMOTE,), AT) == [COMMANDS[OTHER]], "to look at it ends no storm"
 
 
 def test_to_hand_it_back_says_what_refused_the_step_the_last_time() -> None:
@@ -279,8 +287,13 @@ def test_what_the_rule_reads_is_told_with_what_it_said() -> None:
     for second, summary in ((1, "old"), (2, "7 sessions wait"), (3, "x" * 300)):
         story.tell(second, EntryKind.EVIDENCE, "x", action="postgres.locks", summary=summary)
     story.tell(4, EntryKind.EVIDENCE, "x", action="look", target=TARGET, summary="it is slow", step=0)
+    story.tell(5, EntryKind.EVIDENCE, "x", action="http.get", target=TARGET, summary="200", step=1)
     look, locks = {"action": "look"}, {"action": "postgres.locks"}
-    story.rule = {**story.rule, "steps": [look], "evidence": [locks, locks, {"action": "http.get"}]}
+    story.rule = {
+        **story.rule,
+        "steps": [look, {"action": "http.get"}],
+        "evidence": [locks, locks, {"action": "http.get"}],
+    }
     told = explain(story.dossier(IncidentState.OPEN, step=1))
     lines = evidence_lines(told, story.dossier(IncidentState.OPEN).incident, AT)
     assert lines == [

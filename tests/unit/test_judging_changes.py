@@ -76,6 +76,13 @@ def after(one: Case, *verdicts: GuardVerdict, index: int = 0, **more: Any) -> Ch
 # --- where it goes ----------------------------------------------------------------------------------
 
 
+def test_until_when_another_incident_verifies_is_kept_with_what_holds_it() -> None:
+    """So that whoever tells of the hold can say it."""
+    held = after(case(S.OPEN), WAITS.model_copy(update={"verifies_until": LATER})).progress.hold
+    assert held is not None
+    assert [one.verifies_until for one in held.holders] == [LATER]
+
+
 def test_of_several_guards_that_refuse_it_people_read_all() -> None:
     """The one that decides first; what would only hold it, or ask, is not among them. In shadow, too."""
     known = case(S.OPEN)
@@ -413,7 +420,7 @@ def test_all_that_hold_it_are_kept_and_a_new_one_of_them_is_told() -> None:
         ("claim", None, ()),
         ("budget", LATER, (way,)),
     ]
-    assert (kept.over_at, kept.reasons) == (LATER, "held by incident 7; also it is spent")
+    assert kept.reasons == "held by incident 7; also it is spent"
     assert [entry.kind for entry in change.entries] == [EntryKind.JUDGED, EntryKind.STATE]
     again = after(case(S.HELD, hold=kept), MAY, until(None), spent)
     assert again.entries == ()

@@ -150,9 +150,10 @@ def test_a_quarantined_target_names_its_release() -> None:
     """What nobody knows the outcome of holds its target until a person releases that."""
     attempt = an_attempt(after(0), Outcome.UNKNOWN, None)
     told = dossier(IncidentState.ESCALATED).model_copy(update={"attempts": (attempt,)})
-    assert any(
-        line.startswith(f"responder targets release {TARGET} ") for line in you_can(told, None, after(60))
-    )
+    release = f"responder targets release {TARGET} --reason ..."
+    assert release in you_can(told, None, after(60))
+    assert release in you_can(told, (Way(kind=WayKind.RELEASE, of=TARGET),), after(60))
+    assert release not in you_can(told, (), after(60)), "it was released since"
 
 
 def test_a_halt_over_this_incident_is_told_and_another_is_not() -> None:
