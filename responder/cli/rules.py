@@ -13,6 +13,7 @@ from responder.cli.common import (
     actor_option,
     config_option,
     ends_in_words,
+    fail,
     print_json,
     reason_option,
     settings,
@@ -21,8 +22,12 @@ from responder.cli.common import (
 from responder.cli.started import client_of, warn_of_other_settings
 from responder.model.autonomy import Autonomy
 from responder.model.inventory import Inventory, PostgresConnection
-from responder.rulebook.load import Report
+from responder.model.severity import Severity
+from responder.review.words import count
+from responder.rulebook.load import Report, read_files
 from responder.rulebook.load import check as check_files
+from responder.rulebook.mistake import Mistakes
+from responder.rulebook.prometheus import SEVERITIES, read_alerts, skeleton
 from responder.rulebook.surroundings import Surroundings
 from responder.settings import Settings
 
@@ -56,18 +61,69 @@ def check(paths: tuple[Path, ...], config_file: Path | None, as_json: bool) -> N
     chosen = settings(config_file).settings
     report = checked(paths, chosen)
     warn_of_other_settings(client_of(config_file))
-    count = len(report.rulebook.rules) if report.rulebook is not None else 0
+    number = len(report.rulebook.rules) if report.rulebook is not None else 0
     if as_json:
         mistakes = [
             {**one.position.model_dump(), "text": one.text, "mend": one.mend} for one in report.mistakes
         ]
-        print_json({"ok": not mistakes, "rules": count, "mistakes": mistakes})
+        print_json({"ok": not mistakes, "rules": number, "mistakes": mistakes})
     else:
         for mistake in report.mistakes:
             output.say(str(mistake))
-        output.say(_sum(report, count))
+        output.say(_sum(report, number))
     if report.mistakes:
         raise SystemExit(ExitCode.WRONG)
+
+
+@rules.command("import")
+@click.option(
+    "--prometheus",
+    "files",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="A file of Prometheus's rules, or a folder of them. May be repeated.",
+)
+@click.option(
+    "--severity",
+    "words",
+    multiple=True,
+    metavar="WORD=P1",
+    help="What a word of the label `severity` means here. May be repeated.",
+)
+@click.option("--output", "target", type=click.Path(path_type=Path), help="A new file. Default: print them.")
+@ends_in_words
+def import_rules(files: tuple[Path, ...], words: tuple[str, ...], target: Path | None) -> None:
+    """Write a rule for each alert of Prometheus's rule files. It records and changes nothing."""
+    severities = {**SEVERITIES, **dict(map(_meaning, words))}
+    mistakes = Mistakes()
+    alerts = read_alerts(sorted(read_files(files, mistakes)), mistakes)
+    for mistake in mistakes.sorted():
+        output.say(str(mistake), err=True)
+    if mistakes.found:
+        raise SystemExit(ExitCode.WRONG)
+    text, number = skeleton(alerts, severities)
+    if target is None:
+        click.echo(text, nl=False)
+        return
+    try:
+        with target.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        fail(
+            f"{target} is there already: name a new file, for your own changes would be lost", ExitCode.WRONG
+        )
+    except OSError as error:
+        fail(f"{target} cannot be written: {error.strerror}", ExitCode.WRONG)
+    output.say(f"{count(number, 'rule')} of {count(len(alerts), 'alerting rule')} in {target}.")
+    output.say(f"Next: responder rules check {target}")
+
+
+def _meaning(written: str) -> tuple[str, Severity]:
+    word, _, level = written.rpartition("=")
+    if level.upper() not in Severity.__members__:
+        raise click.BadParameter(f"{written!r} is not WORD=P0 to WORD=P3", param_hint="--severity")
+    return word.lower(), Severity(level.upper())
 
 
 @rules.command("list")
@@ -178,11 +234,10 @@ def _inventory(chosen: Settings) -> Inventory:
     )
 
 
-def _sum(report: Report, count: int) -> str:
+def _sum(report: Report, rules_read: int) -> str:
     if not report.mistakes:
-        return f"{count} rule{'' if count == 1 else 's'}, no mistake."
-    number = len(report.mistakes)
-    return f"{number} mistake{'' if number == 1 else 's'}."
+        return f"{count(rules_read, 'rule')}, no mistake."
+    return f"{count(len(report.mistakes), 'mistake')}."
 
 
 def reach(rule: dict[str, Any]) -> str:
