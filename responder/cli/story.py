@@ -15,6 +15,7 @@ from responder.model.incident import Hold, Holder, Incident, IncidentState
 from responder.model.notification import Notification
 from responder.model.policy import NoticeKind
 from responder.model.spoken import moment
+from responder.model.storm import UMBRELLA
 from responder.model.way import WayKind
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
@@ -69,6 +70,8 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
     incident = dossier.incident
     progress = incident.progress
     match incident.state:
+        case IncidentState.PENDING if incident.deadline is not None and _by_alerts(incident):
+            return f"it opens at {moment(incident.deadline, now)}, if its alert fires until then"
         case IncidentState.HELD if progress.hold is not None:
             return _held_why(progress.hold, incident, now, standing)
         case IncidentState.AWAITING_APPROVAL:
@@ -90,6 +93,11 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
             return progress.outcome
         case _:
             return _last_change(dossier)
+
+
+def _by_alerts(incident: Incident) -> bool:
+    """Whether an alert opened it: no person, and no storm."""
+    return incident.by_hand is None and incident.rule != UMBRELLA.name
 
 
 def _in_shadow(dossier: Dossier, now: datetime, standing: Standing | None) -> str | None:

@@ -71,7 +71,8 @@ def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Ite
                 again = f"its next step is judged again; {_last_time(dossier, standing, now)}"
                 yield f"responder incidents hand-back {name} --reason ...   ({again})"
         case IncidentState.TAKEN_OVER:
-            yield f"responder incidents hand-back {name} --reason ..."
+            again = "" if _step_left(dossier) else "   (no step is left: people are told again)"
+            yield f"responder incidents hand-back {name} --reason ...{again}"
             yield f"responder incidents close {name} --reason ..."
         case IncidentState.RECORDED if incident.progress.part_of is not None:
             yield f"responder explain {incident.progress.part_of}"

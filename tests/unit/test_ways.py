@@ -15,6 +15,7 @@ from responder.cli.ways import command, halted_lines, you_can
 from responder.model.attempt import Outcome
 from responder.model.guard import Guard
 from responder.model.incident import Hold, Holder, IncidentState
+from responder.model.storm import UMBRELLA
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from tests.support.dossiers import ACTION, TARGET, Story, after, an_attempt
@@ -56,6 +57,8 @@ def test_an_incident_that_waits_names_the_commands() -> None:
     hand_back = f"responder incidents hand-back {name} --reason ..."
     close = f"responder incidents close {name} --reason ..."
     assert you_can(dossier(IncidentState.TAKEN_OVER), None, after(60)) == [hand_back, close]
+    none_left = f"{hand_back}   (no step is left: people are told again)"
+    assert you_can(dossier(IncidentState.TAKEN_OVER, step=1), None, after(60)) == [none_left, close]
     assert you_can(dossier(IncidentState.RESOLVED), None, after(60)) == []
 
 
@@ -166,6 +169,16 @@ def test_a_halt_over_this_incident_is_told_and_another_is_not() -> None:
     assert first.endswith("(responder resume --id 7)")
     assert last == "HALTED: x (rm '/a b')"
     assert len(list(halted_lines(told, None))) == 1
+
+
+def test_what_has_to_fire_for_a_while_yet_says_until_when() -> None:
+    """Nothing is judged before. A storm has no alert."""
+    waits = dossier(IncidentState.PENDING)
+    waits = waits.model_copy(update={"incident": waits.incident.model_copy(update={"deadline": after(600)})})
+    told = "is pending, for 1m now: it opens at 00:09:30 UTC, if its alert fires until then."
+    assert headline(waits, after(60)).endswith(told)
+    storm = waits.incident.model_copy(update={"rule": UMBRELLA.name})
+    assert "it opens" not in headline(waits.model_copy(update={"incident": storm}), after(60))
 
 
 def test_of_several_guards_that_hold_it_the_headline_names_all_and_the_latest_end() -> None:
