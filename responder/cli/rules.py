@@ -26,7 +26,7 @@ from responder.model.severity import Severity
 from responder.review.words import count
 from responder.rulebook.load import Report, read_files
 from responder.rulebook.load import check as check_files
-from responder.rulebook.mistake import Mistakes
+from responder.rulebook.mistake import Mistake, Mistakes
 from responder.rulebook.prometheus import SEVERITIES, read_alerts, skeleton
 from responder.rulebook.surroundings import Surroundings
 from responder.settings import Settings
@@ -54,25 +54,44 @@ def rules() -> None:
 @rules.command()
 @click.argument("paths", nargs=-1, required=True, type=click.Path(path_type=Path))
 @config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["text", "json", "github"]),
+    default="text",
+    help="How it is said; `github` marks the lines in a pull request.",
+)
+@click.option("--json", "form", flag_value="json", help="The same as --format json.")
 @ends_in_words
-def check(paths: tuple[Path, ...], config_file: Path | None, as_json: bool) -> None:
+def check(paths: tuple[Path, ...], config_file: Path | None, form: str) -> None:
     """Check rule files and folders of them against the settings. Needs no server; exits 1 on a mistake."""
     chosen = settings(config_file).settings
     report = checked(paths, chosen)
     warn_of_other_settings(client_of(config_file))
     number = len(report.rulebook.rules) if report.rulebook is not None else 0
-    if as_json:
+    if form == "json":
         mistakes = [
             {**one.position.model_dump(), "text": one.text, "mend": one.mend} for one in report.mistakes
         ]
         print_json({"ok": not mistakes, "rules": number, "mistakes": mistakes})
     else:
         for mistake in report.mistakes:
-            output.say(str(mistake))
+            output.say(_annotation(mistake) if form == "github" else str(mistake))
         output.say(_sum(report, number))
     if report.mistakes:
         raise SystemExit(ExitCode.WRONG)
+
+
+def _annotation(mistake: Mistake) -> str:
+    """A workflow command of GitHub's: what is written beside a line of a pull request."""
+    at = mistake.position
+    place = f"file={_escaped(at.file, ',:')},line={at.line},col={at.column}"
+    return f"::error {place}::{_escaped(f'{mistake.text}. {mistake.mend}.')}"
+
+
+def _escaped(text: str, also: str = "") -> str:
+    """As workflow commands want it: a sign that would end a part is written as its number."""
+    return "".join(f"%{ord(sign):02X}" if sign in f"%\r\n{also}" else sign for sign in text)
 
 
 @rules.command("import")

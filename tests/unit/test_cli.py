@@ -785,6 +785,40 @@ def test_rules_are_checked_without_a_server(tmp_path: Path) -> None:
     assert f"{rules}:2:5: " in told.output
 
 
+@pytest.mark.parametrize("written", [("--format", "json"), ("--json",)])
+def test_a_check_speaks_to_programs(tmp_path: Path, written: tuple[str, ...]) -> None:
+    """JSON, by either name: whether all is well, and each mistake with its place."""
+    (tmp_path / "responder.yaml").write_text("{}\n")
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("rules:\n  - name: A\n    severity: P9\n    match: []\n")
+    told = responder("rules", "check", str(rules), "--config", str(tmp_path / "responder.yaml"), *written)
+    found = json.loads(told.stdout)
+    assert (told.exit_code, found["ok"], found["rules"]) == (1, False, 0)
+    assert found["mistakes"] == [
+        {
+            "file": str(rules),
+            "line": 3,
+            "column": 15,
+            "text": "severity cannot be 'P9'",
+            "mend": "Choose one of: P0, P1, P2, P3",
+        }
+    ]
+
+
+def test_a_check_marks_lines_in_a_pull_request(tmp_path: Path) -> None:
+    """GitHub's workflow commands: signs that would end a part of one are escaped, in place and words."""
+    (tmp_path / "responder.yaml").write_text("{}\n")
+    rules = tmp_path / "a,b:100%.yaml"
+    rules.write_text("rules:\n  - {name: A, match: [], severity: '50%'}\n")
+    told = responder(
+        "rules", "check", str(rules), "--config", str(tmp_path / "responder.yaml"), "--format", "github"
+    )
+    assert told.exit_code == 1
+    place = f"file={tmp_path}/a%2Cb%3A100%25.yaml,line=2,col=36"
+    marked = f"::error {place}::severity cannot be '50%25'. Choose one of: P0, P1, P2, P3."
+    assert told.stdout.splitlines() == [marked, "1 mistake."]
+
+
 WINDOWED = """\
 rules:
   - name: Windowed
