@@ -69,7 +69,14 @@ _FIELDS: Mapping[What, Mapping[str, type[Enum] | None]] = {
         "undo": None,
     },
     What.VERDICTS: {"rule": None, "key": None, "step": None, "action": None, "verdict": Verdict},
-    What.ESCALATIONS: {"rule": None, "key": None, "severity": Severity, "level": None, "says": None},
+    What.ESCALATIONS: {
+        "rule": None,
+        "key": None,
+        "severity": Severity,
+        "kind": NoticeKind,
+        "level": None,
+        "says": None,
+    },
     What.NOTICES: {"rule": None, "key": None, "kind": NoticeKind, "level": None, "says": None},
     What.GUARDS: {
         "rule": None,

@@ -262,3 +262,16 @@ def test_coverage_stands_in_the_json(tmp_path: Path) -> None:
     told = json.loads(played(tmp_path, HELPED, "--coverage", "--format", "json").output)
     assert {one["part"]: one["tests"] for one in told["coverage"]["parts"]}["severity P1"] == 0
     assert told["coverage"]["guards"]["cooldown"] == 0
+
+
+def test_every_way_of_an_incident_and_nearly_every_guard_is_rehearsed() -> None:
+    """What stops a step outside of the rule is stopped in a test, too: only what a test cannot have is not."""
+    where = str(ROOT / "tests" / "unit" / "rehearsed")
+    result = CliRunner(env={"RESPONDER_CONFIG": None}).invoke(
+        main, ["rules", "test", where, str(ROOT / "rules"), "--coverage", "--format", "json"]
+    )
+    told = json.loads(result.output)
+    failed = [test["differences"] for test in told["tests"] if not test["passed"]]
+    assert (result.exit_code, failed) == (0, [])
+    never = {guard for guard, tests in told["coverage"]["guards"].items() if not tests}
+    assert never == {"clock", "maintenance", "storm", "own_ground", "still_firing", "too_old", "blind"}
