@@ -14,7 +14,8 @@ from responder.cli.common import ExitCode, config_option, ends_in_words, print_j
 from responder.cli.rules import around_of
 from responder.model.errors import PermanentError
 from responder.rehearsal.coverage import Coverage, coverage
-from responder.rehearsal.play import Around, Played, Report, play
+from responder.rehearsal.play import Played, Report, play
+from responder.rehearsal.scene import Around
 from responder.review.words import plain
 from responder.rulebook.load import TESTS_END
 from responder.rulebook.surroundings import Surroundings

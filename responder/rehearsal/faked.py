@@ -46,9 +46,9 @@ class Stage:
         """How far the test has come."""
         return self.clock.now - self.test.start
 
-    def say_nothing(self, text: str) -> None:
-        """Note what the test says nothing of."""
-        self.unsaid.setdefault(text, self.test.position)
+    def say_nothing(self, text: str, at: Position | None = None) -> None:
+        """Note what the test says nothing of, or what fits nothing."""
+        self.unsaid.setdefault(text, at or self.test.position)
 
 
 class FakedState(State):
@@ -101,7 +101,7 @@ class _Faked:
                 {**known, "elements": told.finds, "floor": told.floor, "facts": facts}
             )
         except ValidationError as error:
-            self._stage.unsaid.setdefault(f"the state of {self.name} does not fit: {error}", told.position)
+            self._stage.say_nothing(f"the state of {self.name} does not fit: {error}", told.position)
             return FakedState(elements=told.finds)
 
     def pin(self, params: Any, state: FakedState) -> tuple[Element, ...]:

@@ -23,6 +23,8 @@ class Told:
     at: datetime
     incident: UUID
     text: str
+    kind: EntryKind | None = None
+    """None for what is in no timeline: that it was heard of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +64,7 @@ class Happened:
         """Everything that a change says."""
         incident = kept.incident
         for entry in change.entries:
-            self.told.append(Told(at, incident.id, entry.text))
+            self.told.append(Told(at, incident.id, entry.text, entry.kind))
             self._entry(kept, entry, at)
         if change.verdict is not None and change.verdict.verdict is not None:
             self._verdict(kept, change, at)

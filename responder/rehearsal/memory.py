@@ -98,6 +98,7 @@ class Memory:
         self.records: dict[AlertKey, AlertRecord] = {}
         self.incidents: dict[UUID, Kept] = {}
         self.restrained: list[Restraint] = []
+        self._restraints_made = 0
         self.rulebook = rulebook
         self._hash = rulebook.hash
         self._rules = {rule.name: rule for rule in rulebook.rules}
@@ -113,7 +114,9 @@ class Memory:
         """By rule, how many incidents are neither resolved nor closed."""
         self._openings: deque[datetime] = deque()
         self._part_of: dict[UUID, dict[UUID, None]] = defaultdict(dict)
-        self._due: list[tuple[datetime, Severity, int, UUID]] = []
+        self._due: list[tuple[datetime, int, UUID]] = []
+        self._ready: list[tuple[Severity, datetime, int, UUID]] = []
+        """Those that are due now, the worst first: as workers take them."""
 
     # --- time ------------------------------------------------------------------------------------------
 
@@ -123,26 +126,31 @@ class Memory:
 
     def next_due(self) -> datetime | None:
         """When the next incident is due."""
-        while self._due and self._is_stale(self._due[0]):
+        while self._due and self._is_stale(*self._due[0]):
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
     def take_due(self) -> Kept | None:
         """The incident that is due now, the worst first."""
-        due = self.next_due()
-        if due is None or due > self.clock.now:
-            return None
-        return self.incidents[heapq.heappop(self._due)[3]]
+        while (due := self.next_due()) is not None and due <= self.clock.now:
+            _, order, incident_id = heapq.heappop(self._due)
+            severity = self.incidents[incident_id].incident.severity
+            heapq.heappush(self._ready, (severity, due, order, incident_id))
+        while self._ready:
+            _, due, order, incident_id = heapq.heappop(self._ready)
+            if not self._is_stale(due, order, incident_id):
+                return self.incidents[incident_id]
+        return None
 
-    def put_back(self, kept: Kept) -> None:
+    def _put_back(self, kept: Kept) -> None:
         """It is due when it says."""
         due = kept.incident.due_at
         if due is not None:
-            order = kept.incident.id.int
-            heapq.heappush(self._due, (due, kept.incident.severity, order, kept.incident.id))
+            heapq.heappush(self._due, (due, kept.incident.id.int, kept.incident.id))
 
-    def _is_stale(self, entry: tuple[datetime, Severity, int, UUID]) -> bool:
-        return self.incidents[entry[3]].incident.due_at != entry[0]
+    def _is_stale(self, due: datetime, order: int, incident_id: UUID) -> bool:
+        del order
+        return self.incidents[incident_id].incident.due_at != due
 
     # --- intake ----------------------------------------------------------------------------------------
 
@@ -234,7 +242,7 @@ class Memory:
         self._not_closed[rule.name] += 1
         if rule.name != UMBRELLA.name:
             self._openings.append(now)
-        self.put_back(kept)
+        self._put_back(kept)
         return kept
 
     def _wake(self, kept: Kept, severity: Severity | None) -> None:
@@ -251,7 +259,7 @@ class Memory:
         due = at if incident.due_at is None else min(incident.due_at, at)
         woken = {"wakes": incident.wakes + 1, "due_at": due, **moved}
         kept.incident = incident.model_copy(update=woken)
-        self.put_back(kept)
+        self._put_back(kept)
 
     async def standing(
         self, rules: Sequence[str], keys: Sequence[IncidentKey], at_most: int
@@ -355,7 +363,7 @@ class Memory:
             }
         )
         self._count(kept, before)
-        self.put_back(kept)
+        self._put_back(kept)
         self._observer.changed(kept, before, change, now)
 
     def _count(self, kept: Kept, before: Incident) -> None:
@@ -425,10 +433,20 @@ class Memory:
     def restrain(self, restraint: Restraint) -> None:
         """A halt, a freeze, or maintenance begins. What waits is looked at when maintenance begins."""
         self.restrained.append(restraint)
+        self._restraints_made += 1
         if restraint.kind is RestraintKind.MAINTENANCE:
             for kept in self.incidents.values():
                 if kept.incident.state in _WAITING:
                     self._woken(kept, self.clock.now)
+
+    @property
+    def next_restraint(self) -> int:
+        """The number of the next one."""
+        return self._restraints_made + 1
+
+    def resume(self, number: int) -> None:
+        """A restraint is over, because somebody says so."""
+        self.restrained = [one for one in self.restrained if one.id != number]
 
     def _stands(self) -> tuple[Restraint, ...]:
         now = self.clock.now

@@ -359,6 +359,8 @@ class _File:
                 text = "an expectation stands before an earlier one, or has the same time"
                 self._reader.wrong(item, text, "Order them by `at`, one for each time")
             read.append(one)
+        if "expect" in keys and not read:
+            self._reader.wrong(keys["expect"], "a test expects nothing", "Add a moment: [{at: 0s, ...}]")
         return tuple(read)
 
     def _expectation(self, node: Node) -> Expectation:

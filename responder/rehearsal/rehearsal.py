@@ -167,7 +167,6 @@ class Rehearsal:
                 await heapq.heappop(self._agenda)[2]()
             while (kept := self.memory.take_due()) is not None:
                 await self._work(kept)
-                self.memory.put_back(kept)
                 if self._agenda and self._agenda[0][0] <= self.clock.now:
                     break
         self.clock.now = max(self.clock.now, until)

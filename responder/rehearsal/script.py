@@ -134,6 +134,11 @@ class Restrains:
     who: str
     reason: str
 
+    @property
+    def halts(self) -> bool:
+        """A person ends it, and nothing else does."""
+        return self.kind is RestraintKind.HALT
+
 
 @dataclass(frozen=True, slots=True)
 class Wanted:

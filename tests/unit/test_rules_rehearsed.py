@@ -265,7 +265,7 @@ def test_coverage_stands_in_the_json(tmp_path: Path) -> None:
 
 
 def test_every_way_of_an_incident_and_nearly_every_guard_is_rehearsed() -> None:
-    """What stops a step outside of the rule is stopped in a test, too: only what a test cannot have is not."""
+    """All that can stop a step stops one in a test, but for what a test of rules cannot have."""
     where = str(ROOT / "tests" / "unit" / "rehearsed")
     result = CliRunner(env={"RESPONDER_CONFIG": None}).invoke(
         main, ["rules", "test", where, str(ROOT / "rules"), "--coverage", "--format", "json"]
