@@ -13,6 +13,8 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --no-input
 
 # The Debian packages of the real parts.
 PARTS := prometheus prometheus-alertmanager prometheus-postgres-exporter postgresql pgbouncer
+# And Go, for the program that asks Alertmanager's own parser, where there is none.
+PARTS += $(if $(shell PATH="$$PATH:/usr/local/go/bin" command -v go),,golang)
 bench: PARTS := wrk
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
@@ -46,7 +48,7 @@ run: install ## keep a service up in shadow, with a database of its own; prints 
 test: lint ## lint, types, and every test that needs no installed servers
 	$(BIN)/pytest -n 4
 
-test-real: install parts ## the tests against Debian's Prometheus, Alertmanager, exporter and PostgreSQL
+test-real: install parts ## the tests against Debian's Prometheus, Alertmanager, exporter and PostgreSQL (and Go)
 	$(BIN)/pytest -m real
 
 promises: install ## each promise of docs/safety.md: its test, held or not (SABOTAGE=1: each line removed must be found)

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from responder.model.matcher import Matcher, MatchOp, compiled
+from responder.rulebook.dialects import Differing, differing
 
 _RESERVED = frozenset("{}!=~,\\\"'`")
 _OPERATORS = {op.value: op for op in MatchOp}
-_CLASSIC = re.compile(r"\s*([a-zA-Z_:][a-zA-Z0-9_:]*)\s*(=~|=|!=|!~)\s*(.*)", re.DOTALL | re.ASCII)
-_BLANKS = "\t\n\v\f\r "
+_BLANKS = "\t\n\f\r "
+"""What the classic parser's expression knows as blank."""
+_CLASSIC = re.compile(
+    rf"[{_BLANKS}]*([a-zA-Z_:][a-zA-Z0-9_:]*)[{_BLANKS}]*(=~|=|!=|!~)[{_BLANKS}]*(.*)", re.DOTALL
+)
+_SPACES = "".join(
+    sign for sign in map(chr, range(0x3001)) if sign.isspace() and sign not in "\x1c\x1d\x1e\x1f"
+)
+"""What Go knows as white space: Python's without the four separators of ASCII."""
+_NO_WORD = _RESERVED | frozenset(_SPACES)
 _ESCAPES = {
     "a": "\a",
     "b": "\b",
@@ -37,7 +46,10 @@ class MatcherError(ValueError):
 
     Attributes:
         column: where in the text, from 1.
+        mend: what to do.
     """
+
+    mend = """Write it as Alertmanager does, such as 'alertname = "NAME"'"""
 
     def __init__(self, message: str, column: int) -> None:
         super().__init__(f"{message} (character {column} of the matcher)")
@@ -45,14 +57,25 @@ class MatcherError(ValueError):
         self.column = column
 
 
+class DifferingError(MatcherError):
+    """The regular expression means one thing here and another in Alertmanager."""
+
+    def __init__(self, found: Differing, column: int) -> None:
+        super().__init__(found.text, column)
+        self.mend = found.mend
+
+
 def parse_matchers(text: str) -> tuple[Matcher, ...]:
     """Read `a = "b"`, `a="b",c=~"d"` or `{a="b"}`; `{}` and the empty text are no condition at all.
 
     Raises:
         MatcherError: neither parser can read the text, or a regular expression is not RE2.
+        DifferingError: RE2 and Go differ over a regular expression in it.
     """
     modern = _attempt(_parse_modern, text)
     classic = _attempt(_parse_classic, text)
+    if isinstance(classic, DifferingError):
+        raise classic  # nobody here can tell whether Alertmanager reads it
     if isinstance(classic, MatcherError):
         if isinstance(modern, MatcherError):
             raise modern
@@ -71,6 +94,9 @@ def _matcher(name: str, op: MatchOp, value: str, column: int) -> Matcher:
     if not name:
         raise MatcherError("the label name is empty", column)
     if op in {MatchOp.REGEX, MatchOp.NOT_REGEX}:
+        found = differing(value)
+        if found is not None:
+            raise DifferingError(found, column)
         try:
             compiled(value)
         except ValueError as error:
@@ -152,7 +178,7 @@ def _tokens(text: str) -> list[_Token]:
     at = 0
     while at < len(text):
         sign = text[at]
-        if sign.isspace():
+        if sign in _SPACES:
             at += 1
             continue
         token, at = _token(text, at)
@@ -171,7 +197,7 @@ def _token(text: str, at: int) -> tuple[_Token, int]:
     if sign in _RESERVED:
         raise MatcherError(f"{sign!r} must stand in double quotes", column)
     end = at
-    while end < len(text) and text[end] not in _RESERVED and not text[end].isspace():
+    while end < len(text) and text[end] not in _NO_WORD:
         end += 1
     return _Token("word", text[at:end], column), end
 
@@ -227,18 +253,21 @@ def _parse_classic(text: str) -> tuple[Matcher, ...]:
 
 
 def _classic_parts(text: str) -> list[tuple[int, str]]:
-    """Split at commas outside quotes; what is blank after the last comma is nothing."""
+    """Split at commas outside quotes. The last part alone loses all white space, and may be nothing."""
     parts: list[tuple[int, str]] = []
     start, quoted, escaped = 0, False, False
     for at, sign in enumerate(text):
-        if sign == "," and not quoted:
-            parts.append((start, text[start:at]))
-            start = at + 1
-        elif sign == '"' and not escaped:
+        if sign == ",":  # a backslash before it escapes what follows the comma, as in Alertmanager
+            if not quoted:
+                parts.append((start, text[start:at]))
+                start = at + 1
+            continue
+        if sign == '"' and not escaped:
             quoted = not quoted
         escaped = sign == "\\" and not escaped
-    if text[start:].strip():
-        parts.append((start, text[start:]))
+    last = text[start:].lstrip(_SPACES)
+    if last:
+        parts.append((len(text) - len(last), last.rstrip(_SPACES)))
     return parts
 
 

@@ -13,7 +13,7 @@ from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
 from responder.rulebook.lists import StepLists
-from responder.rulebook.matchers import MatcherError, parse_matchers
+from responder.rulebook.matchers import DifferingError, MatcherError, parse_matchers
 from responder.rulebook.notify import read_notify
 from responder.rulebook.probes import Connection, read_probe
 from responder.rulebook.proof import check_proof
@@ -368,8 +368,8 @@ def _matcher(node: Node, what: str, around: Surroundings, reader: Reader) -> tup
     try:
         matchers = parse_matchers(text)
     except MatcherError as error:
-        mend = """Write it as Alertmanager does, such as 'alertname = "NAME"'"""
-        reader.wrong(node.within(error.column), f"{text!r} is no matcher: {error.message}", mend)
+        verdict = "cannot be used" if isinstance(error, DifferingError) else "is no matcher"
+        reader.wrong(node.within(error.column), f"{text!r} {verdict}: {error.message}", error.mend)
         return ()
     for matcher in matchers:
         if around.redaction.hides_label(matcher.name) and not matcher.asks_for_presence:

@@ -59,6 +59,8 @@ def test_any_text_is_matchers_or_an_error_with_a_place_in_it(text: str) -> None:
         ("foo=~^b(a|r)$", [("foo", "=~", "^b(a|r)$")]),
         ("foo=bar}}", [("foo", "=", "bar}")]),
         ('{foo="bar"', [("foo", "=", "bar")]),
+        ("foo=\v", [("foo", "=", "")]),
+        ("foo=\v,a=b", [("foo", "=", "\v"), ("a", "=", "b")]),
         # Both read these, differently: Alertmanager takes the classic reading.
         (r'foo="\x41"', [("foo", "=", r"\x41")]),
         (r'foo="a\tb"', [("foo", "=", r"a\tb")]),
@@ -71,7 +73,9 @@ def test_fallback_mode_reads_as_alertmanager_does(text: str, read: list[tuple[st
     assert [(m.name, m.op.value, m.value) for m in parse_matchers(text)] == read
 
 
-@pytest.mark.parametrize("text", ["a", "=b", ",", "{,}", 'a="b', 'a="b" c="d"', 'a=~"("', '""="x"'])
+@pytest.mark.parametrize(
+    "text", ["a", "=b", ",", "{,}", 'a="b', 'a="b" c="d"', 'a=~"("', '""="x"', 'a="b"\x1c', r'a="\,",']
+)
 def test_what_neither_parser_reads_is_an_error(text: str) -> None:
     """Texts that Alertmanager refuses are refused, and so is an empty label name."""
     with pytest.raises(MatcherError):
