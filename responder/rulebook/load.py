@@ -13,6 +13,7 @@ from responder.model.rule import Position, Rule, Rulebook
 from responder.rulebook.document import MAX_BYTES, read_document
 from responder.rulebook.lists import read_lists
 from responder.rulebook.mistake import Mistake, Mistakes
+from responder.rulebook.reachable import check_reach
 from responder.rulebook.reading import Reader
 from responder.rulebook.rules import read_rules
 from responder.rulebook.surroundings import Surroundings
@@ -55,6 +56,8 @@ def _checked(files: Iterable[tuple[str, str]], around: Surroundings, mistakes: M
     rules = [rule for document in documents for rule in read_rules(document, lists, around, reader)]
     lists.check_used()
     _check_names(rules, reader)
+    if not mistakes.found:  # of a rule that is read in part it is not certain what it takes
+        check_reach(rules, reader)
     if mistakes.found:
         return Report(None, mistakes.sorted())
     return Report(Rulebook(rules=tuple(rules)))

@@ -172,9 +172,15 @@ def _rule(name: str, same: list[PrometheusAlert], severities: Mapping[str, Sever
         "notes": next((alert.words for alert in same if alert.words), None),
     }
     given = {key: value for key, value in rule.items() if value not in (None, [])}
-    text = yaml.safe_dump([given], sort_keys=False, allow_unicode=True, width=110)
+    text = _written([given])
     origin = _plain(f"# {first.position.file}:{first.position.line}, group {first.group}")
     return "".join(f"  {line}\n" for line in (origin, *text.split("\n")) if line)
+
+
+def _written(rules: list[dict[str, Any]]) -> str:
+    """In YAML, as people read it; with escapes where a sign would not come back as it is."""
+    text = yaml.safe_dump(rules, sort_keys=False, allow_unicode=True, width=110)
+    return text if yaml.safe_load(text) == rules else yaml.safe_dump(rules, sort_keys=False, width=110)
 
 
 def _severity(same: list[PrometheusAlert], severities: Mapping[str, Severity]) -> Any:

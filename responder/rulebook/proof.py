@@ -8,7 +8,7 @@ from datetime import timedelta
 
 from responder.model.autonomy import Autonomy
 from responder.model.duration import format_duration
-from responder.model.rule import Rule, Verify
+from responder.model.rule import Rule, StepKind, Verify
 from responder.rulebook.document import Mapped, Node
 from responder.rulebook.reading import Reader
 from responder.rulebook.surroundings import Surroundings
@@ -22,6 +22,7 @@ def check_proof(rule: Rule, node: Mapped, around: Surroundings, reader: Reader) 
     if rule.verify is not None:
         _check_endless(rule.verify, node.entries["verify"].value, around, reader)
         _check_windows(rule.verify, node.entries["verify"].value, around, reader)
+        _check_promise(rule, rule.verify, node.entries["verify"].value, around, reader)
     _check_auto(rule, node, around, reader)
     _check_step_autonomy(rule, node, reader)
     if rule.changing and "escalate" in node.entries and not rule.escalate:
@@ -60,6 +61,21 @@ def _check_windows(verify: Verify, node: Node, around: Surroundings, reader: Rea
             )
             mend = f"Write at least {format_duration(least)}, or configure the API of {late.name}"
             reader.wrong(_inside(node, name), text, mend)
+
+
+def _check_promise(rule: Rule, verify: Verify, node: Node, around: Surroundings, reader: Reader) -> None:
+    """What a disruptive step did is known before a person is promised: else nobody hears of it in time."""
+    worst = min(case.severity for case in rule.severity)
+    promised, within = around.response_times.get(worst), verify.alert_resolved_within
+    disruptive = next((step for step in rule.steps if step.kind is StepKind.DISRUPTIVE), None)
+    if disruptive is None or promised is None or within is None or within <= promised:
+        return
+    text = (
+        f"{disruptive.action} is disruptive, and whether it helped is known after {format_duration(within)} "
+        f"at the latest: {worst} promises a person within {format_duration(promised)}"
+    )
+    mend = f"Write at most {format_duration(promised)}, or a longer response_time of {worst} in the settings"
+    reader.wrong(_inside(node, "alert_resolved_within"), text, mend)
 
 
 def _check_auto(rule: Rule, node: Mapped, around: Surroundings, reader: Reader) -> None:

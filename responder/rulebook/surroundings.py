@@ -1,10 +1,12 @@
 """What the check of rules needs to know of the settings. `app` and the CLI build it; nothing here reads."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 from responder.model.inventory import Inventory
 from responder.model.redaction import SHIPPED, Redaction
+from responder.model.severity import Severity
 from responder.rulebook.catalogue import Catalogue
 
 
@@ -36,3 +38,5 @@ class Surroundings:
     """Whether a Prometheus is configured: without one a `promql` probe can never be answered."""
     redaction: Redaction = SHIPPED
     """Says which labels are redacted whole: a rule can ask whether they are there, and nothing else."""
+    response_times: Mapping[Severity, timedelta] = field(default_factory=dict)
+    """How soon a person is promised, by severity; nothing is said of those that are missing."""

@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from responder.actions.registry import Registry
 from responder.model.inventory import Inventory, PostgresConnection
+from responder.model.severity import MANUAL_TERMS
 from responder.rulebook.matchers import parse_matchers
 from responder.rulebook.surroundings import SourceFacts, Surroundings
 
@@ -33,5 +34,6 @@ def surroundings(**changes: Any) -> Surroundings:
         queries=frozenset({"blocked_sessions", "replication_lag"}),
         sources=(ASKED,),
         prometheus=True,
+        response_times={level: terms.response_time for level, terms in MANUAL_TERMS.items()},
     )
     return replace(usual, **changes)

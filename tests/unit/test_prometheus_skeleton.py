@@ -99,7 +99,8 @@ def test_what_is_no_file_of_prometheus_is_a_mistake_with_its_place() -> None:
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), max_size=30)
 WORDS = st.one_of(
-    TEXTS, st.sampled_from([*SEVERITIES, "{{ $value }}", "a: b", "no", "- x", "#", "'", '"', "\\"])
+    TEXTS,
+    st.sampled_from([*SEVERITIES, "{{ $value }}", "a\x85b", "é", "a: b", "no", "- x", "#", "'", '"', "\\"]),
 )
 ALERTS = st.fixed_dictionaries(
     {
@@ -118,7 +119,7 @@ ALERTS = st.fixed_dictionaries(
 @given(st.lists(ALERTS, max_size=4), WORDS)
 def test_whatever_the_words_the_skeleton_passes_the_check(alerts: list[dict[str, Any]], group: str) -> None:
     """Names, labels and texts of any signs come through YAML and the matchers as they were."""
-    rules = made(yaml.safe_dump({"groups": [{"name": group, "rules": alerts}]}, allow_unicode=True))
+    rules = made(yaml.safe_dump({"groups": [{"name": group, "rules": alerts}]}))
     names = dict.fromkeys(alert["alert"] for alert in alerts if alert["alert"])
     assert [rule.match[0].value for rule in rules] == list(names)
 

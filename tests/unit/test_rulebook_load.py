@@ -118,7 +118,7 @@ def test_what_only_tells_does_not_need_a_new_promotion() -> None:
 PAGING = """
 rules:
   - name: A
-    match: []
+    match: 'alertname = "A"'
     severity: P1
     {notify}
     steps: [{{action: postgres.cancel_queries, with: {{connection: orders, older_than: 10m}}}}]
@@ -199,7 +199,8 @@ def test_files_are_taken_in_bytewise_order_and_folders_not_deeply(tmp_path: Path
     for name in ("a.yaml", "B.yml", "é.yaml", ".hidden.yaml", "notes.md", "deep/c.yaml"):
         file = tmp_path / name
         file.parent.mkdir(exist_ok=True)
-        file.write_text(f"rules: [{{name: {len(name)}{file.stem.strip('.é')}x, match: [], severity: P3}}]")
+        rule = f"{len(name)}{file.stem.strip('.é')}x"
+        file.write_text(f"rules: [{{name: {rule}, match: 'alertname = \"{rule}\"', severity: P3}}]")
     report = check([tmp_path, tmp_path / "a.yaml"], surroundings())
     assert report.rulebook is not None
     assert [rule.name for rule in report.rulebook.rules] == ["5Bx", "6ax", "6x"]

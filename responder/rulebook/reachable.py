@@ -1,0 +1,132 @@
+"""Rules and severities that are rightly written, and that no alert ever reaches.
+
+Only what is certain is a mistake: of a label that may have any value nothing is said. What is found here its
+author believes to be there, and would miss in an outage.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from responder.model.matcher import Matcher, MatchOp, all_match
+from responder.model.rule import Rule, Rulebook
+from responder.rulebook.index import RuleIndex
+from responder.rulebook.reading import Reader
+
+_META = frozenset(r"\.+*?()[]{}^$")
+_GROUPING = frozenset(r"()|[]\?*{}")
+_ANYTHING = {".*", "(.*)", ".*?"}
+
+Values = Mapping[str, Sequence[str]]
+"""The few values that a label can have, for labels that are fixed to some."""
+
+
+def check_reach(rules: Sequence[Rule], reader: Reader) -> None:
+    """Note every rule that takes no alert, and every severity that never applies."""
+    index = RuleIndex(Rulebook(rules=tuple(rules)))
+    for at, rule in enumerate(rules):
+        if (why := impossible(rule.match)) is not None:
+            text = f"no alert can match {_named(rule)}: {why}"
+            reader.wrong(rule.position, text, "Correct its `match`, or remove the rule")
+            continue
+        _check_severities(rule, reader)
+        _check_shadow(at, rules, index, reader)
+
+
+def impossible(matchers: Iterable[Matcher]) -> str | None:
+    """Why no label set meets all of these; None where some may."""
+    by_label: dict[str, list[Matcher]] = {}
+    for matcher in matchers:
+        by_label.setdefault(matcher.name, []).append(matcher)
+    for name, same in by_label.items():
+        dead = next((matcher for matcher in same if _matches_nothing(matcher)), None)
+        if dead is not None:
+            return f"{dead} holds for no line of text"
+        if _left(name, same) == []:
+            return f"{' and '.join(map(str, same))} exclude each other"
+    return None
+
+
+def _check_severities(rule: Rule, reader: Reader) -> None:
+    for number, case in enumerate(rule.severity):
+        if (why := impossible((*rule.match, *case.when))) is not None:
+            text = f"the severity {case.severity} of {_named(rule)} never applies: {why}"
+            reader.wrong(rule.position, text, "Correct its `when`, or remove it")
+            continue
+        values = _values((*rule.match, *case.when))
+        before = next((one for one in rule.severity[:number] if _follows(one.when, case.when, values)), None)
+        if before is not None and case.when:
+            text = (
+                f"the severity {case.severity} of {_named(rule)} never applies: {before.severity} comes first"
+            )
+            reader.wrong(rule.position, text, "Put the one that asks for more before it")
+
+
+def _check_shadow(at: int, rules: Sequence[Rule], index: RuleIndex, reader: Reader) -> None:
+    rule = rules[at]
+    values = _values(rule.match)
+    certain = {name: left[0] for name, left in values.items() if left}
+    for earlier in index.candidates(certain):
+        if earlier >= at:
+            return
+        other = rules[earlier]
+        if impossible(other.match) is None and _follows(other.match, rule.match, values):
+            text = (
+                f"{_named(rule)} never takes an alert: {_named(other)} at {other.position} takes all of them"
+            )
+            reader.wrong(rule.position, text, "Put it before that one, or narrow that one's `match`")
+            return
+
+
+def _follows(wanted: Sequence[Matcher], given: Sequence[Matcher], values: Values) -> bool:
+    """Whether whatever meets the given matchers meets the wanted ones, too."""
+    return all(
+        one in given
+        or (one.name in values and all(one.matches({one.name: text}) for text in values[one.name]))
+        for one in wanted
+    )
+
+
+def _values(matchers: Iterable[Matcher]) -> Values:
+    by_label: dict[str, list[Matcher]] = {}
+    for matcher in matchers:
+        by_label.setdefault(matcher.name, []).append(matcher)
+    found = {name: _left(name, same) for name, same in by_label.items()}
+    return {name: left for name, left in found.items() if left is not None}
+
+
+def _left(name: str, same: Sequence[Matcher]) -> list[str] | None:
+    """The values that meet all matchers of one label; None where they are not bound to a few."""
+    few = next((texts for matcher in same if (texts := _few(matcher)) is not None), None)
+    if few is None:
+        return None
+    return [text for text in few if all_match(tuple(same), {name: text})]
+
+
+def _few(matcher: Matcher) -> tuple[str, ...] | None:
+    """The only values that can meet a matcher, where these are written out in it."""
+    if matcher.op is MatchOp.EQUAL:
+        return (matcher.value,)
+    if matcher.op is MatchOp.REGEX and not _META & set(matcher.value):
+        return tuple(dict.fromkeys(matcher.value.split("|")))
+    return None
+
+
+def _matches_nothing(matcher: Matcher) -> bool:
+    """Whether it surely holds for no text of one line, as all labels are."""
+    match matcher.op:
+        case MatchOp.REGEX:
+            return _is_torn(matcher.value)
+        case MatchOp.NOT_REGEX:
+            return matcher.value in _ANYTHING
+        case MatchOp.EQUAL | MatchOp.NOT_EQUAL:
+            return False
+
+
+def _is_torn(pattern: str) -> bool:
+    """Whether something is wanted behind the end of the text, or before its beginning."""
+    if _GROUPING & set(pattern):
+        return False
+    return "$" in pattern.rstrip("$") or "^" in pattern.lstrip("^")
+
+
+def _named(rule: Rule) -> str:
+    return rule.name or "the rule"
