@@ -10,7 +10,6 @@ from uuid import UUID
 from responder.decide.case import (
     AttemptEnd,
     AttemptVerdict,
-    IntentLost,
     LedgerQuestion,
     Quarantine,
     ShadowRun,
@@ -57,15 +56,14 @@ class Ledger:
     _starts: deque[_Start] = field(default_factory=deque)
     _judged: dict[str, list[tuple[UUID, Verdict]]] = field(default_factory=lambda: defaultdict(list))
     """By rule, the attempts that did or did not lead to recovery, in the order of their verdicts."""
-    _used: set[UUID] = field(default_factory=set)
 
     # --- what is written -------------------------------------------------------------------------------
 
-    def intend(self, intent: Intent, now: datetime) -> Attempt | IntentLost:
-        """Claim the target and write the attempt, where nothing is in its way."""
-        lost = self._lost(intent, now)
-        if lost is not None:
-            return lost
+    def intend(self, intent: Intent, now: datetime) -> Attempt:
+        """Claim the target and write the attempt.
+
+        It was judged by this very ledger at this very moment: nothing has raced, nothing is looked at again.
+        """
         attempt = _attempt(intent, now)
         self.attempts[attempt.id] = attempt
         self._order.append(attempt.id)
@@ -77,30 +75,9 @@ class Ledger:
             rule=intent.rule,
             since=now,
         )
-        if intent.approval is not None:
-            self._used.add(intent.approval)
         if intent.disruptive and intent.undo_of is None:
             self._starts.append(_Start(now, intent.target, intent.namespace, attempt.id))
         return attempt
-
-    def _lost(self, intent: Intent, now: datetime) -> IntentLost | None:
-        """What raced with judging. In virtual time little can, and what can is looked at all the same."""
-        held = self.claims.get(intent.target)
-        if held is not None and (held.quarantined or held.attempt_id != intent.undo_of):
-            return IntentLost.CLAIMED
-        if intent.undo_of is None:
-            if self.newest(intent.rule, intent.target) != intent.newest_known:
-                return IntentLost.OVERTAKEN
-            if intent.rule in self.breakers:
-                return IntentLost.BROKEN
-            left = self.budgets(intent.target, intent.namespace, intent.budgets, now)
-            if intent.disruptive and any(one.used_up for one in left):
-                return IntentLost.BUDGET
-        if intent.approval is not None:
-            in_time = intent.approved_until is not None and now < intent.approved_until
-            if not in_time or intent.approval in self._used:
-                return IntentLost.APPROVAL
-        return None
 
     def end(self, end: AttemptEnd, now: datetime) -> None:
         """The outcome of an attempt."""

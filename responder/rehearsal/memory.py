@@ -17,7 +17,6 @@ from responder.decide.case import (
     Case,
     Change,
     Finding,
-    IntentLost,
     LedgerQuestion,
     LedgerView,
     OpenIncidents,
@@ -315,12 +314,9 @@ class Memory:
         return Storm(openings=openings, umbrella=umbrella, covered=dict(covered), still_firing=len(firing))
 
     async def record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
-        """See `ports.Store.record`."""
+        """See `ports.Store.record`. Nothing has raced, so everything is written."""
         del ends
         kept, now = self.incidents[lease.incident_id], self.clock.now
-        moved = change.severity is not None and kept.incident.severity is not case.incident.severity
-        if (change.quiet and kept.members.firing) or moved:
-            return False
         if kept.incident.wakes != case.incident.wakes:
             change = change.model_copy(update={"due_at": self._woken_due(kept, change)})
         if change.end is not None:
@@ -387,23 +383,13 @@ class Memory:
 
     async def commit_intent(
         self, lease: Lease, intent: Intent, change: Change, *, after: int | None = None
-    ) -> Attempt | IntentLost:
-        """See `ports.Store.commit_intent`."""
+    ) -> Attempt:
+        """See `ports.Store.commit_intent`: nothing that it looks at again can have changed since then."""
         del after
         kept = self.incidents[lease.incident_id]
-        stands = self._stands()
-        if any(one.kind is RestraintKind.HALT and not one.match for one in stands):
-            return IntentLost.HALTED
-        if not {one.id for one in stands} <= set(intent.restraints):
-            return IntentLost.RESTRAINED
-        if not kept.members.firing and intent.undo_of is None:
-            return IntentLost.NOT_FIRING
-        if kept.commands:
-            return IntentLost.COMMANDED
         attempt = self.ledger.intend(intent, self.clock.now)
-        if isinstance(attempt, Attempt):
-            kept.attempt = attempt.id
-            self._apply(kept, change)
+        kept.attempt = attempt.id
+        self._apply(kept, change)
         return attempt
 
     async def open_umbrella(self, pending_for: timedelta) -> None:

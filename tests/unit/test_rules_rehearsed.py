@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -264,14 +265,55 @@ def test_coverage_stands_in_the_json(tmp_path: Path) -> None:
     assert told["coverage"]["guards"]["cooldown"] == 0
 
 
-def test_every_way_of_an_incident_and_nearly_every_guard_is_rehearsed() -> None:
+@pytest.fixture(scope="module")
+def rehearsed() -> dict[str, Any]:
+    """Every test of tests/unit/rehearsed and of the shipped rules, as JSON with the coverage."""
+    where = [str(ROOT / "tests" / "unit" / "rehearsed"), str(ROOT / "rules")]
+    run = CliRunner(env={"RESPONDER_CONFIG": None}).invoke
+    result = run(main, ["rules", "test", *where, "--coverage", "--format", "json"])
+    told: dict[str, Any] = json.loads(result.output)
+    return told
+
+
+def test_every_way_of_an_incident_and_nearly_every_guard_is_rehearsed(rehearsed: dict[str, Any]) -> None:
     """All that can stop a step stops one in a test, but for what a test of rules cannot have."""
-    where = str(ROOT / "tests" / "unit" / "rehearsed")
-    result = CliRunner(env={"RESPONDER_CONFIG": None}).invoke(
-        main, ["rules", "test", where, str(ROOT / "rules"), "--coverage", "--format", "json"]
-    )
-    told = json.loads(result.output)
-    failed = [test["differences"] for test in told["tests"] if not test["passed"]]
-    assert (result.exit_code, failed) == (0, [])
-    never = {guard for guard, tests in told["coverage"]["guards"].items() if not tests}
+    failed = [test["differences"] for test in rehearsed["tests"] if not test["passed"]]
+    assert failed == []
+    never = {guard for guard, tests in rehearsed["coverage"]["guards"].items() if not tests}
     assert never == {"clock", "maintenance", "storm", "own_ground", "still_firing", "too_old", "blind"}
+
+
+def test_a_read_only_step_and_an_undo_are_covered_where_they_ran(rehearsed: dict[str, Any]) -> None:
+    """They start no attempt of their own kind, and are parts of a rule all the same."""
+    parts = {(one["rule"], one["part"]): one["tests"] for one in rehearsed["coverage"]["parts"]}
+    assert parts["Climbing", "step 1: postgres.activity"] > 0
+    assert parts["Quiet", "step 1: alertmanager.silence, taken back"] > 0
+    assert parts["Told", "people told at its opening"] > 0
+
+
+EVIDENCE = (
+    RULES
+    + """\
+    evidence: [{action: postgres.activity, with: {connection: {server: $labels.server}}}]
+"""
+)
+
+
+def test_evidence_is_told_before_the_first_step_is_judged(tmp_path: Path) -> None:
+    """In the service it comes when it comes; here it is gathered at once, in the same place each time."""
+    tests = HELPED.replace("actions: [", "actions: [{action: postgres.activity, state: {seen: 3}}, ")
+    told = json.loads(played(tmp_path, tests, "--format", "json", rules=EVIDENCE).output)
+    texts = [line["text"] for line in told["tests"][0]["timelines"][0]["lines"]]
+    evidence = texts.index("postgres.activity: postgres/orders: seen: 3")
+    assert texts[evidence + 1] == "postgres.cancel_queries on postgres/orders may go: every guard lets it go"
+
+
+def test_an_answer_reaches_nobody_who_did_not_ask(rehearsed: dict[str, Any]) -> None:
+    """A yes is a word on one question: it stands in no other timeline."""
+    [test] = [one for one in rehearsed["tests"] if one["name"] == "an answer is given to whoever asks"]
+    approved = [
+        timeline["incident"].split()[1]
+        for timeline in test["timelines"]
+        if any("approved" in line["text"] for line in timeline["lines"])
+    ]
+    assert approved == ["Asked"]
