@@ -530,6 +530,7 @@ def _api(
         channels=engine.dispatcher.names,
         describe_rule=describe,
         by_hand=by_hand,
+        foresee=engine.foresight.of,
         budgets=settings.engine.budgets,
         freezes=engine.freezes,
         redaction=stored.redaction,

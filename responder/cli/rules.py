@@ -19,6 +19,7 @@ from responder.cli.common import (
     settings,
     speaks,
 )
+from responder.cli.rule_explained import explain_alert
 from responder.cli.started import client_of, warn_of_other_settings
 from responder.model.autonomy import Autonomy
 from responder.model.inventory import Inventory, PostgresConnection
@@ -49,6 +50,9 @@ class _Commands(click.Group):
 @click.group(cls=_Commands)
 def rules() -> None:
     """The rules."""
+
+
+rules.add_command(explain_alert)
 
 
 @rules.command()

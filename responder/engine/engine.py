@@ -13,6 +13,7 @@ from responder.engine.clock_watch import ClockWatch
 from responder.engine.contests import Contests
 from responder.engine.crew import Crew
 from responder.engine.evidence import Evidence
+from responder.engine.foresight import Foresight
 from responder.engine.gather import Gather
 from responder.engine.halting import Halt
 from responder.engine.intake import GroupCommit
@@ -78,23 +79,25 @@ class Engine:
         self.ownership = Ownership(store, metrics, lease_time, heartbeat_every)
         self._evidence = Evidence(store, actions, settings.evidence_timeout.total_seconds())
         self.trust = trust = Trust(settings, source_ceilings)
+        gather = Gather(
+            store,
+            actions,
+            probes,
+            alert_state,
+            self.halt,
+            trust,
+            terms,
+            settings.budgets,
+            Watchdog(store, settings.watchdog),
+            settings.freezes,
+        )
+        self.foresight = Foresight(store, self.rules, gather, terms)
         perform = Perform(
             store=store,
             intake=self.intake,
             actions=actions,
             probes=probes,
-            gather=Gather(
-                store,
-                actions,
-                probes,
-                alert_state,
-                self.halt,
-                trust,
-                terms,
-                settings.budgets,
-                Watchdog(store, settings.watchdog),
-                settings.freezes,
-            ),
+            gather=gather,
             evidence=self._evidence,
             ownership=self.ownership,
             halt=self.halt,

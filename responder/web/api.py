@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from responder.decide.case import Terms
 from responder.decide.freezes import Freeze
 from responder.engine.by_hand import ActsByHand
+from responder.engine.foresight import Foreseen
 from responder.model.alert import Delivery
 from responder.model.anchor import AnchorState
 from responder.model.autonomy import Ceiling
@@ -113,6 +114,8 @@ class Api:
     """A resolved rule as JSON with the origin of each default."""
     by_hand: ActsByHand
     """What people may ask for by hand."""
+    foresee: Callable[[Mapping[str, str], str], Awaitable[Foreseen]]
+    """What an alert with these labels, of the source of that name, would lead to now."""
     terms: Terms = field(default_factory=Terms)
     """What severities promise people, and who is told."""
     budgets: Budgets = field(default_factory=Budgets)

@@ -12,7 +12,7 @@ from responder.web.access import actor_of
 from responder.web.answers import RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import FILES_LIMIT, read_as
-from responder.web.words import RuleFiles, RulePromotion
+from responder.web.words import AlertToExplain, RuleFiles, RulePromotion
 
 
 class Rules:
@@ -26,6 +26,7 @@ class Rules:
         return [
             web.get("/api/v1/rules", self.list),
             web.post("/api/v1/rules/check", self.check),
+            web.post("/api/v1/rules/explain", self.explain),
             web.post("/api/v1/rules/reload", self.reload),
             web.get("/api/v1/rules/{name}", self.show),
             web.post("/api/v1/rules/{name}/promote", self.promote),
@@ -48,6 +49,18 @@ class Rules:
         """Check files without activating them. Mistakes in them are the answer, no error of the request."""
         wanted = await read_as(request, RuleFiles, FILES_LIMIT)
         return _mistakes(await self._api.rules.check(wanted.files), 200)
+
+    async def explain(self, request: web.Request) -> web.Response:
+        """What an alert would lead to now. Targets are looked at, and nothing is changed."""
+        wanted = await read_as(request, AlertToExplain)
+        source = wanted.source or next(iter(self._api.sources), "")
+        if wanted.source is not None and wanted.source not in self._api.sources:
+            known = ", ".join(self._api.sources) or "none"
+            raise RequestError(
+                400, f"there is no source {wanted.source!r}", field="source", mend=f"sources: {known}"
+            )
+        labels = self._api.redaction.labels(wanted.labels)  # as it would be kept, and matched
+        return answer((await self._api.foresee(labels, source)).model_dump(mode="json"))
 
     async def reload(self, _request: web.Request) -> web.Response:
         """Read the files again and activate them; 409 with the mistakes, and the old ones stay."""

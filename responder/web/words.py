@@ -211,6 +211,13 @@ class RulePromotion(Frozen):
     acting_hash: Name | None = None
 
 
+class AlertToExplain(Frozen):
+    """The labels of an alert, and the source that it would come from: the first one if left out."""
+
+    labels: dict[str, str] = Field(max_length=1000)
+    source: Name | None = None
+
+
 class RuleFiles(Frozen):
     """Rule files to check, by name."""
 

@@ -21,6 +21,7 @@ from responder.actions.base import Clients
 from responder.actions.registry import BuiltActions, Registry
 from responder.clients.postgres import PostgresServers
 from responder.engine.by_hand import ActsByHand
+from responder.engine.foresight import Foreseen
 from responder.engine.halting import file_reason
 from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, fingerprint
 from responder.model.anchor import AnchorCheck, AnchorState
@@ -50,6 +51,7 @@ from responder.ports import (
     ShadowRunTold,
     Store,
 )
+from responder.rulebook.considered import considered
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import build_metrics
 from responder.web.api import Api, Part, ReviewFormat, StartedWith, WebhookSource
@@ -550,6 +552,7 @@ async def listening(
         dispatch=desk,
         channels=("log", "pager"),
         describe_rule=lambda rule: rule.model_dump(mode="json", by_alias=True),
+        foresee=_foreseen,
         by_hand=ActsByHand(BuiltActions(Registry(installed=()), clients), around),
     )
     async with serving(api) as url:
@@ -574,3 +577,8 @@ async def serving(api: Api) -> AsyncIterator[str]:
 
 
 TOKEN = SecretStr("an-api-token-of-tests")
+
+
+async def _foreseen(labels: Mapping[str, str], source: str) -> Foreseen:
+    del source
+    return Foreseen(matching=considered([RULE], labels))

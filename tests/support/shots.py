@@ -394,6 +394,7 @@ def people(draw: random.Random, _count: str) -> Shot:
             "/api/v1/dead-letters/drop",
             "/api/v1/incidents/019ab3c2/commands",
             "/api/v1/rules/check",
+            "/api/v1/rules/explain",
             "/api/v1/rules/Anything/promote",
         ]
     )

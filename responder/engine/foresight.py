@@ -1,0 +1,152 @@
+"""What an alert would lead to if it came now: which rule, which steps on which targets, and what holds them.
+
+It looks, as a step does before it acts, and changes nothing. The incident exists for this answer alone.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from uuid import UUID
+
+from responder.decide.case import Case, Terms
+from responder.decide.guards import judge
+from responder.engine.gather import Gather, Seen
+from responder.engine.rules import ActiveRules
+from responder.model.alert import fingerprint
+from responder.model.base import Frozen
+from responder.model.guard import Guard, Ruling, RulingWord
+from responder.model.incident import Incident, IncidentState, MemberAlert, Members, Progress
+from responder.model.rule import Rule, StepKind
+from responder.ports import Store
+from responder.rulebook.considered import Matching, Taken, considered
+
+_NOBODY = UUID(int=0)
+
+
+class Word(Frozen):
+    """What a guard says of a step that it does not let go."""
+
+    guard: Guard
+    ruling: RulingWord
+    reason: str
+
+
+class StepForeseen(Frozen):
+    """One step, as it would be taken first. `elements` are what it would act on, `held_by` the guards that do
+    not let it go; both are empty of a step that only reads.
+
+    """
+
+    number: int
+    action: str
+    kind: StepKind
+    target: str | None
+    elements: tuple[str, ...] = ()
+    held_by: tuple[Word, ...] = ()
+    let_go: int = 0
+    """How many guards let it go."""
+
+
+class Foreseen(Frozen):
+    """The answer for one alert."""
+
+    matching: Matching
+    steps: tuple[StepForeseen, ...] = ()
+
+
+class Foresight:
+    """Tells what would be done, by the active rulebook and all that stands now."""
+
+    def __init__(self, store: Store, rules: ActiveRules, gather: Gather, terms: Terms) -> None:
+        self._store = store
+        self._rules = rules
+        self._gather = gather
+        self._terms = terms
+
+    async def of(self, labels: Mapping[str, str], source: str) -> Foreseen:
+        """What an alert with these labels would lead to, were it heard of from that source now."""
+        await self._rules.follow()
+        matching = considered(self._rules.rulebook.rules, labels)
+        rule = None if matching.taken is None else self._rules.rulebook.rule(matching.taken.rule)
+        if rule is None or matching.taken is None:
+            return Foreseen(matching=matching)
+        case = await self._case(rule, matching.taken, labels, source)
+        steps = [await self._step(case, index) for index in range(len(rule.steps))]
+        return Foreseen(matching=matching, steps=tuple(steps))
+
+    async def _step(self, case: Case, index: int) -> StepForeseen:
+        step = case.rule.steps[index]
+        seen = await self._gather.step(case, step, case.now)
+        held = self._held(seen) if step.kind.changing else ((), 0)
+        return StepForeseen(
+            number=index + 1,
+            action=step.action,
+            kind=step.kind,
+            target=seen.facts.target,
+            elements=seen.facts.elements,
+            held_by=held[0],
+            let_go=held[1],
+        )
+
+    def _held(self, seen: Seen) -> tuple[tuple[Word, ...], int]:
+        verdicts = judge(seen.facts, self._terms).verdicts
+        words = tuple(
+            Word(guard=one.guard, ruling=one.ruling, reason=one.reason)
+            for one in sorted(verdicts, key=lambda verdict: -verdict.ruling)
+            if one.ruling is not Ruling.GO
+        )
+        return words, len(verdicts) - len(words)
+
+    async def _case(self, rule: Rule, taken: Taken, labels: Mapping[str, str], source: str) -> Case:
+        now = await self._store.now()
+        promoted = await self._store.promotion(rule.name, rule.acting_hash)
+        return Case(
+            now=now,
+            incident=_incident(taken, self._rules.hash, now),
+            rule=rule,
+            current=rule,
+            current_hash=self._rules.hash,
+            promotions={} if promoted is None else {rule.acting_hash: promoted},
+            members=_members(labels, source, now),
+            holds=False,
+        )
+
+
+def _incident(taken: Taken, rulebook: str, now: datetime) -> Incident:
+    return Incident(
+        id=_NOBODY,
+        rule=taken.rule,
+        rulebook_hash=rulebook,
+        key=taken.key,
+        severity=taken.severity,
+        state=IncidentState.OPEN,
+        opened_at=now,
+        state_since=now,
+        deadline=None,
+        due_at=now,
+        epoch=0,
+        progress=Progress(opened_at=now),
+    )
+
+
+def _members(labels: Mapping[str, str], source: str, now: datetime) -> Members:
+    one = MemberAlert(
+        source=source,
+        fingerprint=fingerprint(labels),
+        generation=1,
+        labels=dict(labels),
+        annotations={},
+        starts_at=now,
+        ends_at=None,
+        seen_at=now,
+        joined_at=now,
+    )
+    return Members(
+        firing=1,
+        total=1,
+        first_starts_at=now,
+        first_heard_at=now,
+        newest_seen_at=now,
+        sources=(source,),
+        sample=(one,),
+        common_labels=dict(labels),
+    )
