@@ -31,9 +31,10 @@ class Word(Frozen):
 
 
 class StepForeseen(Frozen):
-    """One step, as it would be taken first. `elements` are what it would act on, `held_by` the guards that do
-    not let it go; both are empty of a step that only reads.
+    """One step, as it would be taken first.
 
+    `elements` are what it would act on, `held_by` the guards that do not let it go; both are empty of a step
+    that only reads.
     """
 
     number: int
