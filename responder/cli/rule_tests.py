@@ -22,6 +22,8 @@ from responder.rulebook.surroundings import Surroundings
 from responder.settings import Settings
 
 _DEFAULT = Path("rules")
+_TIMELINES = 10
+"""How many incidents of a test that failed are told."""
 
 
 @click.command("test")
@@ -102,10 +104,14 @@ def _say_failed(one: Played) -> None:
     for difference in one.differences:
         output.say(f"{difference.position}: {difference.text}.")
     output.say("What happened:" if one.timelines else "No incident was opened.")
-    for timeline in one.timelines:
+    for timeline in one.timelines[:_TIMELINES]:
         output.say(f"{timeline.incident}:", indent=2)
         for at, text in timeline.lines:
             click.echo(f"{at:>10}  {plain(text)}")
+    if len(one.timelines) > _TIMELINES:
+        output.say(
+            f"and {len(one.timelines) - _TIMELINES} more incidents: --format json has them all", indent=2
+        )
 
 
 def _say_coverage(covered: Coverage) -> None:

@@ -11,6 +11,7 @@ from responder.model.attempt import Attempt
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Incident, IncidentState
+from responder.model.policy import NoticeKind
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.rehearsal.memory import Kept, Memory
 from responder.rehearsal.script import What
@@ -71,7 +72,7 @@ class Happened:
         for notice in change.notices:
             fields = {"kind": notice.kind.value, "level": notice.level, "says": notice.text}
             self._note(What.NOTICES, kept, at, fields)
-            if notice.level > 0:
+            if notice.level > 0 and notice.kind is not NoticeKind.OPENED:
                 severity = incident.severity.value
                 self._note(What.ESCALATIONS, kept, at, {**fields, "severity": severity})
         self._steps_read(kept, before, change)

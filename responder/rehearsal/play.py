@@ -80,20 +80,20 @@ class Playing:
         self._stage = Stage(scene.test, clock, now)
         self.happened = Happened()
         world, terms = scene.world(self._stage), scene.terms
-        self._rehearsal = Rehearsal(scene.rulebook, world, scene.settings, terms, clock, self.happened, now)
-        self.memory = self.happened.memory = self._rehearsal.memory
+        self.rehearsal = Rehearsal(scene.rulebook, world, scene.settings, terms, clock, self.happened, now)
+        self.memory = self.happened.memory = self.rehearsal.memory
 
     async def play(self) -> Played:
         """Everything that the test says, up to its last expectation."""
-        enactment = Enactment(self._scene.source, self._stage, _Rehearsed(self._rehearsal))
+        enactment = Enactment(self._scene.source, self._stage, _Rehearsed(self.rehearsal))
         for moment, act in enactment.acts():
-            self._rehearsal.at(moment, act)
+            self.rehearsal.at(moment, act)
         differences: list[Difference] = []
         before: datetime | None = None
         for expectation in self._test.expect:
             until = self._moment(expectation.at)
             try:
-                await self._rehearsal.run(until)
+                await self.rehearsal.run(until)
             except ResponderError as error:
                 differences.append(Difference(expectation.position, str(error)))
                 break

@@ -202,7 +202,7 @@ class _File:
             if ceiling is None
             else self._word(ceiling.value, "`ceiling`", _AUTONOMY, Autonomy.AUTO),
             promoted=promoted is None or self._reader.truth(promoted.value, "`promoted`"),
-            alerts=tuple(self._alert(item) for item in self._items(keys, "alerts")),
+            alerts=tuple(one for item in self._items(keys, "alerts") for one in self._alerts(item)),
             actions=tuple(self._action(item) for item in self._items(keys, "actions")),
             probes=tuple(self._probe(item) for item in self._items(keys, "probes")),
             source=tuple(self._says(item) for item in self._items(keys, "source")),
@@ -224,17 +224,26 @@ class _File:
             return _START
         return start.astimezone(UTC)
 
-    def _alert(self, node: Node) -> AlertSeries:
-        keys = self._mapping(
-            node, "an alert", ("labels", "annotations", "fires", "from", "to"), needs=("labels",)
-        )
+    def _alerts(self, node: Node) -> tuple[AlertSeries, ...]:
+        """One alert, or as many as `copies` says, each with its number in a label of its own."""
+        known = ("labels", "annotations", "fires", "from", "to", "copies")
+        keys = self._mapping(node, "an alert", known, needs=("labels",))
         fires = keys.get("fires")
         if fires is None:
             spans: tuple[Span, ...] = (self._span(keys),)
         else:
             items = self._reader.listing(fires.value, "`fires`", "a list like [{from: 0s, to: 5m}]")
             spans = tuple(self._span(self._mapping(item, "`fires`", ("from", "to"))) for item in items)
-        return AlertSeries(self._labels(keys.get("labels")), self._labels(keys.get("annotations")), spans)
+        labels, annotations = self._labels(keys.get("labels")), self._labels(keys.get("annotations"))
+        if "copies" not in keys:
+            return (AlertSeries(labels, annotations, spans),)
+        copies = keys["copies"].value
+        given = self._mapping(copies, "`copies`", ("label", "number"), needs=("label", "number"))
+        name = self._text(given.get("label"), "label") or ""
+        number = self._reader.count(given["number"].value, "`number`", 1) if "number" in given else 0
+        return tuple(
+            AlertSeries({**labels, name: str(one)}, annotations, spans) for one in range(1, number + 1)
+        )
 
     def _action(self, node: Node) -> FakedAction:
         known = ("action", "rule", "step", "from", "finds", "state", "floor", "away", "run")
