@@ -200,9 +200,7 @@ class Rehearsal:
         begun = [
             record
             for key, new in by_key.items()
-            if (record := self._fold(key, new)) is not None
-            and record[0].firing
-            and (record[1] or key in refold)
+            if (record := self._fold(key, new)) is not None and record[0].firing and record[1]
         ]
         if begun:
             wanted = await self._crowds.all_within(self._wanted([record for record, _ in begun]))

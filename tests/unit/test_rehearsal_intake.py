@@ -133,6 +133,18 @@ async def test_a_delivery_that_says_both_goes_by_its_last_word(tmp_path: Path) -
     assert len(states(play)) == 1
 
 
+async def test_a_firing_at_the_very_moment_of_its_end_fires_on_as_another_episode(tmp_path: Path) -> None:
+    """Told by two deliveries, the end is known already: the incident has one that fires, and one that ended."""
+    play = playing(tmp_path)
+    zero = play.rehearsal.clock.now
+    play.rehearsal.at(zero, told(play, Standing.FIRING, timedelta(0)))
+    play.rehearsal.at(zero + MINUTE, told(play, Standing.RESOLVED, timedelta(0), MINUTE))
+    play.rehearsal.at(zero + MINUTE, told(play, Standing.FIRING, timedelta(0)))
+    await play.rehearsal.run(zero + 2 * MINUTE)
+    [kept] = play.memory.incidents.values()
+    assert (len(kept.members.firing), kept.members.total) == (1, 2)
+
+
 async def test_time_only_moves_to_what_happens(tmp_path: Path) -> None:
     """A year in which nothing happens takes no step: there is a heap of moments and nothing else."""
     play = playing(tmp_path)
