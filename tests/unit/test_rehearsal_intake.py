@@ -134,7 +134,7 @@ async def test_a_delivery_that_says_both_goes_by_its_last_word(tmp_path: Path) -
 
 
 async def test_a_firing_at_the_very_moment_of_its_end_fires_on_as_another_episode(tmp_path: Path) -> None:
-    """Told by two deliveries, the end is known already: the incident has one that fires, and one that ended."""
+    """Told by two deliveries, the end is known already: one member fires, and one has ended."""
     play = playing(tmp_path)
     zero = play.rehearsal.clock.now
     play.rehearsal.at(zero, told(play, Standing.FIRING, timedelta(0)))
