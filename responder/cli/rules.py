@@ -25,10 +25,11 @@ from responder.model.autonomy import Autonomy
 from responder.model.inventory import Inventory, PostgresConnection
 from responder.model.severity import Severity
 from responder.review.words import count
+from responder.rulebook.gaps import Gap, gaps
 from responder.rulebook.load import Report, read_files
 from responder.rulebook.load import check as check_files
 from responder.rulebook.mistake import Mistake, Mistakes
-from responder.rulebook.prometheus import SEVERITIES, read_alerts, skeleton
+from responder.rulebook.prometheus import SEVERITIES, PrometheusAlert, read_alerts, skeleton
 from responder.rulebook.surroundings import Surroundings
 from responder.settings import Settings
 
@@ -140,6 +141,58 @@ def import_rules(files: tuple[Path, ...], words: tuple[str, ...], target: Path |
         fail(f"{target} cannot be written: {error.strerror}", ExitCode.WRONG)
     output.say(f"{count(number, 'rule')} of {count(len(alerts), 'alerting rule')} in {target}.")
     output.say(f"Next: responder rules check {target}")
+
+
+@rules.command("gaps")
+@click.option(
+    "--prometheus",
+    "files",
+    multiple=True,
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="A file of Prometheus's rules, or a folder of them. May be repeated.",
+)
+@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
+@config_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@ends_in_words
+def find_gaps(
+    files: tuple[Path, ...], paths: tuple[Path, ...], config_file: Path | None, as_json: bool
+) -> None:
+    """Alerts of Prometheus's rule files that no rule in PATHS covers (default: those of the settings).
+
+    Needs no server; exits 1 where there is a gap.
+    """
+    chosen = settings(config_file).settings
+    report = checked(paths or chosen.rules, chosen)
+    mistakes = Mistakes()
+    alerts = read_alerts(sorted(read_files(files, mistakes)), mistakes)
+    for mistake in (*mistakes.sorted(), *report.mistakes):
+        output.say(str(mistake), err=True)
+    if report.rulebook is None or mistakes.found:
+        raise SystemExit(ExitCode.WRONG)
+    found = gaps(alerts, report.rulebook.rules)
+    if as_json:
+        print_json({"alerts": len(alerts), "gaps": [gap.model_dump(mode="json") for gap in found]})
+    else:
+        rows = [(gap.alert.name, _place_of(gap.alert), _near(gap)) for gap in found]
+        output.table(
+            ("ALERT", "FILE", "NEAREST RULE"), rows, f"Covered: {count(len(alerts), 'alerting rule')}."
+        )
+    if found:
+        raise SystemExit(ExitCode.WRONG)
+
+
+def _place_of(alert: PrometheusAlert) -> str:
+    return f"{alert.position.file}:{alert.position.line}"
+
+
+def _near(gap: Gap) -> str:
+    if gap.near is None:
+        return "-"
+    return (
+        f"{gap.near}: {'; '.join(f'{one.matcher} does not hold, it is {one.value!r}' for one in gap.failed)}"
+    )
 
 
 def _meaning(written: str) -> tuple[str, Severity]:

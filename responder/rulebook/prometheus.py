@@ -49,6 +49,11 @@ class PrometheusAlert(Frozen):
         return None if _TEMPLATE in word else word
 
     @property
+    def fixed_labels(self) -> dict[str, str]:
+        """The labels that it sets to the same value for all of its alerts."""
+        return {name: value for name, value in self.labels.items() if value and _TEMPLATE not in value}
+
+    @property
     def named_labels(self) -> tuple[str, ...]:
         """The labels that its words name, in their order: by these people tell its alerts apart."""
         texts = (
