@@ -1,7 +1,7 @@
 """Alerts that no rule covers: Prometheus's alerting rules held against a rulebook.
 
-Of an alerting rule only its name and the labels that it sets are known. A rule of ours covers it where it asks
-for any of these and all of that holds; what it asks of other labels decides for each alert.
+Of an alerting rule only its name and the labels that it sets are known. A rule of ours covers it where it
+asks for any of these and all of that holds; what it asks of other labels decides for each alert.
 """
 
 from collections.abc import Iterable, Sequence
