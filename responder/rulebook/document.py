@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import yaml
+from yaml import AliasEvent, MappingEndEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
 
 from responder.model.rule import Position
 from responder.rulebook.mistake import Mistakes
@@ -164,6 +165,8 @@ class _Tree:
         self._events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
         self._anchors: dict[str, _Anchored] = {}
         self._left = MAX_NODES
+        self._unstorable = _UNSTORABLE.search(text) is not None
+        """Whether the file holds such a character as it is; else only escapes in double quotes can."""
         self._deepest = 0
 
     def document(self) -> Node | None:
@@ -180,11 +183,11 @@ class _Tree:
     def _node(self, event: Any, depth: int) -> Node | None:
         """The tree that begins with an event, or None where it cannot be used."""
         self._spend(event, 1, depth)
-        if isinstance(event, yaml.AliasEvent):
+        if type(event) is AliasEvent:
             return self._aliased(event, depth)
         if event.anchor is not None:
             return self._anchored(event, depth)
-        return self._untagged(event, depth)
+        return self._built(event, depth) if event.tag is None else self._untagged(event, depth)
 
     def _untagged(self, event: Any, depth: int) -> Node | None:
         node = self._built(event, depth)
@@ -203,17 +206,15 @@ class _Tree:
         return node
 
     def _built(self, event: Any, depth: int) -> Node:
-        match event:
-            case yaml.ScalarEvent():
-                return self._scalar(event)
-            case yaml.SequenceStartEvent():
-                return self._listing(event, depth)
-            case _:
-                return self._mapped(event, depth)
+        kind = type(event)
+        if kind is ScalarEvent:
+            return self._scalar(event)
+        return self._listing(event, depth) if kind is SequenceStartEvent else self._mapped(event, depth)
 
     def _spend(self, event: Any, nodes: int, depth: int) -> None:
         self._left -= nodes
-        self._deepest = max(self._deepest, depth)
+        if depth > self._deepest:
+            self._deepest = depth
         if self._left < 0:
             mend = "Split it, and write it without anchors"
             raise _BeyondBoundsError(event.start_mark, "the file unfolds to too much", mend)
@@ -230,21 +231,22 @@ class _Tree:
         return found.node
 
     def _scalar(self, event: Any) -> Scalar:
-        if _UNSTORABLE.search(event.value):
-            text = "this text holds a character that cannot be stored (NUL or half of a surrogate pair)"
-            self._wrong(event, text, "Remove it")
-        value = event.value if event.style else _typed(event.value)
-        return Scalar(_at(self._file, event.start_mark), value, event.value, _text_at(event))
+        text = event.value
+        if (self._unstorable or event.style == '"') and _UNSTORABLE.search(text):
+            what = "this text holds a character that cannot be stored (NUL or half of a surrogate pair)"
+            self._wrong(event, what, "Remove it")
+        value = text if event.style else _typed(text)
+        return Scalar(_at(self._file, event.start_mark), value, text, _text_at(event))
 
     def _listing(self, start: Any, depth: int) -> Listing:
         items: list[Node | None] = []
-        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+        while type(event := next(self._events)) is not SequenceEndEvent:
             items.append(self._node(event, depth + 1))
         return Listing(_at(self._file, start.start_mark), tuple(item for item in items if item is not None))
 
     def _mapped(self, start: Any, depth: int) -> Mapped:
         entries: dict[str, Entry] = {}
-        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+        while type(event := next(self._events)) is not MappingEndEvent:
             key = self._key(event, self._node(event, depth + 1), entries)
             value = self._node(next(self._events), depth + 1)
             if key is not None and value is not None:

@@ -8,6 +8,7 @@ Both read it and differ: the classic one's result, because that is what Alertman
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NoReturn
 
 from responder.model.matcher import Matcher, MatchOp, compiled
@@ -65,6 +66,7 @@ class DifferingError(MatcherError):
         self.mend = found.mend
 
 
+@lru_cache(maxsize=4096)  # many rules ask the same of `severity` or `namespace`
 def parse_matchers(text: str) -> tuple[Matcher, ...]:
     """Read `a = "b"`, `a="b",c=~"d"` or `{a="b"}`; `{}` and the empty text are no condition at all.
 
