@@ -1,10 +1,15 @@
-"""Rulebooks of any size for the measurements: as a team writes them, one in a hundred of them unindexable."""
+"""Rulebooks of any size for the measurements: as a team writes them, one in a hundred of them unindexable.
+
+Unindexable is what demands no exact value of any label: an expression with a beginning left open, or, every
+other time, nothing but that a label is there.
+"""
 
 from pathlib import Path
 
 _UNINDEXABLE = 100
 """Of so many rules one demands no exact value of any label."""
 _FILES = 20
+_WHERE = {"server": "orders:5432", "datname": "orders"}
 
 _RULE = """\
   - name: Rule{number}
@@ -52,13 +57,17 @@ def write_rule_files(folder: Path, count: int) -> list[Path]:
 
 def labels_of(number: int) -> dict[str, str]:
     """Labels of an alert that the rule takes, and no other."""
-    labels = {"severity": "warning", "job": f"job-{number % 50}", "server": "orders:5432", "datname": "orders"}
-    return {**labels, "alertname": f"Alert{number}", "instance": f"orders-{number}", "cluster": "bench"}
+    usual = {"severity": "warning", "job": f"job-{number % 50}", "cluster": "bench"}
+    return {**usual, "alertname": f"Alert{number}", "instance": f"orders-{number}", **_WHERE}
 
 
 def _rule(number: int) -> str:
-    if number % _UNINDEXABLE == _UNINDEXABLE - 1:
-        match = f"""'alertname =~ ".*t{number}"', 'datname != ""'"""
-    else:
-        match = f"""'alertname = "Alert{number}"', 'severity =~ "warning|critical"', 'datname != ""'"""
-    return _RULE.format(number=number, match=match, team=number % 20)
+    return _RULE.format(number=number, match=_match(number), team=number % 20)
+
+
+def _match(number: int) -> str:
+    if number % _UNINDEXABLE != _UNINDEXABLE - 1:
+        return f"""'alertname = "Alert{number}"', 'severity =~ "warning|critical"', 'datname != ""'"""
+    if number // _UNINDEXABLE % 2:
+        return f"""'tenant_{number} != ""', 'datname != ""'"""
+    return f"""'alertname =~ ".*t{number}"', 'datname != ""'"""

@@ -61,7 +61,7 @@ def all_match(matchers: tuple[Matcher, ...], labels: Mapping[str, str]) -> bool:
     return all(matcher.matches(labels) for matcher in matchers)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=16_384)  # the rules of a large rulebook, each with its own
 def compiled(pattern: str) -> Any:
     """The RE2 program of an anchored pattern.
 

@@ -213,8 +213,7 @@ class _Tree:
 
     def _spend(self, event: Any, nodes: int, depth: int) -> None:
         self._left -= nodes
-        if depth > self._deepest:
-            self._deepest = depth
+        self._deepest = max(self._deepest, depth)
         if self._left < 0:
             mend = "Split it, and write it without anchors"
             raise _BeyondBoundsError(event.start_mark, "the file unfolds to too much", mend)

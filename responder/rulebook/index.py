@@ -1,21 +1,31 @@
 """The matching index: the first rule that takes an alert, without trying all of them.
 
-Each rule stands under one (label, value) pair that its match demands: by equality, or as one of the plain
-alternatives of an anchored `a|b|c`. Of several it stands under the rarest, so that ten thousand rules on one
-`severity` but each with its own `alertname` are found by name. Rules that demand no such pair are tried for
-every alert. The candidates are tried in the rulebook's order, by the rules' own matchers: the index only
-leaves out what cannot match.
+Each rule stands under one thing that its match demands, the first of these that it has:
+
+- a (label, value) pair, by equality or as one of the plain alternatives of `a|b|c`. Of several it stands
+  under the rarest, so that ten thousand rules on one `severity` but each with its own `alertname` are found
+  by name;
+- an expression on a label, all expressions on one label being asked at once (`patterns`): also where its
+  rarest pair is demanded by a crowd of rules;
+- that a label is there, as `datname != ""` demands: of several the rarest.
+
+Only what demands nothing of that, such as `namespace != "dev"` alone, is tried for every alert. The
+candidates are tried in the rulebook's order, by the rules' own matchers: the index only leaves out what
+cannot match.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from responder.model.matcher import Matcher, MatchOp, all_match
 from responder.model.rule import Rule, Rulebook
+from responder.rulebook.patterns import Patterns
 
 Pair = tuple[str, str]
 
 _META = frozenset(r"\.+*?()[]{}^$")
+_CROWD = 16
+"""So many rules under one pair are more work to try than the expressions of a label at once."""
 
 
 class RuleIndex:
@@ -24,11 +34,10 @@ class RuleIndex:
     def __init__(self, rulebook: Rulebook) -> None:
         self._rules = rulebook.rules
         self._under: dict[str, dict[str, list[int]]] = {}
+        self._present: dict[str, list[int]] = {}
         self._always: list[int] = []
-        choices = [_choices(rule) for rule in self._rules]
-        counts = Counter(pair for rule in choices for pairs in rule for pair in pairs)
-        for at, rule_choices in enumerate(choices):
-            self._place(at, rule_choices, counts)
+        self._expressions: dict[str, Patterns] = {}
+        self._place_all()
 
     def first(self, labels: Mapping[str, str]) -> Rule | None:
         """The first rule that takes an alert with these labels, or None."""
@@ -39,11 +48,7 @@ class RuleIndex:
 
     def candidates(self, labels: Mapping[str, str]) -> Sequence[int]:
         """The positions of the rules that may take it, in the rulebook's order."""
-        found = [self._always] if self._always else []
-        for name, values in self._under.items():
-            under = values.get(labels.get(name, ""))
-            if under is not None:
-                found.append(under)
+        found = list(self._found(labels))
         match found:
             case []:
                 return ()
@@ -52,23 +57,72 @@ class RuleIndex:
             case several:
                 return sorted(at for group in several for at in group)
 
-    def _place(self, at: int, choices: list[tuple[Pair, ...]], counts: Counter[Pair]) -> None:
-        if not choices:
-            self._always.append(at)
-            return
-        rarest = min(choices, key=lambda pairs: sum(counts[pair] for pair in pairs))
-        for name, value in rarest:
+    def _found(self, labels: Mapping[str, str]) -> Iterator[Sequence[int]]:
+        """Groups of positions, each in the rulebook's order; no position stands in two of them."""
+        if self._always:
+            yield self._always
+        for name, values in self._under.items():
+            under = values.get(labels.get(name, ""))
+            if under is not None:
+                yield under
+        for name, patterns in self._expressions.items():
+            matching = patterns.may_match(labels.get(name, ""))
+            if matching:
+                yield sorted(matching)
+        if self._present:
+            yield from (self._present[name] for name in labels if name in self._present)
+
+    def _place_all(self) -> None:
+        demands = [[pairs for m in rule.match if (pairs := _pairs(m))] for rule in self._rules]
+        counts = Counter(pair for rule in demands for pairs in rule for pair in pairs)
+        expressions: dict[str, list[tuple[str, int]]] = {}
+        rest: list[int] = []
+
+        def rules_under(pairs: tuple[Pair, ...]) -> int:
+            return sum(counts[pair] for pair in pairs)
+
+        for at, (rule, demanded) in enumerate(zip(self._rules, demands, strict=True)):
+            pairs = min(demanded, key=rules_under, default=())
+            crowded = rules_under(pairs) > _CROWD
+            expression = _expression(rule) if crowded or not pairs else None
+            if expression is not None:
+                expressions.setdefault(expression.name, []).append((expression.value, at))
+            elif pairs:
+                self._put_under(pairs, at)
+            else:
+                rest.append(at)
+        self._expressions = {name: Patterns(of_label) for name, of_label in expressions.items()}
+        self._place_by_label(rest)
+
+    def _put_under(self, pairs: tuple[Pair, ...], at: int) -> None:
+        for name, value in pairs:
             self._under.setdefault(name, {}).setdefault(value, []).append(at)
 
+    def _place_by_label(self, rest: Sequence[int]) -> None:
+        labels = {at: _labels(self._rules[at]) for at in rest}
+        counts = Counter(name for names in labels.values() for name in names)
+        for at, names in labels.items():
+            if names:
+                self._present.setdefault(min(names, key=counts.__getitem__), []).append(at)
+            else:
+                self._always.append(at)
 
-def _choices(rule: Rule) -> list[tuple[Pair, ...]]:
-    """For each matcher that demands it: the pairs of which the labels must have one."""
-    return [pairs for matcher in rule.match if (pairs := _demanded(matcher))]
 
-
-def _demanded(matcher: Matcher) -> tuple[Pair, ...]:
+def _pairs(matcher: Matcher) -> tuple[Pair, ...]:
+    """The pairs of which the labels must have one; empty where it demands none."""
     if matcher.op is MatchOp.EQUAL:
         return ((matcher.name, matcher.value),)
     if matcher.op is MatchOp.REGEX and not _META & set(matcher.value):
         return tuple((matcher.name, value) for value in dict.fromkeys(matcher.value.split("|")))
     return ()
+
+
+def _expression(rule: Rule) -> Matcher | None:
+    """The longest expression that the labels must match: it probably leaves out most. None without one."""
+    demanded = [matcher for matcher in rule.match if matcher.op is MatchOp.REGEX]
+    return max(demanded, key=lambda matcher: len(matcher.value), default=None)
+
+
+def _labels(rule: Rule) -> list[str]:
+    """The labels that must be there: without them a matcher does not hold."""
+    return [matcher.name for matcher in rule.match if not matcher.matches({})]

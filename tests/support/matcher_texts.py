@@ -48,7 +48,7 @@ _SOUND = r"""
 """.split()
 _OPENED = ("(", "(?:", "(?:", "(?i:", "(?s:", "(?m:", "(?U:", "(?i-s:", "(?P<n>", "(?<n>")
 _TIMES = (*(("",) * 8), *"* + ? *? +? ?? {2} {1,2} {0,3} {2,} {3}?".split())
-_VALUES = (
+VALUES = (
     *"a b ab ba aa aab A k K K s S ſ é É ß ẞ _ 7 0 - a-b \ufffd 🙂 \\ ^ $ . a.b axb { } {2} {,2} a{2} ] [".split(),
     *"api API db-1 db- warning critical C d w Q E x41 n".split(),
     *("", " ", "\n", "a\n", "\na", "a\nb", "\x00", "\v", "\t", "a" * 30, "a" * 1000, "a" * 1024, "b" * 600),
@@ -81,7 +81,7 @@ def _value_for(random: Random, matcher: Matcher) -> str:
         return random.choice(matcher.value.split("|")).strip("^$().*")
     if kind == 2:
         return "".join(random.choices(_SIGNS, k=random.randint(1, 3)))
-    return random.choice(_VALUES)
+    return random.choice(VALUES)
 
 
 def _text(random: Random) -> str:
@@ -102,7 +102,7 @@ def _mostly(random: Random, usual: Sequence[T], odd: Sequence[T]) -> T:
 
 def _matcher(random: Random) -> str:
     name, operator = _name(random), _mostly(random, _OPERATORS, _ODD_OPERATORS)
-    value = _written(random, _regex(random) if "~" in operator else _value(random), bare=0.2)
+    value = _written(random, expression(random) if "~" in operator else _value(random), bare=0.2)
     return f"{name}{_blank(random)}{operator}{_blank(random)}{value}"
 
 
@@ -118,7 +118,8 @@ def _value(random: Random) -> str:
     return "".join(random.choices(_SIGNS, k=random.randint(0, 5)))
 
 
-def _regex(random: Random) -> str:
+def expression(random: Random) -> str:
+    """A regular expression, sound or not."""
     if random.random() < 0.6:
         return _sound(random, 3)
     return "".join(random.choices(_ATOMS, k=random.randint(1, 5)))
