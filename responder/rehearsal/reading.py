@@ -37,7 +37,7 @@ from responder.rehearsal.script import (
     What,
 )
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar, plain, read_document
-from responder.rulebook.load import TESTS_END
+from responder.rulebook.load import TESTS_END, read_files
 from responder.rulebook.matchers import MatcherError, parse_matchers
 from responder.rulebook.mistake import Mistakes, did_you_mean
 from responder.rulebook.reading import Reader
@@ -94,18 +94,14 @@ _FIELDS: Mapping[What, Mapping[str, type[Enum] | None]] = {
 def read_tests(files: Sequence[Path], mistakes: Mistakes) -> list[RuleTests]:
     """Every test of these files. With any of `mistakes` none of them is to be believed."""
     read = []
-    for file in files:
-        text = file.read_text(encoding="utf-8")
-        root = read_document(str(file), text, mistakes)
+    for name, text in sorted(read_files(files, mistakes)):
+        root = read_document(name, text, mistakes)
         if root is not None:
-            read.append(_File(Reader(mistakes), file).read(root))
+            read.append(_File(Reader(mistakes), Path(name)).read(root))
         elif not mistakes.found:
-            mistakes.add(_start_of(file), "there is no test in this file", "Add `tests:`")
+            start = Position(file=name, line=1, column=1)
+            mistakes.add(start, "there is no test in this file", "Add `tests:`")
     return read
-
-
-def _start_of(file: Path) -> Position:
-    return Position(file=str(file), line=1, column=1)
 
 
 class _File:

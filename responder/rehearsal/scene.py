@@ -15,6 +15,7 @@ from responder.model.budget import Budgets
 from responder.model.inventory import Inventory
 from responder.model.rule import Rulebook
 from responder.rehearsal.faked import FakedActions, FakedSource, Stage, faked_probes
+from responder.rehearsal.names import check_names
 from responder.rehearsal.reading import read_tests
 from responder.rehearsal.rehearsal import World
 from responder.rehearsal.script import RuleTest, RuleTests
@@ -73,6 +74,8 @@ def read_scenes(files: Sequence[Path], around: Around, mistakes: Mistakes) -> li
         own = _surroundings(tests, around.surroundings)
         rulebook = _rulebook(tests, own, mistakes)
         if rulebook is not None:
+            for test in tests.tests:
+                check_names(test, rulebook, own, mistakes)
             scenes += [
                 Scene(tests.file, test, rulebook, own, around.terms, around.budgets) for test in tests.tests
             ]

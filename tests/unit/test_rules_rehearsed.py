@@ -112,7 +112,7 @@ def test_a_difference_is_told_with_its_place_what_was_and_the_timeline(tmp_path:
     [
         ("incidents: []", ":10:9: at 10m: there is an incident more than expected: {rule: Stuck, "),
         ("incidents: [{}, {}]", ":10:25: at 10m: expected {}, but there is no such incident."),
-        ("incidents: [{rule: Other}]", "expected {rule: Other}, but there is no such incident."),
+        ("incidents: [{key: {server: b}}]", "expected {key: {server: b}}, but there is no such incident."),
         ("steps: []", ":10:9: at 10m: steps has one more than expected: {rule: Stuck, key: {server: db1}, "),
         ("steps: [{step: 1}, {step: 2}]", "expected {step: 2}, but it did not happen."),
         ("steps: [{elements: [pid 8]}]", "expected {elements: [pid 8]}, but it was {elements: [pid 7]}."),
@@ -155,6 +155,14 @@ def test_what_the_test_says_nothing_of_fails_it_by_name(tmp_path: Path) -> None:
         ("at: 0s", "at: 10m", "12:9: an expectation stands before an earlier one, or has the same time."),
         ("actoins:", "actions:", "7:5: unknown key `actoins` in a test. Write `actions` if that is meant."),
         ("stuk.yaml", "stuck.yaml", "1:9: the rule file "),
+        ("rule: Stuk", "rule: Stuck", "10:21: there is no rule 'Stuk'. Write `Stuck` if that is meant."),
+        (
+            "cancel_query,",
+            "cancel_queries,",
+            "7:15: there is no action 'postgres.cancel_query'. Write `postgres.",
+        ),
+        ("{step: 3", "{step: 1", "11:17: there is no step 3. Count from 1 to 2."),
+        ("expect: []\n    more:", "expect:", "8:5: a test expects nothing."),
     ],
 )
 def test_a_mistake_in_a_test_file_has_its_place_and_its_mend(
