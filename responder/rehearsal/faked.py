@@ -8,7 +8,7 @@ the test says nothing of is no answer at all, and makes the test fail by name.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 from uuid import UUID
 
 from pydantic import Field, ValidationError
@@ -17,6 +17,7 @@ from responder.actions.probes import StandardProbes
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus, Sample
 from responder.decide.case import SourceView
+from responder.engine.gather import first_mistake
 from responder.model.attempt import Attempt, ElementOutcome, Outcome
 from responder.model.base import Frozen
 from responder.model.errors import TemporaryError
@@ -80,7 +81,7 @@ class _Faked:
     def resolve(self, params: Any) -> tuple[Target, ...]:
         return self._own.resolve(params)
 
-    async def look(self, params: Any, target: Target) -> FakedState:
+    async def look(self, params: Any, target: Target) -> State:
         del params
         told = self._told()
         if told is None:
@@ -91,7 +92,18 @@ class _Faked:
             return FakedState()
         if told.away is not None:
             raise TemporaryError(told.away)
-        return self._state(told)
+        return self._state(told) if told.look is None else self._own_state(told, told.look)
+
+    def _own_state(self, told: FakedAction, look: Mapping[str, Any]) -> State:
+        """What the action's own look would give: it is pinned and refused by the action itself."""
+        model: type[State] = get_type_hints(type(self._own).look)["return"]
+        try:
+            return model.model_validate(look)
+        except ValidationError as error:
+            self._stage.say_nothing(
+                f"`look` of {self.name} does not fit: {first_mistake(error)}", told.position
+            )
+            return FakedState()
 
     def _state(self, told: FakedAction) -> FakedState:
         known = {name: value for name, value in told.state.items() if name in State.model_fields}
@@ -101,22 +113,23 @@ class _Faked:
                 {**known, "elements": told.finds, "floor": told.floor, "facts": facts}
             )
         except ValidationError as error:
-            self._stage.say_nothing(f"the state of {self.name} does not fit: {error}", told.position)
+            why = first_mistake(error)
+            self._stage.say_nothing(f"`state` of {self.name} does not fit: {why}", told.position)
             return FakedState(elements=told.finds)
 
-    def pin(self, params: Any, state: FakedState) -> tuple[Element, ...]:
-        del params
+    def pin(self, params: Any, state: State) -> tuple[Element, ...]:
+        if not isinstance(state, FakedState):
+            return self._own.pin(params, state)
         return tuple(Element(key=name, title=name) for name in state.elements)
 
     def at_most(self, params: Any) -> int:
         return self._own.at_most(params)
 
-    def refuse(self, params: Any, state: FakedState) -> str | None:
-        del params
-        return state.floor
+    def refuse(self, params: Any, state: State) -> str | None:
+        return state.floor if isinstance(state, FakedState) else self._own.refuse(params, state)
 
     async def run(
-        self, target: Target, element: Element, params: Any, state: FakedState, attempt_id: UUID
+        self, target: Target, element: Element, params: Any, state: State, attempt_id: UUID
     ) -> ElementOutcome:
         del target, params, state, attempt_id
         told = self._told()
@@ -133,8 +146,9 @@ class _Faked:
     def undo(self, params: Any, state_before: Mapping[str, Any]) -> UndoStep | None:
         return self._own.undo(params, {**state_before, **state_before.get("facts", {})})
 
-    def consent(self, params: Any, state: FakedState) -> Mapping[str, Any]:
-        del params
+    def consent(self, params: Any, state: State) -> Mapping[str, Any]:
+        if not isinstance(state, FakedState):
+            return self._own.consent(params, state)
         return {"ground": list(state.ground)}
 
     def _told(self) -> FakedAction | None:

@@ -242,7 +242,7 @@ class _File:
         )
 
     def _action(self, node: Node) -> FakedAction:
-        known = ("action", "rule", "step", "from", "finds", "state", "floor", "away", "run")
+        known = ("action", "rule", "step", "from", "finds", "state", "look", "floor", "away", "run")
         keys = self._mapping(node, "an action", known, needs=("action",))
         step = keys.get("step")
         finds, state = keys.get("finds"), keys.get("state")
@@ -254,6 +254,7 @@ class _File:
             since=self._offset(keys.get("from"), "from"),
             finds=() if finds is None else tuple(text for _, text in self._texts(finds.value, "`finds`")),
             state={} if state is None else self._plain_mapping(state, "`state`"),
+            look=None if "look" not in keys else self._plain_mapping(keys["look"], "`look`"),
             floor=self._text(keys.get("floor"), "floor"),
             away=self._text(keys.get("away"), "away"),
             run=self._effect(keys.get("run")),

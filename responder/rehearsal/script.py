@@ -61,6 +61,8 @@ class FakedAction:
     since: timedelta = timedelta(0)
     finds: tuple[str, ...] = ()
     state: Mapping[str, Any] = field(default_factory=dict)
+    look: Mapping[str, Any] | None = None
+    """The action's own state, whole: then what it pins and refuses follows from that."""
     floor: str | None = None
     """Why the action itself refuses."""
     away: str | None = None

@@ -325,3 +325,71 @@ def test_an_answer_reaches_nobody_who_did_not_ask(rehearsed: dict[str, Any]) -> 
         if any("approved" in line["text"] for line in timeline["lines"])
     ]
     assert approved == ["Asked"]
+
+
+@pytest.mark.parametrize(
+    ("state", "guard"),
+    [
+        ("in_recovery: true, hidden: 0", "the server is a standby (in recovery)"),
+        ("in_recovery: false, hidden: 2", "2 sessions may not be seen by our role"),
+    ],
+)
+def test_from_a_whole_look_the_action_itself_pins_and_refuses(tmp_path: Path, state: str, guard: str) -> None:
+    """Its own floors hold in a test, too, where the test gives all that its look would find."""
+    look = f"{{sessions: [], spared: {{}}, {state}}}"
+    tests = f"""\
+  - name: a floor of its own
+    alerts: [{{labels: {{alertname: Stuck, server: db1}}}}]
+    actions:
+      - {{action: postgres.cancel_queries, look: {look}}}
+      - {{action: postgres.terminate_queries, look: {look}}}
+    expect:
+      - at: 0s
+        steps: []
+        guards: [{{step: 1, guard: floor, says: "{guard}"}}, {{step: 2, guard: floor}}]
+"""
+    result = played(tmp_path, tests)
+    assert result.exit_code == 0, result.output
+
+
+def test_a_look_that_is_not_the_actions_is_told_with_the_field(tmp_path: Path) -> None:
+    """What it would find is checked against what it can find."""
+    tests = HELPED.replace("finds: [pid 7]", "look: {sessions: []}")
+    told = said(tmp_path, tests)
+    assert (
+        "stuck.test.yaml:7:15: `look` of postgres.cancel_queries does not fit: spared: Field required" in told
+    )
+
+
+def test_an_undo_gets_the_state_that_the_test_gave(rehearsed: dict[str, Any]) -> None:
+    """The inverse is the action's own: it leaves the silences that stood before."""
+    [test] = [one for one in rehearsed["tests"] if one["name"] == "a silence that did not help is taken back"]
+    assert test["passed"]
+
+
+def test_what_a_test_file_leaves_out_is_that_of_the_settings(tmp_path: Path) -> None:
+    """Targets are found by the inventory of --config, and severities answer in its time."""
+    config = tmp_path / "responder.yaml"
+    config.write_text(
+        """\
+sources: {main: {alertmanager: ["http://127.0.0.1:9093"]}}
+inventory: {postgres: [{name: real, dsn: "postgresql://127.0.0.1/x", matches: ['server = "db1"']}]}
+severities: {P2: {response_time: 20m}}
+"""
+    )
+    tests = """\
+  - name: the target and the time are of the settings
+    alerts: [{labels: {alertname: Stuck, server: db1}}]
+    actions: [{action: postgres.cancel_queries, finds: [pid 7]}]
+    restraints: [{kind: halt}]
+    expect:
+      - at: 19m
+        guards: [{guard: halt}]
+      - at: 20m
+        escalations: [{says: held for 20m}]
+"""
+    head = "rules: [stuck.yaml]\ntests:\n"
+    result = played(tmp_path, tests, "--config", str(config), head=head)
+    assert result.exit_code == 0, result.output
+    helped = HELPED.replace("target: postgres/orders", "target: postgres/real")
+    assert played(tmp_path, helped, "--config", str(config), head=head).exit_code == 0
