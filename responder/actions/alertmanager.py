@@ -16,7 +16,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from responder.actions.base import ChangingAction, Clients
-from responder.actions.parameters import AtMost, Name
+from responder.actions.parameters import AtMost, Name, Number
 from responder.clients.alertmanager import Alertmanager, KnownAlert, Silence, SilenceMatcher
 from responder.model.attempt import Attempt, ElementOutcome, Outcome
 from responder.model.base import Frozen, digest
@@ -76,7 +76,7 @@ class SilenceParams(Frozen):
     lasts: Annotated[PositiveDuration, AfterValidator(_bounded)] = Field(
         description="How long; at most 24h. Nothing is silenced without an end."
     )
-    covers_at_most: Annotated[int, Field(ge=1, le=10_000)] = Field(
+    covers_at_most: Annotated[Number, Field(ge=1, le=10_000)] = Field(
         default=100, description="Where one of them would silence more alerts than this, none is made."
     )
     at_most: AtMost = 1

@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 
 def _labelled(value: str | dict[str, str]) -> str | dict[str, str]:
@@ -22,6 +22,12 @@ def _selective(value: str) -> str:
         raise ValueError("a pattern of wildcards alone would choose everything; write some of the text")
     if (len(value) - len(value.rstrip("\\"))) % 2:
         raise ValueError("a pattern cannot end with a single backslash; write \\\\ for one")
+    return value
+
+
+def _counted(value: object) -> object:
+    if value is True or value is False:
+        raise ValueError("a yes or no is no number; write one like 3")
     return value
 
 
@@ -45,8 +51,11 @@ LikePattern = Annotated[
 ]
 """SQL's LIKE: `%` is any text, `_` any one character, the case does not matter."""
 
+Number = Annotated[int, BeforeValidator(_counted)]
+"""A whole number."""
+
 AtMost = Annotated[
-    int,
+    Number,
     Field(ge=1, le=1000, description="More elements than this refuse the step; none of them is touched."),
 ]
 """How many elements one step may hit."""

@@ -30,6 +30,7 @@ from responder.rulebook.load import Report, read_files
 from responder.rulebook.load import check as check_files
 from responder.rulebook.mistake import Mistake, Mistakes
 from responder.rulebook.prometheus import SEVERITIES, PrometheusAlert, read_alerts, skeleton
+from responder.rulebook.schema import schema
 from responder.rulebook.surroundings import Surroundings
 from responder.settings import Settings
 
@@ -97,6 +98,15 @@ def _annotation(mistake: Mistake) -> str:
 def _escaped(text: str, also: str = "") -> str:
     """As workflow commands want it: a sign that would end a part is written as its number."""
     return "".join(f"%{ord(sign):02X}" if sign in f"%\r\n{also}" else sign for sign in text)
+
+
+@rules.command("schema")
+@ends_in_words
+def print_schema() -> None:
+    """The JSON Schema of rule files, for editors: keys, words, and the parameters of every action."""
+    from responder.actions.registry import Registry  # noqa: PLC0415 - as in `around_of`
+
+    print_json(schema(Registry()))
 
 
 @rules.command("import")

@@ -88,6 +88,9 @@ class StepReader:
             return None
         entries = self.reader.mapping(entry.value, "`when`", ("probe",), ("evidence",))
         if "probe" not in entries:
+            if isinstance(entry.value, Mapped) and not entry.value.entries:
+                mend = "Add a probe, such as {sql: NAME, is: '> 0'}, or remove `when`"
+                self.reader.wrong(entry.value, "`when` asks nothing, so the step would always be taken", mend)
             return None
         node = entries["probe"].value
         probe = read_probe(node, self.scope, self.around, self.reader, connections_of([params]))
@@ -128,4 +131,11 @@ def note_inherited(probe: Probe | None, node: Node, path: str, origins: dict[str
 def connections_of(params: list[dict[str, Any]]) -> tuple[Connection, ...]:
     """The connections that steps with these parameters act on."""
     found = (each.get("connection") for each in params)
-    return tuple(connection for connection in found if isinstance(connection, str | dict) and connection)
+    return tuple(connection for connection in found if connection and _is_connection(connection))
+
+
+def _is_connection(value: object) -> bool:
+    """Whether it is a name, or labels: what is neither has been told where it stands."""
+    return isinstance(value, str) or (
+        isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
+    )
