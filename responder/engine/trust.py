@@ -108,7 +108,9 @@ def _promote(rule: Rule) -> Way:
 
 
 def _is_current(case: Case) -> bool:
-    return case.current is not None and case.current.acting_hash == case.rule.acting_hash
+    """Mostly it is the very same rule: then nothing needs a hash, which is a good part of judging a step."""
+    current, pinned = case.current, case.rule
+    return current is not None and (current is pinned or current.acting_hash == pinned.acting_hash)
 
 
 def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
