@@ -5,9 +5,10 @@ elements it allows, its undo. A probe is asked by the product's own code, which 
 the test says nothing of is no answer at all, and makes the test fail by name.
 """
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast, get_type_hints
 from uuid import UUID
 
@@ -39,8 +40,26 @@ class Stage:
     test: RuleTest
     clock: Clock
     now: Now
+    moments: Sequence[timedelta] = ()
+    """When anything outside begins or ends to be so."""
     unsaid: dict[str, Position] = field(default_factory=dict)
     """What was asked of the systems outside that the test says nothing of, and where to say it."""
+
+    def changes_after(self, moment: datetime) -> datetime | None:
+        """See `World.changes_after`: what the test says has a beginning, and perhaps an end."""
+        known, offset = self._moments(), moment - self.test.start
+        at = bisect_right(known, offset)
+        return None if at == len(known) else self.test.start + known[at]
+
+    def _moments(self) -> Sequence[timedelta]:
+        if not self.moments:
+            test = self.test
+            spans = [*(one.span for one in test.source), *(span for one in test.alerts for span in one.fires)]
+            known = {one.since for one in test.actions} | {one.since for one in spans}
+            known |= {one.until for one in spans if one.until is not None}
+            known |= {answer.since for probe in test.probes for answer in probe.answers}
+            self.moments = sorted(known)
+        return self.moments
 
     @property
     def offset(self) -> timedelta:

@@ -71,17 +71,22 @@ class Membership:
             self.ended.sort(key=lambda one: one.joined_at, reverse=True)
             del self.ended[SAMPLE:]
 
+    def newest_seen_at(self, records: Mapping[AlertKey, AlertRecord]) -> datetime | None:
+        """The newest observation of those that fire and joined last."""
+        firing = islice(reversed(self.firing.values()), _HEARD)
+        return max((records[one.key].seen_at for one in firing), default=None)
+
     def as_members(self, records: Mapping[AlertKey, AlertRecord]) -> Members:
         """What a Case carries of them."""
-        firing = list(islice(reversed(self.firing.values()), _HEARD))
-        told = [*firing[:SAMPLE], *self.ended][:SAMPLE]
+        firing = islice(reversed(self.firing.values()), SAMPLE)
+        told = [*firing, *self.ended][:SAMPLE]
         sample = tuple(_as_alert(one, records[one.key]) for one in told)
         return Members(
             firing=len(self.firing),
             total=self.total,
             first_starts_at=self.first_starts_at,
             first_heard_at=self.first_heard_at,
-            newest_seen_at=max((records[one.key].seen_at for one in firing), default=None),
+            newest_seen_at=self.newest_seen_at(records),
             sources=tuple(sorted(self.sources)),
             sample=sample,
             common_labels=common_labels([one.labels for one in sample]),

@@ -31,6 +31,7 @@ from responder.model.rule import Rule, Rulebook
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA, Storm
 from responder.ports import IncidentKey, Lease, NewIncident
+from responder.rehearsal.idle import Idle
 from responder.rehearsal.ledger import Ledger
 from responder.rehearsal.members import Episode, Member, Membership
 from responder.store.openings import NEWS_WITHIN
@@ -88,6 +89,14 @@ class Clock:
     now: datetime
 
 
+Order = tuple[Severity, datetime, int]
+"""Who comes first of those that are due at one moment."""
+
+
+def _order(incident: Incident, due: datetime) -> Order:
+    return (incident.severity, due, incident.id.int)
+
+
 class Memory:
     """See `ports.Store`, of which it has what deciding and performing ask for."""
 
@@ -116,6 +125,7 @@ class Memory:
         self._due: list[tuple[datetime, int, UUID]] = []
         self._ready: list[tuple[Severity, datetime, int, UUID]] = []
         """Those that are due now, the worst first: as workers take them."""
+        self.idle: dict[UUID, Idle] = {}
 
     # --- time ------------------------------------------------------------------------------------------
 
@@ -138,8 +148,45 @@ class Memory:
         while self._ready:
             _, due, order, incident_id = heapq.heappop(self._ready)
             if not self._is_stale(due, order, incident_id):
+                self.idle.pop(incident_id, None)
                 return self.incidents[incident_id]
         return None
+
+    def rest(self, kept: Kept, until: datetime) -> None:
+        """Its last look has changed nothing: before `until` the next ones would not either, but the last."""
+        incident, now = kept.incident, self.clock.now
+        if incident.due_at is None or incident.due_at <= now:
+            return
+        idle = Idle(now, incident.due_at - now)
+        stands = [one for restraint in self.restrained for one in (restraint.since, restraint.until)]
+        until = min([until, *(one for one in stands if one is not None and one > now)])
+        look = idle.last_look(until)
+        if look > incident.due_at:
+            self.idle[incident.id] = idle
+            self._due_at(kept, look)
+
+    def rouse(self, moment: datetime, after: Order | None = None) -> None:
+        """Something happens: whoever is idle looks when it would have looked next.
+
+        What an incident does at that moment comes `after` the looks of those that are before it in line.
+        """
+        for incident_id, idle in self.idle.items():
+            kept = self.incidents[incident_id]
+            look = idle.look(moment)
+            if after is not None and look == moment and _order(kept.incident, look) < after:
+                look += idle.every
+            if kept.incident.due_at is not None and look < kept.incident.due_at:
+                self._due_at(kept, look)
+        self.idle.clear()
+
+    def _due_at(self, kept: Kept, moment: datetime) -> None:
+        """As the looks that were left out would have written it."""
+        incident = kept.incident
+        progress, hold = incident.progress, incident.progress.hold
+        if hold is not None and hold.until == incident.due_at:
+            progress = progress.model_copy(update={"hold": hold.model_copy(update={"until": moment})})
+        kept.incident = incident.model_copy(update={"due_at": moment, "progress": progress})
+        self._put_back(kept)
 
     def _put_back(self, kept: Kept) -> None:
         """It is due when it says."""
@@ -273,6 +320,10 @@ class Memory:
         return sorted(found, key=lambda one: one.contested_at or self.clock.now)[:limit]
 
     # --- the owner's view and its changes ----------------------------------------------------------------
+
+    def newest_seen_at(self, kept: Kept) -> datetime | None:
+        """The newest observation of any firing member."""
+        return kept.members.newest_seen_at(self.records)
 
     async def load(self, lease: Lease) -> Case:
         """The case as it stands now."""

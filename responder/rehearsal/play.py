@@ -73,14 +73,16 @@ async def _play_all(scenes: Sequence[Scene]) -> list[Played]:
 class Playing:
     """One test, in virtual time."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: Scene, *, skips: bool = True) -> None:
         self._scene = scene
         self._test = scene.test
         clock, now = Clock(scene.test.start), Now()
         self._stage = Stage(scene.test, clock, now)
         self.happened = Happened()
         world, terms = scene.world(self._stage), scene.terms
-        self.rehearsal = Rehearsal(scene.rulebook, world, scene.settings, terms, clock, self.happened, now)
+        self.rehearsal = Rehearsal(
+            scene.rulebook, world, scene.settings, terms, clock, self.happened, now, skips=skips
+        )
         self.memory = self.happened.memory = self.rehearsal.memory
 
     async def play(self) -> Played:

@@ -30,9 +30,10 @@ from responder.engine.trust import Trust
 from responder.engine.watchdog import Watchdog
 from responder.model.alert import AlertKey, Delivery, Observation, Receipt, heard
 from responder.model.errors import PermanentError, ResponderError
-from responder.model.incident import IncidentState
+from responder.model.incident import Incident, IncidentState
 from responder.model.rule import Rulebook
 from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
+from responder.rehearsal.idle import idle_until, repeats
 from responder.rehearsal.memory import Clock, Kept, Memory, Observer
 from responder.telemetry import Metrics, build_metrics
 
@@ -69,6 +70,8 @@ class World:
     actions: Actions
     probes: Probes
     alert_state: AlertState
+    changes_after: Callable[[datetime], datetime | None]
+    """The first moment after this one from which on any of them may say another thing; None for never."""
 
 
 class _AlwaysOwner:
@@ -101,8 +104,12 @@ class Rehearsal:
         observer: Observer,
         now: Now,
         freezes: tuple[Freeze, ...] = (),
+        *,
+        skips: bool = True,
     ) -> None:
         self.clock = clock
+        self._world = world
+        self._skips = skips and not freezes  # these begin by the calendar
         self.memory = Memory(clock, rulebook, terms, observer)
         self._terms = terms
         self._now = now
@@ -162,19 +169,30 @@ class Rehearsal:
     async def run(self, until: datetime) -> None:
         """Everything that happens up to that moment, and at it."""
         while (moment := self._next()) is not None and moment <= until:
+            self._other_answers(moment)
             self.clock.now = max(self.clock.now, moment)
             while self._agenda and self._agenda[0][0] <= self.clock.now:
+                self.memory.rouse(self.clock.now)
                 await heapq.heappop(self._agenda)[2]()
             while (kept := self.memory.take_due()) is not None:
                 await self._work(kept)
                 if self._agenda and self._agenda[0][0] <= self.clock.now:
                     break
+        self._other_answers(until)
         self.clock.now = max(self.clock.now, until)
+        self.memory.rouse(until + timedelta.resolution)
 
     def _next(self) -> datetime | None:
-        due = self.memory.next_due()
         acts = self._agenda[0][0] if self._agenda else None
-        return min((one for one in (due, acts) if one is not None), default=None)
+        answers = self._world.changes_after(self.clock.now) if self.memory.idle else None
+        known = (self.memory.next_due(), acts, answers)
+        return min((one for one in known if one is not None), default=None)
+
+    def _other_answers(self, moment: datetime) -> None:
+        """Rouse who is idle where the systems outside answer otherwise from some moment up to this one on."""
+        at = self._world.changes_after(self.clock.now) if self.memory.idle else None
+        if at is not None and at <= moment:
+            self.memory.rouse(at)
 
     # --- intake ----------------------------------------------------------------------------------------
 
@@ -266,10 +284,11 @@ class Rehearsal:
 
     async def _work(self, kept: Kept) -> None:
         """Move after move, as a worker makes them, until it has to wait."""
-        lease = Lease(kept.incident.id, _OWNER, kept.incident.epoch)
+        lease, first = Lease(kept.incident.id, _OWNER, kept.incident.epoch), kept.incident
         for _ in range(_MOVES_AT_ONE_MOMENT):
             due = kept.incident.due_at
             if due is None or due > self.clock.now or kept.incident.state is IncidentState.CLOSED:
+                self._worked(kept, first)
                 return
             await self._move(lease, await self.memory.load(lease))
             await self._evidence.gathered()
@@ -277,6 +296,15 @@ class Rehearsal:
             f"the incident of {kept.incident.rule} never comes to rest at {self.clock.now:%H:%M:%S}: it is "
             f"{kept.incident.state.value}"
         )
+
+    def _worked(self, kept: Kept, before: Incident) -> None:
+        """It waits: idle, where it has seen nothing new; else whoever is idle may see what it has done."""
+        now = self.clock.now
+        if not repeats(before, kept.incident):
+            self.memory.rouse(now, after=(before.severity, before.due_at or now, before.id.int))
+        elif self._skips:
+            seen = self.memory.newest_seen_at(kept)
+            self.memory.rest(kept, idle_until(kept.incident, kept.rule, seen, self._terms, now))
 
     async def _move(self, lease: Lease, case: Case) -> None:
         try:

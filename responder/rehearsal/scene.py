@@ -64,6 +64,7 @@ class Scene:
             FakedActions(_own_actions(own), stage),
             faked_probes(stage, own.inventory, own.queries),
             FakedSource(stage, has_api=self.source.has_api),
+            stage.changes_after,
         )
 
 
