@@ -126,6 +126,8 @@ class Memory:
         self._ready: list[tuple[Severity, datetime, int, UUID]] = []
         """Those that are due now, the worst first: as workers take them."""
         self.idle: dict[UUID, Idle] = {}
+        self.working: Order | None = None
+        """The place in line of the incident that is at work."""
 
     # --- time ------------------------------------------------------------------------------------------
 
@@ -149,6 +151,7 @@ class Memory:
             _, due, order, incident_id = heapq.heappop(self._ready)
             if not self._is_stale(due, order, incident_id):
                 self.idle.pop(incident_id, None)
+                self.working = _order(self.incidents[incident_id].incident, due)
                 return self.incidents[incident_id]
         return None
 
@@ -165,11 +168,12 @@ class Memory:
             self.idle[incident.id] = idle
             self._due_at(kept, look)
 
-    def rouse(self, moment: datetime, after: Order | None = None) -> None:
+    def rouse(self, moment: datetime) -> None:
         """Something happens: whoever is idle looks when it would have looked next.
 
-        What an incident does at that moment comes `after` the looks of those that are before it in line.
+        What an incident does at that moment comes after the looks of those that are before it in line.
         """
+        after = self.working
         for incident_id, idle in self.idle.items():
             kept = self.incidents[incident_id]
             look = idle.look(moment)
@@ -203,6 +207,7 @@ class Memory:
     def keep(self, record: AlertRecord, *, news: bool) -> None:
         """What is known of an alert now; the incidents of its episodes hear of `news`."""
         before = self.records.get(record.key)
+        self.rouse(self.clock.now)
         self.records[record.key] = record
         if before is None:
             return
@@ -236,6 +241,7 @@ class Memory:
             ]
             if not joining:
                 continue
+            self.rouse(self.clock.now)
             there = self._open.get(new.identity)
             if there is None:
                 kept = self._opened(new)
@@ -463,12 +469,14 @@ class Memory:
 
     def command(self, command: Command) -> None:
         """A person's act; the incident is due."""
+        self.rouse(self.clock.now)
         kept = self.incidents[command.incident_id]
         kept.commands.append(command)
         self._woken(kept, self.clock.now)
 
     def restrain(self, restraint: Restraint) -> None:
         """A halt, a freeze, or maintenance begins. What waits is looked at when maintenance begins."""
+        self.rouse(self.clock.now)
         self.restrained.append(restraint)
         self._restraints_made += 1
         if restraint.kind is RestraintKind.MAINTENANCE:
@@ -483,6 +491,7 @@ class Memory:
 
     def resume(self, number: int) -> None:
         """A restraint is over, because somebody says so."""
+        self.rouse(self.clock.now)
         self.restrained = [one for one in self.restrained if one.id != number]
 
     def _stands(self) -> tuple[Restraint, ...]:

@@ -172,10 +172,10 @@ class Rehearsal:
             self._other_answers(moment)
             self.clock.now = max(self.clock.now, moment)
             while self._agenda and self._agenda[0][0] <= self.clock.now:
-                self.memory.rouse(self.clock.now)
                 await heapq.heappop(self._agenda)[2]()
             while (kept := self.memory.take_due()) is not None:
                 await self._work(kept)
+                self.memory.working = None
                 if self._agenda and self._agenda[0][0] <= self.clock.now:
                     break
         self._other_answers(until)
@@ -301,7 +301,7 @@ class Rehearsal:
         """It waits: idle, where it has seen nothing new; else whoever is idle may see what it has done."""
         now = self.clock.now
         if not repeats(before, kept.incident):
-            self.memory.rouse(now, after=(before.severity, before.due_at or now, before.id.int))
+            self.memory.rouse(now)
         elif self._skips:
             seen = self.memory.newest_seen_at(kept)
             self.memory.rest(kept, idle_until(kept.incident, kept.rule, seen, self._terms, now))
