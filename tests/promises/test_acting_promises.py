@@ -79,14 +79,22 @@ async def test_promise_10_one_attempt_at_a_time_for_each_target(dsn: str, tmp_pa
     """Two incidents want one target at once: one acts, the other is held until the verdict on that is there.
 
     Not only until its effect has ended: the ledger's attempts on the target do not overlap up to the verdict.
+    Somebody's claim that is given up again lets both come as far as their own: nothing else tells them of
+    each other.
     """
     rules = (RULE.model_copy(update={"group_by": ("server", "pod"), "verify": SOON}),)
     async with stage(dsn, tmp_path, rules=rules) as on:
-        async with on.db.raw.transaction():
-            await on.db.raw.execute("LOCK TABLE claims IN SHARE ROW EXCLUSIVE MODE")
-            pods = {pod: firing("db1", pod=pod) for pod in ("a", "b")}
-            await on.engines[0].intake.take(delivered(*pods.values()))
-            await on.db.somebody_waits(2)
+        given_up = on.db.raw.transaction()
+        await given_up.start()
+        await on.db.raw.execute("SET LOCAL session_replication_role = replica")  # of an attempt that is none
+        await on.db.raw.execute(
+            """INSERT INTO claims (target, attempt_id, incident_id, rule, since)
+               VALUES ('test/db1', gen_random_uuid(), gen_random_uuid(), '', now())"""
+        )
+        pods = {pod: firing("db1", pod=pod) for pod in ("a", "b")}
+        await on.engines[0].intake.take(delivered(*pods.values()))
+        await on.db.somebody_waits(2)
+        await given_up.rollback()
         await on.held(1, "claim")
         assert len(on.gate.begun) == 1
         on.gate.open.set()
