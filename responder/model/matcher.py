@@ -90,4 +90,5 @@ def _quiet() -> Any:
 
 
 def _found(pattern: str, value: str) -> bool:
-    return compiled(pattern).search(value) is not None
+    # bytes, because of text RE2's module tells every position in characters, which nobody asks for here
+    return compiled(pattern).search(value.encode()) is not None

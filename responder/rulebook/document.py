@@ -182,7 +182,9 @@ class _Tree:
 
     def _node(self, event: Any, depth: int) -> Node | None:
         """The tree that begins with an event, or None where it cannot be used."""
-        self._spend(event, 1, depth)
+        self._left -= 1
+        if self._left < 0 or depth > self._deepest:
+            self._spend(event, 0, depth)
         if type(event) is AliasEvent:
             return self._aliased(event, depth)
         if event.anchor is not None:
@@ -234,8 +236,9 @@ class _Tree:
         if (self._unstorable or event.style == '"') and _UNSTORABLE.search(text):
             what = "this text holds a character that cannot be stored (NUL or half of a surrogate pair)"
             self._wrong(event, what, "Remove it")
-        value = text if event.style else _typed(text)
-        return Scalar(_at(self._file, event.start_mark), value, text, _text_at(event))
+        start = event.start_mark
+        place = Place(self._file, start.line + 1, start.column + 1)
+        return Scalar(place, text if event.style else _typed(text), text, _text_at(event, place))
 
     def _listing(self, start: Any, depth: int) -> Listing:
         items: list[Node | None] = []
@@ -246,10 +249,12 @@ class _Tree:
     def _mapped(self, start: Any, depth: int) -> Mapped:
         entries: dict[str, Entry] = {}
         while type(event := next(self._events)) is not MappingEndEvent:
-            key = self._key(event, self._node(event, depth + 1), entries)
+            node = self._node(event, depth + 1)
+            key = self._key(event, node, entries)
             value = self._node(next(self._events), depth + 1)
-            if key is not None and value is not None:
-                entries[key] = Entry(_at(self._file, event.start_mark), key, value)
+            if node is not None and key is not None and value is not None:
+                place = node.place if type(event) is ScalarEvent else _at(self._file, event.start_mark)
+                entries[key] = Entry(place, key, value)
         return Mapped(_at(self._file, start.start_mark), entries)
 
     def _key(self, event: Any, node: Node | None, entries: Mapping[str, Entry]) -> str | None:
@@ -283,12 +288,12 @@ def _typed(text: str) -> str | int | float | bool | None:
     return text
 
 
-def _text_at(event: Any) -> int | None:
+def _text_at(event: Any, start: Place) -> int | None:
     """The column, from 1, at which the text begins if it stands in the file as it reads."""
-    start, end = event.start_mark, event.end_mark
-    quotes = len(event.style or "")
-    as_it_reads = end.column - start.column == len(event.value) + 2 * quotes
-    return start.column + quotes + 1 if start.line == end.line and as_it_reads else None
+    end = event.end_mark
+    quotes = len(event.style) if event.style else 0
+    as_it_reads = end.column + 1 - start.column == len(event.value) + 2 * quotes
+    return start.column + quotes if start.line == end.line + 1 and as_it_reads else None
 
 
 def _at(file: str, mark: Any) -> Place:

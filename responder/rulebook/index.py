@@ -37,6 +37,7 @@ class RuleIndex:
         self._present: dict[str, list[int]] = {}
         self._always: list[int] = []
         self._expressions: dict[str, Patterns] = {}
+        self._by_expression: dict[str, list[int]] = {}
         self._place_all()
 
     def first(self, labels: Mapping[str, str]) -> Rule | None:
@@ -48,14 +49,19 @@ class RuleIndex:
 
     def candidates(self, labels: Mapping[str, str]) -> Sequence[int]:
         """The positions of the rules that may take it, in the rulebook's order."""
-        found = list(self._found(labels))
-        match found:
-            case []:
-                return ()
-            case [one]:
-                return one
-            case several:
-                return sorted(at for group in several for at in group)
+        return _in_order(list(self._found(labels)))
+
+    def candidates_beside(self, labels: Mapping[str, str]) -> Sequence[int]:
+        """As `candidates`, for an alert that has these labels and may have any others.
+
+        Rules that demand an exact value of another label are left out nevertheless.
+        """
+        open_ended = [
+            group
+            for name, group in (*self._present.items(), *self._by_expression.items())
+            if name not in labels
+        ]
+        return _in_order([*self._found(labels), *open_ended])
 
     def _found(self, labels: Mapping[str, str]) -> Iterator[Sequence[int]]:
         """Groups of positions, each in the rulebook's order; no position stands in two of them."""
@@ -91,7 +97,9 @@ class RuleIndex:
                 self._put_under(pairs, at)
             else:
                 rest.append(at)
-        self._expressions = {name: Patterns(of_label) for name, of_label in expressions.items()}
+        for name, of_label in expressions.items():
+            self._expressions[name] = Patterns(of_label)
+            self._by_expression[name] = [at for _, at in of_label]
         self._place_by_label(rest)
 
     def _put_under(self, pairs: tuple[Pair, ...], at: int) -> None:
@@ -106,6 +114,16 @@ class RuleIndex:
                 self._present.setdefault(min(names, key=counts.__getitem__), []).append(at)
             else:
                 self._always.append(at)
+
+
+def _in_order(groups: Sequence[Sequence[int]]) -> Sequence[int]:
+    match groups:
+        case []:
+            return ()
+        case [one]:
+            return one
+        case several:
+            return sorted({at for group in several for at in group})
 
 
 def _pairs(matcher: Matcher) -> tuple[Pair, ...]:

@@ -64,11 +64,11 @@ def _check_shadow(at: int, rules: Sequence[Rule], index: RuleIndex, reader: Read
     rule = rules[at]
     values = _values(rule.match)
     certain = {name: left[0] for name, left in values.items() if left}
-    for earlier in index.candidates(certain):
+    for earlier in index.candidates_beside(certain):
         if earlier >= at:
             return
         other = rules[earlier]
-        if impossible(other.match) is None and _follows(other.match, rule.match, values):
+        if _follows(other.match, rule.match, values) and impossible(other.match) is None:
             text = (
                 f"{_named(rule)} never takes an alert: {_named(other)} at {other.position} takes all of them"
             )
