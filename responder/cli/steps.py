@@ -10,7 +10,7 @@ from typing import assert_never
 from responder.cli import output
 from responder.cli.ended import Standing, not_enough, plain, refusing, since_ended
 from responder.cli.ways import command, ways_left
-from responder.model.attempt import Attempt, Verdict
+from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Incident, IncidentState
@@ -105,7 +105,7 @@ def lines_of(step: StepTold, telling: Telling) -> Iterator[tuple[int, str]]:
     for read in step.read:
         yield 0, _said(read, telling.now)
     for attempt in reversed(step.attempts):
-        yield 0, _attempt(attempt, step.action, telling.now)
+        yield 0, _attempt(attempt, step.action, telling)
     if (line := _prospect(step, telling.now)) is not None:
         yield 0, line
     for number, judged in enumerate(reversed(step.judged)):
@@ -165,8 +165,19 @@ _CAME = {
 }
 
 
-def _attempt(attempt: Attempt, action: str, now: datetime) -> str:
-    came = f", {_CAME[attempt.verdict]}" if attempt.verdict is not None else ""
+_KNOWS_YET = {IncidentState.REMEDIATING, IncidentState.VERIFYING}
+
+
+def _came(attempt: Attempt, incident: Incident | None) -> str:
+    """Whether it helped; of a verification that is cut off, as by a take-over, that nobody knows."""
+    if attempt.verdict is not None:
+        return f", {_CAME[attempt.verdict]}"
+    cut_off = incident is not None and incident.state not in _KNOWS_YET
+    return ", not verified" if attempt.outcome is Outcome.DONE and cut_off else ""
+
+
+def _attempt(attempt: Attempt, action: str, telling: Telling) -> str:
+    now, came = telling.now, _came(attempt, telling.incident)
     undo = f", {attempt.action} to take an attempt back" if attempt.undo_of is not None else ""
     other = f", {attempt.action}" if attempt.action != action and not undo else ""
     outcome = attempt.outcome.value.replace("_", " ")

@@ -76,6 +76,19 @@ def test_every_step_of_the_ladder_is_there() -> None:
     assert _text(later) == "only if step 2 has not helped"
 
 
+@pytest.mark.parametrize(
+    ("state", "told"),
+    [(IncidentState.ESCALATED, "done, not verified"), (IncidentState.VERIFYING, "done")],
+)
+def test_a_verification_that_was_cut_off_claims_nothing(state: IncidentState, told: str) -> None:
+    """Whoever takes over while it is looked at ends that: then nobody knows whether it helped."""
+    story = Story().opens().judges(5, "go", "autonomy", "auto by every ceiling").acts(6, Outcome.DONE, None)
+    dossier = _dossier(story, ACTION, state=state)
+    [step] = explain(dossier).steps
+    telling = Telling(now=AT.now, incident=dossier.incident)
+    assert next(lines_of(step, telling))[1].endswith(f": {told}")
+
+
 def test_shadow_says_that_nothing_was_done() -> None:
     """And names what it would have hit."""
     story = Story().opens()

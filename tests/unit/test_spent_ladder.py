@@ -62,6 +62,8 @@ NOTHING = found_nothing(0, "postgres.cancel_queries", "postgres/orders")
             None,
             f"what was done did not help, and {WHAT} took it back; no step is left",
         ),
+        (1, ran(verdict=Verdict.NO_DATA), None, f"nobody can say whether {WHAT} helped; no step is left"),
+        (1, ran(verdict=None), None, f"whether {WHAT} helped was not verified; no step is left"),
         (1, EARLIER, None, "nothing was done; no step is left"),
         (1, EARLIER, REFUSED_FIRST, f"nothing was done: {WHAT} was refused ({TOO_MANY}); no step is left"),
         (1, ran(Outcome.NOT_DONE, None), None, f"{WHAT} found nothing left to do; no step is left"),

@@ -46,6 +46,12 @@ def _came_of(attempt: Attempt) -> str:
         return f"it came back after {what} had solved it"
     if attempt.undo_of is not None:
         return f"what was done did not help, and {what} took it back"
-    return (
-        f"{what} found nothing left to do" if attempt.outcome is Outcome.NOT_DONE else f"{what} did not help"
-    )
+    if attempt.outcome is Outcome.NOT_DONE:
+        return f"{what} found nothing left to do"
+    match attempt.verdict:
+        case Verdict.NO_DATA:
+            return f"nobody can say whether {what} helped"
+        case None:  # a person took it over first
+            return f"whether {what} helped was not verified"
+        case _:
+            return f"{what} did not help"
