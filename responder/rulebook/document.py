@@ -6,12 +6,19 @@ what they unfold to are bounded, so that no small file becomes a large one.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeAlias
 
 import yaml
-from yaml import AliasEvent, MappingEndEvent, ScalarEvent, SequenceEndEvent, SequenceStartEvent
+from yaml import (
+    AliasEvent,
+    MappingEndEvent,
+    ScalarEvent,
+    SequenceEndEvent,
+    SequenceStartEvent,
+    StreamEndEvent,
+)
 
 from responder.model.rule import Position
 from responder.rulebook.mistake import Mistakes
@@ -162,7 +169,7 @@ class _Tree:
     def __init__(self, file: str, text: str, mistakes: Mistakes) -> None:
         self._file = file
         self._mistakes = mistakes
-        self._events: Iterator[Any] = iter(yaml.parse(text, Loader=_LOADER))
+        self._next: Callable[[], Any] = _LOADER(text).get_event
         self._anchors: dict[str, _Anchored] = {}
         self._left = MAX_NODES
         self._unstorable = _UNSTORABLE.search(text) is not None
@@ -172,12 +179,12 @@ class _Tree:
     def document(self) -> Node | None:
         """The only document of the file, or None where there is none."""
         root: Node | None = None
-        for event in self._events:
+        while type(event := self._next()) is not StreamEndEvent:
             if isinstance(event, yaml.DocumentStartEvent):
                 if root is not None:
                     text = "a second document begins in this file"
                     raise _BeyondBoundsError(event.start_mark, text, "Keep one document in each file")
-                root = self._node(next(self._events), 0)
+                root = self._node(self._next(), 0)
         return None if isinstance(root, Scalar) and root.text == "" else root
 
     def _node(self, event: Any, depth: int) -> Node | None:
@@ -242,16 +249,16 @@ class _Tree:
 
     def _listing(self, start: Any, depth: int) -> Listing:
         items: list[Node | None] = []
-        while type(event := next(self._events)) is not SequenceEndEvent:
+        while type(event := self._next()) is not SequenceEndEvent:
             items.append(self._node(event, depth + 1))
         return Listing(_at(self._file, start.start_mark), tuple(item for item in items if item is not None))
 
     def _mapped(self, start: Any, depth: int) -> Mapped:
         entries: dict[str, Entry] = {}
-        while type(event := next(self._events)) is not MappingEndEvent:
+        while type(event := self._next()) is not MappingEndEvent:
             node = self._node(event, depth + 1)
             key = self._key(event, node, entries)
-            value = self._node(next(self._events), depth + 1)
+            value = self._node(self._next(), depth + 1)
             if node is not None and key is not None and value is not None:
                 place = node.place if type(event) is ScalarEvent else _at(self._file, event.start_mark)
                 entries[key] = Entry(place, key, value)
