@@ -820,6 +820,19 @@ async def test_what_starts_anew_after_its_incident_was_closed_opens_another(writ
     assert await writer.ask(states) == [("closed", 1), ("pending", 1)]
 
 
+async def test_what_started_anew_and_is_over_by_now_ends_the_episode_that_was_closed(writer: Writer) -> None:
+    """Nobody hears of it between its new start and its end: it is no episode that nobody would ever see."""
+    await writer.intake.take(delivery(alert()))
+    await writer.ask("UPDATE incidents SET state = 'closed', due_at = NULL RETURNING id")
+    later = START + timedelta(minutes=5)
+    over = replace(alert(Standing.RESOLVED, ends=600), starts_at=later)
+    anew = replace(alert(), starts_at=later)
+    await asyncio.gather(*(writer.intake.take(delivery(one)) for one in (anew, over)))
+    assert await writer.ask("SELECT generation, ends_at IS NOT NULL FROM alerts") == [(1, True)]
+    assert await writer.ask("SELECT generation, firing FROM members") == [(1, False)]
+    assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
+
+
 async def test_a_later_start_while_its_incident_is_live_is_the_same_episode(writer: Writer) -> None:
     """Peers tell slightly different starts of one episode: one incident, one member."""
     await writer.intake.take(delivery(alert()))
