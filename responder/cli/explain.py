@@ -11,7 +11,7 @@ from responder.cli.common import print_json, speaks
 from responder.cli.ended import as_standing
 from responder.cli.incidents import as_dossier, as_promised
 from responder.cli.steps import Telling, evidence_lines, goes_on, lines_of, quiet_lines, without_steps
-from responder.cli.story import headline, next_lines, told_lines
+from responder.cli.story import acknowledged_lines, headline, next_lines, told_lines
 from responder.cli.ways import halted_lines, you_can
 from responder.model.incident import IncidentState
 from responder.ports import Dossier
@@ -41,7 +41,8 @@ def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -
     _steps(dossier, explanation, telling)
     _part("Evidence", evidence_lines(explanation, dossier.incident, now))
     _part("Quiet", quiet_lines(explanation, now))
-    _part("People", next_lines(dossier.incident, as_promised(told), now))
+    seen = acknowledged_lines(dossier.incident, now)
+    _part("People", [*seen, *next_lines(dossier.incident, as_promised(told), now)])
     _part("Told", told_lines(dossier.notifications, now))
 
 

@@ -8,8 +8,8 @@ from datetime import datetime
 from typing import assert_never
 
 from responder.cli import output
-from responder.cli.ended import Standing, not_enough, plain, refusing, since_ended
-from responder.cli.ways import command, ways_left
+from responder.cli.ended import Standing, plain, refusing, since_ended
+from responder.cli.ways import beside, command, ways_left
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling
@@ -133,8 +133,10 @@ def _prospect(step: StepTold, now: datetime) -> str | None:
             at = "" if given.at is None else f" at {moment(given.at, now)}"
             return f"not taken: {given.who or 'a person'} took the incident over{at}"
         case Coming.HANDED_BACK:
-            return None if step.judged else _handed_back(given)
-        case Coming.RECORDED:
+            return "judged again after a hand-back" if step.judged else _handed_back(given)
+        case Coming.BEHIND:
+            return f"only after a hand-back, and if step {given.after} has not helped then"
+        case Coming.RECORDED | Coming.NOTHING_FOUND:
             return None if step.judged or step.read else _recorded(given)
         case Coming.STORM:
             return None if step.judged else "not judged while it is part of the storm"
@@ -149,13 +151,16 @@ def _if_needed(given: Prospect, now: datetime) -> str:
 
 
 def _recorded(given: Prospect) -> str:
+    if given.coming is Coming.NOTHING_FOUND:
+        found = f"in shadow it ended at step {given.after}, which found nothing to act on"
+        return f"not judged: {found}; in auto this comes if the alert lasts"
     return f"not judged: it ended {'before it' if given.after is None else f'at step {given.after}'}"
 
 
 def _handed_back(given: Prospect) -> str:
     """People have it: by itself no further step comes."""
     told = "people were told" if given.after is None else f"people were told at step {given.after}"
-    return f"{told}; this comes only after a hand-back"
+    return f"{told}; this is judged after a hand-back"
 
 
 _CAME = {
@@ -222,6 +227,8 @@ def _became(judged: Judged, telling: Telling) -> str:
             return "there was nothing to do, so nobody was asked"
         case Ruling.REFUSE if judged.decided_by == Guard.CONDITION:
             return "passed over, for it was not needed"
+        case _ if judged.found_nothing:
+            return "found nothing to act on; in shadow it ends there, in auto it goes on if the alert lasts"
         case _ if judged.shadow:
             return f"would have {_IN_SHADOW[judged.ruling]}; in shadow nothing is done"
         case Ruling.GO:
@@ -284,9 +291,9 @@ def _ends(word: GuardWord, judged: Judged, telling: Telling) -> Iterator[str]:
     incident = telling.incident
     if incident is None or incident.state in _NO_WAY:
         return
-    beside = not_enough(word, refusing(judged, telling.standing, telling.now))
+    refused = refusing(judged, telling.standing, telling.now)
     for way in ways_left(word, incident, telling.standing, telling.now):
-        yield f"-> {command(way)}{beside}"
+        yield f"-> {command(way)}{beside(way, word, refused, incident)}"
 
 
 def _rest(judged: Judged) -> str:

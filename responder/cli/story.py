@@ -6,9 +6,9 @@ What happened is read by `review.facts`, as the review reads it: both tell the s
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from responder.cli.ended import Standing, how_it_ended, is_over, marked, plain, since_ended
+from responder.cli.ended import Standing, has_ended, how_it_ended, is_over, marked, plain, since_ended
 from responder.cli.output import ago, until
-from responder.cli.ways import last_judged, you_can
+from responder.cli.ways import last_judged, lost_targets, you_can
 from responder.decide.told_next import Promised
 from responder.model.guard import Ruling, called
 from responder.model.incident import Hold, Holder, Incident, IncidentState
@@ -16,7 +16,7 @@ from responder.model.notification import Notification
 from responder.model.policy import NoticeKind
 from responder.model.spoken import moment
 from responder.model.storm import UMBRELLA
-from responder.model.way import WayKind
+from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
@@ -84,7 +84,8 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
         case IncidentState.ESCALATED if progress.escalation_reason:
             last = last_judged(dossier)
             words = () if last is None else last.held_by
-            return marked(progress.escalation_reason, words, incident, standing, now)
+            told = marked(progress.escalation_reason, words, incident, standing, now)
+            return f"{told}{_released(told, dossier, standing)}"
         case IncidentState.TAKEN_OVER if progress.taken_over_by:
             return f"{progress.taken_over_by} acts, automation is off"
         case IncidentState.RECORDED if progress.shadow and (short := _in_shadow(dossier, now, standing)):
@@ -93,6 +94,14 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
             return progress.outcome
         case _:
             return _last_change(dossier)
+
+
+def _released(told: str, dossier: Dossier, standing: Standing | None) -> str:
+    """Behind the word that its own attempt left a target quarantined: whether a person has released that."""
+    lost = lost_targets(dossier)
+    ends = [Way(kind=WayKind.RELEASE, of=target) for target in lost]
+    over = bool(ends) and all(has_ended(way, standing) for way in ends)
+    return " (released since)" if over and told.endswith("the target is quarantined") else ""
 
 
 def _by_alerts(incident: Incident) -> bool:
@@ -105,12 +114,13 @@ def _in_shadow(dossier: Dossier, now: datetime, standing: Standing | None) -> st
     last = last_judged(dossier)
     if last is None or last.ruling is not Ruling.GO or not last.shadow or last.observed:
         return None
-    number = count(last.element_count, "element")
+    started = f"would have started on {count(last.element_count, 'element')}"
+    would = "found nothing to act on" if last.found_nothing else started
     told = [
         (plain(word.reason), how_it_ended(word, dossier.incident, standing, now)) for word in last.held_by
     ]
     why = "".join(f" ({'; '.join(part for part in parts if part)})" for parts in told)
-    return f"in shadow nothing was done; {last.action} on {last.target} would have started on {number}{why}"
+    return f"in shadow nothing was done; {last.action} on {last.target} {would}{why}"
 
 
 def _held_why(hold: Hold, incident: Incident, now: datetime, standing: Standing | None) -> str:
@@ -199,6 +209,8 @@ def _act(act: Act) -> Iterator[str]:
 def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
     """Who is told next, and when, if nothing happens before."""
     word = told.next
+    if incident.state is IncidentState.RECORDED and incident.progress.shadow:
+        return ["nobody is told of it while it is recorded"]
     if incident.state is IncidentState.SUPPRESSED and incident.progress.maintenance and incident.deadline:
         at = moment(incident.deadline, now)
         return [
@@ -225,10 +237,14 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
 def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> list[str]:
     times = len(facts.escalations)
     told = f"told {'once' if times == 1 else f'{times} times'}" if times else ""
-    by, at = incident.progress.acknowledged_by, incident.progress.acknowledged_at
-    seen = f"acknowledged by {by}" + (f" {ago(at, now)}" if at is not None else "") if by else ""
-    line = ", ".join(part for part in (told, seen) if part)
+    line = ", ".join(part for part in (told, *acknowledged_lines(incident, now)) if part)
     return [line] if line else []
+
+
+def acknowledged_lines(incident: Incident, now: datetime) -> list[str]:
+    """Who has seen it, and when; nothing while nobody has."""
+    by, at = incident.progress.acknowledged_by, incident.progress.acknowledged_at
+    return [f"acknowledged by {by}" + (f" {ago(at, now)}" if at is not None else "")] if by else []
 
 
 def told_lines(notifications: Sequence[Notification], now: datetime) -> list[str]:

@@ -1,7 +1,7 @@
 """What a tired person can type about an incident, and what halts it: with the ids filled in."""
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -11,7 +11,7 @@ from responder.model.attempt import Outcome
 from responder.model.incident import Hold, Incident, IncidentState
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
-from responder.review.explained import Judged, explain
+from responder.review.explained import GuardWord, Judged, explain
 
 
 def command(way: Way) -> str:
@@ -48,7 +48,9 @@ def command(way: Way) -> str:
 
 def you_can(dossier: Dossier, standing: Standing | None, now: datetime) -> list[str]:
     """The commands, each a line; nothing where nobody can change how it goes on."""
-    return list(dict.fromkeys([*_by_state(dossier, standing, now), *_ways(dossier, standing, now)]))
+    told = [*_by_state(dossier, standing, now), *_ways(dossier, standing, now)]
+    told += [line for line in _releases(dossier, standing) if not any(one.startswith(line) for one in told)]
+    return list(dict.fromkeys([*told, *_begins(dossier, standing, now)]))
 
 
 def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
@@ -68,15 +70,67 @@ def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Ite
                 yield f"responder incidents ack {name}"
             yield take_over
             if incident.state is IncidentState.ESCALATED and _step_left(dossier):
-                again = f"its next step is judged again; {_last_time(dossier, standing, now)}"
+                again = f"{_next_step(dossier)} is judged then; {_last_time(dossier, standing, now)}"
                 yield f"responder incidents hand-back {name} --reason ...   ({again})"
         case IncidentState.TAKEN_OVER:
-            again = "" if _step_left(dossier) else "   (no step is left: people are told again)"
-            yield f"responder incidents hand-back {name} --reason ...{again}"
+            left = "no step is left: people are told again"
+            again = f"{_next_step(dossier)} is judged then" if _step_left(dossier) else left
+            yield f"responder incidents hand-back {name} --reason ...   ({again})"
             yield f"responder incidents close {name} --reason ..."
         case IncidentState.RECORDED if incident.progress.part_of is not None:
             yield f"responder explain {incident.progress.part_of}"
             yield f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)"
+
+
+def _next_step(dossier: Dossier) -> str:
+    step = dossier.incident.progress.step
+    return f"step {step + 1}, {dossier.rule['steps'][step]['action']},"
+
+
+def _begins(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
+    """How what was only recorded in shadow is begun: a person takes it over, and hands it back."""
+    incident = dossier.incident
+    if not _only_recorded(incident) or not _step_left(dossier) or dossier.members.firing == 0:
+        return
+    last = last_judged(dossier)
+    shadows = [word for word in last.held_by if word.shadow] if last is not None else []
+    lasts = any(not is_over(word, standing, now) for word in shadows)
+    again = "; while the ceiling stands it is only recorded again" if lasts else ""
+    yield f"responder incidents take-over {incident.id} --reason ...   (to begin it: this, then hand it back)"
+    yield (
+        f"responder incidents hand-back {incident.id} --reason ..."
+        f"   (after the take-over: {_next_step(dossier)} is judged again{again})"
+    )
+
+
+def _only_recorded(incident: Incident) -> bool:
+    """Whether shadow ended it, and nothing but a person or another alert begins it: no storm does."""
+    alone = incident.by_hand is None and incident.progress.part_of is None
+    return incident.state is IncidentState.RECORDED and incident.progress.shadow and alone
+
+
+_CEILINGS = {WayKind.PROMOTE, WayKind.RAISE_CEILING}
+
+
+def beside(way: Way, word: GuardWord, refusing: Sequence[GuardWord], incident: Incident) -> str:
+    """Behind a command that ends something: what else it takes; else empty."""
+    if way.kind.looks:
+        return ""
+    if also := not_enough(word, refusing):
+        return also
+    if incident.state is IncidentState.TAKEN_OVER:
+        return "   (nothing starts before a hand-back)"
+    if _only_recorded(incident) and way.kind is WayKind.EDIT_RULE:
+        return "   (it does not begin this one, which goes by the rule as it was)"
+    if _only_recorded(incident) and way.kind in _CEILINGS:
+        return "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
+    return ""
+
+
+def lost_targets(dossier: Dossier) -> tuple[str, ...]:
+    """The targets of its attempts of which nobody knows the outcome: quarantined until a person acts."""
+    lost = {attempt.target for attempt in dossier.attempts if attempt.outcome is Outcome.UNKNOWN}
+    return tuple(sorted(lost))
 
 
 def _last_time(dossier: Dossier, standing: Standing | None, now: datetime) -> str:
@@ -113,9 +167,13 @@ def _ways(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterato
         yield from map(command, live)
     elif (last := last_judged(dossier)) is not None:
         yield from _of_judged(last, incident, standing, now)
-    lost = {attempt.target for attempt in dossier.attempts if attempt.outcome is Outcome.UNKNOWN}
-    release = (Way(kind=WayKind.RELEASE, of=target) for target in sorted(lost))
-    yield from (command(way) for way in release if not has_ended(way, standing))
+
+
+def _releases(dossier: Dossier, standing: Standing | None) -> Iterator[str]:
+    """What its own attempts have left quarantined."""
+    release = (Way(kind=WayKind.RELEASE, of=target) for target in lost_targets(dossier))
+    if dossier.incident.state in _MOVABLE:
+        yield from (command(way) for way in release if not has_ended(way, standing))
 
 
 def _of_judged(judged: Judged, incident: Incident, standing: Standing | None, now: datetime) -> Iterator[str]:
@@ -125,12 +183,15 @@ def _of_judged(judged: Judged, incident: Incident, standing: Standing | None, no
         if not_enough(word, refused) and not all(map(can_be_lifted, refused)):
             continue
         for way in ways_left(word, incident, standing, now):
-            yield f"{command(way)}{not_enough(word, refused)}"
+            yield f"{command(way)}{beside(way, word, refused, incident)}"
 
 
 def ways_left(word: Word, incident: Incident, standing: Standing | None, now: datetime) -> Iterator[Way]:
     """What is not ended yet. While a person acts only what is known to stand is told: nobody waits for it."""
+    itself = Way(kind=WayKind.SEE_INCIDENT, of=str(incident.id))  # its own quarantine: this is what is read
     for way in () if is_over(word, standing, now) else word.ways:
+        if way == itself:
+            continue
         known = way.kind.ends and standing is not None and way in standing
         if not has_ended(way, standing) and (known or incident.state is not IncidentState.TAKEN_OVER):
             yield way

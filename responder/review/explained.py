@@ -72,6 +72,8 @@ class Judged(Frozen):
     """Whether the target was not looked at, because it is only observed."""
     nothing_to_do: bool
     """Whether every guard let it go, and nothing was found that it would have hit."""
+    found_nothing: bool
+    """The same of a step in shadow: auto goes on there, shadow ends."""
     words: tuple[GuardWord, ...]
     elements: tuple[str, ...]
     element_count: int
@@ -114,9 +116,13 @@ class Coming(StrEnum):
     IN_HANDS = "in_hands"
     """`who` took the incident over at `at`."""
     HANDED_BACK = "handed_back"
-    """People were told, at step `after`: only if they hand it back."""
+    """People were told, at step `after`: it is judged when they hand it back."""
+    BEHIND = "behind"
+    """People were told: only after a hand-back, and if step `after` has not helped then."""
     RECORDED = "recorded"
     """It was recorded only, and ended at step `after`."""
+    NOTHING_FOUND = "nothing_found"
+    """It was recorded only, for in shadow nothing was there that step `after` would have hit."""
     STORM = "storm"
     """It is part of a storm."""
 
@@ -232,11 +238,12 @@ def _prospect(dossier: Dossier, entries: Iterable[Entry], index: int) -> Prospec
         case IncidentState.TAKEN_OVER:
             who = incident.progress.taken_over_by
             return Prospect(coming=Coming.IN_HANDS, at=incident.state_since, who=who)
+        case IncidentState.ESCALATED if index > step:
+            return Prospect(coming=Coming.BEHIND, after=index)
         case IncidentState.ESCALATED:
             return Prospect(coming=Coming.HANDED_BACK, after=_last_begun(dossier, entries))
         case IncidentState.RECORDED:
-            coming = Coming.RECORDED if incident.progress.part_of is None else Coming.STORM
-            return Prospect(coming=coming, after=_last_begun(dossier, entries))
+            return Prospect(coming=_recorded(incident, entries), after=_last_begun(dossier, entries))
         case _ if index > step:
             return Prospect(coming=Coming.IF_NEEDED, after=index)
         case IncidentState.VERIFYING:
@@ -246,6 +253,13 @@ def _prospect(dossier: Dossier, entries: Iterable[Entry], index: int) -> Prospec
             return Prospect(coming=Coming.QUIET, at=incident.deadline if why else None, why=why)
         case _:
             return Prospect(coming=Coming.NEXT)
+
+
+def _recorded(incident: Incident, entries: Iterable[Entry]) -> Coming:
+    if incident.progress.part_of is not None:
+        return Coming.STORM
+    judged = [one.facts for one in entries if one.kind is EntryKind.JUDGED]
+    return Coming.NOTHING_FOUND if judged and _found_nothing(judged[-1]) else Coming.RECORDED
 
 
 def _last_begun(dossier: Dossier, entries: Iterable[Entry]) -> int | None:
@@ -370,6 +384,7 @@ def _judged(entry: Entry, answer: Answer | None) -> Judged:
         shadow=bool(facts.get("shadow")),
         observed=bool(facts.get("observed")),
         nothing_to_do=bool(facts.get("nothing_to_do")),
+        found_nothing=_found_nothing(facts),
         words=tuple(_word(verdict) for verdict in facts.get("verdicts", ())),
         elements=tuple(facts.get("elements", ())),
         element_count=int(facts.get("element_count", 0)),
@@ -378,6 +393,12 @@ def _judged(entry: Entry, answer: Answer | None) -> Judged:
         times=1,
         answer=answer,
     )
+
+
+def _found_nothing(facts: Mapping[str, Any]) -> bool:
+    """Whether shadow alone was against a step that was looked at, and nothing was there to act on."""
+    looked = bool(facts.get("shadow")) and not facts.get("observed") and _ruling(facts) is Ruling.GO
+    return looked and not facts.get("element_count")
 
 
 _KNOWN = {guard.value: guard for guard in Guard}

@@ -2,17 +2,22 @@
 
 from datetime import datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 
 from responder.cli.ended import plain
 from responder.cli.output import ago, until
 from responder.cli.steps import Telling, evidence_lines, lines_of
-from responder.cli.story import headline, holder_lines
+from responder.cli.story import acknowledged_lines, headline, holder_lines, next_lines
 from responder.cli.ways import you_can
+from responder.decide.case import Terms
 from responder.decide.guards.limits import breaker
 from responder.decide.guards.service import halt
+from responder.decide.told_next import promised
+from responder.model.attempt import Outcome
 from responder.model.breaker import Breaker
+from responder.model.by_hand import ByHand
 from responder.model.guard import Guard
 from responder.model.incident import Hold, Holder, IncidentState
 from responder.model.spoken import moment
@@ -20,7 +25,7 @@ from responder.model.timeline import EntryKind
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import explain
-from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after
+from tests.support.dossiers import ACTION, ATTEMPT, INCIDENT, TARGET, Story, after, an_attempt
 from tests.unit.test_guards import NOW, TERMS, facts
 
 RULE = "RunawayQueries"
@@ -29,7 +34,8 @@ RESET = Way(kind=WayKind.RESET_BREAKER, of=RULE)
 RELEASE = Way(kind=WayKind.RELEASE, of=TARGET)
 FREEZE = Way(kind=WayKind.END_FREEZE, of="3")
 HALT = Way(kind=WayKind.RESUME, of="7")
-OTHER = Way(kind=WayKind.SEE_INCIDENT, of=str(INCIDENT))
+HOLDER = UUID(int=7)
+OTHER = Way(kind=WayKind.SEE_INCIDENT, of=str(HOLDER))
 AT = after(65)
 
 
@@ -68,7 +74,7 @@ def step_of(dossier: Dossier, standing: tuple[Way, ...] | None, number: int = 0)
 SHADOWED = word(Guard.AUTONOMY, "go", f"shadow only, nobody has promoted {RULE}", PROMOTE, shadow=True)
 OPEN = word(Guard.BREAKER, "refuse", "the circuit breaker is open", RESET)
 LOST = word(Guard.CLAIM, "wait", "it is quarantined", OTHER, RELEASE)
-USED = word(Guard.CLAIM, "wait", f"it is held by incident {INCIDENT}", OTHER)
+USED = word(Guard.CLAIM, "wait", f"it is held by incident {HOLDER}", OTHER)
 FROZEN = word(Guard.FREEZE, "wait", "frozen by ada", FREEZE)
 UNKNOWN = word(Guard.SCOPE, "refuse", "it is in no inventory")
 COMMANDS = {
@@ -76,7 +82,7 @@ COMMANDS = {
     RESET: f"responder breaker reset {RULE} --reason ...",
     RELEASE: f"responder targets release {TARGET} --reason ...",
     FREEZE: "responder freeze end 3 --reason ...",
-    OTHER: f"responder explain {INCIDENT}",
+    OTHER: f"responder explain {HOLDER}",
 }
 
 
@@ -206,14 +212,15 @@ def test_what_is_refused_anyway_is_not_said_to_be_mended_by_a_promotion() -> Non
 
 def test_to_hand_it_back_says_what_refused_the_step_the_last_time() -> None:
     """While that lasts it may do so again, and people are told once more; not where it has ended since."""
-    hand_back = f"responder incidents hand-back {INCIDENT} --reason ...   (its next step is judged again; "
+    hand_back = f"responder incidents hand-back {INCIDENT} --reason ...   (step 1, {ACTION}, is judged then; "
     both = judged(IncidentState.ESCALATED, OPEN, UNKNOWN)
     told = f"{hand_back}last time it was refused by circuit breaker, target)"
     assert told in you_can(both, (RESET,), AT)
     alone = judged(IncidentState.ESCALATED, OPEN)
     assert f"{hand_back}by itself nothing starts)" in you_can(alone, (), AT)
     later = judged(IncidentState.ESCALATED, OPEN, step=1)
-    assert f"{hand_back}by itself nothing starts)" in you_can(later, (RESET,), AT), "that is another step"
+    second = hand_back.replace(f"step 1, {ACTION}", "step 2, b")
+    assert f"{second}by itself nothing starts)" in you_can(later, (RESET,), AT), "that is another step"
 
 
 def test_what_is_over_leads_nowhere_and_a_command_stands_once_in_a_judgement() -> None:
@@ -244,10 +251,11 @@ def test_the_headline_of_a_shadow_says_why_and_whether_that_still_holds() -> Non
 
 
 def test_while_a_person_acts_what_stands_is_told_with_its_command() -> None:
-    """It would hold what they hand back; what nobody knows to stand is left out."""
+    """It would hold what they hand back, and nothing starts before; what nobody knows of is left out."""
     frozen = judged(IncidentState.TAKEN_OVER, FROZEN, taken_over_by="bo")
-    assert f"-> {COMMANDS[FREEZE]}" in step_of(frozen, (FREEZE,))
-    assert you_can(frozen, (FREEZE,), AT)[-1] == COMMANDS[FREEZE]
+    ends = f"{COMMANDS[FREEZE]}   (nothing starts before a hand-back)"
+    assert f"-> {ends}" in step_of(frozen, (FREEZE,))
+    assert you_can(frozen, (FREEZE,), AT)[-1] == ends
     for standing in ((), None):
         assert "->" not in step_of(frozen, standing)
         assert not any("freeze" in line for line in you_can(frozen, standing, AT))
@@ -260,18 +268,116 @@ def test_while_automation_acts_it_can_be_taken_over(state: IncidentState) -> Non
     assert told == [f"responder incidents take-over {INCIDENT} --reason ..."]
 
 
+def test_what_was_recorded_in_shadow_says_what_begins_it() -> None:
+    """No promotion does: a person takes it over and hands it back, while it fires and a step is left."""
+    take_over = (
+        f"responder incidents take-over {INCIDENT} --reason ...   (to begin it: this, then hand it back)"
+    )
+    hand_back = (
+        f"responder incidents hand-back {INCIDENT} --reason ...   (after the take-over: step 1, {ACTION},"
+    )
+    dossier = _firing(judged(IncidentState.RECORDED, SHADOWED, shadow=True))
+    none = "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
+    assert you_can(dossier, (PROMOTE,), AT) == [
+        f"{COMMANDS[PROMOTE]}{none}",
+        take_over,
+        f"{hand_back} is judged again; while the ceiling stands it is only recorded again)",
+    ]
+    assert f"-> {COMMANDS[PROMOTE]}{none}" in step_of(dossier, (PROMOTE,))
+    assert you_can(dossier, (), AT) == [take_over, f"{hand_back} is judged again)"], "promoted since"
+    told = promised(dossier.incident, 2, Terms())
+    assert next_lines(dossier.incident, told, AT) == ["nobody is told of it while it is recorded"]
+    ended = judged(IncidentState.RECORDED, SHADOWED, shadow=True)
+    spent = _firing(judged(IncidentState.RECORDED, SHADOWED, shadow=True, step=2))
+    storm = _firing(judged(IncidentState.RECORDED, SHADOWED, shadow=True, part_of=HOLDER))
+    asked = ByHand(actor="ada", reason="x", title="y", asked_at=after(0))
+    by_hand = dossier.model_copy(update={"incident": dossier.incident.model_copy(update={"by_hand": asked})})
+    for one in (ended, spent, storm, by_hand):
+        assert not any("take-over" in line for line in you_can(one, (), AT))
+
+
+def test_a_ceiling_in_a_file_begins_nothing_that_is_recorded_either() -> None:
+    """The settings' as a promotion; of the rule's own this incident goes by the one that it began with."""
+    ceiling, edit = Way(kind=WayKind.RAISE_CEILING), Way(kind=WayKind.EDIT_RULE, of=RULE)
+    shadowed = word(Guard.AUTONOMY, "go", "shadow only", ceiling, edit, shadow=True)
+    told = you_can(_firing(judged(IncidentState.RECORDED, shadowed, shadow=True)), (), AT)
+    assert told[0].endswith(
+        "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
+    )
+    assert told[1].endswith("   (it does not begin this one, which goes by the rule as it was)")
+    assert len(told) == 4
+
+
+def test_what_shadow_found_nothing_for_is_not_said_to_have_started() -> None:
+    """In auto there is nothing to do, and it goes on; in shadow it ends there."""
+    story = Story().opens().judges(5, "go", "autonomy", "shadow only", shadow=True)
+    story.rule = {**story.rule, "steps": [{"action": ACTION}, {"action": "b"}]}
+    dossier = story.dossier(IncidentState.RECORDED, shadow=True)
+    assert headline(dossier, AT, ()).endswith(
+        f": in shadow nothing was done; {ACTION} on {TARGET} found nothing to act on."
+    )
+    goes_on = "found nothing to act on; in shadow it ends there, in auto it goes on if the alert lasts"
+    assert goes_on in step_of(dossier, (), 0)
+    assert step_of(dossier, (), 1) == (
+        "not judged: in shadow it ended at step 1, which found nothing to act on; "
+        "in auto this comes if the alert lasts"
+    )
+
+
+def _firing(dossier: Dossier) -> Dossier:
+    return dossier.model_copy(update={"members": dossier.members.model_copy(update={"firing": 1})})
+
+
+def test_the_headline_of_what_left_a_target_quarantined_says_when_that_is_released() -> None:
+    """Of its own attempt; it does not lead to itself, and no command stands twice."""
+    reason = f"nobody can say whether {ACTION} on {TARGET} happened; the target is quarantined"
+    own = word(
+        Guard.CLAIM, "wait", "it is quarantined", Way(kind=WayKind.SEE_INCIDENT, of=str(INCIDENT)), RELEASE
+    )
+    dossier = judged(IncidentState.ESCALATED, own, escalation_reason=reason, step=1)
+    lost = an_attempt(after(0), Outcome.UNKNOWN, None)
+    dossier = dossier.model_copy(update={"attempts": (lost,)})
+    assert headline(dossier, AT, (RELEASE,)).endswith("; the target is quarantined.")
+    assert headline(dossier, AT, None).endswith("; the target is quarantined.")
+    assert headline(dossier, AT, ()).endswith("; the target is quarantined (released since).")
+    told = you_can(dossier, (RELEASE,), AT)
+    assert [line for line in told if "explain" in line or "release" in line] == [COMMANDS[RELEASE]]
+    assert "responder explain" not in step_of(dossier, (RELEASE,))
+    taken = judged(IncidentState.TAKEN_OVER, own, step=1).model_copy(update={"attempts": (lost,)})
+    assert len([line for line in you_can(taken, (RELEASE,), AT) if "release" in line]) == 1
+    other = judged(IncidentState.ESCALATED, own, escalation_reason="it did not help")
+    other = other.model_copy(update={"attempts": (lost,)})
+    assert headline(other, AT, ()).endswith(": it did not help.")
+
+
+def test_a_place_to_look_is_not_said_to_be_not_enough() -> None:
+    """Nothing ends by it, whoever else refuses."""
+    told = step_of(judged(IncidentState.ESCALATED, UNKNOWN, USED), (OTHER,))
+    assert f"-> {COMMANDS[OTHER]}\n" in told
+
+
+def test_who_has_acknowledged_it_is_told() -> None:
+    """With since when."""
+    seen = judged(IncidentState.ESCALATED, OPEN, acknowledged_by="ada", acknowledged_at=after(5))
+    assert acknowledged_lines(seen.incident, AT) == ["acknowledged by ada 1m ago"]
+    assert acknowledged_lines(judged(IncidentState.ESCALATED, OPEN).incident, AT) == []
+
+
 # --- steps that do not come by themselves, and what was read --------------------------------------------
 
 
 def test_a_step_after_people_were_told_says_what_it_takes() -> None:
-    """At which step they were told, and that only a hand-back leads on."""
+    """A hand-back judges the step that was refused again; where that one was taken, it judges the next."""
     told = judged(IncidentState.ESCALATED, OPEN)
-    assert step_of(told, (), 1) == "people were told at step 1; this comes only after a hand-back"
-    assert "hand-back" not in step_of(told, (), 0), "what refused it stands there"
+    assert step_of(told, (), 0).startswith("judged again after a hand-back\n")
+    assert step_of(told, (), 1) == "only after a hand-back, and if step 1 has not helped then"
+    taken = judged(IncidentState.ESCALATED, OPEN, step=1)
+    assert "hand-back" not in step_of(taken, (), 0)
+    assert step_of(taken, (), 1) == "people were told at step 1; this is judged after a hand-back"
     first = Story().opens()
     first.rule = {**first.rule, "steps": [{"action": ACTION}]}
     before = first.dossier(IncidentState.ESCALATED)
-    assert step_of(before, ()) == "people were told; this comes only after a hand-back"
+    assert step_of(before, ()) == "people were told; this is judged after a hand-back"
 
 
 def test_a_step_after_the_last_of_what_was_only_recorded_says_so() -> None:

@@ -217,6 +217,9 @@ def test_shadow_that_found_nothing_names_nothing() -> None:
     change = after(case(S.OPEN), WAITS, IN_SHADOW, target=None, elements=())
     told = "in shadow step 1 (test.act on no target) would have been held: held by incident 7; in auto"
     assert change.entries[1].text.startswith(f"Recorded: {told}")
+    change = after(case(S.OPEN), MAY, IN_SHADOW, elements=())
+    told = "in shadow nothing was done; step 1 (test.act on postgres/orders) found nothing to act on"
+    assert change.entries[1].text == f"Recorded: {told}", "in auto there is nothing to do: nothing starts"
     run = after(case(S.OPEN), IN_SHADOW, elements=MANY).shadow_run
     assert run is not None
     assert (run.elements, run.element_count) == (MANY[:20], 22)

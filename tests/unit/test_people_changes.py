@@ -186,6 +186,20 @@ def test_what_is_handed_back_goes_on_at_once() -> None:
     assert texts == ["ann handed it back to automation: because", "Open: ann handed it back"]
 
 
+def test_what_was_recorded_in_shadow_is_judged_again_after_a_take_over_and_a_hand_back() -> None:
+    """By the step that shadow ended at; a hand-back alone changes nothing of what is recorded."""
+    recorded = case(S.RECORDED, shadow=True, step=1)
+    taken = said(recorded, K.TAKE_OVER)
+    assert (taken.state, taken.progress.step) == (S.TAKEN_OVER, 1)
+    alone = said(recorded, K.HAND_BACK)
+    assert (alone.state, alone.entries[0].facts["changed"]) == (S.RECORDED, False)
+    update = {"state": taken.state, "progress": taken.progress}
+    handed = said(
+        recorded.model_copy(update={"incident": recorded.incident.model_copy(update=update)}), K.HAND_BACK
+    )
+    assert (handed.state, handed.progress.step) == (S.OPEN, 1)
+
+
 def escalated_one(asked: ByHand | None = None, step: int = 0) -> Case:
     """People were told of it, and one has acknowledged it."""
     seen: dict[str, Any] = {"acknowledged_by": "bo", "acknowledged_at": START, "level_since": START}

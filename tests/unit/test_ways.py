@@ -51,12 +51,15 @@ def test_an_incident_that_waits_names_the_commands() -> None:
     assert you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=1), None, after(60)) == [
         take_over
     ]
-    again = f"responder incidents hand-back {name} --reason ...   (its next step is judged again; by itself "
+    again = (
+        f"responder incidents hand-back {name} --reason ...   (step 1, {ACTION}, is judged then; by itself "
+    )
     told = you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=0), None, after(60))
     assert told == [take_over, f"{again}nothing starts)"]
     hand_back = f"responder incidents hand-back {name} --reason ..."
+    left = f"{hand_back}   (step 1, {ACTION}, is judged then)"
     close = f"responder incidents close {name} --reason ..."
-    assert you_can(dossier(IncidentState.TAKEN_OVER), None, after(60)) == [hand_back, close]
+    assert you_can(dossier(IncidentState.TAKEN_OVER), None, after(60)) == [left, close]
     none_left = f"{hand_back}   (no step is left: people are told again)"
     assert you_can(dossier(IncidentState.TAKEN_OVER, step=1), None, after(60)) == [none_left, close]
     assert you_can(dossier(IncidentState.RESOLVED), None, after(60)) == []

@@ -154,6 +154,8 @@ def _shadow_text(index: int, facts: Facts, judgement: Judgement) -> str:
         return f"observe: recorded only, {what} was not taken; {UNSEEN}"
     found = f"; it found {named(facts.elements)}" if facts.elements else ""
     match verdict.ruling:
+        case Ruling.GO if not facts.elements:
+            return f"in shadow nothing was done; {what} found nothing to act on"
         case Ruling.GO:
             return f"in shadow nothing was done; {what} would have started on {named(facts.elements)}"
         case Ruling.ASK:
