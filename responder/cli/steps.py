@@ -186,8 +186,17 @@ def _attempt(attempt: Attempt, action: str, telling: Telling) -> str:
     undo = f", {attempt.action} to take an attempt back" if attempt.undo_of is not None else ""
     other = f", {attempt.action}" if attempt.action != action and not undo else ""
     outcome = attempt.outcome.value.replace("_", " ")
+    if attempt.outcome is Outcome.STARTED:
+        outcome = f"no outcome is known yet{_asked_by(telling)}"
     began = moment(attempt.intended_at, now)
     return f"started {began} on {attempt.target}{undo}{other}: {outcome}{came}"
+
+
+def _asked_by(telling: Telling) -> str:
+    """When somebody looks what became of it, whether or not whoever runs it is still there."""
+    incident, now = telling.incident, telling.now
+    due = incident.due_at if incident is not None and incident.state is IncidentState.REMEDIATING else None
+    return f"; the target is asked at {moment(due, now)} if none is by then" if due and due > now else ""
 
 
 # --- one judgement -------------------------------------------------------------------------------------

@@ -109,7 +109,7 @@ def _only_recorded(incident: Incident) -> bool:
     return incident.state is IncidentState.RECORDED and incident.progress.shadow and alone
 
 
-_CEILINGS = {WayKind.PROMOTE, WayKind.RAISE_CEILING}
+_CEILINGS = {WayKind.PROMOTE, WayKind.RAISE_CEILING, WayKind.EDIT_RULE}
 
 
 def beside(way: Way, word: GuardWord, refusing: Sequence[GuardWord], incident: Incident) -> str:
@@ -120,11 +120,18 @@ def beside(way: Way, word: GuardWord, refusing: Sequence[GuardWord], incident: I
         return also
     if incident.state is IncidentState.TAKEN_OVER:
         return "   (nothing starts before a hand-back)"
-    if _only_recorded(incident) and way.kind is WayKind.EDIT_RULE:
+    return _of_a_ceiling(way, incident) if way.kind in _CEILINGS else ""
+
+
+def _of_a_ceiling(way: Way, incident: Incident) -> str:
+    """A higher ceiling begins nothing that is over, and answers nothing that is asked."""
+    if incident.state is IncidentState.AWAITING_APPROVAL:
+        return "   (the question that was asked stays, and needs its answer)"
+    if not _only_recorded(incident):
+        return ""
+    if way.kind is WayKind.EDIT_RULE:
         return "   (it does not begin this one, which goes by the rule as it was)"
-    if _only_recorded(incident) and way.kind in _CEILINGS:
-        return "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
-    return ""
+    return "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
 
 
 def lost_targets(dossier: Dossier) -> tuple[str, ...]:

@@ -296,6 +296,19 @@ def test_what_was_recorded_in_shadow_says_what_begins_it() -> None:
         assert not any("take-over" in line for line in you_can(one, (), AT))
 
 
+def test_a_ceiling_that_is_raised_answers_no_question() -> None:
+    """What was asked stays asked, until a person says yes or no."""
+    asks = word(
+        Guard.AUTONOMY, "ask", "a person must approve", Way(kind=WayKind.RAISE_CEILING), OTHER, PROMOTE
+    )
+    dossier = judged(IncidentState.AWAITING_APPROVAL, asks)
+    stays = "   (the question that was asked stays, and needs its answer)"
+    ceiling = "edit engine.ceiling or engine.ceilings in the settings, then restart"
+    want = [f"{ceiling}{stays}", COMMANDS[OTHER], f"{COMMANDS[PROMOTE]}{stays}"]
+    assert you_can(dossier, (OTHER, PROMOTE), AT)[-3:] == want
+    assert f"-> {want[0]}" in step_of(dossier, (OTHER, PROMOTE))
+
+
 def test_a_ceiling_in_a_file_begins_nothing_that_is_recorded_either() -> None:
     """The settings' as a promotion; of the rule's own this incident goes by the one that it began with."""
     ceiling, edit = Way(kind=WayKind.RAISE_CEILING), Way(kind=WayKind.EDIT_RULE, of=RULE)
@@ -354,6 +367,21 @@ def test_a_place_to_look_is_not_said_to_be_not_enough() -> None:
     """Nothing ends by it, whoever else refuses."""
     told = step_of(judged(IncidentState.ESCALATED, UNKNOWN, USED), (OTHER,))
     assert f"-> {COMMANDS[OTHER]}\n" in told
+
+
+def test_an_attempt_without_outcome_says_so_and_by_when_its_target_is_asked() -> None:
+    """It has started, and more nobody knows; where the time is over, or nobody asks, none is told."""
+    begun = an_attempt(after(0), Outcome.STARTED, None)
+    dossier = judged(IncidentState.REMEDIATING, FROZEN, step=1).model_copy(update={"attempts": (begun,)})
+    began = f"started 2026-11-20 23:59:30 UTC on {TARGET}: no outcome is known yet"
+    for state, due, told in (
+        (IncidentState.REMEDIATING, after(95), "; the target is asked at 00:01:05 UTC if none is by then"),
+        (IncidentState.REMEDIATING, AT, ""),
+        (IncidentState.ESCALATED, after(95), ""),
+    ):
+        incident = dossier.incident.model_copy(update={"state": state, "due_at": due})
+        moved = dossier.model_copy(update={"incident": incident})
+        assert step_of(moved, ()).splitlines()[0] == f"{began}{told}"
 
 
 def test_who_has_acknowledged_it_is_told() -> None:

@@ -1,12 +1,17 @@
 """What a freeze may be written like, and its edges: days, gaps, hours that come twice."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+import yaml
 from pydantic import ValidationError
 
 from responder.decide.freezes import Freeze, Period, in_force_until, instants
+from responder.engine.settings import EngineSettings
+from responder.model.severity import Severity
 from responder.rulebook.matchers import parse_matchers
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -50,6 +55,19 @@ def test_where_it_holds_is_told() -> None:
 def berlin(duration: timedelta) -> Freeze:
     """Each night at half past two."""
     return Freeze.model_validate({**GIVEN, "timezone": "Europe/Berlin", "duration": duration})
+
+
+def test_the_freezes_that_the_documentation_shows_are_read() -> None:
+    """As they stand there: one that comes again, and one that comes once."""
+    text = (Path(__file__).parents[2] / "docs" / "safety.md").read_text()
+    block = next(one for one in re.findall(r"```yaml\n(.*?)```", text, re.DOTALL) if "freezes:" in one)
+    nights, christmas = EngineSettings.model_validate(yaml.safe_load(block)["engine"]).freezes
+    assert (nights.scope, nights.allow) == ('env="prod"', (Severity.P0,))
+    friday = datetime(2026, 11, 20, 23, tzinfo=BERLIN)
+    assert in_force_until(nights, friday) == datetime(2026, 11, 21, 6, tzinfo=BERLIN)
+    assert in_force_until(nights, friday + A_DAY) is None
+    last = datetime(2026, 12, 26, 23, 59, tzinfo=UTC)
+    assert in_force_until(christmas, last) == last + MINUTE
 
 
 def test_an_hour_that_comes_twice_freezes_twice_and_not_before() -> None:
