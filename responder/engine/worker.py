@@ -9,13 +9,12 @@ import structlog
 
 from responder.clients.turns import URGENCY
 from responder.crash_points import Point, reached
-from responder.decide import changes
-from responder.decide.case import AttemptEnd, Case, Change, Terms
-from responder.decide.run_on import run_on
+from responder.decide.case import AttemptEnd, Case, Change, Move, Terms
 from responder.engine.crew import Crew
+from responder.engine.moves import moved
 from responder.engine.outlast import outlast
 from responder.engine.ownership import Ownership
-from responder.engine.perform import Perform
+from responder.engine.perform import Perform, Recording
 from responder.engine.wake import Wake
 from responder.model.attempt import Outcome
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
@@ -160,23 +159,8 @@ class Worker:
 
     async def _move(self, lease: Lease, case: Case) -> _Next:
         """One move and its record; what follows."""
-        after: Case | None = None
-        try:
-            decided = run_on(case, self._terms)
-            change, after = decided.change, decided.case
-            if decided.move is not None and after is not None:
-                before = None if change is None else partial(self._record, lease, case, change)
-                case, after = after, None
-                URGENCY.set(case.incident.severity)
-                with self._crew.waits():
-                    change = await self._perform(lease, case, decided.move, case.now, before)
-        except (DeposedError, StoreAwayError):
-            raise
-        except Exception as error:  # noqa: BLE001 - logged and told in the timeline
-            _log.exception("a move failed", incident=str(lease.incident_id))
-            problem = str(error) if isinstance(error, ResponderError) else type(error).__name__
-            case, after = await self._store.load(lease), None
-            change = changes.failed(case, case.now, self._terms, problem)
+        made = await moved(lease, case, self._terms, self._performed, self._record, self._store.load)
+        case, change = made.case, made.change
         if change is None:
             return _Next(None)
         if change.opens_storm:
@@ -188,7 +172,14 @@ class Worker:
         if not await self._record(lease, case, change, ends=waits):
             return _Next(None)
         self._told(case, change)
-        return _Next(after, waits=waits)
+        return _Next(made.after, waits=waits)
+
+    async def _performed(
+        self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None
+    ) -> Change | None:
+        URGENCY.set(case.incident.severity)
+        with self._crew.waits():
+            return await self._perform(lease, case, move, now, before)
 
     async def _record(self, lease: Lease, case: Case, change: Change, *, ends: bool = False) -> bool:
         try:

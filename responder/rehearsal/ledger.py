@@ -102,11 +102,11 @@ class Ledger:
         mine = held is not None and held.attempt_id == attempt.id and not held.quarantined
         if mine and not verdict.claim_stays:
             del self.claims[attempt.target]
-        if attempt.verdict is None and verdict.verdict is not None:
-            written = {"verdict": verdict.verdict, "verdict_at": now}
-            self.attempts[attempt.id] = attempt.model_copy(update=written)
-            if attempt.undo_of is None and verdict.verdict is not Verdict.NO_DATA:
-                self._judged[attempt.rule].append((attempt.id, verdict.verdict))
+        written = {"verdict": attempt.verdict or verdict.verdict, "verdict_at": attempt.verdict_at or now}
+        self.attempts[attempt.id] = attempt.model_copy(update=written)
+        new = verdict.verdict if attempt.verdict is None else None
+        if attempt.undo_of is None and new in {Verdict.RECOVERED, Verdict.NOT_RECOVERED}:
+            self._judged[attempt.rule].append((attempt.id, new))
         if verdict.breaks_after is not None:
             self._break(attempt.rule, verdict.breaks_after, now)
 

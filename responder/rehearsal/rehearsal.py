@@ -12,24 +12,23 @@ from functools import cache
 from typing import cast
 from uuid import UUID
 
-from responder.decide import changes
 from responder.decide.case import Case, Change, Move, TakeBack, TakeStep, Terms
 from responder.decide.fold import AlertRecord, settle_contest, step
 from responder.decide.freezes import Freeze
-from responder.decide.run_on import run_on
 from responder.engine.contests import Contests
 from responder.engine.crowds import Crowds
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
 from responder.engine.halting import Halt
+from responder.engine.moves import moved
 from responder.engine.ownership import Ownership
-from responder.engine.perform import Perform
+from responder.engine.perform import Perform, Recording
 from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
 from responder.engine.watchdog import Watchdog
 from responder.model.alert import AlertKey, Delivery, Observation, Receipt, heard
-from responder.model.errors import PermanentError, ResponderError
+from responder.model.errors import PermanentError
 from responder.model.incident import Incident, IncidentState
 from responder.model.rule import Rulebook
 from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
@@ -307,33 +306,27 @@ class Rehearsal:
             self.memory.rest(kept, idle_until(kept.incident, kept.rule, seen, self._terms, now))
 
     async def _move(self, lease: Lease, case: Case) -> None:
+        memory = self.memory
+        made = await moved(lease, case, self._terms, self._performed, memory.record, memory.load)
+        if made.change is None:
+            return
+        if made.change.opens_storm:
+            await memory.open_umbrella(self._terms.storm.gather_for)
+            return
+        await memory.record(lease, made.case, made.change)
+
+    async def _performed(
+        self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None
+    ) -> Change | None:
+        self._now.doing = doing(case, move)
         try:
-            decided = run_on(case, self._terms)
-            change = decided.change
-            if decided.move is not None and decided.case is not None:
-                case, before = decided.case, self._recording(lease, case, decided.change)
-                self._now.doing = _doing(case, decided.move)
-                change = await self._perform(lease, case, decided.move, case.now, before)
-        except Exception as error:  # noqa: BLE001 - as the worker: whatever it is, the timeline has it
-            problem = str(error) if isinstance(error, ResponderError) else type(error).__name__
-            case = await self.memory.load(lease)
-            change = changes.failed(case, case.now, self._terms, problem)
+            return await self._perform(lease, case, move, now, before)
         finally:
             self._now.doing = None
-        if change is None:
-            return
-        if change.opens_storm:
-            await self.memory.open_umbrella(self._terms.storm.gather_for)
-            return
-        await self.memory.record(lease, case, change)
-
-    def _recording(
-        self, lease: Lease, case: Case, change: Change | None
-    ) -> Callable[[], Awaitable[bool]] | None:
-        return None if change is None else lambda: self.memory.record(lease, case, change)
 
 
-def _doing(case: Case, move: Move) -> Doing | None:
+def doing(case: Case, move: Move) -> Doing | None:
+    """The step that a move takes or takes back."""
     match move:
         case TakeStep(index=index):
             return Doing(case.rule.name, index)

@@ -74,4 +74,16 @@ async def rehearsed(scene: Scene, *, skips: bool = True) -> list[Lived]:
                 [(one.fields["kind"], one.fields["level"], one.fields["says"]) for one in notices],
             )
         )
-    return found
+    return in_order(found)
+
+
+def in_order(lives: Iterable[Lived]) -> list[Lived]:
+    """By when they opened; of those that opened at one moment by rule and key."""
+    return sorted(
+        lives,
+        key=lambda one: (
+            one.incident["opened_at"],
+            one.incident["rule"],
+            sorted(one.incident["key"].items()),
+        ),
+    )

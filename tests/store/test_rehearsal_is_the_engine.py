@@ -1,0 +1,40 @@
+"""The rehearsal against the engine on a real PostgreSQL: the same alerts and answers, the same story.
+
+Compared are the whole timeline (moment, kind, words), the incident with its progress and due times, every
+attempt with its outcome, verdict and moments, and all words to people.
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import pytest
+
+from responder.rehearsal.scene import Around, Scene, read_scenes
+from responder.rulebook.mistake import Mistakes
+from tests.support.for_real import played_for_real
+from tests.support.lives import rehearsed
+from tests.support.rule_surroundings import surroundings
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("tests/unit/rehearsed", "rules")
+FILES = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.test.yaml"))]
+
+
+def scenes() -> list[Scene]:
+    mistakes = Mistakes()
+    read = read_scenes(FILES, Around(surroundings()), mistakes)
+    assert not mistakes.found, mistakes.sorted()
+    return read
+
+
+@pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.test.name)
+async def test_a_rehearsed_incident_lives_as_in_the_engine(
+    scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever a test of rules says of an incident is what the engine does, to the microsecond."""
+    expected = [asdict(one) for one in await played_for_real(scene, dsn, monkeypatch)]
+    found = [asdict(one) for one in await rehearsed(scene)]
+    assert len(found) == len(expected)
+    for mine, theirs in zip(found, expected, strict=True):
+        for part in ("told", "evidence", "attempts", "notices", "incident"):
+            assert mine[part] == theirs[part]
