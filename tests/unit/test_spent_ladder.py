@@ -95,6 +95,13 @@ def test_a_spent_ladder_says_what_happened_to_it(
     assert spent(over) == told
 
 
+def test_a_step_that_its_condition_left_out_was_not_needed() -> None:
+    """Nobody refused it; every other guard did."""
+    needless = NO.model_copy(update={"guard": Guard.CONDITION, "reason": "not needed: 0 wait"})
+    assert refused(1, "a", "t", needless).words == "a on t was not needed (0 wait)"
+    assert refused(1, "a", None, NO).words == f"a on no target was refused ({TOO_MANY})"
+
+
 def test_a_refused_step_is_kept_until_the_ladder_is_over() -> None:
     """What the guard said of it reaches the page of a ladder that ends by it."""
     found = facts(floor=TOO_MANY)
