@@ -237,7 +237,7 @@ def _became(judged: Judged, telling: Telling) -> str:
         case Ruling.REFUSE if judged.decided_by == Guard.CONDITION:
             return "passed over, for it was not needed"
         case _ if judged.found_nothing:
-            return "found nothing to act on; in shadow it ends there, in auto it goes on if the alert lasts"
+            return f"found nothing to act on{_then(telling)}"
         case _ if judged.shadow:
             return f"would have {_IN_SHADOW[judged.ruling]}; in shadow nothing is done"
         case Ruling.GO:
@@ -254,6 +254,12 @@ def _became(judged: Judged, telling: Telling) -> str:
             return "refused"
         case _:
             assert_never(judged.ruling)
+
+
+def _then(telling: Telling) -> str:
+    """What shadow makes of that, and auto; an act by hand is over with it."""
+    by_alerts = telling.incident is not None and telling.incident.by_hand is None
+    return "; in shadow it ends there, in auto it goes on if the alert lasts" if by_alerts else ""
 
 
 _IN_SHADOW = {

@@ -442,6 +442,12 @@ AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
         ),
         (
             True,
+            {"ceilings": (AUTO, DRY_RUN), "elements": ()},
+            "a dry run: nothing was done; there would be nothing to do: no element of the target fits",
+            True,
+        ),
+        (
+            True,
             {"ceilings": (AUTO, DRY_RUN), "floor": "six"},
             "a dry run: nothing was done; it would be refused: six",
             False,

@@ -331,6 +331,8 @@ def test_what_shadow_found_nothing_for_is_not_said_to_have_started() -> None:
     )
     goes_on = "found nothing to act on; in shadow it ends there, in auto it goes on if the alert lasts"
     assert goes_on in step_of(dossier, (), 0)
+    by_hand = [line for _, line in lines_of(explain(dossier).steps[0], Telling(now=AT))]
+    assert by_hand[0].endswith(": found nothing to act on"), "no alert is there to last"
     assert step_of(dossier, (), 1) == (
         "not judged: in shadow it ended at step 1, which found nothing to act on; "
         "in auto this comes if the alert lasts"

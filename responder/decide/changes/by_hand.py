@@ -95,6 +95,8 @@ def _would(asked: ByHand, facts: Facts, verdict: GuardVerdict) -> str:
             return f"nor would it be without: {least.origin} is {least.level.word}"
         case Ruling.GO if facts.observed:
             return UNSEEN
+        case Ruling.GO if not facts.elements:
+            return "there would be nothing to do: no element of the target fits"
         case Ruling.GO:
             return f"it would start on {named(facts.elements)}"
 
