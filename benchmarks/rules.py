@@ -5,6 +5,7 @@ The last line is one JSON object. The intake is the real group commit on the bun
 """
 
 import asyncio
+import logging
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -20,6 +21,7 @@ from typing import Any
 
 import click
 import re2
+import structlog
 import yaml
 from rich.console import Console
 from rich.progress import Progress
@@ -74,6 +76,7 @@ class Figures:
 @click.option("--rounds", default=7, show_default=True, help="Interleaved rounds; medians are over them.")
 def main(rounds: int) -> None:
     """Measure what rules cost."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     console = Console()
     figures = Figures()
     with Progress(console=console, transient=True) as progress:

@@ -8,7 +8,7 @@ what they unfold to are bounded, so that no small file becomes a large one.
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import yaml
 from yaml import (
@@ -37,12 +37,11 @@ _LONGEST_NUMBER = 32
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
 
-class Place(NamedTuple):
-    """Where something stands. Every node has one, few are told: so it is cheaper than a `Position`."""
+Place: TypeAlias = tuple[str, int, int]
+"""Where something stands: file, line, column. Every node has one, few are told.
 
-    file: str
-    line: int
-    column: int
+So it is a bare tuple, and no `Position`: it costs next to nothing, and Python's collector does not follow it.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +53,7 @@ class Placed:
     @property
     def position(self) -> Position:
         """The place, as mistakes and rules tell it."""
-        return Position(**self.place._asdict())
+        return _position(self.place)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +130,7 @@ def read_document(file: str, text: str, mistakes: Mistakes) -> Node | None:
 
 
 def _note(mistakes: Mistakes, place: Place, text: str, mend: str) -> None:
-    mistakes.add(Position(**place._asdict()), text, mend)
+    mistakes.add(_position(place), text, mend)
 
 
 def _reason(error: yaml.MarkedYAMLError) -> str:
@@ -244,7 +243,7 @@ class _Tree:
             what = "this text holds a character that cannot be stored (NUL or half of a surrogate pair)"
             self._wrong(event, what, "Remove it")
         start = event.start_mark
-        place = Place(self._file, start.line + 1, start.column + 1)
+        place = (self._file, start.line + 1, start.column + 1)
         return Scalar(place, text if event.style else _typed(text), text, _text_at(event, place))
 
     def _listing(self, start: Any, depth: int) -> Listing:
@@ -270,12 +269,12 @@ class _Tree:
         if not isinstance(node, Scalar):
             self._wrong(event, "a key must be a word", "Quote it, or write the list on the right side")
             return None
-        if node.text == "<<" and node.text_at == node.place.column:
+        if node.text == "<<" and node.text_at == node.place[-1]:
             self._wrong(event, "merge keys are not allowed", "Use `defaults:` for what rules have in common")
             return None
         if node.text in entries:
-            first = entries[node.text].place
-            text = f"the key `{node.text}` stands here twice, first in line {first.line}"
+            _, first, _ = entries[node.text].place
+            text = f"the key `{node.text}` stands here twice, first in line {first}"
             self._wrong(event, text, "Keep one of the two")
             return None
         return node.text
@@ -297,17 +296,23 @@ def _typed(text: str) -> str | int | float | bool | None:
 
 def _text_at(event: Any, start: Place) -> int | None:
     """The column, from 1, at which the text begins if it stands in the file as it reads."""
+    _, line, column = start
     end = event.end_mark
     quotes = len(event.style) if event.style else 0
-    as_it_reads = end.column + 1 - start.column == len(event.value) + 2 * quotes
-    return start.column + quotes if start.line == end.line + 1 and as_it_reads else None
+    as_it_reads = end.column + 1 - column == len(event.value) + 2 * quotes
+    return column + quotes if line == end.line + 1 and as_it_reads else None
+
+
+def _position(place: Place) -> Position:
+    file, line, column = place
+    return Position(file=file, line=line, column=column)
 
 
 def _at(file: str, mark: Any) -> Place:
-    return Place(file, 1, 1) if mark is None else Place(file, mark.line + 1, mark.column + 1)
+    return (file, 1, 1) if mark is None else (file, mark.line + 1, mark.column + 1)
 
 
 def _place_of(file: str, text: str, index: int) -> Place:
     before = text[:index]
     column = index - (before.rfind("\n") + 1) + 1
-    return Place(file, before.count("\n") + 1, column)
+    return (file, before.count("\n") + 1, column)
