@@ -80,3 +80,45 @@ async def test_shadow_does_everything_but_the_kill() -> None:
         await _recorded(service, quiet=True)
         after = await asyncio.to_thread(_told, service, "report", "shadow")
         assert "1 recovered by itself" in after
+
+
+async def test_what_shadow_recorded_begins_after_a_promotion_by_a_take_over_and_a_hand_back() -> None:
+    """As `explain` says it: the promotion, and the same alert once more, begin nothing; its commands do."""
+    async with folder() as home, stage(home, promoted=False) as (service, victim):
+        await _stuck(victim)
+        alert = Firing.of(datetime.now(UTC))
+        await service.deliver(alert.payload())
+        dossier = await _recorded(service, quiet=False)
+        incident, rule = dossier["incident"]["id"], dossier["incident"]["rule"]
+
+        async def type_in(*words: str) -> str:
+            return await asyncio.to_thread(_told, service, *words)
+
+        async def is_now(state: str) -> None:
+            async def reached() -> bool:
+                return bool((await service.dossier(incident))["incident"]["state"] == state)
+
+            await until(reached, f"it is {state}", within=40)
+
+        promote = f"responder rules promote {rule} --to auto --reason ... (it does not begin this one: "
+        assert promote in await type_in("explain", incident)
+        await type_in("rules", "promote", rule, "--to", "auto", "--reason", "x")
+        await service.deliver(alert.payload())
+        told = await type_in("explain", incident)
+        assert "is recorded" in told
+        assert "responder rules promote" not in told
+        assert f"responder incidents take-over {incident} --reason ... (to begin it" in told
+        assert (
+            f"hand-back {incident} --reason ... (after the take-over: step 1, postgres.cancel_queries,"
+            in told
+        )
+        assert "nobody is told of it while it is recorded" in told
+        await type_in("incidents", "take-over", incident, "--reason", "x")
+        await is_now("taken_over")
+        assert (await service.dossier(incident))["attempts"] == []
+        await type_in("incidents", "hand-back", incident, "--reason", "x")
+
+        async def acted() -> bool:
+            return bool((await service.dossier(incident))["attempts"])
+
+        await until(acted, "its first step is taken", within=40)
