@@ -41,6 +41,10 @@ class Differing(Enum):
         "a group's name with characters that are not ASCII is a mistake to Go",
         "Name it with letters, digits and `_`, or write `(?:`: a matcher uses no groups",
     )
+    SIZE = (
+        "it is larger than RE2 compiles, and Go takes larger ones",
+        "Write fewer alternatives or repetitions, or several rules",
+    )
     DEPTH = (f"groups stand more than {DEEPEST} deep, and Go has another limit than RE2", "Nest less")
 
     @property
@@ -88,6 +92,7 @@ _COUNTED_DIGITS = 8
 def differing(pattern: str) -> Differing | None:
     """The first construct of a pattern that RE2 and Go read differently, or None.
 
+    That it is too large (`SIZE`) only compiling it tells.
     A pattern that neither of them reads may get any answer.
     """
     if _WORTH_READING.search(pattern) is None and pattern.count("(") <= DEEPEST:

@@ -37,6 +37,8 @@ _ESCAPES = {
     "\\": "\\",
     '"': '"',
 }
+_TOO_LARGE = "pattern too large - compile failed"
+"""What RE2 says of a sound expression that it has no room for."""
 _NUMERIC_ESCAPE = re.compile(r"x([0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|([0-7]{3})")
 
 _SURROGATES = range(0xD800, 0xE000)
@@ -102,6 +104,8 @@ def _matcher(name: str, op: MatchOp, value: str, column: int) -> Matcher:
         try:
             compiled(value)
         except ValueError as error:
+            if str(error).endswith(_TOO_LARGE):
+                raise DifferingError(Differing.SIZE, column) from None
             raise MatcherError(str(error), column) from None
     return Matcher(name=name, op=op, value=value)
 

@@ -29,6 +29,7 @@ EXAMPLES = {
     Differing.ENDLESS_COUNT: ("{9999999999}", "{9999999999}"),
     Differing.NO_TIMES: ("((a{2}){0}b){1000}", "b" * 1000),
     Differing.GROUP_NAME: ("(?P<é>a)", "a"),
+    Differing.SIZE: (".{1000}" * 60, "a" * 60_000),
     Differing.DEPTH: ("(" * 1000 + "a" + ")" * 1000, "a"),
 }
 

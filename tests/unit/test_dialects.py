@@ -73,6 +73,12 @@ def test_what_both_read_alike_is_left_alone(pattern: str) -> None:
     assert differing(pattern) is None
 
 
+def test_what_is_too_large_for_re2_is_refused_as_such() -> None:
+    """Go compiles larger ones: it is no mistake of the syntax, and the mend says so."""
+    with pytest.raises(DifferingError, match="larger than RE2 compiles"):
+        parse_matchers(f'a=~"{".{1000}" * 60}"')
+
+
 def test_what_the_classic_reading_leaves_open_is_refused() -> None:
     """Where Alertmanager would take the classic reading if Go reads it, the other reading is no answer."""
     with pytest.raises(DifferingError, match="Unicode classes"):
