@@ -40,6 +40,12 @@ def repeats(before: Incident, after: Incident) -> bool:
     return after.state in _LOOKS and _seen(before) == _seen(after)
 
 
+def looked(before: Incident, after: Incident) -> bool:
+    """Whether it has really looked: what is held and woken before its time only waits on."""
+    held, still = before.progress.hold, after.progress.hold
+    return after.state is not IncidentState.HELD or held is None or held.until != (still and still.until)
+
+
 def _seen(incident: Incident) -> Incident:
     progress = incident.progress
     if progress.hold is not None:
@@ -51,12 +57,15 @@ def _seen(incident: Incident) -> Incident:
 def idle_until(
     incident: Incident, rule: Rule, newest_seen_at: datetime | None, terms: Terms, now: datetime
 ) -> datetime:
-    """The first moment after now at which another outcome follows from the time alone."""
+    """The first moment after now at which another outcome may follow from the time alone.
+
+    Some hold up to a moment and some at it: what is looked at then may differ a moment later.
+    """
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY  # from then on texts have a date
     known = [*_moments(incident, rule, terms), midnight]
     if newest_seen_at is not None:
         known.append(newest_seen_at + terms.max_alert_age)
-    return min(moment for moment in known if moment > now)
+    return min(moment for moment in known if moment >= now) + timedelta.resolution
 
 
 def _moments(incident: Incident, rule: Rule, terms: Terms) -> Iterator[datetime]:

@@ -32,7 +32,7 @@ from responder.model.errors import PermanentError
 from responder.model.incident import Incident, IncidentState
 from responder.model.rule import Rulebook
 from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
-from responder.rehearsal.idle import idle_until, repeats
+from responder.rehearsal.idle import idle_until, looked, repeats
 from responder.rehearsal.memory import Clock, Kept, Memory, Observer
 from responder.telemetry import Metrics, build_metrics
 
@@ -301,7 +301,7 @@ class Rehearsal:
         now = self.clock.now
         if not repeats(before, kept.incident):
             self.memory.rouse(now)
-        elif self._skips:
+        elif self._skips and looked(before, kept.incident):
             seen = self.memory.newest_seen_at(kept)
             self.memory.rest(kept, idle_until(kept.incident, kept.rule, seen, self._terms, now))
 
