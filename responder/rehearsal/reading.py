@@ -344,9 +344,14 @@ class _File:
     def _restraint(self, node: Node) -> Restrains:
         known = ("kind", "from", "to", "match", "who", "reason")
         keys = self._mapping(node, "a restraint", known, needs=("kind",))
-        kind = keys.get("kind")
+        kind, span = keys.get("kind"), self._span(keys)
+        halts = (
+            isinstance(node, Mapped) and kind is not None and plain(kind.value) == RestraintKind.HALT.value
+        )
+        if span.until is None and not halts:
+            self._reader.wrong(node, "only a halt has no end", "Add `to:`")
         return Restrains(
-            span=self._span(keys),
+            span=span,
             kind=RestraintKind.HALT
             if kind is None
             else self._word(kind.value, "`kind`", _words(RestraintKind), RestraintKind.HALT),

@@ -11,6 +11,7 @@ import pytest
 
 from responder.rehearsal.scene import Around, Scene, read_scenes
 from responder.rulebook.mistake import Mistakes
+from tests.support.drawn_scenes import drawn
 from tests.support.for_real import played_for_real
 from tests.support.lives import rehearsed
 from tests.support.rule_surroundings import surroundings
@@ -27,11 +28,26 @@ def scenes() -> list[Scene]:
     return read
 
 
+BASE = next(scene for scene in scenes() if scene.file.endswith("guards.test.yaml"))
+
+
 @pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.test.name)
 async def test_a_rehearsed_incident_lives_as_in_the_engine(
     scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a test of rules says of an incident is what the engine does, to the microsecond."""
+    await the_same(scene, dsn, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(20))
+async def test_whatever_happens_at_random_is_the_same(
+    seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alerts, failures, silences, people and restraints that nobody thought of together."""
+    await the_same(drawn(BASE, seed), dsn, monkeypatch)
+
+
+async def the_same(scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:
     expected = [asdict(one) for one in await played_for_real(scene, dsn, monkeypatch)]
     found = [asdict(one) for one in await rehearsed(scene)]
     assert len(found) == len(expected)

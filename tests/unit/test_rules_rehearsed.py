@@ -161,6 +161,7 @@ def test_what_the_test_says_nothing_of_fails_it_by_name(tmp_path: Path) -> None:
             "cancel_queries,",
             "7:15: there is no action 'postgres.cancel_query'. Write `postgres.",
         ),
+        ("restraints: [{kind: freeze}]\n    expect:", "expect:", "8:18: only a halt has no end. Add `to:`."),
         ("{step: 3", "{step: 1", "11:17: there is no step 3. Count from 1 to 2."),
         ("expect: []\n    more:", "expect:", "8:5: a test expects nothing."),
     ],

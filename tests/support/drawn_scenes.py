@@ -1,0 +1,93 @@
+"""Whole tests of rules drawn by a seed: alerts, effects, what the source says, people, restraints."""
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+from responder.model.incident import CommandKind
+from responder.model.matcher import Matcher, MatchOp
+from responder.model.restraint import RestraintKind
+from responder.rehearsal.scene import Scene
+from responder.rehearsal.script import (
+    AlertSeries,
+    Effect,
+    FakedAction,
+    PersonDoes,
+    Restrains,
+    SourceSays,
+    SourceWord,
+    Span,
+)
+
+_END = timedelta(minutes=20)
+_RULES = ("Stuck", "Beside", "Asked", "Climbing", "Often", "Told")
+_WORDS = (CommandKind.APPROVE, CommandKind.ACKNOWLEDGE, CommandKind.TAKE_OVER, CommandKind.HAND_BACK)
+_ACTIONS = ("postgres.cancel_queries", "postgres.terminate_queries")
+_SCOPES: tuple[tuple[Matcher, ...], ...] = ((), (Matcher(name="db", op=MatchOp.EQUAL, value="x"),))
+_EFFECTS = (*[Effect.DONE] * 5, Effect.NOT_DONE, Effect.UNKNOWN)
+
+
+def drawn(base: Scene, seed: int) -> Scene:
+    """The scene with a world of its own; the same for the same seed. The rules are those of guards.yaml."""
+    rnd = random.Random(seed)  # noqa: S311 - to be the same each time
+    alerts = {str(one.labels): one for one in (_alert(rnd) for _ in range(rnd.randint(2, 5)))}
+    test = replace(
+        base.test,
+        alerts=tuple(alerts.values()),
+        actions=tuple(_action(rnd, base) for _ in range(rnd.randint(1, 4))),
+        source=tuple(
+            SourceSays(_span(rnd), rnd.choice(list(SourceWord)), rnd.choice(_SCOPES), "so")
+            for _ in range(rnd.randint(0, 2))
+        ),
+        people=tuple(
+            PersonDoes(
+                base.test.position,
+                _seconds(rnd, 1200),
+                rnd.choice(_WORDS),
+                "ada",
+                "so",
+                rule=None,
+                severity=None,
+            )
+            for _ in range(rnd.randint(0, 3))
+        ),
+        restraints=tuple(
+            Restrains(
+                _span(rnd, ends=True), rnd.choice(list(RestraintKind)), rnd.choice(_SCOPES), "ada", "so"
+            )
+            for _ in range(rnd.randint(0, 2))
+        ),
+        expect=(replace(base.test.expect[-1], at=_END),),
+    )
+    return replace(base, test=test)
+
+
+def _alert(rnd: random.Random) -> AlertSeries:
+    labels = {
+        "alertname": rnd.choice(_RULES),
+        "server": rnd.choice("aab"),
+        "db": rnd.choice("xyz"),
+        "severity": rnd.choice(["warning", "critical"]),
+    }
+    return AlertSeries(labels, {}, (_span(rnd),))
+
+
+def _action(rnd: random.Random, base: Scene) -> FakedAction:
+    return FakedAction(
+        position=base.test.position,
+        action=rnd.choice(_ACTIONS),
+        since=rnd.choice([timedelta(0), timedelta(0), _seconds(rnd, 900)]),
+        finds=rnd.choice([("pid 1",), ("pid 1",), ()]),
+        away=rnd.choice([None, None, None, "it does not answer"]),
+        run=rnd.choice(_EFFECTS),
+    )
+
+
+def _span(rnd: random.Random, *, ends: bool = False) -> Span:
+    since = _seconds(rnd, 900)
+    endless = not ends and rnd.random() < 0.4
+    return Span(since, None if endless else since + timedelta(seconds=rnd.randint(1, 600)))
+
+
+def _seconds(rnd: random.Random, most: int) -> timedelta:
+    return timedelta(seconds=rnd.randint(0, most))
