@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, datetime
 from typing import Any
 
+import pytest
 from click.testing import CliRunner
 
 from responder.cli import main
@@ -82,6 +83,7 @@ async def test_shadow_does_everything_but_the_kill() -> None:
         assert "1 recovered by itself" in after
 
 
+@pytest.mark.real  # the demo once more, and a verification
 async def test_what_shadow_recorded_begins_after_a_promotion_by_a_take_over_and_a_hand_back() -> None:
     """As `explain` says it: the promotion, and the same alert once more, begin nothing; its commands do."""
     async with folder() as home, stage(home, promoted=False) as (service, victim):

@@ -4,8 +4,10 @@ Compared are the whole timeline (moment, kind, words), the incident with its pro
 attempt with its outcome, verdict and moments, and all words to people.
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,10 +30,18 @@ def scenes() -> list[Scene]:
     return read
 
 
+def mostly_real(cases: Sequence[Any], every: int) -> list[Any]:
+    """All of them, and each of so many among the quick tests: the others take their time with the real parts."""
+    return [
+        pytest.param(one, marks=() if number % every == 0 else (pytest.mark.real,))
+        for number, one in enumerate(cases)
+    ]
+
+
 BASE = next(scene for scene in scenes() if scene.file.endswith("guards.test.yaml"))
 
 
-@pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.test.name)
+@pytest.mark.parametrize("scene", mostly_real(scenes(), 3), ids=lambda scene: scene.test.name)
 async def test_a_rehearsed_incident_lives_as_in_the_engine(
     scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -39,7 +49,7 @@ async def test_a_rehearsed_incident_lives_as_in_the_engine(
     await the_same(scene, dsn, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", range(20))
+@pytest.mark.parametrize("seed", mostly_real(range(20), 5))
 async def test_whatever_happens_at_random_is_the_same(
     seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
