@@ -31,7 +31,7 @@ def scenes() -> list[Scene]:
 
 
 def mostly_real(cases: Sequence[Any], every: int) -> list[Any]:
-    """All of them, and each of so many among the quick tests: the others take their time with the real parts."""
+    """All of them; each of so many is among the quick tests, the others are with the real parts."""
     return [
         pytest.param(one, marks=() if number % every == 0 else (pytest.mark.real,))
         for number, one in enumerate(cases)

@@ -91,9 +91,12 @@ class Sessions:
         )
 
     async def _runs(self, pid: int) -> bool:
-        """Whether it is active; from then on it counts as made."""
+        """Whether it is active; from then on it counts as made.
+
+        The server tells that it is active a moment before the time at which its transaction began.
+        """
         self._made[pid] = (await self._now())[pid]
-        return bool(self._made[pid]["state"] == "active")
+        return bool(self._made[pid]["state"] == "active" and self._made[pid]["xact_start"] is not None)
 
     async def _now(self) -> dict[int, "asyncpg.Record"]:
         rows = await self.watch.fetch(
