@@ -72,6 +72,8 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
         named = f"Step {step['number']}: {step['action']}{where}"
         if step["kind"] == "read_only":
             yield 1, f"{named}: only reads"
+        elif not step["held_by"] and step["shadow"]:
+            yield 1, f"{named}: would not be done, only recorded: {step['shadow']}"
         elif not step["held_by"]:
             yield 1, f"{named}: would go, all {step['let_go']} guards let it"
         else:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from responder.decide.case import Case, Terms
 from responder.decide.guards import judge
-from responder.engine.gather import Gather, Seen
+from responder.engine.gather import Gather
 from responder.engine.rules import ActiveRules
 from responder.model.alert import fingerprint
 from responder.model.base import Frozen
@@ -34,7 +34,7 @@ class StepForeseen(Frozen):
     """One step, as it would be taken first.
 
     `elements` are what it would act on, `held_by` the guards that do not let it go; both are empty of a step
-    that only reads.
+    that only reads. `shadow` is why it would do all but the effect, where the guards let it go no further.
     """
 
     number: int
@@ -45,6 +45,7 @@ class StepForeseen(Frozen):
     held_by: tuple[Word, ...] = ()
     let_go: int = 0
     """How many guards let it go."""
+    shadow: str | None = None
 
 
 class Foreseen(Frozen):
@@ -77,25 +78,21 @@ class Foresight:
     async def _step(self, case: Case, index: int) -> StepForeseen:
         step = case.rule.steps[index]
         seen = await self._gather.step(case, step, case.now)
-        held = self._held(seen) if step.kind.changing else ((), 0)
+        verdicts = judge(seen.facts, self._terms).verdicts if step.kind.changing else ()
+        held = [one for one in verdicts if one.ruling is not Ruling.GO]
         return StepForeseen(
             number=index + 1,
             action=step.action,
             kind=step.kind,
             target=seen.facts.target,
             elements=seen.facts.elements,
-            held_by=held[0],
-            let_go=held[1],
+            held_by=tuple(
+                Word(guard=one.guard, ruling=one.ruling, reason=one.reason)
+                for one in sorted(held, key=lambda verdict: -verdict.ruling)
+            ),
+            let_go=len(verdicts) - len(held),
+            shadow=next((one.reason for one in verdicts if one.shadow), None),
         )
-
-    def _held(self, seen: Seen) -> tuple[tuple[Word, ...], int]:
-        verdicts = judge(seen.facts, self._terms).verdicts
-        words = tuple(
-            Word(guard=one.guard, ruling=one.ruling, reason=one.reason)
-            for one in sorted(verdicts, key=lambda verdict: -verdict.ruling)
-            if one.ruling is not Ruling.GO
-        )
-        return words, len(verdicts) - len(words)
 
     async def _case(self, rule: Rule, taken: Taken, labels: Mapping[str, str], source: str) -> Case:
         now = await self._store.now()

@@ -9,6 +9,7 @@ from uuid import UUID, uuid5
 
 from responder.model.alert import Alert, Delivery, Receipt, Standing, fingerprint
 from responder.model.incident import Command, CommandFacts, CommandKind, Incident, IncidentState
+from responder.model.redaction import Redaction
 from responder.rehearsal.faked import Stage
 from responder.rehearsal.happened import offset_words
 from responder.rehearsal.rehearsal import Act
@@ -51,6 +52,8 @@ class Enactment:
     source: SourceFacts
     stage: Stage
     before: Before
+    redaction: Redaction
+    """As a source's decoder does before anything is matched or kept: no secret of an alert is told."""
     _given: int = field(default=0)
 
     def acts(self) -> Iterator[tuple[datetime, Act]]:
@@ -81,8 +84,8 @@ class Enactment:
     async def _hear(self, series: AlertSeries, since: timedelta, until: timedelta | None = None) -> None:
         alert = Alert(
             fingerprint=fingerprint(series.labels),
-            labels=dict(series.labels),
-            annotations=dict(series.annotations),
+            labels=dict(self.redaction.labels(series.labels)),
+            annotations=dict(self.redaction.annotations(series.annotations)),
             standing=Standing.FIRING if until is None else Standing.RESOLVED,
             starts_at=self._moment(since),
             ends_at=None if until is None else self._moment(until),

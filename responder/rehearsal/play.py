@@ -87,7 +87,9 @@ class Playing:
 
     async def play(self) -> Played:
         """Everything that the test says, up to its last expectation."""
-        enactment = Enactment(self._scene.source, self._stage, _Rehearsed(self.rehearsal))
+        enactment = Enactment(
+            self._scene.source, self._stage, _Rehearsed(self.rehearsal), self._scene.surroundings.redaction
+        )
         for moment, act in enactment.acts():
             self.rehearsal.at(moment, act)
         differences: list[Difference] = []

@@ -12,8 +12,6 @@ from responder.rulebook.index import RuleIndex
 from responder.rulebook.reading import Reader
 
 _META = frozenset(r"\.+*?()[]{}^$")
-_GROUPING = frozenset(r"()|[]\?*{}")
-_ANYTHING = {".*", "(.*)", ".*?"}
 
 Values = Mapping[str, Sequence[str]]
 """The few values that a label can have, for labels that are fixed to some."""
@@ -37,9 +35,6 @@ def impossible(matchers: Iterable[Matcher]) -> str | None:
     for matcher in matchers:
         by_label.setdefault(matcher.name, []).append(matcher)
     for name, same in by_label.items():
-        dead = next((matcher for matcher in same if _matches_nothing(matcher)), None)
-        if dead is not None:
-            return f"{dead} holds for no line of text"
         if _left(name, same) == []:
             return f"{' and '.join(map(str, same))} exclude each other"
     return None
@@ -108,24 +103,6 @@ def _few(matcher: Matcher) -> tuple[str, ...] | None:
     if matcher.op is MatchOp.REGEX and not _META & set(matcher.value):
         return tuple(dict.fromkeys(matcher.value.split("|")))
     return None
-
-
-def _matches_nothing(matcher: Matcher) -> bool:
-    """Whether it surely holds for no text of one line, as all labels are."""
-    match matcher.op:
-        case MatchOp.REGEX:
-            return _is_torn(matcher.value)
-        case MatchOp.NOT_REGEX:
-            return matcher.value in _ANYTHING
-        case MatchOp.EQUAL | MatchOp.NOT_EQUAL:
-            return False
-
-
-def _is_torn(pattern: str) -> bool:
-    """Whether something is wanted behind the end of the text, or before its beginning."""
-    if _GROUPING & set(pattern):
-        return False
-    return "$" in pattern.rstrip("$") or "^" in pattern.lstrip("^")
 
 
 def _named(rule: Rule) -> str:

@@ -9,8 +9,23 @@ from responder.model.matcher import Matcher, MatchOp, all_match
 from responder.rulebook.load import check_texts
 from tests.support.rule_surroundings import surroundings
 
-VALUES = ["", "a", "b", "ab", "c"]
-PATTERNS = ["a|b", "a.*", ".+", ".*", "b|", "a$b", "^a", "[ab]", "ab|c", "a^b", "(a|b$)b?"]
+VALUES = ["", "a", "b", "ab", "c", "a\nb"]
+PATTERNS = [
+    "a|b",
+    "a.*",
+    ".+",
+    ".*",
+    "b|",
+    "a$b",
+    "^a",
+    "[ab]",
+    "ab|c",
+    "a^b",
+    "(a|b$)b?",
+    "$^",
+    "ab$+",
+    "^+^a",
+]
 LABELS = ["x", "y"]
 WORLD = [dict(zip(LABELS, values, strict=True)) for values in product(VALUES, repeat=len(LABELS))]
 MATCHERS = st.builds(

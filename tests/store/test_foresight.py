@@ -81,3 +81,15 @@ async def test_every_guard_is_asked_and_nothing_is_done(
             ]
             assert await everything(dsn) == before
             assert await sessions.standing() == 1
+
+
+async def test_a_rule_that_nobody_promoted_is_not_said_to_go(dsn: str, tmp_path: Path) -> None:
+    """A new rule is in shadow: what holds its step to that is told, and no guard needs to hold it."""
+    orders = {"name": "orders", "dsn": dsn, "matches": ['server="orders"']}
+    chosen = settings_for(dsn, tmp_path, RULES % "nobody", inventory={"postgres": [orders]})
+    async with serving(chosen) as client:
+        asked = {"labels": {"alertname": "Stuck", "server": "orders"}}
+        async with client.post("/api/v1/rules/explain", json=asked) as answered:
+            assert answered.status == 200
+            step = (await answered.json())["steps"][1]
+    assert "shadow" in step["shadow"]

@@ -210,7 +210,7 @@ async def played_for_real(scene: Scene, dsn: str, patch: pytest.MonkeyPatch) -> 
     """What became of each incident of a test, by the engine itself."""
     stage = Stage(scene.test, Clock(scene.test.start), Now())
     async with for_real(scene, stage, dsn, patch) as real:
-        acts = list(Enactment(scene.source, stage, real).acts())
+        acts = list(Enactment(scene.source, stage, real, scene.surroundings.redaction).acts())
         await real.run(acts, scene.test.start + scene.test.expect[-1].at)
         return in_order([await _lived(real, incident) for incident in await real.incidents()])
 

@@ -77,6 +77,7 @@ STEPS: list[dict[str, Any]] = [
         "elements": [],
         "held_by": [],
         "let_go": 0,
+        "shadow": None,
     },
     {
         "number": 2,
@@ -86,6 +87,7 @@ STEPS: list[dict[str, Any]] = [
         "elements": ["pid 7", "pid 8"],
         "held_by": [{"guard": "halt", "ruling": "wait", "reason": "halted by ada: all stop"}],
         "let_go": 26,
+        "shadow": None,
     },
     {
         "number": 3,
@@ -95,6 +97,7 @@ STEPS: list[dict[str, Any]] = [
         "elements": [],
         "held_by": [],
         "let_go": 27,
+        "shadow": None,
     },
 ]
 
@@ -120,6 +123,13 @@ def test_the_answer_in_words() -> None:
         "  Test (r.yaml:8:5): env=\"test\" does not hold, it is 'prod'",
         "  1 further rule of other alerts",
     ]
+
+
+def test_what_is_in_shadow_is_not_said_to_go() -> None:
+    """A new rule acts nowhere before it is promoted: nobody must read that it would."""
+    shadowed = {**STEPS[2], "shadow": "not promoted: shadow"}
+    [line] = [line for line in told(LABELS, [shadowed]) if "Step 3" in line]
+    assert line.endswith("would not be done, only recorded: not promoted: shadow")
 
 
 def test_an_alert_that_nobody_takes_in_words() -> None:

@@ -129,6 +129,15 @@ def test_each_list_is_whole(tmp_path: Path, expected: str, told: str) -> None:
     assert told in said(tmp_path, tests)
 
 
+def test_a_secret_of_an_alert_is_not_printed(tmp_path: Path) -> None:
+    """An alert copied from production is redacted before it is matched, as a source does."""
+    url = "postgres://app:hunter2hunter2@db1/orders"
+    test = HELPED.replace("server: db1}, to", f"server: '{url}'}}, to")
+    told = said(tmp_path, test)
+    assert "hunter2hunter2" not in told
+    assert "opened for server=postgres://" in told
+
+
 def test_what_the_test_says_nothing_of_fails_it_by_name(tmp_path: Path) -> None:
     """A step that looks where the test has put nothing is no step that found nothing to do."""
     told = said(tmp_path, HELPED.replace("actions: [", "actions: [] #"))
