@@ -74,6 +74,9 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
             return f"it opens at {moment(incident.deadline, now)}, if its alert fires until then"
         case IncidentState.HELD if progress.hold is not None:
             return _held_why(progress.hold, incident, now, standing)
+        case IncidentState.REMEDIATING if dossier.attempts:
+            runs = dossier.attempts[-1]
+            return f"{runs.action} on {runs.target}, started {moment(runs.intended_at, now)}"
         case IncidentState.AWAITING_APPROVAL:
             by = f" until {moment(incident.deadline, now)}" if incident.deadline else ""
             return f"{_last_change(dossier)}; it waits{by} for a person's yes or no"

@@ -467,3 +467,15 @@ def test_now_and_how_long_make_the_second_that_is_told(now: datetime, seconds: f
     left = int(until(at, now).removeprefix("in ").removesuffix("s"))
     assert left == int(ago(now, at).removesuffix("s ago"))
     assert (int(moment(now, now)[6:8]) + left) % 60 == int(moment(at, now)[-6:-4])
+
+
+def test_while_a_step_runs_the_headline_says_what_runs() -> None:
+    """It was held before, and that is over: who reads "frozen" believes that nothing is under way."""
+    story = Story().opens()
+    story.tell(
+        3, EntryKind.STATE, "Held: frozen by ada", why="frozen by ada until 23:00 (freeze 3): a release"
+    )
+    dossier = story.acts(6, Outcome.STARTED).dossier(IncidentState.REMEDIATING)
+    told = headline(dossier, AT, ())
+    assert told.endswith(f": {ACTION} on {TARGET}, started {moment(after(6), AT)}.")
+    assert "frozen" not in told
