@@ -92,7 +92,8 @@ def _lost(acknowledged: Sequence[Acknowledged], left: Records) -> Iterator[Viola
         found = [one for one in left.members.get(episode[0], ()) if one.rule == rule]
         if not any(one.covers(episode[1]) for one in found):
             of = [f"{one.starts_at} to {one.ends_at}" for one in found]
-            since = f"since {episode[1]}; its members: {of}"
+            heard_at = f"heard firing at {left.firing[episode]}, its end at {early}"
+            since = f"since {episode[1]}, {heard_at}; its members: {of}"
             text = f"acknowledged, and in no incident of {rule}: {labels} {since}"
             yield Violation(text, found[-1].incident if found else None)
 
