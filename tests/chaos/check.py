@@ -43,6 +43,8 @@ class Violation:
 
     text: str
     incident: UUID | None = None
+    fingerprint: str | None = None
+    """The alert that it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def _lost(acknowledged: Sequence[Acknowledged], left: Records) -> Iterator[Viola
             heard_at = f"heard firing at {left.firing[episode]}, its end at {early}"
             since = f"since {episode[1]}, {heard_at}; its members: {of}"
             text = f"acknowledged, and in no incident of {rule}: {labels} {since}"
-            yield Violation(text, found[-1].incident if found else None)
+            yield Violation(text, found[-1].incident if found else None, episode[0])
 
 
 def _heard(one: Acknowledged) -> tuple[tuple[tuple[str, str], ...], Episode, bool]:

@@ -16,7 +16,7 @@ from tests.chaos.faults import Fault, Faults
 from tests.chaos.person import Person
 from tests.chaos.records import Records, at_rest, read
 from tests.chaos.stage import LONGEST_DEADLINE_S, Stage, stage
-from tests.chaos.story import story
+from tests.chaos.story import heard_of, story
 from tests.chaos.tally import LONG_S, Counts, short_of, tally
 from tests.chaos.target import recorded
 from tests.support.parts import get_json, until
@@ -150,6 +150,8 @@ async def _evidence(scene: Stage, found: Sequence[Violation], left: Records, fau
     parts = []
     for incident in incidents[:_STORIES]:
         parts += [f"--- incident {incident}", await story(scene.dsn, incident, left, faults)]
+    for alert in list(dict.fromkeys(one.fingerprint for one in found if one.fingerprint))[:_STORIES]:
+        parts += [f"--- alert {alert}", await heard_of(scene.dsn, alert, faults)]
     for replica in scene.replicas:
         parts += [f"--- {replica.name}", replica.log[-_LOG_TAIL:]]
     return "\n".join(parts)

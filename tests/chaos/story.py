@@ -1,11 +1,11 @@
-"""How a violation came about: the timeline of its incident, its attempts, the effects, the faults."""
+"""How a violation came about: its incident's timeline, attempts and effects, what was heard, the faults."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
 from responder.store.connection import connect
-from tests.chaos.faults import Fault
+from tests.chaos.faults import Fault, Kind
 from tests.chaos.records import Attempted, Records
 
 
@@ -34,6 +34,29 @@ async def story(dsn: str, incident: UUID, left: Records, faults: Sequence[Fault]
             if first - 10 <= fault.began <= last + 10
         ]
     return "\n".join(f"  {_clock(at)} {text}" for at, text in sorted(lines))
+
+
+async def heard_of(dsn: str, fingerprint: str, faults: Sequence[Fault]) -> str:
+    """All that the store knows of one alert, and what the clock and the store went through meanwhile."""
+    connection = await connect(dsn, name="chaos")
+    try:
+        tables = {
+            "journal": "received_at, standing, starts_at, ends_at",
+            "alerts": "generation, starts_at, newest_start, ends_at, last_end, seen_at, last_received_at",
+            "members": "incident_id, generation, starts_at, ends_at, joined_at",
+        }
+        lines = []
+        for table, columns in tables.items():
+            query = f"SELECT {columns} FROM {table} WHERE fingerprint = $1 ORDER BY 1, 2"
+            rows = await connection.fetch(query, fingerprint)
+            lines += [
+                f"  {table}: {', '.join(f'{name} {value}' for name, value in row.items())}" for row in rows
+            ]
+    finally:
+        await connection.close()
+    all_over = [fault for fault in faults if fault.kind in {Kind.CLOCK, Kind.CRASH_STORE, Kind.RESTART_STORE}]
+    lines += [f"  {_clock(fault.began)} FAULT {fault.kind} {fault.what}" for fault in all_over]
+    return "\n".join(lines)
 
 
 async def _timeline(dsn: str, incident: UUID) -> Sequence[tuple[float, str]]:
