@@ -11,7 +11,7 @@ import structlog
 
 from responder.cli import output
 from responder.cli.common import ExitCode, config_option, ends_in_words, print_json, settings
-from responder.cli.rules import around_of
+from responder.cli.rule_files import around_of
 from responder.model.errors import PermanentError
 from responder.rehearsal.coverage import Coverage, coverage
 from responder.rehearsal.play import Played, Report, play

@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 import click
-from pydantic import SecretStr
 
 from responder.cli import output
 from responder.cli.client import Client, segment
@@ -13,26 +12,20 @@ from responder.cli.common import (
     actor_option,
     config_option,
     ends_in_words,
-    fail,
     print_json,
     reason_option,
     settings,
     speaks,
 )
+from responder.cli.prometheus_rules import find_gaps, import_rules
 from responder.cli.rule_explained import explain_alert
+from responder.cli.rule_files import checked
 from responder.cli.started import client_of, warn_of_other_settings
 from responder.model.autonomy import Autonomy
-from responder.model.inventory import Inventory, PostgresConnection
-from responder.model.severity import Severity
 from responder.review.words import count
-from responder.rulebook.gaps import Gap, gaps
-from responder.rulebook.load import Report, read_files
-from responder.rulebook.load import check as check_files
-from responder.rulebook.mistake import Mistake, Mistakes
-from responder.rulebook.prometheus import SEVERITIES, PrometheusAlert, read_alerts, skeleton
+from responder.rulebook.load import Report
+from responder.rulebook.mistake import Mistake
 from responder.rulebook.schema import schema
-from responder.rulebook.surroundings import Surroundings
-from responder.settings import Settings
 
 
 class _Commands(click.Group):
@@ -55,6 +48,8 @@ def rules() -> None:
 
 
 rules.add_command(explain_alert)
+rules.add_command(import_rules)
+rules.add_command(find_gaps)
 
 
 @rules.command()
@@ -104,112 +99,9 @@ def _escaped(text: str, also: str = "") -> str:
 @ends_in_words
 def print_schema() -> None:
     """The JSON Schema of rule files, for editors: keys, words, and the parameters of every action."""
-    from responder.actions.registry import Registry  # noqa: PLC0415 - as in `around_of`
+    from responder.actions.registry import Registry  # noqa: PLC0415 - imports every action; only this needs them
 
     print_json(schema(Registry()))
-
-
-@rules.command("import")
-@click.option(
-    "--prometheus",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path, exists=True),
-    help="A file of Prometheus's rules, or a folder of them. May be repeated.",
-)
-@click.option(
-    "--severity",
-    "words",
-    multiple=True,
-    metavar="WORD=P1",
-    help="What a word of the label `severity` means here. May be repeated.",
-)
-@click.option("--output", "target", type=click.Path(path_type=Path), help="A new file. Default: print them.")
-@ends_in_words
-def import_rules(files: tuple[Path, ...], words: tuple[str, ...], target: Path | None) -> None:
-    """Write a rule for each alert of Prometheus's rule files. It records and changes nothing."""
-    severities = {**SEVERITIES, **dict(map(_meaning, words))}
-    mistakes = Mistakes()
-    alerts = read_alerts(sorted(read_files(files, mistakes)), mistakes)
-    for mistake in mistakes.sorted():
-        output.say(str(mistake), err=True)
-    if mistakes.found:
-        raise SystemExit(ExitCode.WRONG)
-    text, number = skeleton(alerts, severities)
-    if target is None:
-        click.echo(text, nl=False)
-        return
-    try:
-        with target.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        fail(
-            f"{target} is there already: name a new file, for your own changes would be lost", ExitCode.WRONG
-        )
-    except OSError as error:
-        fail(f"{target} cannot be written: {error.strerror}", ExitCode.WRONG)
-    output.say(f"{count(number, 'rule')} of {count(len(alerts), 'alerting rule')} in {target}.")
-    output.say(f"Next: responder rules check {target}")
-
-
-@rules.command("gaps")
-@click.option(
-    "--prometheus",
-    "files",
-    multiple=True,
-    required=True,
-    type=click.Path(path_type=Path, exists=True),
-    help="A file of Prometheus's rules, or a folder of them. May be repeated.",
-)
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@ends_in_words
-def find_gaps(
-    files: tuple[Path, ...], paths: tuple[Path, ...], config_file: Path | None, as_json: bool
-) -> None:
-    """Alerts of Prometheus's rule files that no rule in PATHS covers (default: those of the settings).
-
-    Needs no server; exits 1 where there is a gap.
-    """
-    chosen = settings(config_file).settings
-    report = checked(paths or chosen.rules, chosen)
-    mistakes = Mistakes()
-    alerts = read_alerts(sorted(read_files(files, mistakes)), mistakes)
-    for mistake in (*mistakes.sorted(), *report.mistakes):
-        output.say(str(mistake), err=True)
-    if report.rulebook is None or mistakes.found:
-        raise SystemExit(ExitCode.WRONG)
-    found = gaps(alerts, report.rulebook.rules)
-    if as_json:
-        print_json({"alerts": len(alerts), "gaps": [gap.model_dump(mode="json") for gap in found]})
-    else:
-        rows = [(gap.alert.name, _place_of(gap.alert), _near(gap)) for gap in found]
-        output.table(
-            ("ALERT", "FILE", "NEAREST RULE"), rows, f"Covered: {count(len(alerts), 'alerting rule')}."
-        )
-    if found:
-        raise SystemExit(ExitCode.WRONG)
-
-
-def _place_of(alert: PrometheusAlert) -> str:
-    return f"{alert.position.file}:{alert.position.line}"
-
-
-def _near(gap: Gap) -> str:
-    if gap.near is None:
-        return "-"
-    return (
-        f"{gap.near}: {'; '.join(f'{one.matcher} does not hold, it is {one.value!r}' for one in gap.failed)}"
-    )
-
-
-def _meaning(written: str) -> tuple[str, Severity]:
-    word, _, level = written.rpartition("=")
-    if level.upper() not in Severity.__members__:
-        raise click.BadParameter(f"{written!r} is not WORD=P0 to WORD=P3", param_hint="--severity")
-    return word.lower(), Severity(level.upper())
 
 
 @rules.command("list")
@@ -294,30 +186,6 @@ def reload(client: Client, as_json: bool) -> None:
         output.say("The old rules stay active." if mistakes else "The rules are active on every replica.")
     if mistakes:
         raise SystemExit(ExitCode.WRONG)
-
-
-def checked(paths: tuple[Path, ...], chosen: Settings) -> Report:
-    """Check rule files against the settings, without a server and without a secret."""
-    return check_files(paths, around_of(chosen))
-
-
-def around_of(chosen: Settings) -> Surroundings:
-    """What the settings say that rules may name, without a secret."""
-    from responder.actions.registry import Registry  # noqa: PLC0415 - imports every action; only checking needs it
-    from responder.app import surroundings  # noqa: PLC0415 - as above
-
-    return surroundings(chosen, _inventory(chosen), Registry())
-
-
-def _inventory(chosen: Settings) -> Inventory:
-    """Names and conditions alone: checking rules needs no password, and may run where there is none."""
-    nowhere = SecretStr("")
-    return Inventory(
-        postgres=tuple(
-            PostgresConnection(name=entry.name, dsn=nowhere, matches=entry.matches)
-            for entry in chosen.inventory.postgres
-        )
-    )
 
 
 def _sum(report: Report, rules_read: int) -> str:

@@ -11,7 +11,7 @@ import click
 from responder.cli.added import SOURCE_TOKEN_FILE, completed, with_rules
 from responder.cli.common import config_option, ends_in_words, settings
 from responder.cli.local import URL_FILE, data_dir
-from responder.cli.rules import checked
+from responder.cli.rule_files import checked
 from responder.review.words import count
 from responder.settings import Settings, load
 from responder.sources.settings import DEFAULT_SOURCE

@@ -11,7 +11,7 @@ import aiohttp
 
 from responder.cli.findings import Finding, failed, good, warned
 from responder.cli.local import left
-from responder.cli.rules import checked
+from responder.cli.rule_files import checked
 from responder.engine.halting import file_reason
 from responder.engine.rules import rules_in_words
 from responder.model.restraint import RestraintKind

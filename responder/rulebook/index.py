@@ -126,13 +126,18 @@ def _in_order(groups: Sequence[Sequence[int]]) -> Sequence[int]:
             return sorted({at for group in several for at in group})
 
 
+def written_out(matcher: Matcher) -> tuple[str, ...]:
+    """The values that alone meet a matcher, where they stand in it: `= "a"`, `=~ "a|b"`. Else empty."""
+    if matcher.op is MatchOp.EQUAL:
+        return (matcher.value,)
+    if matcher.op is MatchOp.REGEX and not _META & set(matcher.value):
+        return tuple(dict.fromkeys(matcher.value.split("|")))
+    return ()
+
+
 def _pairs(matcher: Matcher) -> tuple[Pair, ...]:
     """The pairs of which the labels must have one; empty where it demands none."""
-    if matcher.op is MatchOp.EQUAL:
-        return ((matcher.name, matcher.value),)
-    if matcher.op is MatchOp.REGEX and not _META & set(matcher.value):
-        return tuple((matcher.name, value) for value in dict.fromkeys(matcher.value.split("|")))
-    return ()
+    return tuple((matcher.name, value) for value in written_out(matcher))
 
 
 def _expression(rule: Rule) -> Matcher | None:

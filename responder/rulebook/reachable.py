@@ -6,12 +6,10 @@ author believes to be there, and would miss in an outage.
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from responder.model.matcher import Matcher, MatchOp, all_match
+from responder.model.matcher import Matcher, all_match
 from responder.model.rule import Rule, Rulebook
-from responder.rulebook.index import RuleIndex
+from responder.rulebook.index import RuleIndex, written_out
 from responder.rulebook.reading import Reader
-
-_META = frozenset(r"\.+*?()[]{}^$")
 
 Values = Mapping[str, Sequence[str]]
 """The few values that a label can have, for labels that are fixed to some."""
@@ -31,10 +29,7 @@ def check_reach(rules: Sequence[Rule], reader: Reader) -> None:
 
 def impossible(matchers: Iterable[Matcher]) -> str | None:
     """Why no label set meets all of these; None where some may."""
-    by_label: dict[str, list[Matcher]] = {}
-    for matcher in matchers:
-        by_label.setdefault(matcher.name, []).append(matcher)
-    for name, same in by_label.items():
+    for name, same in _by_label(matchers).items():
         if _left(name, same) == []:
             return f"{' and '.join(map(str, same))} exclude each other"
     return None
@@ -81,28 +76,23 @@ def _follows(wanted: Sequence[Matcher], given: Sequence[Matcher], values: Values
 
 
 def _values(matchers: Iterable[Matcher]) -> Values:
-    by_label: dict[str, list[Matcher]] = {}
-    for matcher in matchers:
-        by_label.setdefault(matcher.name, []).append(matcher)
-    found = {name: _left(name, same) for name, same in by_label.items()}
+    found = {name: _left(name, same) for name, same in _by_label(matchers).items()}
     return {name: left for name, left in found.items() if left is not None}
+
+
+def _by_label(matchers: Iterable[Matcher]) -> Mapping[str, Sequence[Matcher]]:
+    found: dict[str, list[Matcher]] = {}
+    for matcher in matchers:
+        found.setdefault(matcher.name, []).append(matcher)
+    return found
 
 
 def _left(name: str, same: Sequence[Matcher]) -> list[str] | None:
     """The values that meet all matchers of one label; None where they are not bound to a few."""
-    few = next((texts for matcher in same if (texts := _few(matcher)) is not None), None)
+    few = next((texts for matcher in same if (texts := written_out(matcher))), None)
     if few is None:
         return None
     return [text for text in few if all_match(tuple(same), {name: text})]
-
-
-def _few(matcher: Matcher) -> tuple[str, ...] | None:
-    """The only values that can meet a matcher, where these are written out in it."""
-    if matcher.op is MatchOp.EQUAL:
-        return (matcher.value,)
-    if matcher.op is MatchOp.REGEX and not _META & set(matcher.value):
-        return tuple(dict.fromkeys(matcher.value.split("|")))
-    return None
 
 
 def _named(rule: Rule) -> str:

@@ -20,7 +20,8 @@ from responder.cli.added import completed
 from responder.cli.client import Client
 from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
-from responder.cli.rules import checked, in_effect, reach
+from responder.cli.rule_files import checked
+from responder.cli.rules import in_effect, reach
 from responder.cli.service import _tell_mistakes, _up
 from responder.cli.standing import halt_file
 from responder.cli.story import headline
