@@ -51,6 +51,7 @@ from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Probe, Rule, Rulebook, StepKind
 from responder.model.severity import Severity
 from responder.model.source import PeerReport, SourceStanding
+from responder.model.storm import Storm
 from responder.model.target import Element, State, Target
 from responder.model.timeline import Entry
 
@@ -522,6 +523,10 @@ class Store(Protocol):
 
         Open is what is neither resolved nor closed; a key is as long as an alert of it joins an incident.
         """
+        ...
+
+    async def storm(self) -> Storm:
+        """Whether a storm rages now, and which umbrella incident tells of it."""
         ...
 
     async def contested(self, limit: int) -> Sequence[AlertRecord]:

@@ -55,7 +55,13 @@ def lines_of(labels: Mapping[str, str], told: Mapping[str, Any]) -> Iterator[tup
         yield 0, "No rule takes it: it would be kept and listed, and nothing would be done about it."
     else:
         group = f" for {_pairs(taken['key'])}" if taken["key"] else ", one for all alerts of the rule"
-        yield 0, f"{taken['rule']} takes it ({_place(taken)}): a {taken['severity']} incident{group}."
+        after = "" if told["opens_after"] == "0s" else f", once it has fired for {told['opens_after']}"
+        yield 0, f"{taken['rule']} takes it ({_place(taken)}): a {taken['severity']} incident{group}{after}."
+        if told["joins"]:
+            yield (
+                0,
+                "Such an incident is there already: the alert would join it, and it goes on as it stands.",
+            )
         yield from _steps(told["steps"])
     if matching["considered"]:
         yield 0, "Other rules" if taken is not None else "The nearest rules"

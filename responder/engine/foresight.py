@@ -1,10 +1,13 @@
 """What an alert would lead to if it came now: which rule, which steps on which targets, and what holds them.
 
-It looks, as a step does before it acts, and changes nothing. The incident exists for this answer alone.
+It looks, as a step does before it acts, and changes nothing. The incident exists for this answer alone: one
+of that group that is live already goes on as it stands, which is said beside it. One answer is made at a
+time: each asks every target of a rule.
 """
 
+import asyncio
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from responder.decide.case import Case, Terms
@@ -13,6 +16,7 @@ from responder.engine.gather import Gather
 from responder.engine.rules import ActiveRules
 from responder.model.alert import fingerprint
 from responder.model.base import Frozen
+from responder.model.duration import Duration
 from responder.model.guard import Guard, Ruling, RulingWord
 from responder.model.incident import Incident, IncidentState, MemberAlert, Members, Progress
 from responder.model.rule import Rule, StepKind
@@ -49,10 +53,16 @@ class StepForeseen(Frozen):
 
 
 class Foreseen(Frozen):
-    """The answer for one alert."""
+    """The answer for one alert.
+
+    `joins` says that an incident of that group is there, which the alert would join; `opens_after` is how
+    long it has to fire before a new one opens.
+    """
 
     matching: Matching
     steps: tuple[StepForeseen, ...] = ()
+    joins: bool = False
+    opens_after: Duration = timedelta(0)
 
 
 class Foresight:
@@ -63,17 +73,24 @@ class Foresight:
         self._rules = rules
         self._gather = gather
         self._terms = terms
+        self._one_at_a_time = asyncio.Lock()
 
     async def of(self, labels: Mapping[str, str], source: str) -> Foreseen:
         """What an alert with these labels would lead to, were it heard of from that source now."""
-        await self._rules.follow()
-        matching = considered(self._rules.rulebook.rules, labels)
-        rule = None if matching.taken is None else self._rules.rulebook.rule(matching.taken.rule)
-        if rule is None or matching.taken is None:
-            return Foreseen(matching=matching)
-        case = await self._case(rule, matching.taken, labels, source)
-        steps = [await self._step(case, index) for index in range(len(rule.steps))]
-        return Foreseen(matching=matching, steps=tuple(steps))
+        async with self._one_at_a_time:
+            await self._rules.follow()
+            matching = considered(self._rules.rulebook.rules, labels)
+            wanted = self._rules.incident_of(labels)
+            rule = None if wanted is None else self._rules.rulebook.rule(wanted.rule)
+            if rule is None or wanted is None or matching.taken is None:
+                return Foreseen(matching=matching)
+            case = await self._case(rule, matching.taken, labels, source)
+            _, live = await self._store.standing((), (wanted.identity,), 0)
+            steps = [await self._step(case, index) for index in range(len(rule.steps))]
+            joins = wanted.identity in live
+            return Foreseen(
+                matching=matching, steps=tuple(steps), joins=joins, opens_after=wanted.pending_for
+            )
 
     async def _step(self, case: Case, index: int) -> StepForeseen:
         step = case.rule.steps[index]
@@ -106,6 +123,7 @@ class Foresight:
             promotions={} if promoted is None else {rule.acting_hash: promoted},
             members=_members(labels, source, now),
             holds=False,
+            storm=await self._store.storm(),
         )
 
 

@@ -109,7 +109,7 @@ FROM (
 """
 
 
-def _storm(terms: StormTerms) -> str:
+def _raging(terms: StormTerms) -> str:
     """The newest openings by id, which sorts by time: no more of them are looked at than make a storm."""
     return f"""
 SELECT jsonb_build_object(
@@ -122,6 +122,13 @@ SELECT jsonb_build_object(
     'umbrella', (SELECT u.id FROM incidents u
                  WHERE u.rule = '{UMBRELLA.name}' AND u.state <> 'closed'
                        AND u.state NOT IN ('resolved', 'recorded')))
+"""
+
+
+def _storm(terms: StormTerms) -> str:
+    """What is known of a storm, and of an umbrella incident what is part of it."""
+    return f"""
+{_raging(terms)}
     || CASE WHEN i.rule = '{UMBRELLA.name}' THEN ({_COVERED}) ELSE '{{}}' END
 """
 
@@ -146,6 +153,11 @@ service_clock c, LATERAL (
            ({restraints.MAINTENANCE}) AS maintenance
 ) b
 """
+
+
+async def storm_now(connection: Connection, terms: StormTerms) -> Storm:
+    """Whether a storm rages, without an incident to which it matters."""
+    return Storm.model_validate(await connection.fetchval(_raging(terms)))
 
 
 def load(storm: StormTerms) -> str:

@@ -25,7 +25,7 @@ from responder.model.matcher import Matcher
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rulebook
-from responder.model.storm import StormTerms
+from responder.model.storm import Storm, StormTerms
 from responder.ports import (
     Added,
     IncidentKey,
@@ -89,6 +89,7 @@ class PostgresStore(PostgresDesk):
         self._leases = Leases(
             connections.workers, connections.heartbeat, lease_time, self._clock, self._rulebooks, storm
         )
+        self._storm = storm
         self._case = cases.load(storm)
         self._owner = Owner(connections.workers, lease_time, keys, self._clock, wording)
         self.rounds = PostgresRounds(connections.workers, clock, lease_time)
@@ -182,6 +183,11 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.standing`."""
         async with self._connections.workers.connection() as connection:
             return await openings.standing(connection, rules, keys, at_most)
+
+    async def storm(self) -> Storm:
+        """See `ports.Store.storm`."""
+        async with self._connections.workers.connection() as connection:
+            return await cases.storm_now(connection, self._storm)
 
     async def contested(self, limit: int) -> Sequence[AlertRecord]:
         """See `ports.Store.contested`."""

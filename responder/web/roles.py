@@ -202,7 +202,7 @@ class Reach(StrEnum):
 
 _RIGHTS: Mapping[tuple[str, str], tuple[Role, Reach]] = {
     ("POST", "/api/v1/rules/check"): (Role.VIEWER, Reach.SOMEWHERE),
-    ("POST", "/api/v1/rules/explain"): (Role.VIEWER, Reach.SOMEWHERE),
+    ("POST", "/api/v1/rules/explain"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/anchor/verify"): (Role.VIEWER, Reach.SOMEWHERE),
     ("POST", "/api/v1/halt"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/freezes"): (Role.OPERATOR, Reach.SOMEWHERE),

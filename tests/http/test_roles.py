@@ -44,7 +44,7 @@ READS = [
 ANSWER = {"question": str(OTHER)}
 WRITES: list[tuple[str, dict[str, Any], Role]] = [
     ("rules/check", {"files": {}}, Role.VIEWER),
-    ("rules/explain", {"labels": {"alertname": "A"}}, Role.VIEWER),
+    ("rules/explain", {"labels": {"alertname": "A"}}, Role.OPERATOR),
     ("anchor/verify", {"lines": []}, Role.VIEWER),
     ("halt", REASON, Role.OPERATOR),
     ("freezes", {"for": "1h", **REASON}, Role.OPERATOR),

@@ -9,7 +9,7 @@ import pytest_asyncio
 
 from tests.support.parts import PostgresServer, embedded_postgres
 from tests.support.scenes import sessions_on
-from tests.support.whole import promoted, serving, settings_for
+from tests.support.whole import AUTH, HOOK, firing, payload, promoted, serving, settings_for
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -93,3 +93,31 @@ async def test_a_rule_that_nobody_promoted_is_not_said_to_go(dsn: str, tmp_path:
             assert answered.status == 200
             step = (await answered.json())["steps"][1]
     assert "shadow" in step["shadow"]
+
+
+async def test_a_live_incident_of_the_group_and_a_storm_are_said(dsn: str, tmp_path: Path) -> None:
+    """What is there already goes on as it stands; while a storm rages a P2 waits for its end."""
+    orders = {"name": "orders", "dsn": dsn, "matches": ['server=~".*"']}
+    engine = {"ceiling": "auto", "terms": {"storm": {"openings": 2, "within": "1h"}}}
+    chosen = promoted(
+        settings_for(dsn, tmp_path, RULES % "nobody", inventory={"postgres": [orders]}, engine=engine)
+    )
+    async with serving(chosen) as client:
+
+        async def foreseen(server: str) -> Any:
+            asked = {"labels": {"alertname": "Stuck", "server": server}}
+            async with client.post("/api/v1/rules/explain", json=asked) as answered:
+                assert answered.status == 200
+                return await answered.json()
+
+        alone = await foreseen("a")
+        for server in ("a", "b"):
+            told = payload(firing(alertname="Stuck", server=server))
+            async with client.post(HOOK, json=told, headers=AUTH) as answered:
+                assert answered.status == 200
+        joining, new = await foreseen("a"), await foreseen("c")
+    assert [one["joins"] for one in (alone, joining, new)] == [False, True, False]
+    storms = [
+        [word for word in one["steps"][1]["held_by"] if word["guard"] == "storm"] for one in (alone, new)
+    ]
+    assert (storms[0], len(storms[1])) == ([], 1)

@@ -102,8 +102,11 @@ STEPS: list[dict[str, Any]] = [
 ]
 
 
-def told(labels: dict[str, str], steps: list[dict[str, Any]]) -> list[str]:
-    answer = {"matching": considered(rules(), labels).model_dump(mode="json"), "steps": steps}
+def told(
+    labels: dict[str, str], steps: list[dict[str, Any]], *, joins: bool = False, opens_after: str = "0s"
+) -> list[str]:
+    more = {"joins": joins, "opens_after": opens_after}
+    answer = {"matching": considered(rules(), labels).model_dump(mode="json"), "steps": steps, **more}
     return ["  " * depth + line for depth, line in lines_of(labels, answer)]
 
 
@@ -130,6 +133,13 @@ def test_what_is_in_shadow_is_not_said_to_go() -> None:
     shadowed = {**STEPS[2], "shadow": "not promoted: shadow"}
     [line] = [line for line in told(LABELS, [shadowed]) if "Step 3" in line]
     assert line.endswith("would not be done, only recorded: not promoted: shadow")
+
+
+def test_a_live_incident_and_a_wait_are_told() -> None:
+    """What is taken over or told to people does not begin anew because another alert joins it."""
+    lines = told(LABELS, [], joins=True, opens_after="5m")
+    assert lines[1].endswith(": a P2 incident for server=a, once it has fired for 5m.")
+    assert lines[2].startswith("Such an incident is there already: the alert would join it")
 
 
 def test_an_alert_that_nobody_takes_in_words() -> None:
