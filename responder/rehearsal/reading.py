@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from enum import Enum
+from enum import Enum, auto
 from pathlib import Path
 from typing import TypeVar
 
@@ -49,44 +49,40 @@ _NOWHERE = SecretStr("")
 _ZERO = timedelta(0)
 _NO_DATA = "no_data"
 
-_FIELDS: Mapping[What, Mapping[str, type[Enum] | None]] = {
-    What.INCIDENTS: {
-        "rule": None,
-        "key": None,
-        "severity": Severity,
-        "state": IncidentState,
-        "outcome": None,
-    },
+
+class _As(Enum):
+    """How the value of a field is read, where it is not one of some words."""
+
+    TEXT = auto()
+    NUMBER = auto()
+    LABELS = auto()
+    WRITTEN = auto()
+    """Whatever it is: parameters, lists."""
+
+
+_WHICH: Mapping[str, type[Enum] | _As] = {"rule": _As.TEXT, "key": _As.LABELS}
+_STEP: Mapping[str, type[Enum] | _As] = {"step": _As.NUMBER, "action": _As.TEXT}
+_FIELDS: Mapping[What, Mapping[str, type[Enum] | _As]] = {
+    What.INCIDENTS: {**_WHICH, "severity": Severity, "state": IncidentState, "outcome": _As.TEXT},
     What.STEPS: {
-        "rule": None,
-        "key": None,
-        "step": None,
-        "action": None,
-        "target": None,
-        "with": None,
-        "elements": None,
+        **_WHICH,
+        **_STEP,
+        "target": _As.TEXT,
+        "with": _As.WRITTEN,
+        "elements": _As.WRITTEN,
         "outcome": Outcome,
-        "undo": None,
+        "undo": _As.WRITTEN,
     },
-    What.VERDICTS: {"rule": None, "key": None, "step": None, "action": None, "verdict": Verdict},
+    What.VERDICTS: {**_WHICH, **_STEP, "verdict": Verdict},
     What.ESCALATIONS: {
-        "rule": None,
-        "key": None,
+        **_WHICH,
         "severity": Severity,
         "kind": NoticeKind,
-        "level": None,
-        "says": None,
+        "level": _As.NUMBER,
+        "says": _As.TEXT,
     },
-    What.NOTICES: {"rule": None, "key": None, "kind": NoticeKind, "level": None, "says": None},
-    What.GUARDS: {
-        "rule": None,
-        "key": None,
-        "step": None,
-        "action": None,
-        "guard": Guard,
-        "ruling": Ruling,
-        "says": None,
-    },
+    What.NOTICES: {**_WHICH, "kind": NoticeKind, "level": _As.NUMBER, "says": _As.TEXT},
+    What.GUARDS: {**_WHICH, **_STEP, "guard": Guard, "ruling": Ruling, "says": _As.TEXT},
 }
 """What of each kind can be compared; the words of those that have only some."""
 
@@ -225,6 +221,10 @@ class _File:
         known = ("labels", "annotations", "fires", "from", "to", "copies")
         keys = self._mapping(node, "an alert", known, needs=("labels",))
         fires = keys.get("fires")
+        for beside in ("from", "to"):
+            if fires is not None and beside in keys:
+                text = f"`{beside}` stands beside `fires`, which says when it fires"
+                self._reader.wrong(keys[beside], text, "Write it in `fires`, or leave that out")
         if fires is None:
             spans: tuple[Span, ...] = (self._span(keys),)
         else:
@@ -246,26 +246,32 @@ class _File:
         keys = self._mapping(node, "an action", known, needs=("action",))
         step = keys.get("step")
         finds, state = keys.get("finds"), keys.get("state")
+        found = () if finds is None else tuple(text for _, text in self._texts(finds.value, "`finds`"))
         return FakedAction(
             position=node.position,
             action=self._text(keys.get("action"), "action") or "",
             rule=self._text(keys.get("rule"), "rule"),
             step=None if step is None else self._reader.count(step.value, "`step`", 1),
             since=self._offset(keys.get("from"), "from"),
-            finds=() if finds is None else tuple(text for _, text in self._texts(finds.value, "`finds`")),
+            finds=found,
             state={} if state is None else self._plain_mapping(state, "`state`"),
             look=None if "look" not in keys else self._plain_mapping(keys["look"], "`look`"),
             floor=self._text(keys.get("floor"), "floor"),
             away=self._text(keys.get("away"), "away"),
-            run=self._effect(keys.get("run")),
+            run=self._effect(keys.get("run"), found),
         )
 
-    def _effect(self, entry: Entry | None) -> Effect | Mapping[str, Effect]:
+    def _effect(self, entry: Entry | None, finds: Sequence[str]) -> Effect | Mapping[str, Effect]:
+        """What comes of it; by element, each of them one that is found where these are given."""
         words = {word.value: word for word in Effect}
         match entry:
             case None:
                 return Effect.DONE
             case Entry(value=Mapped(entries=entries)):
+                for name, one in entries.items():
+                    if finds and name not in finds:
+                        text = f"`run` names {name!r}, which is not found"
+                        self._reader.wrong(one, text, did_you_mean(name, finds, "elements"))
                 return {
                     name: self._word(one.value, f"`run` of {name}", words, Effect.DONE)
                     for name, one in entries.items()
@@ -297,6 +303,14 @@ class _File:
         ]
         given = [Answer(since, self._number(node)) for since, node in answers]
         return tuple(sorted(given, key=lambda answer: answer.since))
+
+    def _whole_number(self, entry: Entry) -> int:
+        if isinstance(entry.value, Scalar) and type(entry.value.value) is int:
+            return entry.value.value
+        self._reader.wrong(
+            entry.value, f"`{entry.key}` is a whole number", "Write one like 1, without quotes"
+        )
+        return 1
 
     def _number(self, node: Node) -> float | None:
         match node:
@@ -393,11 +407,21 @@ class _File:
     def _one_wanted(self, what: What, node: Node) -> Wanted:
         known = _FIELDS[what]
         keys = self._reader.mapping(node, f"one of `{what}`", tuple(known))
-        for name, entry in keys.items():
-            words = known[name]
-            if words is not None:
-                self._word(entry.value, f"`{name}`", _words(words), next(iter(words)))
-        return Wanted(node.position, {name: plain(entry.value) for name, entry in keys.items()})
+        return Wanted(node.position, {name: self._field(known[name], entry) for name, entry in keys.items()})
+
+    def _field(self, read: type[Enum] | _As, entry: Entry) -> object:
+        match read:
+            case _As.TEXT:
+                return self._text(entry, entry.key)
+            case _As.NUMBER:
+                return self._whole_number(entry)
+            case _As.LABELS:
+                return self._labels(entry)
+            case _As.WRITTEN:
+                return plain(entry.value)
+            case words:
+                self._word(entry.value, f"`{entry.key}`", _words(words), next(iter(words)))
+                return plain(entry.value)
 
     # --- small things --------------------------------------------------------------------------------------
 
@@ -447,11 +471,12 @@ class _File:
         if not isinstance(entry.value, Mapped):
             self._reader.wrong(entry.value, f"`{entry.key}` must be a mapping", "Write {name: value}")
             return {}
-        texts = {
-            name: self._reader.text(one.value, f"the label `{name}`")
-            for name, one in entry.value.entries.items()
-        }
+        texts = {name: self._label(name, one.value) for name, one in entry.value.entries.items()}
         return {name: text for name, text in texts.items() if text is not None}
+
+    def _label(self, name: str, node: Node) -> str | None:
+        """As it is written: a label is text, and nobody has to quote its digits."""
+        return node.text if isinstance(node, Scalar) else self._reader.text(node, f"the label `{name}`")
 
     def _plain_mapping(self, entry: Entry, what: str) -> dict[str, object]:
         if isinstance(entry.value, Mapped):

@@ -129,6 +129,14 @@ def test_each_list_is_whole(tmp_path: Path, expected: str, told: str) -> None:
     assert told in said(tmp_path, tests)
 
 
+def test_labels_are_text_however_they_are_written(tmp_path: Path) -> None:
+    """`pod: 1` is the label that `copies` makes, and what an expectation of it means."""
+    rules = RULES.replace("group_by: [server]", "group_by: [server, pod]")
+    alerts = HELPED.replace("server: db1}, to: 2m", "server: db1, pod: 1}, to: 2m")
+    expected = alerts.replace("key: {server: db1}", "key: {pod: 1}")
+    assert played(tmp_path, expected, rules=rules).exit_code == 0
+
+
 def test_a_secret_of_an_alert_is_not_printed(tmp_path: Path) -> None:
     """An alert copied from production is redacted before it is matched, as a source does."""
     url = "postgres://app:hunter2hunter2@db1/orders"
@@ -173,6 +181,18 @@ def test_what_the_test_says_nothing_of_fails_it_by_name(tmp_path: Path) -> None:
         ("restraints: [{kind: freeze}]\n    expect:", "expect:", "8:18: only a halt has no end. Add `to:`."),
         ("{step: 3", "{step: 1", "11:17: there is no step 3. Count from 1 to 2."),
         ("expect: []\n    more:", "expect:", "8:5: a test expects nothing."),
+        ("incidents: [{rule: [Stuck]", "incidents: [{rule: Stuck", "10:28: `rule` must be text, not a list"),
+        ("{step: '1'", "{step: 1", "11:24: `step` is a whole number. Write one like 1, without quotes."),
+        (
+            "to: 2m, fires: [{from: 0s}]}",
+            "to: 2m}",
+            "6:56: `to` stands beside `fires`, which says when it fires. Write it in `fires`, or leave",
+        ),
+        (
+            "finds: [pid 7], run: {pid 8: unknown}}",
+            "finds: [pid 7]}",
+            "7:71: `run` names 'pid 8', which is not found. Write `pid 7` if that is meant.",
+        ),
     ],
 )
 def test_a_mistake_in_a_test_file_has_its_place_and_its_mend(
