@@ -38,9 +38,10 @@ def compare(what: What, wanted: Sequence[Wanted], found: Sequence[Fact], at: Pos
 
 
 def _unordered(wanted: Sequence[Wanted], found: Sequence[Fact], at: Position) -> list[Difference]:
+    """What is wanted the most closely is looked for first: what says less may be any of the others."""
     left = list(found)
     differences: list[Difference] = []
-    for one in wanted:
+    for one in sorted(wanted, key=lambda each: -len(each.fields)):
         same = [fact for fact in left if _same_incident(one, fact)]
         fitting = next((fact for fact in same if fits(one, fact)), None)
         taken = fitting or next(iter(same), None)

@@ -6,7 +6,7 @@ the test says nothing of is no answer at all, and makes the test fail by name.
 """
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, cast, get_type_hints
@@ -44,6 +44,8 @@ class Stage:
     """When anything outside begins or ends to be so."""
     unsaid: dict[str, Position] = field(default_factory=dict)
     """What was asked of the systems outside that the test says nothing of, and where to say it."""
+    heard: list[FakedAction | FakedProbe] = field(default_factory=list)
+    """What the test says and somebody asked for, each once."""
 
     def changes_after(self, moment: datetime) -> datetime | None:
         """See `World.changes_after`: what the test says has a beginning, and perhaps an end."""
@@ -60,6 +62,16 @@ class Stage:
             known |= {answer.since for probe in test.probes for answer in probe.answers}
             self.moments = sorted(known)
         return self.moments
+
+    def says(self, told: FakedAction | FakedProbe) -> None:
+        """Somebody asks for this."""
+        if not any(one is told for one in self.heard):
+            self.heard.append(told)
+
+    def unheard(self) -> Iterator[FakedAction | FakedProbe]:
+        """What the test says and nobody asked for: it proves nothing."""
+        said: Sequence[FakedAction | FakedProbe] = (*self.test.actions, *self.test.probes)
+        yield from (one for one in said if not any(one is heard for heard in self.heard))
 
     @property
     def offset(self) -> timedelta:
@@ -181,7 +193,10 @@ class _Faked:
             and (one.rule is None or (doing is not None and one.rule == doing.rule))
             and (one.step is None or (doing is not None and one.step == doing.step + 1))
         ]
-        return max(reversed(fits), key=lambda one: one.since) if fits else None
+        told = max(reversed(fits), key=lambda one: one.since, default=None)
+        if told is not None:
+            self._stage.says(told)
+        return told
 
     def _what(self) -> str:
         doing = self._stage.now.doing
@@ -224,6 +239,8 @@ class _Answers:
 
     def _find(self, fits: Any, asked: str) -> FakedProbe | None:
         found: FakedProbe | None = next((one for one in self._stage.test.probes if fits(one)), None)
+        if found is not None:
+            self._stage.says(found)
         if found is None:
             self._stage.say_nothing(f"{asked} is asked, and the test does not say what it answers")
         return found

@@ -104,6 +104,7 @@ class Playing:
             differences += self._compare(expectation, before, until)
             before = until
         unsaid = [Difference(where, text) for text, where in self._stage.unsaid.items()]
+        unsaid += [Difference(one.position, "nobody asked for this") for one in self._stage.unheard()]
         return Played(
             test=self._test,
             file=self._scene.file,

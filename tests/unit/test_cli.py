@@ -20,7 +20,7 @@ from responder.cli.added import completed
 from responder.cli.client import Client
 from responder.cli.findings import Health
 from responder.cli.routing import routing_findings
-from responder.cli.rule_files import checked
+from responder.cli.rule_files import around_of, checked
 from responder.cli.rules import in_effect, reach
 from responder.cli.service import _tell_mistakes, _up
 from responder.cli.standing import halt_file
@@ -943,3 +943,12 @@ def test_report_shadow_tells_by_rule_and_one_by_one(served: Served) -> None:
     wrong = responder("report", "shadow", "--since", "soon", served=served)
     assert wrong.exit_code == 3
     assert "is no duration" in wrong.output
+
+
+def test_rules_are_checked_and_rehearsed_by_the_namespaces_of_the_settings(tmp_path: Path) -> None:
+    """A budget of a namespace is shared by its servers in the service, so it is in a test of rules."""
+    file = tmp_path / "responder.yaml"
+    servers = "[{name: a, dsn: 'postgresql://x@127.0.0.1/x', matches: ['server = \"a\"'], namespace: shop}]"
+    file.write_text(f"inventory: {{postgres: {servers}}}\n")
+    [connection] = around_of(load(file, {}).settings).inventory.postgres
+    assert (connection.namespace, connection.dsn.get_secret_value()) == ("shop", "")

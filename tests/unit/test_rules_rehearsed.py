@@ -129,6 +129,26 @@ def test_each_list_is_whole(tmp_path: Path, expected: str, told: str) -> None:
     assert told in said(tmp_path, tests)
 
 
+def test_an_incident_of_which_less_is_said_takes_none_of_which_more_is(tmp_path: Path) -> None:
+    """Two of one rule, one named by its key: whichever stands first in the list."""
+    rules = RULES.replace("group_by: [server]", "group_by: [server, pod]")
+    alert = "{labels: {alertname: Stuck, server: db1, pod: %s}, to: 2m}"
+    alerts = HELPED.replace(
+        "[{labels: {alertname: Stuck, server: db1}, to: 2m}]", f"[{alert % 1}, {alert % 2}]"
+    )
+    told = alerts[: alerts.index("    expect:")] + (
+        "    expect: [{at: 0s, incidents: [{rule: Stuck}, {rule: Stuck, key: {pod: 1}}]}]\n"
+    )
+    assert played(tmp_path, told, rules=rules).exit_code == 0
+
+
+def test_what_a_test_says_and_nobody_asks_for_fails_it(tmp_path: Path) -> None:
+    """A fake that never applied would be believed to have: it is told with its place."""
+    surplus = "{action: postgres.terminate_queries, finds: [pid 9]}"
+    told = said(tmp_path, HELPED.replace("finds: [pid 7]}]", f"finds: [pid 7]}}, {surplus}]"))
+    assert "stuck.test.yaml:7:66: nobody asked for this." in told
+
+
 def test_labels_are_text_however_they_are_written(tmp_path: Path) -> None:
     """`pod: 1` is the label that `copies` makes, and what an expectation of it means."""
     rules = RULES.replace("group_by: [server]", "group_by: [server, pod]")
