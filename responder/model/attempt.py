@@ -1,6 +1,6 @@
 """The ledger's words: an attempt, its intent, its outcome, the claim it holds."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -76,6 +76,27 @@ class Intent(Frozen):
     approval: UUID | None = None
     """The approval that this attempt uses up."""
     approved_until: datetime | None = None
+
+    def started(self, at: datetime) -> "Attempt":
+        """The attempt that it is once it is committed at that time; PostgreSQL makes the same of it."""
+        return Attempt(
+            id=self.attempt_id,
+            incident_id=self.incident_id,
+            rule=self.rule,
+            step=self.step,
+            action=self.action,
+            params=self.params,
+            target=self.target,
+            elements=self.elements,
+            outcome=Outcome.STARTED,
+            intended_at=at,
+            start_before=at + timedelta(seconds=self.start_window_s),
+            timeout_s=self.timeout_s,
+            fenced=self.fenced,
+            undo_of=self.undo_of,
+            approval=self.approval,
+            state_before=self.state_before,
+        )
 
 
 class Attempt(Frozen):

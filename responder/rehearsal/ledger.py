@@ -3,7 +3,7 @@
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from uuid import UUID
 
@@ -64,7 +64,7 @@ class Ledger:
 
         It was judged by this very ledger at this very moment: nothing has raced, nothing is looked at again.
         """
-        attempt = _attempt(intent, now)
+        attempt = intent.started(now)
         self.attempts[attempt.id] = attempt
         self._order.append(attempt.id)
         self._of_place[intent.rule, intent.target].append(attempt.id)
@@ -216,25 +216,4 @@ def _past(at: datetime, attempt: Attempt | None, *, same_ladder: bool) -> PastAt
         spent=attempt is None or attempt.outcome is not Outcome.NOT_DONE,
         same_ladder=same_ladder,
         verdict=None if attempt is None else attempt.verdict,
-    )
-
-
-def _attempt(intent: Intent, now: datetime) -> Attempt:
-    return Attempt(
-        id=intent.attempt_id,
-        incident_id=intent.incident_id,
-        rule=intent.rule,
-        step=intent.step,
-        action=intent.action,
-        params=intent.params,
-        target=intent.target,
-        elements=intent.elements,
-        outcome=Outcome.STARTED,
-        intended_at=now,
-        start_before=now + timedelta(seconds=intent.start_window_s),
-        timeout_s=intent.timeout_s,
-        fenced=intent.fenced,
-        undo_of=intent.undo_of,
-        approval=intent.approval,
-        state_before=intent.state_before,
     )

@@ -137,7 +137,7 @@ class Memory:
 
     def next_due(self) -> datetime | None:
         """When the next incident is due."""
-        while self._due and self._is_stale(*self._due[0]):
+        while self._due and self._is_stale(self._due[0][0], self._due[0][2]):
             heapq.heappop(self._due)
         return self._due[0][0] if self._due else None
 
@@ -148,8 +148,8 @@ class Memory:
             severity = self.incidents[incident_id].incident.severity
             heapq.heappush(self._ready, (severity, due, order, incident_id))
         while self._ready:
-            _, due, order, incident_id = heapq.heappop(self._ready)
-            if not self._is_stale(due, order, incident_id):
+            _, due, _, incident_id = heapq.heappop(self._ready)
+            if not self._is_stale(due, incident_id):
                 self.idle.pop(incident_id, None)
                 self.working = _order(self.incidents[incident_id].incident, due)
                 return self.incidents[incident_id]
@@ -198,8 +198,7 @@ class Memory:
         if due is not None:
             heapq.heappush(self._due, (due, kept.incident.id.int, kept.incident.id))
 
-    def _is_stale(self, due: datetime, order: int, incident_id: UUID) -> bool:
-        del order
+    def _is_stale(self, due: datetime, incident_id: UUID) -> bool:
         return self.incidents[incident_id].incident.due_at != due
 
     # --- intake ----------------------------------------------------------------------------------------

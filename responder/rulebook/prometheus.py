@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import re2
 import yaml
 
 from responder.model.autonomy import Autonomy
@@ -26,7 +27,8 @@ SEVERITIES: Mapping[str, Severity] = {
 person's choice. The empty word is the missing label."""
 
 _TEMPLATE = "{{"
-_LABEL = re.compile(r"\$labels\.([a-zA-Z_][a-zA-Z0-9_]*)|index \$labels \"([a-zA-Z_][a-zA-Z0-9_]*)\"")
+_LABEL = re.compile(r"(?:\$labels|\.Labels)(?:\.|\s+[\"`])([a-zA-Z_][a-zA-Z0-9_]*)")
+"""As templates name one: `$labels.pod`, `.Labels.pod`, `index $labels "pod"`."""
 _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_.:-]+")
 _NAME_AT_MOST = 120
 _NOTES_AT_MOST = 500
@@ -59,7 +61,7 @@ class PrometheusAlert(Frozen):
         texts = (
             self.annotations[name] for name in (*_TELLING, *self.annotations) if name in self.annotations
         )
-        found = (one or other for text in texts for one, other in _LABEL.findall(text))
+        found = (label for text in texts for label in _LABEL.findall(text))
         return tuple(dict.fromkeys(label for label in found if label not in self.labels))
 
     @property
@@ -189,20 +191,34 @@ def _written(rules: list[dict[str, Any]]) -> str:
 
 
 def _severity(same: list[PrometheusAlert], severities: Mapping[str, Severity]) -> Any:
-    """One word, or a case for each of several: the worst first, the rest by the least bad."""
-    words = {
-        alert.severity or "": severities.get((alert.severity or "").lower(), Severity.P3) for alert in same
-    }
+    """One word, or a case for each of several: the worst first, the rest by the least bad.
+
+    Where a template decides, each word has its case that has a meaning: any of them may come.
+    """
+    known = {word: level for word, level in severities.items() if word}
+    words: dict[str, Severity] = {}
+    for alert in same:
+        if alert.severity is None:
+            words |= {**known, "": Severity.P3}
+        else:
+            words[alert.severity] = severities.get(alert.severity.lower(), Severity.P3)
     levels = sorted(set(words.values()))
     if len(levels) == 1:
         return levels[0].value
     cases = [
-        {"when": [f"severity = {_quoted(word)}"], "is": level.value}
+        {"when": [_one_of(sorted(word for word in words if words[word] is level))], "is": level.value}
         for level in levels[:-1]
-        for word in sorted(words)
-        if words[word] is level
     ]
     return [*cases, {"is": levels[-1].value}]
+
+
+def _one_of(words: list[str]) -> str:
+    """A matcher of these words, none of which is an expression."""
+    match words:
+        case [word]:
+            return f"severity = {_quoted(word)}"
+        case several:
+            return f"severity =~ {_quoted('|'.join(map(re2.escape, several)))}"
 
 
 def _plain(text: str) -> str:

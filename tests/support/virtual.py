@@ -269,24 +269,7 @@ class VirtualStore:
             return IntentLost.CLAIMED
         if intent.approval is not None and self.is_over(intent):
             return IntentLost.APPROVAL
-        attempt = Attempt(
-            id=intent.attempt_id,
-            incident_id=intent.incident_id,
-            rule=intent.rule,
-            step=intent.step,
-            action=intent.action,
-            params=intent.params,
-            target=intent.target,
-            elements=intent.elements,
-            outcome=Outcome.STARTED,
-            intended_at=self.world.now,
-            start_before=self.world.now + timedelta(seconds=intent.start_window_s),
-            timeout_s=intent.timeout_s,
-            fenced=intent.fenced,
-            undo_of=intent.undo_of,
-            approval=intent.approval,
-            state_before=intent.state_before,
-        )
+        attempt = intent.started(self.world.now)
         self.attempts[attempt.id] = attempt
         intended_at = self.world.now
         self.world.now += timedelta(seconds=self.world.late_s)

@@ -39,7 +39,7 @@ groups:
         expr: vector(1)
         labels: {severity: none}
         annotations:
-          message: 'Always fires. {{ index $labels "team" }}'
+          message: 'Always fires. {{ index $labels "team" }} {{ .Labels.node }} {{ index $labels `zone` }}'
           runbook_url: 'https://x/{{ $labels.a }}'
       - alert: Templated
         expr: up == 0
@@ -76,9 +76,27 @@ def test_what_people_know_of_an_alert_is_carried_over() -> None:
     assert loops.group_by == ("namespace", "pod")
     assert loops.runbook_url == "https://runbooks.example.com/pods"
     assert loops.notes == "{{ $labels.namespace }}/{{ $labels.pod }} restarts again and again"
-    assert (watchdog.severity_of({}), watchdog.group_by) == (Severity.P3, ("team", "a"))
+    assert (watchdog.severity_of({}), watchdog.group_by) == (
+        Severity.P3,
+        ("team", "node", "zone", "a"),
+    )
     assert watchdog.runbook_url is None, "an address with a template is none"
-    assert templated.severity_of({"severity": "critical"}) is Severity.P3
+    levels = [templated.severity_of({"severity": word}) for word in ("critical", "warning", "odd", "")]
+    assert levels == [Severity.P1, Severity.P2, Severity.P3, Severity.P3], "any of them may come"
+
+
+def test_words_of_a_severity_are_no_expressions() -> None:
+    """`a.b` means itself alone, though several words of one level stand in one expression."""
+    alert = "{alert: A, expr: up, labels: {severity: %s}}"
+    rules = ", ".join(alert % word for word in ("a.b", "c", "info"))
+    mistakes = Mistakes()
+    alerts = read_alerts([("a.yml", f"groups: [{{name: g, rules: [{rules}]}}]")], mistakes)
+    text, _ = skeleton(alerts, {**SEVERITIES, "a.b": Severity.P1, "c": Severity.P1})
+    report = check_texts([("made.yaml", text)], surroundings())
+    assert report.rulebook is not None
+    [rule] = report.rulebook.rules
+    found = [rule.severity_of({"severity": word}) for word in ("a.b", "c", "axb")]
+    assert found == [Severity.P1, Severity.P1, Severity.P3]
 
 
 def test_the_rules_of_a_kubernetes_object_are_read_too() -> None:
@@ -122,6 +140,12 @@ def test_whatever_the_words_the_skeleton_passes_the_check(alerts: list[dict[str,
     rules = made(yaml.safe_dump({"groups": [{"name": group, "rules": alerts}]}))
     names = dict.fromkeys(alert["alert"] for alert in alerts if alert["alert"])
     assert [rule.match[0].value for rule in rules] == list(names)
+    by_name = {rule.match[0].value: rule for rule in rules}
+    for alert in alerts:
+        word = alert["labels"].get("severity", "")
+        if alert["alert"] and "{{" not in word:
+            meant = SEVERITIES.get(word.lower(), Severity.P3)
+            assert by_name[alert["alert"]].severity_of({"severity": word}) is meant
 
 
 def test_the_command_writes_a_new_file_and_never_over_one(tmp_path: Path) -> None:
