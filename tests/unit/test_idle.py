@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from responder.decide.case import Case
+from responder.ports import Lease
 from responder.rehearsal.idle import Idle
 from responder.rehearsal.play import Playing
 from responder.rehearsal.scene import Around, Scene, read_scenes
@@ -40,10 +42,10 @@ async def test_hours_of_waiting_cost_a_handful_of_looks(monkeypatch: pytest.Monk
     play, looks = Playing(scene), 0
     load = play.memory.load
 
-    async def counted(*args: object) -> object:
+    async def counted(lease: Lease) -> Case:
         nonlocal looks
         looks += 1
-        return await load(*args)  # type: ignore[arg-type]
+        return await load(lease)
 
     monkeypatch.setattr(play.memory, "load", counted)
     assert (await play.play()).passed
