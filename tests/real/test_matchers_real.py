@@ -5,7 +5,7 @@ import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from random import Random, SystemRandom
+from random import Random
 
 import pytest
 
@@ -93,8 +93,11 @@ def smallest(text: str, seed: int) -> str:
 
 
 def test_every_matcher_is_read_and_matches_as_in_alertmanager() -> None:
-    """Over 10,000 texts of every kind: Alertmanager takes what we take, reads and matches it the same."""
-    seed = int(os.environ.get("SEED") or ("CI" in os.environ) or SystemRandom().randrange(2**32))
+    """Over 10,000 texts of every kind: Alertmanager takes what we take, reads and matches it the same.
+
+    The same texts each time, so that no run depends on luck; another `SEED` tries others.
+    """
+    seed = int(os.environ.get("SEED", "1"))
     random = Random(seed)
     cases = [each for text in texts(random, TEXTS) if (each := case(text, random)) is not None]
     found = differences(cases)
