@@ -86,6 +86,8 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
             yield 1, f"{named}: would not go now; {count(step['let_go'], 'guard')} would let it"
         for word in step["held_by"]:
             yield 2, f"{called(word['guard'])} {_RULINGS[word['ruling']]}: {word['reason']}"
+        if step.get("repeat"):
+            yield 2, f"taken up to {step['repeat'] + 1} times, as long as it does not help"
         if step["elements"]:
             yield 2, f"would act on {count(len(step['elements']), 'element')}: {'; '.join(step['elements'])}"
 

@@ -104,6 +104,8 @@ def lines_of(step: StepTold, telling: Telling) -> Iterator[tuple[int, str]]:
     """What came of a step, what becomes of it, and what was judged, the newest first; each with its depth."""
     for read in step.read:
         yield 0, _said(read, telling.now)
+    if step.repeat:
+        yield 0, f"taken up to {step.repeat + 1} times, as long as it does not help"
     for attempt in reversed(step.attempts):
         yield 0, _attempt(attempt, step.action, telling)
     if (line := _prospect(step, telling.now)) is not None:

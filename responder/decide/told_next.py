@@ -30,13 +30,14 @@ class Promised(Frozen):
     next: NextWord | None
 
 
-def promised(incident: Incident, steps: int, terms: Terms) -> Promised:
-    """By these terms; `steps` is how many its ladder has."""
-    words = sorted(_to_come(incident, steps, terms), key=lambda word: word.at)
+def promised(incident: Incident, steps: int, terms: Terms, *, again: bool = False) -> Promised:
+    """By these terms; `steps` is how many its ladder has, `again` whether the last taken may be repeated."""
+    left = again or incident.progress.step < steps
+    words = sorted(_to_come(incident, terms, left=left), key=lambda word: word.at)
     return Promised(terms=terms.severities[incident.severity], next=words[0] if words else None)
 
 
-def _to_come(incident: Incident, steps: int, terms: Terms) -> Iterator[NextWord]:
+def _to_come(incident: Incident, terms: Terms, *, left: bool) -> Iterator[NextWord]:
     progress, deadline = incident.progress, _deadline(incident)
     if incident.state.pages and progress.page_at is not None:
         level = max(1, progress.escalations)
@@ -54,7 +55,7 @@ def _to_come(incident: Incident, steps: int, terms: Terms) -> Iterator[NextWord]
             yield _at(incident, deadline, NoticeKind.ESCALATED, "what holds it ends first", terms)
         case IncidentState.OPEN:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "the next step has a result", terms)
-        case IncidentState.VERIFYING if progress.step >= steps:
+        case IncidentState.VERIFYING if not left:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "it recovers", terms)
 
 

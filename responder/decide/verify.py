@@ -107,20 +107,18 @@ def _failed(case: Case, running: Verification, text: str, now: datetime, terms: 
         return _with_verdict(escalated(case, now, reason, terms, entry), running, Verdict.NO_DATA, terms)
     entry = _entry(Verdict.NOT_RECOVERED, text)
     why = f"not recovered in time: {text}"
-    attempt = case.attempt
-    if (
-        attempt is not None
-        and attempt.id == running.attempt_id
-        and _undo_of(case, attempt.step) is not Undo.NEVER
-    ):
-        change = go_on(case, now, terms, why, entry, verification=None, take_back=attempt.id)
-        return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms, claim_stays=True)
-    change = go_on(case, now, terms, why, entry, verification=None)
-    return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms)
-
-
-def _undo_of(case: Case, step: int) -> Undo:
-    return case.rule.steps[step].undo if step < len(case.rule.steps) else Undo.NEVER
+    attempt, progress = case.attempt, case.incident.progress
+    if attempt is None or attempt.id != running.attempt_id or attempt.step >= len(case.rule.steps):
+        change = go_on(case, now, terms, why, entry, verification=None)
+        return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms)
+    step, moved = case.rule.steps[attempt.step], {"step": progress.step}
+    if 1 <= progress.taken <= step.repeat:
+        why = f"{why}; it is taken again ({progress.taken} of {step.repeat})"
+        moved = {"step": attempt.step}
+    owed = step.undo is not Undo.NEVER
+    back = attempt.id if owed else None
+    change = go_on(case, now, terms, why, entry, verification=None, take_back=back, **moved)
+    return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms, claim_stays=owed)
 
 
 def _with_verdict(

@@ -50,6 +50,8 @@ class StepForeseen(Frozen):
     let_go: int = 0
     """How many guards let it go."""
     shadow: str | None = None
+    repeat: int = 0
+    """How often it may be taken again, where it has not helped."""
 
 
 class Foreseen(Frozen):
@@ -109,6 +111,7 @@ class Foresight:
             ),
             let_go=len(verdicts) - len(held),
             shadow=next((one.reason for one in verdicts if one.shadow), None),
+            repeat=step.repeat,
         )
 
     async def _case(self, rule: Rule, taken: Taken, labels: Mapping[str, str], source: str) -> Case:

@@ -117,6 +117,8 @@ class Progress(Frozen):
 
     step: int = 0
     """Index of the next step that may be taken."""
+    taken: int = 0
+    """How often the step that was taken last was taken in a row."""
     opened_at: datetime | None = None
     """When the ladder was last opened: what `same_ladder` counts from."""
     shadow: bool = False

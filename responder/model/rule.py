@@ -84,6 +84,10 @@ class StepKind(StrEnum):
         return self is not StepKind.READ_ONLY
 
 
+def _zero(value: object) -> bool:
+    return value == 0
+
+
 class Step(Frozen):
     """One rung of the ladder. `params` are as written: `$labels.x` is bound when the step is taken."""
 
@@ -93,6 +97,8 @@ class Step(Frozen):
     when: Probe | None = None
     timeout: Duration
     undo: Undo = Undo.NEVER
+    repeat: int = Field(default=0, exclude_if=_zero)
+    """How often it may be taken again, where it was taken and has not helped."""
     autonomy: AutonomyWord = Autonomy.AUTO
 
 

@@ -79,6 +79,8 @@ def _parts(rule: Rule) -> Iterator[str]:
             yield _when(index, step)
         if step.undo is not Undo.NEVER:
             yield _undo(index, step)
+        if step.repeat:
+            yield _again(index, step)
     if rule.changing:
         yield from (_limit(guard) for guard in _limits(rule))
     if rule.notify.page is not PageAt.ON_ESCALATION:
@@ -103,6 +105,10 @@ def _when(index: int, step: Step) -> str:
 
 def _undo(index: int, step: Step) -> str:
     return f"step {index + 1}: {step.action}, taken back"
+
+
+def _again(index: int, step: Step) -> str:
+    return f"step {index + 1}: {step.action}, taken again"
 
 
 def _limit(guard: Guard) -> str:
@@ -140,6 +146,8 @@ def _reached(rule: Rule, happened: Happened) -> Iterator[str]:
             yield _when(index, step)
         if (rule.name, index) in happened.undone:
             yield _undo(index, step)
+        if (rule.name, index) in happened.repeated:
+            yield _again(index, step)
     yield from (_limit(guard) for guard in _limits(rule) if guard in stopped)
     kinds = {
         fact.fields["kind"]

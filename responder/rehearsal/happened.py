@@ -50,6 +50,8 @@ class Happened:
     """Rule and step (from 0) of what was passed over because its condition was not met."""
     undone: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step (from 0) of what was taken back."""
+    repeated: set[tuple[str, int]] = field(default_factory=set)
+    """Rule and step (from 0) of what was taken again."""
     looked: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step of read-only steps that ran."""
     severities: dict[str, set[str]] = field(default_factory=dict)
@@ -105,6 +107,8 @@ class Happened:
         attempt = self.memory.ledger.attempts[kept.attempt]
         if attempt.undo_of is not None:
             self.undone.add((attempt.rule, attempt.step))
+        elif kept.incident.progress.taken > 1:
+            self.repeated.add((attempt.rule, attempt.step))
         fact = self._note(What.STEPS, kept, at, _of_attempt(attempt))
         self._attempts[attempt.id] = fact
 

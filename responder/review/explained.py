@@ -154,6 +154,8 @@ class StepTold(Frozen):
     action: str
     judged: tuple[Judged, ...]
     attempts: tuple[Attempt, ...]
+    repeat: int = 0
+    """How often it may be taken again, where it was taken and has not helped."""
     prospect: Prospect | None = None
     """What becomes of it; None for one that was taken, or passed over."""
     read: tuple[Read, ...] = ()
@@ -191,6 +193,7 @@ def explain(dossier: Dossier) -> Explanation:
                 action=str(step.get("action", "")),
                 judged=_opened(tuple(judged), dossier.incident, index),
                 attempts=tuple(attempt for attempt in dossier.attempts if attempt.step == index),
+                repeat=int(step.get("repeat", 0)),
                 prospect=_prospect(dossier, entries, index),
                 read=tuple(_read(one) for one in entries if _looked(one) and one.facts["step"] == index),
             )
@@ -230,6 +233,9 @@ def _read(entry: Entry) -> Read:
 def _prospect(dossier: Dossier, entries: Iterable[Entry], index: int) -> Prospect | None:
     incident = dossier.incident
     step = incident.progress.step
+    verifies = incident.state is IncidentState.VERIFYING
+    if verifies and index == step - 1 and may_be_repeated(dossier):
+        return _if_needed(dossier)
     if index < step:
         return None
     match incident.state:
@@ -253,6 +259,16 @@ def _prospect(dossier: Dossier, entries: Iterable[Entry], index: int) -> Prospec
             return Prospect(coming=Coming.QUIET, at=incident.deadline if why else None, why=why)
         case _:
             return Prospect(coming=Coming.NEXT)
+
+
+def may_be_repeated(dossier: Dossier) -> bool:
+    """Whether the step that is verified is taken again if it has not helped."""
+    running, progress = dossier.incident.progress.verification, dossier.incident.progress
+    tried = [one for one in dossier.attempts if running is not None and one.id == running.attempt_id]
+    steps = dossier.rule.get("steps", ())
+    if not tried or tried[0].step >= len(steps):
+        return False
+    return bool(1 <= progress.taken <= steps[tried[0].step].get("repeat", 0))
 
 
 def _recorded(incident: Incident, entries: Iterable[Entry]) -> Coming:

@@ -4,11 +4,12 @@ An action without proof of recovery would only ever be believed. What is refused
 escalation for every incident, or in acting on the word of somebody who cannot be asked.
 """
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from responder.model.autonomy import Autonomy
 from responder.model.duration import format_duration
-from responder.model.rule import Rule, StepKind, Verify
+from responder.model.rule import Rule, Step, StepKind, Verify
 from responder.rulebook.document import Mapped, Node
 from responder.rulebook.reading import Reader
 from responder.rulebook.surroundings import Surroundings
@@ -28,6 +29,25 @@ def check_proof(rule: Rule, node: Mapped, around: Surroundings, reader: Reader) 
     if rule.changing and "escalate" in node.entries and not rule.escalate:
         mend = "Remove it: it is only for rules that change nothing"
         reader.wrong(node.entries["escalate"], "a rule with a changing step always escalates", mend)
+
+
+def check_repeats(rule: Rule, steps: Sequence[tuple[Node, Step]], reader: Reader) -> None:
+    """What the limits refuse each time is never taken again: only that is told which is certain.
+
+    Each time is over when its verification is, so the last of too many follows the first within `per`.
+    """
+    limits, verify = rule.limits, rule.verify
+    if verify is None or verify.alert_resolved_within is None:
+        return
+    lasts = limits.attempts * (verify.alert_resolved_within + verify.stable_for)
+    for node, step in steps:
+        if step.repeat < limits.attempts or lasts >= limits.per or not isinstance(node, Mapped):
+            continue
+        allowed = f"limits allow {limits.attempts} within {format_duration(limits.per)}"
+        text = f"`repeat: {step.repeat}` needs {step.repeat + 1} attempts on one target, {allowed}"
+        most = limits.attempts - 1
+        least = f"write at most `repeat: {most}`" if most else "remove `repeat`"
+        reader.wrong(node.entries["repeat"].value, text, f"Raise `attempts` under `limits`, or {least}")
 
 
 def _check_endless(verify: Verify, node: Node, around: Surroundings, reader: Reader) -> None:

@@ -16,7 +16,7 @@ from responder.rulebook.lists import StepLists
 from responder.rulebook.matchers import DifferingError, MatcherError, parse_matchers
 from responder.rulebook.notify import read_notify
 from responder.rulebook.probes import Connection, read_probe
-from responder.rulebook.proof import check_proof
+from responder.rulebook.proof import check_proof, check_repeats
 from responder.rulebook.reading import Reader
 from responder.rulebook.scope import Scope
 from responder.rulebook.steps import AUTONOMY_WORDS, StepReader, connections_of, note_inherited
@@ -100,7 +100,8 @@ class _RuleReader:
         group_by = self._group_by()
         name = self._name()
         scope = Scope(group_by, fixed_in(match), self._around.redaction, name)
-        steps, evidence = self._steps(scope)
+        placed, evidence = self._steps(scope)
+        steps = tuple(step for _, step in placed)
         rule = Rule(
             name=name,
             match=match,
@@ -121,6 +122,7 @@ class _RuleReader:
             origins=self._origins,
         )
         check_proof(rule, self._node, self._around, self._reader)
+        check_repeats(rule, placed, self._reader)
         return rule
 
     def _entry(self, key: str) -> Entry | None:
@@ -187,11 +189,12 @@ class _RuleReader:
             return Autonomy.SHADOW
         return self._reader.word(entry.value, "autonomy", AUTONOMY_WORDS, Autonomy.SHADOW)
 
-    def _steps(self, scope: Scope) -> tuple[tuple[Step, ...], tuple[Step, ...]]:
+    def _steps(self, scope: Scope) -> tuple[list[tuple[Node, Step]], tuple[Step, ...]]:
+        """The ladder, each step with its place, and the evidence."""
         steps = StepReader(scope, self._around, self._reader, self._origins)
-        ladder = [steps.step(node, path) for path, node in self._list("steps")]
+        read = [(node, steps.step(node, path)) for path, node in self._list("steps")]
         evidence = [steps.evidence(node, path) for path, node in self._list("evidence")]
-        return _present(ladder), _present(evidence)
+        return [(node, step) for node, step in read if step is not None], _present(evidence)
 
     def _list(self, key: str) -> Iterator[tuple[str, Node]]:
         """The steps under a key, those of named lists among them, each with its path."""

@@ -122,6 +122,7 @@ _DEFAULTED: Schema = {
 _STEP: Schema = {
     "when": _mapping({"probe": _ref("probe")}, "probe"),
     "undo": _words(word.value for word in Undo),
+    "repeat": {**_COUNT, "description": "So often it is taken again, as long as it does not help."},
     "autonomy": _AUTONOMY,
 }
 

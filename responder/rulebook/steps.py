@@ -14,9 +14,9 @@ from responder.rulebook.reading import Reader
 from responder.rulebook.scope import Scope
 from responder.rulebook.surroundings import Surroundings
 
-_STEP_KEYS = ("action", "with", "when", "timeout", "undo", "autonomy")
+_STEP_KEYS = ("action", "with", "when", "timeout", "undo", "repeat", "autonomy")
 _EVIDENCE_KEYS = ("action", "with", "timeout")
-_STEP_LATER = ("all", "repeat", "by", "ceiling")
+_STEP_LATER = ("all", "by", "ceiling")
 AUTONOMY_WORDS = {level.word: level for level in Autonomy}
 
 
@@ -43,6 +43,7 @@ class StepReader:
             when=self._when(entries.get("when"), params, path),
             timeout=self._timeout(entries.get("timeout"), facts, path),
             undo=self._undo(entries.get("undo"), facts, path),
+            repeat=self._repeat(entries.get("repeat"), facts),
             autonomy=self._autonomy(entries.get("autonomy"), path),
         )
 
@@ -114,6 +115,15 @@ class StepReader:
         if undo is Undo.IF_NOT_RECOVERED and not facts.undoable:
             self.reader.wrong(entry.value, f"{facts.name} cannot be undone", "Write `undo: never`")
         return undo
+
+    def _repeat(self, entry: Entry | None, facts: ActionFacts) -> int:
+        if entry is None:
+            return 0
+        if not facts.kind.changing:
+            text = f"{facts.name} only looks: the ladder goes on after it, and never comes back"
+            self.reader.wrong(entry, text, "Remove `repeat`")
+            return 0
+        return self.reader.count(entry.value, "repeat", 1)
 
     def _autonomy(self, entry: Entry | None, path: str) -> Autonomy:
         if entry is None:

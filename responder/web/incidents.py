@@ -13,7 +13,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.incident import ClosedAs, Command, CommandFacts, CommandKind, Incident
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
-from responder.review.explained import explain
+from responder.review.explained import explain, may_be_repeated
 from responder.web.access import actor_of, bearer_of
 from responder.web.answers import COMMON_HEADERS, RequestError, answer
 from responder.web.api import Api, ReviewFormat
@@ -69,7 +69,8 @@ class Incidents:
 
     async def _parts(self, dossier: Dossier) -> dict[str, Any]:
         parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
-        told = promised(dossier.incident, len(dossier.rule.get("steps", ())), self._api.terms)
+        steps, again = dossier.rule.get("steps", ()), may_be_repeated(dossier)
+        told = promised(dossier.incident, len(steps), self._api.terms, again=again)
         now = await self._api.store.now()
         return {**parts, "promised": told, "standing": await self._standing(dossier), "now": now}
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from responder.decide.case import Terms, Wait
 from responder.decide.next_move import next_move
-from responder.model.attempt import Outcome
+from responder.model.attempt import Outcome, Verdict
 from responder.model.autonomy import Autonomy
 from responder.model.base import digest
 from responder.model.incident import CommandKind, IncidentState
@@ -121,16 +121,21 @@ def happen(store: VirtualStore, event: str | int) -> None:
         )
 
 
-def a_store(undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO) -> VirtualStore:
+def a_store(undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO, repeat: int = 0) -> VirtualStore:
     """A fresh incident over a fresh world."""
-    return VirtualStore(World(), ladder(undo=undo, autonomy=autonomy), incident(), members())
+    rule = ladder(undo=undo, autonomy=autonomy, repeat=repeat)
+    return VirtualStore(World(), rule, incident(), members())
 
 
 def run(
-    events: list[str | int], *, undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO
+    events: list[str | int],
+    *,
+    undo: Undo = Undo.NEVER,
+    autonomy: Autonomy = Autonomy.AUTO,
+    repeat: int = 0,
 ) -> VirtualStore:
     """Drive an incident through the events; what is planned for its first step comes before it."""
-    store = a_store(undo, autonomy)
+    store = a_store(undo, autonomy, repeat)
     undoable = undo is not Undo.NEVER
 
     async def all_of_it() -> None:
@@ -307,6 +312,31 @@ def test_nobody_is_asked_for_one_step_more_than_three_times(events: list[str | i
     for change in store.changes:
         question = change.progress.question
         assert question is None or question.times <= 3
+
+
+@settings(max_examples=150)
+@given(EVENTS, st.sampled_from(list(Undo)), st.integers(1, 3))
+def test_a_step_is_repeated_after_it_has_not_helped_and_no_more_often_than_it_says(
+    events: list[str | int], undo: Undo, repeat: int
+) -> None:
+    """Each time is an attempt of its own, and begins when the one before it is known not to have helped."""
+    store = run(events, undo=undo, repeat=repeat)
+    taken = [one for one in store.attempts.values() if one.undo_of is None]
+    for before, after in pairwise(taken):
+        again = before.step == after.step
+        never_was = before.outcome is Outcome.NOT_DONE
+        assert not again or never_was or before.verdict is Verdict.NOT_RECOVERED
+    counts = Counter(one.step for one in taken if one.outcome is not Outcome.NOT_DONE)
+    assert all(count <= 1 + repeat for count in counts.values())
+
+
+def test_a_repeated_step_is_taken_as_often_as_it_says_before_the_next() -> None:
+    """Two steps, each taken twice in a row; then a person hears how often the last one was tried."""
+    events: list[str | int] = ["joins", "appear", 340]
+    store = run([1, *events * 4], repeat=1)
+    assert [one.step for one in store.attempts.values()] == [0, 0, 1, 1]
+    assert {one.verdict for one in store.attempts.values()} == {Verdict.NOT_RECOVERED}
+    assert "did not help, taken 2 times; no step is left" in (store.incident.progress.escalation_reason or "")
 
 
 def test_a_declined_step_is_not_taken_and_the_person_is_named() -> None:

@@ -121,6 +121,7 @@ class Ladder(RuleBasedStateMachine):
         probed=st.booleans(),
         page=st.sampled_from([PageAt.ON_ESCALATION, PageAt.AT_ONCE, PageAfter(after=SOMETIMES)]),
         attempts=st.integers(1, 4),
+        repeat=st.sampled_from([0, 0, 1, 2]),
         wait_for=st.booleans(),
         trouble=st.just(("time_passes", {})) | st.sampled_from(TROUBLES),
     )
@@ -134,12 +135,13 @@ class Ladder(RuleBasedStateMachine):
         attempts: int,
         page: PageAt | PageAfter,
         trouble: tuple[str, dict[str, Any]],
+        repeat: int = 0,
         *,
         probed: bool,
         wait_for: bool,
     ) -> None:
         """An incident of some rule is opened."""
-        made = ladder(steps=steps, undo=undo, autonomy=autonomy)
+        made = ladder(steps=steps, undo=undo, autonomy=autonomy, repeat=repeat)
         verify = made.verify
         assert verify is not None
         limits = made.limits.model_copy(update={"attempts": attempts})
@@ -461,6 +463,7 @@ class Ladder(RuleBasedStateMachine):
         else:
             heard = members.newest_seen_at
             self.hold(heard and now - heard <= TERMS.max_alert_age, "none on an old word")
+        self.hold(self.taken() <= self.taken_at_most(), "no step is taken more often than it says")
         self.hold(store.breaker is None, "none while the breaker is open")
         raging = store.storm.raging(TERMS.storm)
         self.hold(not raging or store.incident.severity in ACTING, "in a storm only P0 and P1 act")
@@ -470,6 +473,17 @@ class Ladder(RuleBasedStateMachine):
         ends = [one.ended_at or one.intended_at for one in others if one.spent and not one.same_ladder]
         self.hold(all(now - end >= limits.cooldown for end in ends), "none before the cooldown is over")
         self.hold(len(store.foreign_starts) < BUDGETS.target or not self.lately(), "none beyond a budget")
+
+    def taken(self) -> int:
+        """How often this ladder has taken the step that it takes now."""
+        opened_at, made = self.store.incident.progress.opened_at, list(self.store.attempts.values())
+        mine = [one for one in made if opened_at is None or one.intended_at >= opened_at]
+        spent = [one for one in mine if one.undo_of is None and one.outcome is not Outcome.NOT_DONE]
+        return sum(one.step == made[-1].step for one in spent)
+
+    def taken_at_most(self) -> int:
+        """As its rule says."""
+        return 1 + self.store.rule.steps[list(self.store.attempts.values())[-1].step].repeat
 
     def lately(self) -> bool:
         """Whether what others have spent is spent still."""

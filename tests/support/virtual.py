@@ -186,9 +186,12 @@ class Hit:
         return {"release": state.release}
 
 
-def ladder(*, steps: int = 2, undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO) -> Rule:
+def ladder(
+    *, steps: int = 2, undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO, repeat: int = 0
+) -> Rule:
     """A rule whose steps all hit."""
-    step = Step(action="test.hit", kind=StepKind.DISRUPTIVE, timeout=timedelta(seconds=5), undo=undo)
+    lasts = timedelta(seconds=5)
+    step = Step(action="test.hit", kind=StepKind.DISRUPTIVE, timeout=lasts, undo=undo, repeat=repeat)
     return Rule(
         name="Hit",
         match=(),

@@ -10,7 +10,7 @@ from responder.decide.case import (
     Quarantine,
     Terms,
 )
-from responder.decide.changes.base import go_on, moved, stay
+from responder.decide.changes.base import attempted, go_on, moved, stay
 from responder.decide.changes.by_hand import nothing_found, unproven
 from responder.decide.changes.endings import escalated
 from responder.decide.changes.spent import found_nothing
@@ -35,16 +35,22 @@ def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms
         "approval": str(intent.approval) if intent.approval else None,
     }
     text = f"about to run {intent.action} on {intent.target}: {', '.join(titles)}"
-    step = case.incident.progress.step if intent.undo_of else intent.step + 1
+    progress = case.incident.progress
+    if intent.undo_of is None:
+        before = progress.taken if _taken_before(case, intent.step) else 0
+        progress = progress.model_copy(update={"step": intent.step + 1, "taken": before + 1})
     return Change(
         state=IncidentState.REMEDIATING,
-        progress=case.incident.progress.model_copy(
-            update={"hold": None, "approval": None, "step": step, "shadow": False}
-        ),
+        progress=progress.model_copy(update={"hold": None, "approval": None, "shadow": False}),
         deadline=deadline,
         due_at=deadline,
         entries=(entry, EntryDraft(kind=EntryKind.INTENT, text=text, facts=facts)),
     )
+
+
+def _taken_before(case: Case, index: int) -> bool:
+    """Whether this step was the last that this ladder took."""
+    return attempted(case) and case.attempt is not None and case.attempt.step == index
 
 
 def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
@@ -103,7 +109,8 @@ def _not_started(
         reason = f"{attempt.action} on {attempt.target} could not be started, {missed} times in a row: {why}"
         change = escalated(case, now, reason, terms, effect)
     else:
-        change = go_on(case, now, terms, why, effect, step=attempt.step, missed_starts=missed)
+        taken = case.incident.progress.taken - 1
+        change = go_on(case, now, terms, why, effect, step=attempt.step, taken=taken, missed_starts=missed)
     verdict = AttemptVerdict(attempt_id=attempt.id)
     return change.model_copy(update={"end": end, "verdict": verdict, "quarantine": None})
 

@@ -24,12 +24,13 @@ def spent(case: Case) -> str:
     """What was done last, why the step after it was passed over, and that none is left."""
     progress, only = case.incident.progress, len(case.rule.steps) == 1
     attempt, last = (case.attempt if attempted(case) else None), progress.passed_over
+    times = f", taken {progress.taken} times" if progress.taken > 1 else ""
     if last is not None and attempt is not None and attempt.step >= last.step:
         last = None
     if attempt is not None and last is None and _solved(attempt):
         return f"{_came_of(attempt)}; {'its only step is spent' if only else 'no step is left'}"
     parts = [
-        "nothing was done" if attempt is None else _came_of(attempt),
+        "nothing was done" if attempt is None else f"{_came_of(attempt)}{times}",
         last.words if last is not None else "",
     ]
     told = (": " if attempt is None else "; ").join(part for part in parts if part)
