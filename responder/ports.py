@@ -437,6 +437,13 @@ class IntakeTransaction(Protocol):
         """
         ...
 
+    async def lock_incidents(self, wanted: Sequence[NewIncident]) -> None:
+        """Lock in key order whatever more than one `open_or_join` of this transaction can open, join or wake.
+
+        Before the first of them: each locks in key order only what it concerns itself.
+        """
+        ...
+
     async def history(self, key: AlertKey) -> Sequence[Observation]:
         """All journal rows of one alert, in journal order."""
         ...

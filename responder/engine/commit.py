@@ -15,6 +15,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from functools import partial
+from operator import itemgetter
 from typing import TypeVar
 from uuid import UUID
 
@@ -44,8 +45,12 @@ class _Folded:
 
 _TRIES = 5
 """How often a transaction is tried that something was in the way of."""
+_FIRES = (Standing.FIRING, Standing.CONFIRMED)
+"""What may begin an episode."""
 _WORDS_AT_ONCE = 3
 """How many different things that a batch says of one alert are stored one after the other before folding."""
+_ROUNDS_AT_MOST = 16
+"""In how many rounds a batch is folded: what is said beyond these is folded together in the last."""
 _Said = Mapping[str, Sequence[Numbered]]
 """What is said of each alert of a source, by fingerprint."""
 
@@ -148,29 +153,54 @@ class Commit:
     async def _folded(
         self, prepared: Sequence[Prepared], keys: Mapping[AlertKey, Sequence[Numbered]]
     ) -> Sequence[UUID]:
-        """Fold what is said of these alerts, and store the batch's positions and dead letters with it."""
+        """Fold what is said of these alerts, and store the batch's positions and dead letters with it.
+
+        What fires and ends within the batch belongs to an incident as well: each end that follows a firing
+        begins another round, which finds the episode before it stored.
+        """
         batch = [one.delivery for one in prepared]
+        rounds = _rounds(keys)
         once = {key: new[0][1] for key, new in keys.items() if len(new) == 1}
         positions = [(delivery.source, delivery.position) for delivery in batch if delivery.position]
         async with self._store.intake(*((tuple(keys), once) if not positions else ())) as transaction:
             for source, position in positions:
                 await transaction.advance(source, position)
-            before = await transaction.lock_alerts(tuple(keys), once)
-            rows = {key: _observations(key, new, transaction.now) for key, new in keys.items()}
-            folded = await self._fold(transaction, before, rows, _refolded(batch))
-            await transaction.write_journal([row for group in rows.values() for row in group])
-            _, wanted = await asyncio.gather(
-                transaction.write_alerts(folded.records), self._wanted(folded.begun)
-            )
+            await transaction.lock_alerts(tuple(keys), once)
             for delivery in batch:
                 if delivery.rejected:
                     await transaction.write_dead_letters(delivery.source, delivery.rejected)
                 if delivery.retried is not None:
                     await transaction.take_back(delivery.retried)
-            wanted = await self._crowds.all_within(wanted)
-            opened = tuple(await transaction.open_or_join(wanted))
-        self._opened(wanted, transaction.due)
+            if len(rounds) > 1:
+                await transaction.lock_incidents(await self._could_open(keys))
+            opened: list[UUID] = []
+            news: list[NewIncident] = []
+            for said in rounds:
+                begun = await self._store_round(transaction, said, _refolded(batch))
+                wanted = await self._crowds.all_within(begun)
+                opened += await transaction.open_or_join(wanted)
+                news += wanted
+        self._opened(news, transaction.due)
         return opened
+
+    async def _store_round(
+        self,
+        transaction: IntakeTransaction,
+        said: Mapping[AlertKey, Sequence[Numbered]],
+        refolded: AbstractSet[AlertKey],
+    ) -> list[NewIncident]:
+        """Journal and fold what is said; the incidents that the episodes want which began by it."""
+        before = await transaction.lock_alerts(tuple(said))
+        rows = {key: _observations(key, new, transaction.now) for key, new in said.items()}
+        folded = await self._fold(transaction, before, rows, refolded)
+        await transaction.write_journal([row for group in rows.values() for row in group])
+        _, wanted = await asyncio.gather(transaction.write_alerts(folded.records), self._wanted(folded.begun))
+        return wanted
+
+    async def _could_open(self, keys: Mapping[AlertKey, Sequence[Numbered]]) -> list[NewIncident]:
+        """Each incident that any of these alerts would belong to."""
+        found = (self._rules.incident_of(new[0][1].alert.labels) for new in keys.values() if new)
+        return await self._crowds.all_within([new for new in found if new is not None])
 
     def _opened(self, opened: Collection[NewIncident], due: int) -> None:
         self._wake.due(due)
@@ -269,6 +299,29 @@ def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Mapping[s
             if new is not None:
                 wanted.setdefault(name, new)
     return by_source
+
+
+def _rounds(
+    keys: Mapping[AlertKey, Sequence[Numbered]],
+) -> Sequence[Mapping[AlertKey, Sequence[Numbered]]]:
+    """What is said of each alert, in parts: all first ones, then all second ones. One round at least."""
+    parted = {key: _parted(told) for key, told in keys.items()}
+    number = max((len(parts) for parts in parted.values()), default=1)
+    return [{key: parts[at] for key, parts in parted.items() if at < len(parts)} for at in range(number)]
+
+
+def _parted(told: Sequence[Numbered]) -> list[list[Numbered]]:
+    """In each part no end is told later than a firing: an episode that began in it is open at its end."""
+    parts: list[list[Numbered]] = [[]]
+    fired: int | None = None
+    for number, one in sorted(told, key=itemgetter(0)):
+        fires = one.alert.standing in _FIRES
+        if fired is not None and not fires and number > fired and len(parts) < _ROUNDS_AT_MOST:
+            parts.append([])
+            fired = None
+        parts[-1].append((number, one))
+        fired = number if fires else fired
+    return parts
 
 
 def _at_one_moment(told: Sequence[Numbered]) -> bool:

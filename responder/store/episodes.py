@@ -144,6 +144,13 @@ FROM members m JOIN unnest($1::text[], $2::text[], $3::int[]) AS k (source, fing
      USING (source, fingerprint, generation)
 """
 
+_INCIDENTS_OF = """
+SELECT DISTINCT m.incident_id
+FROM members m JOIN unnest($1::text[], $2::text[], $3::int[]) AS k (source, fingerprint, generation)
+     ON m.source = k.source AND m.fingerprint = k.fingerprint
+        AND (m.generation = k.generation OR m.ends_at IS NULL)
+"""
+
 _FIRST_HEARD = """
 SELECT r.source, r.fingerprint, coalesce(j.received_at, r.seen_at) AS heard_at
 FROM unnest($1::text[], $2::text[], $3::timestamptz[], $4::timestamptz[])
@@ -312,6 +319,12 @@ async def closed_among(connection: Connection, records: Sequence[AlertRecord]) -
         [record.generation for record in records],
     )
     return {_key(row) for row in rows}
+
+
+async def incidents_of(connection: Connection, records: Sequence[AlertRecord]) -> list[UUID]:
+    """The incidents that hear of what becomes of these alerts: see `move`."""
+    rows = await connection.fetch(_INCIDENTS_OF, *_names(records), [record.generation for record in records])
+    return [row["incident_id"] for row in rows]
 
 
 async def first_heard(connection: Connection, records: Sequence[AlertRecord]) -> dict[AlertKey, datetime]:

@@ -20,11 +20,11 @@ from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey, Heard, Observation, Rejected, Retried, SourcePosition
 from responder.model.errors import DeposedError, TemporaryError
 from responder.ports import IncidentKey, NewIncident
-from responder.store import dead_letters, episodes
+from responder.store import dead_letters, episodes, openings
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.episodes import Becomes, becomes
-from responder.store.openings import Opening, open_join_wake
+from responder.store.openings import Opening
 from responder.store.storable import storable_text
 
 _ADVANCE = """
@@ -66,7 +66,7 @@ class PostgresIntake:
         self._records: dict[AlertKey, AlertRecord] = {}
         """What is stored now, of the alerts that this transaction has locked or inserted."""
         self._known_before: dict[AlertKey, int] = {}
-        """The newest generation that others may have written, of alerts that were there before."""
+        """The newest generation that may be a member, of alerts that were there before or joined here."""
         self._woken: dict[UUID, None] = {}
         self._locked: set[AlertKey] = set()
         """Those that were looked for, be they there or not."""
@@ -99,6 +99,11 @@ class PostgresIntake:
             self.now = max(self.now, now)
             self._keep(more, locked)
         return {key: self._records[key] for key in keys if key in self._records}
+
+    async def lock_incidents(self, wanted: Sequence[NewIncident]) -> None:
+        """See `ports.IntakeTransaction.lock_incidents`."""
+        concerned = await episodes.incidents_of(self._connection, list(self._records.values()))
+        await openings.lock(self._connection, [new.identity for new in wanted], concerned)
 
     async def history(self, key: AlertKey) -> Sequence[Observation]:
         """See `ports.IntakeTransaction.history`."""
@@ -153,12 +158,13 @@ class PostgresIntake:
         Raises:
             TemporaryError: another transaction opened one of the incidents meanwhile.
         """
-        openings = await self._openings(wanted)
-        if not openings and not self._woken:
+        found = await self._openings(wanted)
+        if not found and not self._woken:
             return ()
-        older = self._older(record for opening in openings for record in opening.joining)
+        older = self._older(record for opening in found for record in opening.joining)
         before = await episodes.first_heard(self._connection, older) if older else {}
-        opened = await open_join_wake(self._connection, openings, tuple(self._woken), before, self.now)
+        self._known_before |= {one.key: one.generation for opening in found for one in opening.joining}
+        opened = await openings.open_join_wake(self._connection, found, tuple(self._woken), before, self.now)
         self._woken.clear()
         self.due += opened.due
         return tuple(opened.incidents[key] for key in sorted(opened.incidents))

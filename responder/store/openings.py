@@ -131,7 +131,7 @@ async def open_join_wake(
     Raises:
         TemporaryError: another transaction opened one of them meanwhile.
     """
-    there = await _lock(connection, openings, woken)
+    there = await lock(connection, [opening.key for opening in openings], woken)
     missing = sorted((o for o in openings if o.key not in there), key=lambda opening: opening.key)
     ids = {opening.key: there.get(opening.key) or uuid7(now) for opening in openings}
     joined = {there[opening.key]: opening.severity for opening in openings if opening.key in there}
@@ -151,10 +151,11 @@ async def open_join_wake(
     return Opened(ids, row["due"])
 
 
-async def _lock(
-    connection: Connection, openings: Sequence[Opening], woken: Sequence[UUID]
+async def lock(
+    connection: Connection, keys: Sequence[IncidentKey], woken: Sequence[UUID]
 ) -> dict[IncidentKey, UUID]:
-    rules, hashes = [opening.key[0] for opening in openings], [opening.key[1] for opening in openings]
+    """Lock, in key order, those of these keys that are not closed, and these others; the ids of those."""
+    rules, hashes = [rule for rule, _ in keys], [key_hash for _, key_hash in keys]
     rows = await connection.fetch(_LOCK, rules, hashes, list(woken))
     # An incident may have been closed while its lock was waited for: the row shows it, the search did not.
     return {

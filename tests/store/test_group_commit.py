@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from responder.decide.case import Terms
 from responder.decide.fold import fold
+from responder.engine import commit
 from responder.engine.contests import Contests
 from responder.engine.intake import GroupCommit
 from responder.engine.rematch import Rematch
@@ -820,17 +821,22 @@ async def test_what_starts_anew_after_its_incident_was_closed_opens_another(writ
     assert await writer.ask(states) == [("closed", 1), ("pending", 1)]
 
 
-async def test_what_started_anew_and_is_over_by_now_ends_the_episode_that_was_closed(writer: Writer) -> None:
-    """Nobody hears of it between its new start and its end: it is no episode that nobody would ever see."""
+@pytest.mark.parametrize("rounds", [1, 2])
+async def test_what_started_anew_and_is_over_by_now_is_no_part_of_the_closed_incident(
+    writer: Writer, monkeypatch: pytest.MonkeyPatch, rounds: int
+) -> None:
+    """It opens another one, which is over. Beyond the rounds of a batch it ends the closed one's episode."""
+    monkeypatch.setattr(commit, "_ROUNDS_AT_MOST", rounds)
     await writer.intake.take(delivery(alert()))
     await writer.ask("UPDATE incidents SET state = 'closed', due_at = NULL RETURNING id")
     later = START + timedelta(minutes=5)
     over = replace(alert(Standing.RESOLVED, ends=600), starts_at=later)
     anew = replace(alert(), starts_at=later)
     await asyncio.gather(*(writer.intake.take(delivery(one)) for one in (anew, over)))
-    assert await writer.ask("SELECT generation, ends_at IS NOT NULL FROM alerts") == [(1, True)]
-    assert await writer.ask("SELECT generation, firing FROM members") == [(1, False)]
-    assert await writer.ask("SELECT count(*) FROM incidents") == [(1,)]
+    assert await writer.ask("SELECT generation, ends_at IS NOT NULL FROM alerts") == [(rounds, True)]
+    found = await writer.ask("SELECT generation, firing FROM members ORDER BY 1")
+    assert found == [(number, False) for number in range(1, rounds + 1)]
+    assert await writer.ask("SELECT count(*) FROM incidents") == [(rounds,)]
 
 
 async def test_a_later_start_while_its_incident_is_live_is_the_same_episode(writer: Writer) -> None:
