@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 from responder.cli.ended import Standing, has_ended, how_it_ended, is_over, marked, plain, since_ended
 from responder.cli.output import ago, until
 from responder.cli.ways import last_judged, lost_targets, you_can
-from responder.decide.told_next import Promised
+from responder.decide.told_next import Promised, Rises
 from responder.model.guard import Ruling, called
 from responder.model.incident import Hold, Holder, Incident, IncidentState
 from responder.model.notification import Notification
@@ -219,8 +219,9 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
         return [
             f"nobody is told before {at}, when {incident.progress.maintenance} is over: then it is judged"
         ]
+    rises = [] if told.rises is None else [_rises(told.rises, now)]
     if word is None:
-        return []
+        return rises
     level = f"level {word.level} ({', '.join(word.channels)})"
     match word.kind:
         case NoticeKind.OPENED:
@@ -234,7 +235,12 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
         case _:
             what = f"tells {level} again"
     at = moment(word.at, now, seconds=word.at - now < timedelta(hours=1))
-    return [f"next: {what} {until(word.at, now)}, at {at}, unless {word.unless}"]
+    return [f"next: {what} {until(word.at, now)}, at {at}, unless {word.unless}", *rises]
+
+
+def _rises(rises: Rises, now: datetime) -> str:
+    at = moment(rises.at, now, seconds=rises.at - now < timedelta(hours=1))
+    return f"becomes {rises.to} {until(rises.at, now)}, at {at}, unless it is over by then"
 
 
 def _person(facts: ReviewFacts, incident: Incident, now: datetime) -> list[str]:

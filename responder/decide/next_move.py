@@ -26,6 +26,7 @@ from responder.decide.case import (
     Terms,
     Wait,
 )
+from responder.decide.raising import raise_due
 from responder.decide.restraints import quiet
 from responder.decide.umbrella import umbrella_move
 from responder.decide.verify import over, stable
@@ -99,6 +100,8 @@ def _told_first(case: Case, now: datetime, terms: Terms) -> Move | None:
     told = case.incident.progress
     if told.told_severity not in {None, case.incident.severity}:
         return Apply(change=changes.severity_changed(case, now, terms))
+    if (worse := raise_due(case, now)) is not None:
+        return Apply(change=changes.raised(case, worse, now, terms))
     if (told.told_members, told.told_firing) != (case.members.total, case.members.firing):
         return Apply(change=changes.members_changed(case, now))
     return None

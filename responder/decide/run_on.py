@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from responder.decide import changes
 from responder.decide.case import Apply, Case, Change, Move, Terms, Wait
 from responder.decide.next_move import next_move
+from responder.decide.raising import in_time
 
 _AT_MOST = 20
 
@@ -37,9 +38,9 @@ def run_on(case: Case, terms: Terms) -> RunOn:
         move = next_move(after, case.now, terms)
         match move:
             case Apply(change=change):
-                sofar = _joined(sofar, change)
+                sofar = _joined(sofar, in_time(after, change))
             case Wait(until=until):
-                sofar = _joined(sofar, changes.stay(after, until))
+                sofar = _joined(sofar, in_time(after, changes.stay(after, until)))
             case _:
                 begins = sofar is None or not has_to_last(sofar, ends=False)
                 return RunOn(sofar, move if begins else None, after)

@@ -1,14 +1,16 @@
 """Who is told of an incident next, and when, if nothing happens before: for people who ask."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 
 from responder.decide.case import Terms
 from responder.decide.levels import next_level
+from responder.decide.raising import RISES, next_raise
 from responder.model.base import Frozen
 from responder.model.incident import Incident, IncidentState
 from responder.model.policy import NoticeKind
-from responder.model.severity import SeverityTerms
+from responder.model.rule import Raise
+from responder.model.severity import Severity, SeverityTerms
 
 
 class NextWord(Frozen):
@@ -23,18 +25,39 @@ class NextWord(Frozen):
     unless: str
 
 
+class Rises(Frozen):
+    """How bad it becomes by time alone, and when."""
+
+    at: datetime
+    to: Severity
+
+
 class Promised(Frozen):
-    """What the settings promise people of an incident: its severity's terms, and the next word."""
+    """What the settings promise people of an incident: its severity's terms, and the next word.
+
+    Its rule may promise them more: that it is worse from some moment on.
+    """
 
     terms: SeverityTerms
     next: NextWord | None
+    rises: Rises | None = None
 
 
-def promised(incident: Incident, steps: int, terms: Terms, *, again: bool = False) -> Promised:
-    """By these terms; `steps` is how many its ladder has, `again` whether the last taken may be repeated."""
+def promised(
+    incident: Incident, steps: int, terms: Terms, raises: Iterable[Raise] = (), *, again: bool = False
+) -> Promised:
+    """By these terms; `steps` is how many its ladder has, `again` whether the last taken may be repeated.
+
+    `raises` is what its rule says of time.
+    """
     left = again or incident.progress.step < steps
     words = sorted(_to_come(incident, terms, left=left), key=lambda word: word.at)
-    return Promised(terms=terms.severities[incident.severity], next=words[0] if words else None)
+    found = next_raise(raises, incident.progress, incident.severity) if incident.state in RISES else None
+    return Promised(
+        terms=terms.severities[incident.severity],
+        next=words[0] if words else None,
+        rises=None if found is None else Rises(at=found[1], to=found[0].to),
+    )
 
 
 def _to_come(incident: Incident, terms: Terms, *, left: bool) -> Iterator[NextWord]:

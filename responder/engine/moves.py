@@ -12,6 +12,7 @@ import structlog
 
 from responder.decide import changes
 from responder.decide.case import Case, Change, Move, Terms
+from responder.decide.raising import in_time
 from responder.decide.run_on import run_on
 from responder.engine.perform import Recording
 from responder.model.errors import DeposedError, ResponderError, StoreAwayError
@@ -63,5 +64,5 @@ async def moved(
         _log.exception("a move failed", incident=str(lease.incident_id))
         problem = str(error) if isinstance(error, ResponderError) else type(error).__name__
         case, after = await load(lease), None
-        change = changes.failed(case, case.now, terms, problem)
+        change = in_time(case, changes.failed(case, case.now, terms, problem))
     return Moved(case, change, after)

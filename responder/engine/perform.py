@@ -38,6 +38,7 @@ from responder.decide.case import (
     Wait,
 )
 from responder.decide.guards import judge
+from responder.decide.raising import in_time
 from responder.decide.verify import assess
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather, Place, Seen, labels_of
@@ -96,6 +97,12 @@ class Perform:
             if not await before():
                 return LOOK_AGAIN
             before = None
+        change = await self._made(lease, case, move, now, before)
+        return None if change is None else in_time(case, change)
+
+    async def _made(
+        self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None
+    ) -> Change | None:
         match move:
             case Wait(until=until):
                 return changes.stay(case, until)

@@ -145,6 +145,10 @@ class Progress(Frozen):
     escalation_reason: str | None = None
     told_severity: Severity | None = None
     """The severity that the timeline has told of; None until it opens."""
+    severity_by: str | None = None
+    """Who said how bad it is: a person's word, after which time alone does not change it."""
+    raise_from: datetime | None = None
+    """From when on the rule's `raise` counts: its opening, and as much later as it was suppressed since."""
     told_members: int = 0
     told_firing: int = 0
     """How many members, and how many firing ones, the timeline has told of."""

@@ -197,6 +197,17 @@ class SeverityCase(Frozen):
     severity: Severity = Field(alias="is")
 
 
+class Raise(Frozen):
+    """How bad an incident is from some time after its opening on, where it is not over by then."""
+
+    after: Duration
+    to: Severity
+
+
+def _empty(value: object) -> bool:
+    return value == ()
+
+
 class Position(Frozen):
     """Where something stands in a file; line and column count from 1."""
 
@@ -215,6 +226,8 @@ class Rule(Frozen):
     name: str
     match: tuple[Matcher, ...]
     severity: tuple[SeverityCase, ...]
+    raises: tuple[Raise, ...] = Field(default=(), alias="raise", exclude_if=_empty)
+    """In the order of their times, each worse than the one before."""
     group_by: tuple[str, ...] | None
     """The labels that make an incident; None for all (`[...]`)."""
     wait_for: Duration = Field(alias="for")

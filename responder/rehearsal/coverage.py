@@ -73,6 +73,7 @@ def _parts(rule: Rule) -> Iterator[str]:
     yield _OPENED
     if len(rule.severity) > 1:
         yield from dict.fromkeys(_severity(case.severity.value) for case in rule.severity)
+    yield from (_raised(one.to.value) for one in rule.raises)
     for index, step in enumerate(rule.steps):
         yield _step(index, step)
         if step.when is not None:
@@ -93,6 +94,10 @@ _PAGED = "people told at its opening"
 
 def _severity(word: str) -> str:
     return f"severity {word}"
+
+
+def _raised(word: str) -> str:
+    return f"raised to {word}"
 
 
 def _step(index: int, step: Step) -> str:
@@ -133,6 +138,7 @@ def _reached(rule: Rule, happened: Happened) -> Iterator[str]:
         return
     yield _OPENED
     yield from (_severity(word) for word in happened.severities[rule.name])
+    yield from (_raised(word) for word in happened.raised.get(rule.name, ()))
     started = {
         fact.fields["step"] - 1
         for fact in happened.facts

@@ -56,6 +56,8 @@ class Happened:
     """Rule and step of read-only steps that ran."""
     severities: dict[str, set[str]] = field(default_factory=dict)
     """By rule, the severities that its incidents opened with."""
+    raised: dict[str, set[str]] = field(default_factory=dict)
+    """By rule, the severities that time alone made of its incidents."""
     _attempts: dict[UUID, Fact] = field(default_factory=dict)
     memory: Memory | None = None
 
@@ -90,6 +92,8 @@ class Happened:
             case EntryKind.OPENED:
                 opened = self.severities.setdefault(kept.rule.name, set())
                 opened.add(kept.incident.severity.value)
+            case EntryKind.RULE if "raised_after" in entry.facts:
+                self.raised.setdefault(kept.rule.name, set()).add(entry.facts["to"])
             case EntryKind.INTENT:
                 self._started(kept, at)
             case EntryKind.EFFECT:

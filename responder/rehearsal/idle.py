@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from responder.decide.case import Terms
+from responder.decide.raising import next_raise
 from responder.model.incident import Incident, IncidentState
 from responder.model.rule import Rule
 
@@ -72,6 +73,8 @@ def _moments(incident: Incident, rule: Rule, terms: Terms) -> Iterator[datetime]
     progress = incident.progress
     stable_for = rule.verify.stable_for if rule.verify is not None else timedelta(0)
     yield from (one for one in (incident.deadline, progress.page_at) if one is not None)
+    if (rises := next_raise(rule.raises, progress, incident.severity)) is not None:
+        yield rises[1]
     if progress.hold is not None:
         yield progress.hold.deadline
         yield from (one.over_at for one in progress.hold.holders if one.over_at is not None)

@@ -8,7 +8,18 @@ from typing import TypeVar
 from responder.decide.bind import fixed_in
 from responder.model.autonomy import Autonomy
 from responder.model.matcher import Matcher
-from responder.model.rule import Limits, Notify, Position, Probe, Recurrence, Rule, SeverityCase, Step, Verify
+from responder.model.rule import (
+    Limits,
+    Notify,
+    Position,
+    Probe,
+    Raise,
+    Recurrence,
+    Rule,
+    SeverityCase,
+    Step,
+    Verify,
+)
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
@@ -17,6 +28,7 @@ from responder.rulebook.matchers import DifferingError, MatcherError, parse_matc
 from responder.rulebook.notify import read_notify
 from responder.rulebook.probes import Connection, read_probe
 from responder.rulebook.proof import check_proof, check_repeats
+from responder.rulebook.raising import check_raised, read_raise
 from responder.rulebook.reading import Reader
 from responder.rulebook.scope import Scope
 from responder.rulebook.steps import AUTONOMY_WORDS, StepReader, connections_of, note_inherited
@@ -29,6 +41,7 @@ _RULE_KEYS = (
     "name",
     "match",
     "severity",
+    "raise",
     "group_by",
     "for",
     "autonomy",
@@ -42,7 +55,7 @@ _RULE_KEYS = (
     "owner",
     "notes",
 )
-_RULE_LATER = ("raise", "continue", "inhibited_by", "on")
+_RULE_LATER = ("continue", "inhibited_by", "on")
 _DEFAULTED_LIMITS = ("attempts", "per", "cooldown")
 _LIMIT_KEYS = (*_DEFAULTED_LIMITS, "recurrence", "only_if_open_at_most")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -102,10 +115,12 @@ class _RuleReader:
         scope = Scope(group_by, fixed_in(match), self._around.redaction, name)
         placed, evidence = self._steps(scope)
         steps = tuple(step for _, step in placed)
+        severity = self._severity()
         rule = Rule(
             name=name,
             match=match,
-            severity=self._severity(),
+            severity=severity,
+            raises=self._raises(severity),
             group_by=group_by,
             wait_for=self._wait_for(),
             autonomy=self._autonomy(),
@@ -123,6 +138,7 @@ class _RuleReader:
         )
         check_proof(rule, self._node, self._around, self._reader)
         check_repeats(rule, placed, self._reader)
+        check_raised(rule, self._node, self._reader)
         return rule
 
     def _entry(self, key: str) -> Entry | None:
@@ -178,6 +194,10 @@ class _RuleReader:
             self._reader.wrong(self._node, text, "Add `severity: P2`, or a list by matchers")
             return (SeverityCase(severity=Severity.P3),)
         return _severity(entry.value, self._around, self._reader)
+
+    def _raises(self, severity: tuple[SeverityCase, ...]) -> tuple[Raise, ...]:
+        entry = self._own.get("raise")
+        return () if entry is None else read_raise(entry.value, severity, self._reader)
 
     def _wait_for(self) -> timedelta:
         entry = self._entry("for")

@@ -82,6 +82,7 @@ _SEVERITY: Schema = {
         },
     ]
 }
+_RAISE = _mapping({"after": _DURATION, "to": _words(_LEVELS)}, "after", "to")
 _LIMITS = _mapping(
     {
         "attempts": {**_COUNT, "description": "So many attempts on one target within `per`."},
@@ -148,6 +149,10 @@ def _rule() -> Schema:
         "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"},
         "match": _MATCHERS,
         **_DEFAULTED,
+        "raise": {
+            "anyOf": [_RAISE, {"type": "array", "minItems": 1, "items": _RAISE}],
+            "description": "Worse from some time after its opening on, where it is not over by then.",
+        },
         "evidence": {"type": "array", "items": _ref("evidence")},
         "steps": {"type": "array", "items": _ref("step")},
         "verify": verify,

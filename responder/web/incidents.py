@@ -11,6 +11,7 @@ from responder.decide.restraints import ways_of_claims, ways_to_end
 from responder.decide.told_next import promised
 from responder.model.autonomy import Autonomy
 from responder.model.incident import ClosedAs, Command, CommandFacts, CommandKind, Incident
+from responder.model.rule import Raise
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import explain, may_be_repeated
@@ -70,7 +71,8 @@ class Incidents:
     async def _parts(self, dossier: Dossier) -> dict[str, Any]:
         parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
         steps, again = dossier.rule.get("steps", ()), may_be_repeated(dossier)
-        told = promised(dossier.incident, len(steps), self._api.terms, again=again)
+        raises = [Raise.model_validate(one) for one in dossier.rule.get("raise", ())]
+        told = promised(dossier.incident, len(steps), self._api.terms, raises, again=again)
         now = await self._api.store.now()
         return {**parts, "promised": told, "standing": await self._standing(dossier), "now": now}
 

@@ -19,12 +19,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from responder.decide.case import Terms
 from responder.decide.clock import Unsteady
+from responder.decide.raising import RISES
 from responder.model.attempt import Attempt, Outcome, PastAttempt, Verdict
 from responder.model.autonomy import Autonomy
 from responder.model.incident import ClosedAs, CommandKind, Incident, IncidentState
 from responder.model.policy import EscalationPolicy, PolicyLevel
 from responder.model.restraint import Restraint, RestraintKind
-from responder.model.rule import Comparison, Notify, PageAfter, PageAt, PromqlProbe, Undo
+from responder.model.rule import Comparison, Notify, PageAfter, PageAt, PromqlProbe, Raise, Undo
 from responder.model.severity import MANUAL_TERMS, Severity
 from responder.model.storm import ACTING, Storm
 from responder.model.timeline import EntryKind
@@ -103,6 +104,14 @@ TROUBLES: list[tuple[str, dict[str, Any]]] = [
 """What may be so already when an incident opens: each in its turn stands before the very first step."""
 
 
+def raises(severity: Severity, minutes: tuple[int, ...]) -> tuple[Raise, ...]:
+    """One severity up after each of these times, as far as there is a worse one."""
+    worse = list(reversed([one for one in Severity if one < severity]))
+    return tuple(
+        Raise(after=timedelta(minutes=after), to=to) for after, to in zip(minutes, worse, strict=False)
+    )
+
+
 class Ladder(RuleBasedStateMachine):
     """One incident."""
 
@@ -123,6 +132,7 @@ class Ladder(RuleBasedStateMachine):
         attempts=st.integers(1, 4),
         repeat=st.sampled_from([0, 0, 1, 2]),
         wait_for=st.booleans(),
+        rises=st.sampled_from([(), (), (10,), (10, 60), (60, 600)]),
         trouble=st.just(("time_passes", {})) | st.sampled_from(TROUBLES),
     )
     def it_is_opened(
@@ -134,6 +144,7 @@ class Ladder(RuleBasedStateMachine):
         source: str,
         attempts: int,
         page: PageAt | PageAfter,
+        rises: tuple[int, ...],
         trouble: tuple[str, dict[str, Any]],
         repeat: int = 0,
         *,
@@ -151,6 +162,7 @@ class Ladder(RuleBasedStateMachine):
                 "limits": limits,
                 "verify": verify.model_copy(update={"probes": probes}),
                 "notify": Notify(page=page),
+                "raises": raises(severity, rises),
             }
         )
         self.world = Surroundings()
@@ -506,6 +518,7 @@ class Ladder(RuleBasedStateMachine):
         self.most = max(self.most, self.store.level())
         self.judge_deadline(done)
         self.judge_level(done)
+        self.judge_severity(done)
         if change.state is not before.state:
             self.hold(explains(done), f"an entry explains {before.state} -> {change.state}")
         if change.state is not before.state and change.state in {
@@ -562,6 +575,42 @@ class Ladder(RuleBasedStateMachine):
         if quietly:
             self.hold(change.progress.escalations == known.escalations, "what is acknowledged does not climb")
 
+    def judge_severity(self, done: Recorded) -> None:
+        """By time it only rises, to what the rule says, not before its time, and not against a person."""
+        before, change = done.before, done.change
+        if change.severity is None:
+            return
+        raised = [one for one in change.entries if "raised_after" in one.facts]
+        by_person = [one for one in change.entries if one.facts.get("command") == "change_severity"]
+        self.hold(raised or by_person, "an entry says why it is as bad as that")
+        if not raised:
+            return
+        said = [one for one in self.store.log if one.change.severity and one.change.command]
+        self.hold(not said, "a person's word on how bad it is stands above the rule's")
+        self.hold(change.severity < before.severity, "time makes it worse, never better")
+        due = [one.to for one in self.store.rule.raises if one.after <= self.lived(done.at)]
+        self.hold(change.severity in due, "it rises to what the rule says, not before its time")
+        heard = change.notices or change.progress.page_at is not None or change.due_at == done.at
+        self.hold(heard, "people are told")
+
+    def lived(self, at: datetime) -> timedelta:
+        """For how long it has been open, less the time suppressed: from what was recorded."""
+        log = self.store.log
+        opened = [
+            one.at
+            for one in log
+            if any(entry.kind is EntryKind.OPENED for entry in one.change.entries)
+            or (one.before.state is IncidentState.RECORDED and one.change.state is IncidentState.OPEN)
+        ]
+        since, quiet, began = (opened or [at])[-1], timedelta(0), None
+        for one in log:
+            suppressed = one.change.state is IncidentState.SUPPRESSED
+            if one.at >= since and suppressed and began is None:
+                began = one.at
+            if began is not None and not suppressed:
+                quiet, began = quiet + (one.at - began), None
+        return at - since - quiet
+
     def judge_recovery(self, before: Incident) -> None:
         """Every look of the last `stable_for` was good, and there was one before it."""
         verify, now = self.store.rule.verify, self.world.now
@@ -605,6 +654,19 @@ class Ladder(RuleBasedStateMachine):
         verified = running is not None and running.attempt_id == held.attempt_id
         owed = now.state is IncidentState.OPEN and now.progress.take_back == held.attempt_id
         assert owed or (now.state is IncidentState.VERIFYING and verified), now.state
+
+    @invariant()
+    def what_was_to_rise_by_now_has_risen(self) -> None:
+        """After the owner has worked on it, unless a person has said how bad it is."""
+        if not hasattr(self, "store") or self.dying:
+            return
+        now, said = self.store.incident, [one for one in self.store.log if one.change.command]
+        if now.state not in RISES or not self.store.members.firing:
+            return
+        if any(one.change.severity for one in said):
+            return
+        due = [one.to for one in self.store.rule.raises if one.after < self.lived(self.world.now)]
+        assert all(to >= now.severity for to in due), (now.severity, due)
 
     @invariant()
     def its_deadline_has_made_its_move(self) -> None:
@@ -713,6 +775,7 @@ def test_each_trouble_before_the_first_step_and_before_its_undo(
         page=PageAt.ON_ESCALATION,
         attempts=2,
         wait_for=False,
+        rises=(),
         trouble=("time_passes", {}) if later else (name, given),
     )
     if later:

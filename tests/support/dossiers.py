@@ -9,6 +9,7 @@ from responder.decide.case import Terms
 from responder.decide.told_next import promised
 from responder.model.attempt import Attempt, ElementOutcome, Outcome, Verdict
 from responder.model.incident import Incident, IncidentState, MemberAlert, Members, Progress
+from responder.model.rule import Raise
 from responder.model.severity import MANUAL_TERMS, Severity
 from responder.model.target import Element
 from responder.model.timeline import GENESIS, Entry, EntryKind, body_hash, link
@@ -257,5 +258,6 @@ def review_of(dossier: Dossier, form: Form) -> str:
 
 def story_of(dossier: Dossier, now: datetime) -> dict[str, list[str]]:
     """What `incidents show` tells, by the manual's terms; the log alone is told."""
-    told = promised(dossier.incident, len(dossier.rule.get("steps", ())), Terms())
+    raises = [Raise.model_validate(one) for one in dossier.rule.get("raise", ())]
+    told = promised(dossier.incident, len(dossier.rule.get("steps", ())), Terms(), raises)
     return dict(told_story(dossier, told, now))

@@ -27,6 +27,7 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.clock import Unsteady
+from responder.decide.raising import in_time
 from responder.decide.run_on import run_on
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
@@ -526,7 +527,8 @@ async def drive_with(perform: Perform, store: VirtualStore, terms: Terms) -> Non
         except Died:
             return
         except RuntimeError as error:
-            change = changes.failed(await store.load(lease), store.world.now, terms, str(error))
+            case = await store.load(lease)
+            change = in_time(case, changes.failed(case, store.world.now, terms, str(error)))
         try:
             if change is not None:
                 await store.record(lease, case, change)

@@ -42,6 +42,7 @@ from responder.decide.changes.members import (
     findings_told,
     members_changed,
     opened,
+    raised,
     reopened,
     severity_changed,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "paged",
     "put_off",
     "quieted",
+    "raised",
     "rechecked",
     "recorded",
     "recorded_in_shadow",

@@ -13,9 +13,11 @@ from responder.decide.changes.base import go_on, stay
 from responder.decide.changes.by_hand import looked
 from responder.decide.changes.paging import page_due
 from responder.decide.changes.question import question_words
+from responder.decide.raising import begins
+from responder.model.duration import format_duration
 from responder.model.incident import Hold, Incident, IncidentState, Progress
 from responder.model.policy import NoticeKind
-from responder.model.rule import Rule
+from responder.model.rule import Raise, Rule
 from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 
@@ -45,6 +47,8 @@ def opened(case: Case, now: datetime, terms: Terms) -> Change:
             told_members=members.total,
             told_firing=members.firing,
             page_at=page_due(case.rule, now),
+            severity_by=incident.progress.severity_by,
+            **begins(case.rule, now),
         ),
         deadline=now + terms.open_deadline,
         due_at=now,
@@ -88,7 +92,8 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
     why = "it fires again" if case.incident.progress.part_of is None else "it is no part of a storm any more"
     ended = {"verification": None, "outcome": None, "maintenance": None}
     tells = {"page_at": page_due(rule, now), "level_since": now}
-    change = go_on(case, now, terms, why, *told, **ended, **tells, **progress)
+    rises = {"raise_from": None, **begins(rule, now)} if fresh else {}
+    change = go_on(case, now, terms, why, *told, **ended, **tells, **rises, **progress)
     return change if newer is None else change.model_copy(update={"rulebook_hash": case.current_hash})
 
 
@@ -120,15 +125,47 @@ def severity_changed(case: Case, now: datetime, terms: Terms) -> Change:
 
     Whoever was told of a lesser one is told again, as this severity's policy says.
     """
-    incident, progress = case.incident, case.incident.progress
-    before, severity = progress.told_severity or incident.severity, incident.severity
+    severity = case.incident.severity
+    before = case.incident.progress.told_severity or severity
     entry = EntryDraft(
         kind=EntryKind.ALERT,
         text=f"it is {severity} now, no longer {before}: a worse alert joined",
         facts={"from": before.value, "to": severity.value},
     )
-    hold = _hastened(progress.hold, severity, terms)
-    update = {"told_severity": severity, "hold": hold, **told_again(incident, now)}
+    return _worse(case, severity, entry, now, terms)
+
+
+def raised(case: Case, by: Raise, now: datetime, terms: Terms) -> Change:
+    """It is not over in the time that its rule gives it: it is worse now, and people are told so.
+
+    Told by the new severity's policy, also where nobody heard of it before: the rule asks for that moment.
+    Where a question waits, that is asked again instead.
+    """
+    incident, severity = case.incident, by.to
+    after = format_duration(by.after)
+    entry = EntryDraft(
+        kind=EntryKind.RULE,
+        text=f"it is {severity} now, no longer {incident.severity}: not over {after} after it opened (raise)",
+        facts={"from": incident.severity.value, "to": severity.value, "raised_after": after},
+    )
+    tells = {} if incident.progress.acknowledged_by is None else WITHDRAWN
+    asked = incident.state is IncidentState.AWAITING_APPROVAL
+    page = {"page_at": now} if incident.state.pages and not asked else {}
+    change = _worse(case, severity, entry, now, terms, **tells, **page)
+    return change.model_copy(update={"severity": severity})
+
+
+WITHDRAWN: dict[str, None] = {"acknowledged_by": None, "acknowledged_at": None}
+"""Of a progress: who acknowledged what it was has not acknowledged what it is."""
+
+
+def _worse(
+    case: Case, severity: Severity, entry: EntryDraft, now: datetime, terms: Terms, **progress: Any
+) -> Change:
+    """What waits for a person waits no longer than the severity allows; who was told is told again."""
+    incident = case.incident
+    hold = _hastened(incident.progress.hold, severity, terms)
+    update = {"told_severity": severity, "hold": hold, **told_again(incident, now), **progress}
     change = stay(case, now, entry, **update)
     deadline, allowed = incident.deadline, patience(incident.state, severity, terms)
     if incident.state is IncidentState.TAKEN_OVER:

@@ -11,6 +11,7 @@ from responder.decide.case import (
 from responder.decide.changes.base import go_on, stay
 from responder.decide.changes.endings import NOTHING_UNDER_WAY, closed, end_told, escalated
 from responder.decide.changes.members import asked_again, patience, told_again
+from responder.decide.raising import next_raise
 from responder.model.approval import Approval, Question
 from responder.model.incident import ClosedAs, Command, CommandKind, IncidentState
 from responder.model.severity import Severity
@@ -197,9 +198,11 @@ def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: dateti
     """A person's word, up or down: what waits for a person waits as much longer or shorter as the terms say.
 
     What people were told of is told again where it is worse now. A worse alert that joins later raises it
-    again.
+    again; time alone does not any more (`raising`).
     """
     incident, progress = case.incident, case.incident.progress
+    if next_raise(case.rule.raises, progress, severity) is not None:
+        entry = entry.model_copy(update={"text": f"{entry.text}; it does not rise by time any more"})
     before, after = (patience(incident.state, each, terms) for each in (incident.severity, severity))
     later = (after or timedelta(0)) - (before or timedelta(0))
     deadline = None if incident.deadline is None else max(now, incident.deadline + later)
@@ -210,6 +213,6 @@ def _severity_set(case: Case, severity: Severity, entry: EntryDraft, now: dateti
     if worse and incident.state in {IncidentState.ESCALATED, IncidentState.TAKEN_OVER}:
         deadline = now
     told = told_again(incident, now) if worse else {}
-    change = stay(case, now, entry, told_severity=severity, hold=hold, **told)
+    change = stay(case, now, entry, told_severity=severity, severity_by=entry.actor, hold=hold, **told)
     notices = asked_again(case, severity, deadline, now) if worse else ()
     return change.model_copy(update={"severity": severity, "deadline": deadline, "notices": notices})
