@@ -49,21 +49,6 @@ def test_the_alerts_ask_for_metrics_that_exist() -> None:
             assert set(re.findall(r"(\w+)\s*=", selector)) <= known[name]
 
 
-def test_the_alerts_about_postgres_are_those_that_the_shipped_rules_answer() -> None:
-    """Each shipped rule has its alert, whose labels are all that the rule groups by."""
-    book = yaml.safe_load((DEPLOY.parent / "rules" / "postgres.yaml").read_text())
-    grouped = {
-        re.findall(r'alertname = "(\w+)"', rule["match"][0])[0]: rule.get(
-            "group_by", book["defaults"]["group_by"]
-        )
-        for rule in book["rules"]
-    }
-    alerts = {rule["alert"]: rule["expr"] for rule in load("postgres-alerts.yml")["groups"][0]["rules"]}
-    assert alerts.keys() == grouped.keys()
-    for name, labels in grouped.items():
-        assert set(re.findall(r"by \(([^)]*)\)", alerts[name])) == {", ".join(labels)}
-
-
 def test_the_query_of_the_readme_is_the_one_that_the_shipped_rules_ask_for() -> None:
     """README, example settings and the rules mean the same by `blocked_sessions`."""
     told = [

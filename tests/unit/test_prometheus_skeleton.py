@@ -168,15 +168,15 @@ def test_the_command_writes_a_new_file_and_never_over_one(tmp_path: Path) -> Non
 @pytest.mark.parametrize("written", ["critical", "critical=P4", "=", "critical=high"])
 def test_a_meaning_that_is_none_is_refused(written: str) -> None:
     """`--severity` says what it takes."""
-    file = str(ROOT / "deploy" / "postgres-alerts.yml")
+    file = str(ROOT / "deploy" / "prometheus" / "manual.rules.yml")
     asked = CliRunner().invoke(main, ["rules", "import", "--prometheus", file, "--severity", written])
     assert (asked.exit_code, "is not WORD=P0 to WORD=P3" in asked.stderr) == (2, True)
 
 
 def test_the_alerts_that_ship_become_rules() -> None:
     """Printed without --output; grouped by the labels that their words name."""
-    file = str(ROOT / "deploy" / "postgres-alerts.yml")
+    file = str(ROOT / "deploy" / "prometheus" / "manual.rules.yml")
     printed = CliRunner().invoke(main, ["rules", "import", "--prometheus", file])
     assert printed.exit_code == 0
-    first = yaml.safe_load(printed.stdout)["rules"][0]
-    assert (first["name"], first["group_by"]) == ("PostgresLongRunningQuery", ["datname", "server"])
+    rules = {rule["name"]: rule for rule in yaml.safe_load(printed.stdout)["rules"]}
+    assert rules["PostgresLongRunningQuery"]["group_by"] == ["datname", "server"]
