@@ -96,6 +96,12 @@ class Action(Protocol[P_contra, S]):
     fenced: ClassVar[bool]
     """Whether the effect is fenced at the target: it cannot start later than its own statement says."""
     Params: ClassVar[type[Frozen]]
+    relative: ClassVar[frozenset[str]]
+    """The parameters that a rule may give relative to what is there, `{by: +2, ceiling: 10}`.
+
+    Until the look has said what is there such a parameter is at its bound: neither `resolve` nor `look` may
+    go by it. All that follows has the number that it came to.
+    """
 
     def resolve(self, params: P_contra) -> tuple[Target, ...]:
         """The targets, from the inventory. Raises RefusedError where none or several fit."""
@@ -103,6 +109,10 @@ class Action(Protocol[P_contra, S]):
 
     async def look(self, params: P_contra, target: Target) -> S:
         """A fresh state. Raises TemporaryError where the target does not answer."""
+        ...
+
+    def present(self, state: S) -> Mapping[str, int]:
+        """What the parameters that may be `relative` are now, by a fresh look."""
         ...
 
     def pin(self, params: P_contra, state: S) -> tuple[Element, ...]:

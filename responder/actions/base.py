@@ -46,6 +46,8 @@ class BaseAction(ABC, Generic[P, S]):
     fenced: ClassVar[bool] = False
     undoable: ClassVar[bool] = False
     """Whether `undo` has an answer: only then may a step say `undo: if_not_recovered`."""
+    relative: ClassVar[frozenset[str]] = frozenset()
+    """The parameters that a rule may give relative to what `present` says: `{by: +2, ceiling: 10}`."""
     Params: ClassVar[type[Frozen]]
 
     def __init__(self, clients: Clients) -> None:
@@ -59,6 +61,11 @@ class BaseAction(ABC, Generic[P, S]):
     @abstractmethod
     async def look(self, params: P, target: Target) -> S:
         """A fresh state, without changing anything. Raises TemporaryError where there is no answer."""
+
+    def present(self, state: S) -> Mapping[str, int]:
+        """Nothing may be relative."""
+        del state
+        return {}
 
     def refuse(self, params: P, state: S) -> str | None:
         """No floors and ceilings of its own."""

@@ -39,6 +39,9 @@ def section(action: ActionClass) -> str:
     facts = [f"Kind: {kind}", f"default timeout: {format_duration(action.deadline)}"]
     if action.kind.changing:
         facts += [fence, "has an undo" if action.undoable else "no undo"]
+    if action.relative:
+        names = ", ".join(f"`{name}`" for name in sorted(action.relative))
+        facts.append(f"may be relative: {names}")
     rows = [_row(parameter) for parameter in described(action.Params)]
     table = "\n".join(["| parameter | type | default | |", "| --- | --- | --- | --- |", *rows])
     return f"### {action.name}\n\n{inspect.getdoc(action)}\n\n{'; '.join(facts)}.\n\n{table}\n"

@@ -64,6 +64,7 @@ class Registry:
             params=action.Params,
             deadline=action.deadline,
             undoable=action.undoable,
+            relative=action.relative,
         )
 
     def load(self, name: str) -> ActionClass:

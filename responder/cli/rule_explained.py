@@ -88,6 +88,8 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
             yield 2, f"{called(word['guard'])} {_RULINGS[word['ruling']]}: {word['reason']}"
         if step.get("repeat"):
             yield 2, f"taken up to {step['repeat'] + 1} times, as long as it does not help"
+        if step.get("computed"):
+            yield 2, f"from what is there now: {', '.join(step['computed'])}"
         if step["elements"]:
             yield 2, f"would act on {count(len(step['elements']), 'element')}: {'; '.join(step['elements'])}"
 

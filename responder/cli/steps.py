@@ -219,6 +219,8 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
             ends = [line for line in _ends(word, judged, telling) if line not in told]
             told.update(ends)
             yield from ((2, line) for line in ends)
+    if judged.computed and (newest or telling.everything):
+        yield 1, f"from what it found: {', '.join(judged.computed)}"
     if judged.elements and (newest or telling.everything):
         yield 1, f"it found {count(judged.element_count, 'element')} to hit:"
         yield from ((2, title) for title in listed(judged.elements, judged.element_count))

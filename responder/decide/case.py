@@ -291,6 +291,8 @@ class Facts(Frozen):
     """The action's own refusal, or that more elements were found than allowed."""
     elements: tuple[str, ...] = ()
     """The titles of what the effect would hit, as pinned by this look."""
+    computed: tuple[str, ...] = ()
+    """What the relative parameters came to by this look, in words."""
     consent: Consent | None = None
     """What a person would have to consent to, by this look; None where there was none."""
     approval: Approval | None = None

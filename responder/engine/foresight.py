@@ -46,6 +46,8 @@ class StepForeseen(Frozen):
     kind: StepKind
     target: str | None
     elements: tuple[str, ...] = ()
+    computed: tuple[str, ...] = ()
+    """What relative parameters would come to now, in words."""
     held_by: tuple[Word, ...] = ()
     let_go: int = 0
     """How many guards let it go."""
@@ -105,6 +107,7 @@ class Foresight:
             kind=step.kind,
             target=seen.facts.target,
             elements=seen.facts.elements,
+            computed=seen.facts.computed,
             held_by=tuple(
                 Word(guard=one.guard, ruling=one.ruling, reason=one.reason)
                 for one in sorted(held, key=lambda verdict: -verdict.ruling)

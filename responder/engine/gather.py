@@ -5,7 +5,7 @@ Nothing here changes anything anywhere. What cannot be gathered becomes a fact, 
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -25,6 +25,7 @@ from responder.model.base import digest
 from responder.model.budget import Budgets
 from responder.model.errors import PermanentError, RefusedError, ResponderError, TemporaryError
 from responder.model.incident import MemberAlert
+from responder.model.relative import By, as_relative
 from responder.model.restraint import RestraintKind, Restraints
 from responder.model.rule import Step, StepKind
 from responder.model.target import Element, State, Target
@@ -63,6 +64,7 @@ class _Look:
     target: Target | None = None
     place: Place | None = None
     elements: tuple[Element, ...] = ()
+    computed: tuple[str, ...] = ()
     out_of_scope: str | None = None
     problem: str | None = None
     floor: str | None = None
@@ -140,7 +142,10 @@ class Gather:
         try:
             action = self._actions.get(step.action)
             given = step.params if bound else bind_params(step.params, labels_of(case))
-            params = action.Params.model_validate(given)
+            relative = _relative(action, given)
+            params = action.Params.model_validate(
+                {**given, **{name: by.bound for name, by in relative.items()}}
+            )
             target = _only(action.resolve(params))
         except (RefusedError, PermanentError) as error:
             return _Look(out_of_scope=str(error))
@@ -157,7 +162,8 @@ class Gather:
             return _Look(target, problem=f"{target.key} cannot be looked at: {error}")
         except (RefusedError, PermanentError) as error:
             return _Look(target, floor=str(error))
-        return _pinned(Place(action, params, target, state, concern(case, step.action, target.key)))
+        place = Place(action, params, target, state, concern(case, step.action, target.key))
+        return _computed(place, given, relative) if relative else _pinned(place)
 
     async def _facts(
         self,
@@ -249,6 +255,7 @@ def _looked(look: _Look) -> dict[str, Any]:
         "observed": look.observed,
         "floor": look.floor,
         "elements": tuple(element.title for element in look.elements),
+        "computed": look.computed,
     }
 
 
@@ -303,6 +310,33 @@ def _only(targets: tuple[Target, ...]) -> Target:
         case several:
             names = ", ".join(target.key for target in several)
             raise RefusedError(f"the parameters lead to several targets: {names}")
+
+
+def _relative(action: Action[Any, Any], given: Mapping[str, Any]) -> dict[str, By]:
+    """The parameters that are relative to what the look will find."""
+    found = {name: as_relative(value) for name, value in given.items() if isinstance(value, Mapping)}
+    return {name: by for name, by in found.items() if by is not None and name in action.relative}
+
+
+def _computed(place: Place, given: Mapping[str, Any], relative: Mapping[str, By]) -> _Look:
+    """As `_pinned`, with the numbers that relative parameters came to: these stand in the intent.
+
+    Where one is at its bound already, or nobody can say what is there, the step refuses.
+    """
+    present, numbers, told = place.action.present(place.state), dict[str, int](), []
+    for name, by in relative.items():
+        if name not in present:
+            return _Look(place.target, place, floor=f"nobody can say what {name} is now, and it goes {by}")
+        number = by.since(present[name])
+        if number is None:
+            return _Look(place.target, place, floor=f"{name} is {present[name]} already, and it goes {by}")
+        numbers[name] = number
+        told.append(f"{name} {number} ({present[name]} now, {by})")
+    try:
+        params = place.action.Params.model_validate({**given, **numbers})
+    except ValidationError as error:
+        return _Look(place.target, place, floor=f"{', '.join(told)} does not fit: {first_mistake(error)}")
+    return replace(_pinned(replace(place, params=params)), computed=tuple(told))
 
 
 def _pinned(place: Place) -> _Look:

@@ -108,6 +108,7 @@ class _Faked:
         self.deadline: timedelta = own.deadline
         self.fenced: bool = own.fenced
         self.Params: type[Frozen] = own.Params
+        self.relative: frozenset[str] = own.relative
 
     def resolve(self, params: Any) -> tuple[Target, ...]:
         return self._own.resolve(params)
@@ -147,6 +148,11 @@ class _Faked:
             why = first_mistake(error)
             self._stage.say_nothing(f"`state` of {self.name} does not fit: {why}", told.position)
             return FakedState(elements=told.finds)
+
+    def present(self, state: State) -> Mapping[str, int]:
+        if not isinstance(state, FakedState):
+            return self._own.present(state)
+        return {name: value for name in self.relative if isinstance(value := state.facts.get(name), int)}
 
     def pin(self, params: Any, state: State) -> tuple[Element, ...]:
         if not isinstance(state, FakedState):

@@ -113,4 +113,4 @@ def _own_actions(own: Surroundings) -> BuiltActions:
     inventory = own.inventory
     clusters = {source.name: (("http://127.0.0.1:9",), Access()) for source in own.sources if source.has_api}
     clients = Clients(inventory, PostgresServers(inventory), AlertmanagerClusters(clusters))
-    return BuiltActions(Registry(), clients)
+    return BuiltActions(own.catalogue if isinstance(own.catalogue, Registry) else Registry(), clients)

@@ -77,6 +77,8 @@ class Judged(Frozen):
     words: tuple[GuardWord, ...]
     elements: tuple[str, ...]
     element_count: int
+    computed: tuple[str, ...] = ()
+    """What relative parameters came to, in words."""
     first_at: datetime
     last_at: datetime
     times: int
@@ -402,6 +404,7 @@ def _judged(entry: Entry, answer: Answer | None) -> Judged:
         nothing_to_do=bool(facts.get("nothing_to_do")),
         found_nothing=_found_nothing(facts),
         words=tuple(_word(verdict) for verdict in facts.get("verdicts", ())),
+        computed=tuple(facts.get("computed", ())),
         elements=tuple(facts.get("elements", ())),
         element_count=int(facts.get("element_count", 0)),
         first_at=entry.at,

@@ -29,6 +29,8 @@ class ActionFacts:
     """The timeout of a step that gives none."""
     undoable: bool
     """Whether the action has an inverse: only then may a step say `undo: if_not_recovered`."""
+    relative: frozenset[str] = frozenset()
+    """The parameters that may be relative to what is there: `{by: +2, ceiling: 10}`."""
 
 
 class Catalogue(Protocol):

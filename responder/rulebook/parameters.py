@@ -26,7 +26,8 @@ from responder.rulebook.surroundings import Surroundings
 Path = tuple[str | int, ...]
 
 _PLAUSIBLE = ("label", "1", "1m", "true", "127.0.0.1")
-_RELATIVE = ("by", "ceiling")
+_RELATIVE = ("by", "ceiling", "floor")
+_RELATIVE_EXAMPLE = "{by: +2, ceiling: 10}, or {by: -1, floor: 1}"
 
 
 def read_parameters(
@@ -43,18 +44,62 @@ def read_parameters(
     known = known_parameters(facts.params)
     for key, value in written.entries.items():
         if key in _RELATIVE and key not in known:
-            reader.later(value, key)
+            text = f"`{key}` stands beside the parameters, and belongs into the one that is relative"
+            reader.wrong(value, text, _relative_mend(facts))
         elif key not in known:
             text = f"{facts.name} has no parameter `{key}`"
             reader.wrong(value, text, did_you_mean(key, known, "parameters"))
     check_values(written, scope, reader)
     data = {key: plain(value.value) for key, value in written.entries.items()}
-    _check_fit({key: value for key, value in data.items() if key in known}, written, facts, reader)
+    bounds = {key: _bound_of(key, value.value, facts, reader) for key, value in written.entries.items()}
+    fits = {**data, **{key: bound for key, bound in bounds.items() if bound is not None}}
+    _check_fit({key: value for key, value in fits.items() if key in known}, written, facts, reader)
     if "connection" in written.entries and "connection" in known:
         check_connection(written.entries["connection"].value, around.inventory, scope, reader)
     if "source" in written.entries and "source" in known:
         _check_source(written.entries["source"].value, around, reader)
     return data
+
+
+def _bound_of(key: str, node: Node, facts: ActionFacts, reader: Reader) -> int | None:
+    """The bound of a relative parameter, which has to fit as any value; None for a value as it stands."""
+    if not isinstance(node, Mapped):
+        return None
+    if key not in facts.relative:
+        if "by" in node.entries and ("ceiling" in node.entries or "floor" in node.entries):
+            reader.wrong(node, f"`{key}` of {facts.name} cannot be relative", _relative_mend(facts))
+            return _whole(node.entries.get("ceiling") or node.entries.get("floor"), reader, zero=True)
+        return None
+    entries = reader.mapping(node, f"`{key}`", _RELATIVE)
+    by = _whole(entries.get("by"), reader)
+    if "by" not in entries:
+        reader.wrong(node, f"`{key}` does not say by how much", f"Write {key}: {_RELATIVE_EXAMPLE}")
+    if not by:
+        return 0
+    needs, other = ("ceiling", "floor") if by > 0 else ("floor", "ceiling")
+    goes = "up" if by > 0 else "down"
+    if other in entries:
+        text = f"`by: {by:+d}` goes {goes}, and a {other} never bounds that"
+        reader.wrong(entries[other], text, f"Write `{needs}:`")
+    elif needs not in entries:
+        text = f"`by: {by:+d}` goes {goes} without end, alert after alert"
+        reader.wrong(node, text, f"Add `{needs}:`")
+    return _whole(entries.get(needs), reader, zero=True)
+
+
+def _whole(entry: Entry | None, reader: Reader, *, zero: bool = False) -> int:
+    value = 0 if entry is None else plain(entry.value)
+    if entry is not None and (type(value) is not int or (value == 0 and not zero)):
+        text = f"`{entry.key}` must be a whole number{'' if zero else ' other than 0'}"
+        reader.wrong(entry.value, text, f"Write one like {'10' if zero else '+2 or -1'}, without quotes")
+        return 0
+    return value if isinstance(value, int) else 0
+
+
+def _relative_mend(facts: ActionFacts) -> str:
+    if not facts.relative:
+        return f"Write the value itself: no parameter of {facts.name} can be relative"
+    return f"Write {min(facts.relative)}: {_RELATIVE_EXAMPLE}"
 
 
 def _check_source(node: Node, around: Surroundings, reader: Reader) -> None:

@@ -100,6 +100,13 @@ _CONNECTION: Schema = {
     "anyOf": [_TEXT, {"type": "object", "additionalProperties": _TEXT}],
     "description": "A connection of the inventory: its name, or labels that lead to it by its `matches:`.",
 }
+_BY: Schema = {
+    "oneOf": [
+        _mapping({"by": {"type": "integer", "minimum": 1}, "ceiling": {"type": "integer"}}, "by", "ceiling"),
+        _mapping({"by": {"type": "integer", "maximum": -1}, "floor": {"type": "integer"}}, "by", "floor"),
+    ],
+    "description": "So much more than there is, or less, and never beyond the bound.",
+}
 _PROBE: Schema = {
     "oneOf": [
         _mapping({"promql": _TEXT, "is": _COMPARISON}, "promql", "is"),
@@ -180,6 +187,8 @@ def parameters(facts: ActionFacts) -> Schema:
     found = facts.params.model_json_schema(by_alias=True)
     defs = found.pop("$defs", {})
     properties = {name: _or_a_label(_inlined(one, defs)) for name, one in found.get("properties", {}).items()}
+    for name in facts.relative & properties.keys():
+        properties[name]["anyOf"].append(_BY)
     return {**found, "properties": properties}
 
 

@@ -16,7 +16,7 @@ from responder.rulebook.surroundings import Surroundings
 
 _STEP_KEYS = ("action", "with", "when", "timeout", "undo", "repeat", "autonomy")
 _EVIDENCE_KEYS = ("action", "with", "timeout")
-_STEP_LATER = ("all", "by", "ceiling")
+_STEP_LATER = ("all",)
 AUTONOMY_WORDS = {level.word: level for level in Autonomy}
 
 

@@ -16,8 +16,9 @@ import pytest_asyncio
 from responder.actions.page import refreshed
 from responder.actions.registry import ENTRY_POINT_GROUP, BuiltActions, Registry
 from responder.model.errors import PermanentError
-from tests.support.conformance import CHANGING, EVERY, READ_ONLY, Claim, claims_for
+from tests.support.conformance import CHANGING, EVERY, READ_ONLY, RELATIVE, Claim, claims_for
 from tests.support.parts import PostgresServer, embedded_postgres, free_port
+from tests.support.pools import ScalePools, pool_scene
 from tests.support.scenes import clients_on, postgres_scene
 
 PAGE = Path(__file__).parents[2] / "docs" / "actions.md"
@@ -47,7 +48,7 @@ def _cases() -> list[Any]:
         pytest.param(name, claim, id=f"{name}-{claim.__name__}")
         for name in OURS.names()
         if not name.startswith(ELSEWHERE)
-        for claim in claims_for(OURS.load(name).kind)
+        for claim in claims_for(OURS.load(name).kind, OURS.load(name).relative)
     ]
 
 
@@ -97,6 +98,15 @@ async def test_the_taught_action_conforms(claim: Claim, taught: Registry, server
         await claim(scene)
 
 
+@pytest.mark.parametrize(
+    "claim", claims_for(ScalePools.kind, ScalePools.relative), ids=lambda one: one.__name__
+)
+async def test_an_action_with_a_relative_parameter_conforms(claim: Claim, server: PostgresServer) -> None:
+    """What scales to a number meets every claim, and those of what may be relative."""
+    async with pool_scene(server) as scene:
+        await claim(scene)
+
+
 def test_the_claims_are_all_run() -> None:
     """No claim is forgotten: every public coroutine of the suite is in one of its lists."""
     module = import_module("tests.support.conformance")
@@ -106,7 +116,7 @@ def test_the_claims_are_all_run() -> None:
         if not name.startswith("_") and getattr(value, "__module__", "") == module.__name__
         if hasattr(value, "__code__") and "scene" in value.__code__.co_varnames
     }
-    assert written == {claim.__name__ for claim in (*EVERY, *READ_ONLY, *CHANGING)}
+    assert written == {claim.__name__ for claim in (*EVERY, *READ_ONLY, *CHANGING, *RELATIVE)}
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -16,6 +16,7 @@ from responder.rulebook.mistake import Mistakes
 from tests.support.drawn_scenes import drawn
 from tests.support.for_real import played_for_real
 from tests.support.lives import rehearsed
+from tests.support.pools import with_pools
 from tests.support.rule_surroundings import surroundings
 
 ROOT = Path(__file__).parents[2]
@@ -23,9 +24,13 @@ FOLDERS = ("tests/unit/rehearsed", "rules")
 FILES = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.test.yaml"))]
 
 
+POOLS = sorted((ROOT / "tests/unit/rehearsed_pools").glob("*.test.yaml"))
+
+
 def scenes() -> list[Scene]:
     mistakes = Mistakes()
     read = read_scenes(FILES, Around(surroundings()), mistakes)
+    read += read_scenes(POOLS, Around(surroundings(catalogue=with_pools())), mistakes)
     assert not mistakes.found, mistakes.sorted()
     return read
 

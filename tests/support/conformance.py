@@ -5,7 +5,7 @@ action conforms when every claim of `claims_for(its kind)` holds. docs/actions.m
 """
 
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 from uuid import UUID, uuid4
@@ -54,9 +54,9 @@ class Scene(Protocol):
 Claim = Callable[[Scene], Awaitable[None]]
 
 
-def claims_for(kind: StepKind) -> Sequence[Claim]:
-    """The claims that an action of that kind must meet."""
-    return (*EVERY, *(CHANGING if kind.changing else READ_ONLY))
+def claims_for(kind: StepKind, relative: Collection[str] = ()) -> Sequence[Claim]:
+    """The claims that an action of that kind must meet, with these parameters that may be relative."""
+    return (*EVERY, *(CHANGING if kind.changing else READ_ONLY), *(RELATIVE if relative else ()))
 
 
 # --- every action ---------------------------------------------------------------------------------------
@@ -233,6 +233,24 @@ async def an_undo_names_a_step(scene: Scene) -> None:
         canonical_json(dict(step.params))
 
 
+async def a_relative_parameter_is_in_the_state(scene: Scene) -> None:
+    """What may be relative is a whole number of the fresh state, and follows from that alone."""
+    await scene.arrange(2)
+    present = scene.action.present(await _look(scene))
+    assert set(present) == scene.action.relative
+    assert all(type(number) is int for number in present.values())
+
+
+async def a_look_does_not_go_by_a_relative_parameter(scene: Scene) -> None:
+    """Before the look such a parameter is at its bound: whatever it is, target and state are the same."""
+    await scene.arrange(2)
+    present = scene.action.present(await _look(scene))
+    for name, number in present.items():
+        params = _params(scene, **{name: number + 1})
+        assert scene.action.resolve(params)[0] == _target(scene)
+        assert scene.action.present(await scene.action.look(params, _target(scene))) == present
+
+
 EVERY: tuple[Claim, ...] = (
     parameters_are_strict,
     no_target_is_refused,
@@ -253,6 +271,10 @@ CHANGING: tuple[Claim, ...] = (
     silence_is_unknown,
     a_silent_target_has_no_effect,
     an_undo_names_a_step,
+)
+RELATIVE: tuple[Claim, ...] = (
+    a_relative_parameter_is_in_the_state,
+    a_look_does_not_go_by_a_relative_parameter,
 )
 
 

@@ -133,6 +133,7 @@ class Hit:
     kind: ClassVar[StepKind] = StepKind.DISRUPTIVE
     deadline: ClassVar[timedelta] = timedelta(seconds=5)
     fenced: ClassVar[bool] = True
+    relative: ClassVar[frozenset[str]] = frozenset()
     Params: ClassVar[type[Frozen]] = HitParams
 
     def __init__(self, world: World, *, undoable: bool = False) -> None:
@@ -148,6 +149,10 @@ class Hit:
         if self.world.broken:
             raise RuntimeError("nobody foresaw this")
         return HitState(present=tuple(sorted(self.world.present)), release=self.world.release)
+
+    def present(self, state: HitState) -> Mapping[str, int]:  # noqa: D102
+        del state
+        return {}
 
     def pin(self, params: HitParams, state: HitState) -> tuple[Element, ...]:  # noqa: D102
         del params
@@ -460,14 +465,19 @@ def _metrics() -> Metrics:
 
 
 def perform_on(
-    store: VirtualStore, *, undoable: bool = False, terms: Terms | None = None, halt_file: Path | None = None
+    store: VirtualStore,
+    *,
+    undoable: bool = False,
+    terms: Terms | None = None,
+    halt_file: Path | None = None,
+    action: Hit | None = None,
 ) -> Perform:
-    """The real `Perform` over the virtual world."""
+    """The real `Perform` over the virtual world, whose steps all hit it, or do another thing to it."""
     world = store.world
     terms = terms or Terms()
     settings = EngineSettings(ceiling=Autonomy.AUTO, terms=terms)
     as_store = cast("Store", store)
-    actions = cast("Actions", _Actions(Hit(world, undoable=undoable)))
+    actions = cast("Actions", _Actions(action or Hit(world, undoable=undoable)))
     probes = cast("Probes", _Probes(world))
     source = cast("AlertState", _AlertState(world))
     halt, trust = Halt(as_store, halt_file), Trust(settings, {})

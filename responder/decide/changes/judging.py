@@ -108,7 +108,7 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
     what = f"{facts.action} on {facts.target or 'no target'}"
     return EntryDraft(
         kind=EntryKind.JUDGED,
-        text=f"{what} {became}: {_why(verdict)}",
+        text=f"{what} {became}: {_why(verdict)}{_computed(facts)}",
         facts={
             "step": index,
             "action": facts.action,
@@ -122,8 +122,13 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
             "element_count": len(facts.elements),
             "state": case.incident.state.value,
             **({"observed": True} if facts.observed else {}),
+            **({"computed": list(facts.computed)} if facts.computed else {}),
         },
     )
+
+
+def _computed(facts: Facts) -> str:
+    return f"; {', '.join(facts.computed)}" if facts.computed else ""
 
 
 def _told(one: GuardVerdict) -> dict[str, Any]:
@@ -157,7 +162,8 @@ def _shadow_text(index: int, facts: Facts, judgement: Judgement) -> str:
         case Ruling.GO if not facts.elements:
             return f"in shadow nothing was done; {what} found nothing to act on"
         case Ruling.GO:
-            return f"in shadow nothing was done; {what} would have started on {named(facts.elements)}"
+            hits = f"{named(facts.elements)}{_computed(facts)}"
+            return f"in shadow nothing was done; {what} would have started on {hits}"
         case Ruling.ASK:
             return f"in shadow {what} would have asked a person: {verdict.reason}{found}"
         case Ruling.WAIT:
