@@ -446,6 +446,7 @@ async def _engine(
         channels=channels(settings, log),
         give_up_after=settings.notifications.give_up_after,
         rounds=store.rounds,
+        schedules=store.schedules,
         lists=lists,
         metrics=metrics,
         settings=settings.engine,
@@ -530,6 +531,7 @@ def _api(
         channels=engine.dispatcher.names,
         describe_rule=describe,
         by_hand=by_hand,
+        schedules=stored.store.schedule_desk,
         foresee=engine.foresight.of,
         budgets=settings.engine.budgets,
         freezes=engine.freezes,
@@ -576,6 +578,9 @@ async def _house_keeping(stored: _Stored, settings: Settings, servers: PostgresS
         "days of the journal that are over": lambda: _drop_days(stored, settings),
         "old dead letters": lambda: _expire_letters(stored, settings),
         "old notifications": lambda: stored.store.outbox.expire(settings.notifications.kept_for),
+        "old runs of scheduled rules": lambda: stored.store.schedules.expire(
+            settings.scheduled_runs_kept_for
+        ),
         "freezes and maintenance that are over": stored.store.expire_restraints,
         "anchor": stored.anchoring.round,
     }
@@ -599,6 +604,10 @@ async def _drop_days(stored: _Stored, settings: Settings) -> None:
         return
     for name in await drop_older(stored.dsn, await stored.store.now() - settings.journal_kept_for):
         _log.info("a day of the journal was dropped", partition=name)
+
+
+async def _expire_runs(stored: _Stored, settings: Settings) -> None:
+    await stored.store.schedules.expire(settings.scheduled_runs_kept_for)
 
 
 async def _expire_letters(stored: _Stored, settings: Settings) -> None:

@@ -25,6 +25,7 @@ from responder.decide.case import (
 )
 from responder.decide.clock import Agreement, ClockJump
 from responder.decide.fold import AlertRecord
+from responder.decide.schedules import Due
 from responder.model.alert import (
     Alert,
     AlertKey,
@@ -49,6 +50,7 @@ from responder.model.matcher import Matcher
 from responder.model.notification import ChannelStanding, Notification
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Probe, Rule, Rulebook, StepKind
+from responder.model.schedule import PlanStanding, RunReport, ScheduledRun, ScheduleStanding
 from responder.model.severity import Severity
 from responder.model.source import PeerReport, SourceStanding
 from responder.model.storm import Storm
@@ -735,6 +737,98 @@ class Rounds(Protocol):
 
     async def records(self, source: str, fingerprints: Sequence[str]) -> Sequence[AlertRecord]:
         """What is known of these alerts of a source; unknown ones are left out."""
+        ...
+
+
+class Schedules(Protocol):
+    """The plans of scheduled rules and their runs, over all replicas. Planned times are civil.
+
+    A run is told apart from itself, begun by another, by its epoch: who was overtaken changes nothing.
+    """
+
+    async def follow(self, plans: Mapping[str, str], rulebook: str) -> bool:
+        """Have the plans (`Plan.key` by rule) of this rulebook stand, and no others.
+
+        A plan that is new, or another one, begins now. False: that rulebook is not the active one.
+        """
+        ...
+
+    async def standing(self) -> ScheduleStanding:
+        """How all plans stand."""
+        ...
+
+    async def decide(
+        self,
+        rule: str,
+        rulebook: str,
+        worker_id: UUID,
+        lasts: timedelta,
+        judge: Callable[[PlanStanding, datetime], Due | None],
+    ) -> Sequence[ScheduledRun]:
+        """Decide what is planned up to now, once over all replicas; `judge` gets civil time.
+
+        What is written is in the answer; one that is running is this worker's to make. Nothing is decided
+        where the rulebook is not the active one, and no planned time comes to a second row.
+        """
+        ...
+
+    async def begin(self, run: ScheduledRun, worker_id: UUID, lasts: timedelta) -> ScheduledRun | None:
+        """Make a run that waits, or whose owner is dead, this worker's; None where another was faster."""
+        ...
+
+    async def found(self, run: ScheduledRun, report: RunReport, worker_id: UUID) -> ScheduledRun | None:
+        """Keep the report of a run; None where it is another's by now, or is over."""
+        ...
+
+    async def tell(self, run: ScheduledRun, worker_id: UUID) -> ScheduledRun | None:
+        """Make the telling of a kept report this worker's; None where another was faster."""
+        ...
+
+    async def ended(self, run: ScheduledRun) -> bool:
+        """All of it is told."""
+        ...
+
+    async def leave(self, worker_id: UUID) -> None:
+        """Give up every run of this worker: others make it again."""
+        ...
+
+    async def open_findings(self) -> Sequence[Mapping[str, str]]:
+        """The labels of what runs have found and that is not over."""
+        ...
+
+    async def expire(self, kept_for: timedelta) -> int:
+        """Remove runs that ended so long ago; how many they were."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunAsked:
+    """A run that a person asks for. The same key again is the same run."""
+
+    key: UUID | None
+    rule: str
+    rulebook: str
+    actor: str
+    reason: str
+
+
+class ScheduleDesk(Protocol):
+    """What people see of scheduled rules, and ask of them."""
+
+    async def standing(self) -> ScheduleStanding:
+        """How all plans stand."""
+        ...
+
+    async def runs(self, rule: str | None, limit: int) -> Sequence[ScheduledRun]:
+        """The newest runs of a rule; of every rule its newest one, where none is named."""
+        ...
+
+    async def run(self, run_id: UUID) -> ScheduledRun | None:
+        """One run."""
+        ...
+
+    async def ask(self, asked: RunAsked) -> tuple[ScheduledRun, bool]:
+        """Have a rule run now, and whether that is new; the run that goes on, where one does."""
         ...
 
 

@@ -221,6 +221,8 @@ class Metrics:
     """`source`."""
     reconcile_age: Gauge
     """`source`. By whichever replica the last complete round was."""
+    scheduled_runs: Counter
+    """`rule`, `outcome`: as_expected, not_as_expected, failed, skipped or missed. Of this process."""
     emergency_pages: Counter
     """`outcome`: sent, repeated, counted or failed."""
     notifications: Counter
@@ -351,6 +353,12 @@ def build_metrics(version: str) -> Metrics:
             "responder_reconcile_age_seconds",
             "Seconds since the last round in which every peer of a source answered and could be believed.",
             ["source"],
+            registry=registry,
+        ),
+        scheduled_runs=Counter(
+            "responder_scheduled_runs_total",
+            "Planned runs of scheduled rules, by what became of them.",
+            ["rule", "outcome"],
             registry=registry,
         ),
         emergency_pages=Counter(

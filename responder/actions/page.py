@@ -10,9 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from responder.actions.registry import ActionClass, Registry
+from responder.actions.registry import ActionClass, Registry, results_of
 from responder.model.base import Frozen
 from responder.model.duration import format_duration
+from responder.model.expectation import FieldKind
 
 BEGIN = "<!-- generated from the code: make changes there -->"
 END = "<!-- end of the generated part -->"
@@ -44,7 +45,18 @@ def section(action: ActionClass) -> str:
         facts.append(f"may be relative: {names}")
     rows = [_row(parameter) for parameter in described(action.Params)]
     table = "\n".join(["| parameter | type | default | |", "| --- | --- | --- | --- |", *rows])
-    return f"### {action.name}\n\n{inspect.getdoc(action)}\n\n{'; '.join(facts)}.\n\n{table}\n"
+    found = "" if action.kind.changing else _found(results_of(action))
+    return f"### {action.name}\n\n{inspect.getdoc(action)}\n\n{'; '.join(facts)}.\n\n{table}\n{found}"
+
+
+def _found(results: Mapping[str, FieldKind]) -> str:
+    """What an action that looks finds, for `expect` and for a `when` on evidence."""
+    if not results:
+        return ""
+    told = (
+        f"`{name}` ({'true or false' if kind is FieldKind.TRUTH else kind})" for name, kind in results.items()
+    )
+    return f"\nFinds: {', '.join(told)}.\n"
 
 
 def described(params: type[Frozen]) -> list[dict[str, str]]:

@@ -8,10 +8,12 @@ nothing and needs no package.
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_type_hints
 
 from responder.actions.base import ChangingAction, Clients, ReadOnlyAction
 from responder.model.errors import PermanentError
+from responder.model.expectation import FieldKind
+from responder.model.target import State, result_fields
 from responder.ports import Action
 from responder.rulebook.catalogue import ActionFacts
 
@@ -65,6 +67,7 @@ class Registry:
             deadline=action.deadline,
             undoable=action.undoable,
             relative=action.relative,
+            results=results_of(action),
         )
 
     def load(self, name: str) -> ActionClass:
@@ -107,3 +110,12 @@ def _imported(name: str, path: str) -> ActionClass:
     if own_name != name:
         raise PermanentError(f"{path} calls itself {own_name!r}, but is registered as {name!r}")
     return action
+
+
+def results_of(action: ActionClass) -> Mapping[str, FieldKind]:
+    """The fields of the state that its look says it returns. Of what is not said nothing can be expected."""
+    try:
+        state = get_type_hints(action.look).get("return")
+    except NameError:
+        return {}
+    return result_fields(state) if isinstance(state, type) and issubclass(state, State) else {}

@@ -40,6 +40,7 @@ _COMMANDS = {
     "resume": "halting",
     "rules": "rules",
     "run": "by_hand",
+    "schedule": "schedule",
     "serve": "service",
     "sources": "sources",
     "targets": "operations",

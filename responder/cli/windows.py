@@ -10,7 +10,7 @@ import click
 from responder.cli import output
 from responder.cli.client import Client
 from responder.cli.common import actor_option, print_json, speaks
-from responder.decide.freezes import instants
+from responder.decide.civil import instants
 from responder.model.duration import parse_duration
 
 _reason = click.option("--reason", required=True, help="Why; whoever is held by it reads this.")

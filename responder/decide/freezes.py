@@ -1,48 +1,23 @@
 """Freezes that come again or stand in the calendar: whether one is in force at a moment of civil time.
 
-This is the one thing beside schedules that reads civil time. An hour that comes twice, when the clocks go
-back, freezes twice; what would begin or end in an hour that is left out does so when the clocks go forward.
-A freeze that begins again before its end lasts to the end of the last one.
+An hour that comes twice freezes twice. A freeze that begins again before its end lasts to the end of the last
+one.
 """
 
-from collections.abc import Iterator
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Annotated, Any, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from zoneinfo import ZoneInfo
 
-from cronsim import CronSim, CronSimError
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from responder.decide.civil import cron_of, instants, last_planned, zone_of
 from responder.model.base import Frozen
 from responder.model.duration import Duration
 from responder.model.matcher import Matcher
 from responder.model.severity import Severity
 
-_CRON_FIELDS = 5
 _A_DAY = timedelta(days=1)
-_SECOND = timedelta(seconds=1)
 _LONGEST = timedelta(days=366)
-
-
-def _zone(name: str) -> str:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"{name!r} is no time zone; write one like Europe/Berlin or UTC") from None
-    return name
-
-
-def _cron(text: str) -> str:
-    if len(text.split()) != _CRON_FIELDS:
-        fields = "minute, hour, day of month, month, day of week"
-        raise ValueError(f"{text!r} is no cron expression: it needs five fields ({fields})")
-    try:
-        next(CronSim(text, datetime(2024, 1, 1)))  # noqa: DTZ001 - a wall clock without a zone
-    except CronSimError as error:
-        raise ValueError(f"{text!r} is no cron expression: {error}") from None
-    except StopIteration:
-        raise ValueError(f"{text!r} never comes") from None
-    return text
 
 
 def _civil(value: Any) -> Any:
@@ -87,9 +62,9 @@ class Freeze(Frozen):
     """Nothing that changes something starts in its time, where the matchers may hold, but for `allow`."""
 
     name: str = Field(min_length=1, max_length=100)
-    when: Annotated[str, AfterValidator(_cron)] | Period
+    when: Annotated[str, AfterValidator(cron_of)] | Period
     """A cron expression of five fields for each begin, or a period."""
-    timezone: Annotated[str, AfterValidator(_zone)] = "UTC"
+    timezone: Annotated[str, AfterValidator(zone_of)] = "UTC"
     duration: Duration | None = Field(default=None, gt=timedelta(0), le=_LONGEST)
     """How long it lasts from each begin of a cron expression, as time goes by."""
     match: tuple[Matcher, ...] = ()
@@ -123,54 +98,10 @@ def in_force_until(freeze: Freeze, at: datetime) -> datetime | None:
         begin, end = instants(freeze.when.first, zone)[0], instants(freeze.when.last, zone)[-1]
         return end if begin <= at < end else None
     length = freeze.duration or timedelta(0)
-    begin_or_none = _last_begin(freeze.when, zone, at)
+    begin_or_none = last_planned(freeze.when, zone, at)
     if begin_or_none is None or at >= begin_or_none + length:
         return None
     begin, end = begin_or_none, begin_or_none + length
-    while end < at + _A_DAY and (again := _last_begin(freeze.when, zone, end)) is not None and again > begin:
+    while end < at + _A_DAY and (again := last_planned(freeze.when, zone, end)) is not None and again > begin:
         begin, end = again, again + length
     return end
-
-
-def _last_begin(cron: str, zone: ZoneInfo, at: datetime) -> datetime | None:
-    """The last moment up to `at` at which the clock on the wall shows what the expression asks for."""
-    offsets = [_offset(when, zone) for when in (at - _A_DAY, at)]  # the clocks may have changed in between
-    least, most = (_wall(at, offset) for offset in (min(offsets), max(offsets)))
-    found: datetime | None = None
-    for wall in _back_from(cron, most):
-        begun = [instant for instant in instants(wall, zone) if instant <= at]
-        found = max([*begun, *([found] if found is not None else [])], default=None)
-        if found is not None and wall <= least:
-            break
-    return found
-
-
-def _back_from(cron: str, wall: datetime) -> Iterator[datetime]:
-    return CronSim(cron, wall.replace(microsecond=0) + _SECOND, reverse=True)
-
-
-def _wall(at: datetime, offset: timedelta) -> datetime:
-    return (at.astimezone(UTC) + offset).replace(tzinfo=None)
-
-
-def _offset(at: datetime, zone: ZoneInfo) -> timedelta:
-    return at.astimezone(zone).utcoffset() or timedelta(0)
-
-
-def instants(wall: datetime, zone: ZoneInfo) -> tuple[datetime, ...]:
-    """When the clock on the wall shows this: once, twice, or, where it is left out, when it is passed."""
-    one, other = (wall.replace(tzinfo=zone, fold=fold).astimezone(UTC) for fold in (0, 1))
-    if one == other:
-        return (one,)
-    if one < other:
-        return (one, other)
-    return (_change_between(other, one, zone),)
-
-
-def _change_between(before: datetime, after: datetime, zone: ZoneInfo) -> datetime:
-    """The moment in which the clocks go forward."""
-    old = _offset(before, zone)
-    while after - before > _SECOND:
-        middle = (before + (after - before) / 2).replace(microsecond=0)
-        before, after = (middle, after) if _offset(middle, zone) == old else (before, middle)
-    return after

@@ -24,6 +24,7 @@ from responder.engine.perform import Perform
 from responder.engine.reconcile import Reconcile
 from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
+from responder.engine.schedules import ScheduledRules
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
 from responder.engine.wake import Wake
@@ -31,7 +32,7 @@ from responder.engine.watchdog import Watchdog
 from responder.engine.worker import Worker
 from responder.model.autonomy import Ceiling
 from responder.model.errors import ResponderError
-from responder.ports import Actions, AlertState, Channel, Outbox, PeerList, Probes, Rounds, Store
+from responder.ports import Actions, AlertState, Channel, Outbox, PeerList, Probes, Rounds, Schedules, Store
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -58,6 +59,7 @@ class Engine:
         channels: Sequence[Channel],
         give_up_after: timedelta,
         rounds: Rounds,
+        schedules: Schedules,
         lists: Mapping[str, Sequence[PeerList]],
         metrics: Metrics,
         settings: EngineSettings,
@@ -123,6 +125,7 @@ class Engine:
             metrics=metrics,
             settings=settings.reconcile,
         )
+        self.schedules = ScheduledRules(schedules, self.rules, actions, self.intake, self.ownership, metrics)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -149,6 +152,7 @@ class Engine:
         self._begin("crowds", _every(_SOON, "crowds", self.intake.crowds.round))
         self._begin("halt", self.halt.follow(self._metrics))
         self._begin("outbox", _every(_OFTEN, "outbox", self.dispatcher.look))
+        self._begin("schedules", _every(_SOON, "schedules", self.schedules.round))
         self._begin("contests", _every(_SOON, "contests", self._contests.round))
         for source in self.reconcile.sources:
             look = partial(self.reconcile.look, source)
@@ -177,6 +181,7 @@ class Engine:
             await self._end(name, cancel=True)
         try:
             await self.reconcile.leave()
+            await self.schedules.stop()
             await self.ownership.end()
         except ResponderError as error:
             _log.warning("leases could not be given up", error=str(error))

@@ -8,11 +8,10 @@ import asyncio
 from uuid import uuid4
 
 import structlog
-from pydantic import ValidationError
 
-from responder.decide.bind import bind_params
 from responder.decide.case import Case, Finding
-from responder.engine.gather import first_mistake, labels_of
+from responder.engine.gather import labels_of
+from responder.engine.looking import looked, problem
 from responder.model.errors import ResponderError
 from responder.model.rule import Step
 from responder.ports import Actions, Store
@@ -58,26 +57,10 @@ class Evidence:
     async def _find(self, case: Case, step: Step) -> Finding:
         limit = min(self._timeout_s, step.timeout.total_seconds())
         try:
-            action = self._actions.get(step.action)
-            params = action.Params.model_validate(bind_params(step.params, labels_of(case)))
-            async with asyncio.timeout(limit):
-                states = [(t, await action.look(params, t)) for t in action.resolve(params)]
+            states = await looked(self._actions, step, labels_of(case), limit)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it is told, and delays nothing
-            summary = f"could not be gathered: {_problem(error)}"
+            summary = f"could not be gathered: {problem(error)}"
             return Finding(id=uuid4(), action=step.action, summary=summary, facts={})
         summary = "; ".join(f"{target.key}: {state.summary}" for target, state in states)
         facts = {"states": {target.key: state.model_dump(mode="json") for target, state in states}}
         return Finding(id=uuid4(), action=step.action, summary=summary, facts=facts)
-
-
-def _problem(error: Exception) -> str:
-    """In words fit for the timeline. What is not ours may quote anything: only its kind is told."""
-    match error:
-        case TimeoutError():
-            return "no answer in time"
-        case ValidationError():
-            return f"it does not take these parameters: {first_mistake(error)}"
-        case ResponderError():
-            return str(error)
-        case _:
-            return type(error).__name__

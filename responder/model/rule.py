@@ -10,7 +10,9 @@ from pydantic import Field
 from responder.model.autonomy import Autonomy, AutonomyWord
 from responder.model.base import Frozen, digest
 from responder.model.duration import Duration
+from responder.model.expectation import Expectation
 from responder.model.matcher import Matcher
+from responder.model.schedule import Plan
 from responder.model.severity import Severity
 
 
@@ -88,10 +90,23 @@ def _zero(value: object) -> bool:
     return value == 0
 
 
+def _absent(value: object) -> bool:
+    return value is None
+
+
+def _empty(value: object) -> bool:
+    return value == ()
+
+
 class Step(Frozen):
-    """One rung of the ladder. `params` are as written: `$labels.x` is bound when the step is taken."""
+    """One rung of the ladder. `params` are as written: `$labels.x` is bound when the step is taken.
+
+    What is not given of `name` and `expect` is not written either, as in `Limits`.
+    """
 
     action: str
+    name: str | None = Field(default=None, exclude_if=_absent)
+    """What evidence, or a step of a scheduled rule, is called; None for its action's name."""
     kind: StepKind
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
     when: Probe | None = None
@@ -100,6 +115,13 @@ class Step(Frozen):
     repeat: int = Field(default=0, exclude_if=_zero)
     """How often it may be taken again, where it was taken and has not helped."""
     autonomy: AutonomyWord = Autonomy.AUTO
+    expect: Expectation = Field(default=(), exclude_if=_empty)
+    """What the answer of a scheduled rule's step has to be."""
+
+    @property
+    def title(self) -> str:
+        """What it is called."""
+        return self.name or self.action
 
 
 class Verify(Frozen):
@@ -115,10 +137,6 @@ class Recurrence(Frozen):
 
     count: int
     within: Duration
-
-
-def _absent(value: object) -> bool:
-    return value is None
 
 
 class Limits(Frozen):
@@ -204,10 +222,6 @@ class Raise(Frozen):
     to: Severity
 
 
-def _empty(value: object) -> bool:
-    return value == ()
-
-
 class Position(Frozen):
     """Where something stands in a file; line and column count from 1."""
 
@@ -221,10 +235,14 @@ class Position(Frozen):
 
 
 class Rule(Frozen):
-    """Matchers, severity, ladder, proof and limits."""
+    """Matchers, severity, ladder, proof and limits. A scheduled one has a plan, and what its runs ask."""
 
     name: str
     match: tuple[Matcher, ...]
+    on: Plan | None = Field(default=None, exclude_if=_absent)
+    """When it runs, where it is scheduled; then `match` is for what its runs find."""
+    checks: tuple[Step, ...] = Field(default=(), exclude_if=_empty)
+    """What each run asks, where it is scheduled."""
     severity: tuple[SeverityCase, ...]
     raises: tuple[Raise, ...] = Field(default=(), alias="raise", exclude_if=_empty)
     """In the order of their times, each worse than the one before."""

@@ -1,11 +1,16 @@
 """What actions act on: targets, the elements inside them, and the fresh state of a target."""
 
-from datetime import datetime
-from typing import Any
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from enum import Enum
+from functools import cache
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from pydantic import Field
 
 from responder.model.base import Frozen
+from responder.model.expectation import FieldKind
 
 
 class Target(Frozen):
@@ -55,3 +60,58 @@ class State(Frozen):
     def summary(self) -> str:
         """One line for the timeline; subclasses say what matters."""
         return ""
+
+    @property
+    def result(self) -> dict[str, Any]:
+        """The fields that a rule may expect something of, by name; durations are in seconds."""
+        return {name: _plain(getattr(self, name)) for name in result_fields(type(self))}
+
+
+@cache
+def result_fields(state: type[State]) -> Mapping[str, FieldKind]:
+    """What a rule may expect of a state: its own fields and properties that are plain, or lists of such."""
+    known = {name: field.annotation for name, field in state.model_fields.items()}
+    own = {name: known[name] for name in known if name not in State.model_fields}
+    for base in reversed(state.__mro__[: state.__mro__.index(State)]):
+        told = {name: one for name, one in vars(base).items() if isinstance(one, property)}
+        own |= {name: get_type_hints(one.fget).get("return") for name, one in told.items()}
+    kinds = {name: _kind(annotation) for name, annotation in own.items() if name != "summary"}
+    return {name: kind for name, kind in kinds.items() if kind is not None}
+
+
+_KINDS: tuple[tuple[type, FieldKind], ...] = (
+    (bool, FieldKind.TRUTH),
+    (int, FieldKind.NUMBER),
+    (float, FieldKind.NUMBER),
+    (timedelta, FieldKind.DURATION),
+    (str, FieldKind.TEXT),
+)
+
+
+def _kind(annotation: Any) -> FieldKind | None:
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _kind(arguments[0])
+    if origin in {Union, UnionType}:
+        kinds = {_kind(one) for one in arguments if one is not type(None)}
+        return kinds.pop() if len(kinds) == 1 else None
+    if origin in {tuple, list}:
+        listed = [one for one in arguments if one is not Ellipsis]
+        return _kind(listed[0]) if len(listed) == 1 and get_origin(listed[0]) is None else None
+    if origin is Literal:
+        return _kind(type(arguments[0]))
+    if isinstance(annotation, type):
+        return next((kind for of, kind in _KINDS if issubclass(annotation, of)), None)
+    return None
+
+
+def _plain(value: Any) -> Any:
+    match value:
+        case timedelta():
+            return value.total_seconds()
+        case Enum():
+            return value.value
+        case list() | tuple():
+            return [_plain(one) for one in value]
+        case _:
+            return value

@@ -4,12 +4,13 @@ The rulebook never imports an action. It asks the catalogue by name and checks w
 against the action's own parameters.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
 
 from responder.model.base import Frozen
+from responder.model.expectation import FieldKind
 from responder.model.rule import StepKind
 
 
@@ -31,6 +32,8 @@ class ActionFacts:
     """Whether the action has an inverse: only then may a step say `undo: if_not_recovered`."""
     relative: frozenset[str] = frozenset()
     """The parameters that may be relative to what is there: `{by: +2, ceiling: 10}`."""
+    results: Mapping[str, FieldKind] = field(default_factory=dict)
+    """The fields of what its look finds that a rule may expect something of."""
 
 
 class Catalogue(Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
-from responder.decide.match import incident_key
+from responder.decide.match import contenders, incident_key
 from responder.model.base import Frozen
 from responder.model.matcher import Matcher
 from responder.model.rule import Position, Rule
@@ -53,7 +53,7 @@ def considered(rules: Iterable[Rule], labels: Mapping[str, str]) -> Matching:
     taken: Rule | None = None
     also: list[Considered] = []
     missed: list[tuple[tuple[bool, int], Considered]] = []
-    for rule in rules:
+    for rule in contenders(rules, labels):
         failed = [matcher for matcher in rule.match if not matcher.matches(labels)]
         if not failed and taken is None:
             taken = rule

@@ -6,6 +6,7 @@ asks for any of these and all of that holds; what it asks of other labels decide
 
 from collections.abc import Iterable, Sequence
 
+from responder.decide.match import contenders
 from responder.model.base import Frozen
 from responder.model.rule import Rule
 from responder.rulebook.considered import Failed
@@ -29,7 +30,7 @@ def gaps(alerts: Iterable[PrometheusAlert], rules: Sequence[Rule]) -> tuple[Gap,
 def _missing(alert: PrometheusAlert, rules: Sequence[Rule]) -> Gap | None:
     labels = {**alert.fixed_labels, "alertname": alert.name}
     nearest = Gap(alert=alert)
-    for rule in rules:
+    for rule in contenders(rules, labels):
         asked = [matcher for matcher in rule.match if matcher.name in labels]
         failed = [matcher for matcher in asked if not matcher.matches(labels)]
         if not failed and (asked or not rule.match):

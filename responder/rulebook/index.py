@@ -11,7 +11,7 @@ Each rule stands under one thing that its match demands, the first of these that
 
 Only what demands nothing of that, such as `namespace != "dev"` alone, is tried for every alert. The
 candidates are tried in the rulebook's order, by the rules' own matchers: the index only leaves out what
-cannot match.
+cannot match. What a scheduled rule found is that rule's by its label, and such a rule stands nowhere else.
 """
 
 from collections import Counter
@@ -19,6 +19,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from responder.model.matcher import Matcher, MatchOp, all_match
 from responder.model.rule import Rule, Rulebook
+from responder.model.schedule import SCHEDULE_LABEL
 from responder.rulebook.patterns import Patterns
 
 Pair = tuple[str, str]
@@ -38,6 +39,7 @@ class RuleIndex:
         self._always: list[int] = []
         self._expressions: dict[str, Patterns] = {}
         self._by_expression: dict[str, list[int]] = {}
+        self._scheduled = {rule.name: at for at, rule in enumerate(self._rules) if rule.on is not None}
         self._place_all()
 
     def first(self, labels: Mapping[str, str]) -> Rule | None:
@@ -49,6 +51,9 @@ class RuleIndex:
 
     def candidates(self, labels: Mapping[str, str]) -> Sequence[int]:
         """The positions of the rules that may take it, in the rulebook's order."""
+        scheduled = labels.get(SCHEDULE_LABEL, "")
+        if scheduled:
+            return (self._scheduled[scheduled],) if scheduled in self._scheduled else ()
         return _in_order(list(self._found(labels)))
 
     def candidates_beside(self, labels: Mapping[str, str]) -> Sequence[int]:
@@ -79,7 +84,9 @@ class RuleIndex:
             yield from (self._present[name] for name in labels if name in self._present)
 
     def _place_all(self) -> None:
-        demands = [[pairs for m in rule.match if (pairs := _pairs(m))] for rule in self._rules]
+        demands = [
+            [pairs for m in rule.match if rule.on is None and (pairs := _pairs(m))] for rule in self._rules
+        ]
         counts = Counter(pair for rule in demands for pairs in rule for pair in pairs)
         expressions: dict[str, list[tuple[str, int]]] = {}
         rest: list[int] = []
@@ -88,6 +95,8 @@ class RuleIndex:
             return sum(counts[pair] for pair in pairs)
 
         for at, (rule, demanded) in enumerate(zip(self._rules, demands, strict=True)):
+            if rule.on is not None:
+                continue
             pairs = min(demanded, key=rules_under, default=())
             crowded = rules_under(pairs) > _CROWD
             expression = _expression(rule) if crowded or not pairs else None

@@ -15,7 +15,7 @@ from responder.rulebook.surroundings import Surroundings
 Connection = str | dict[str, str]
 
 _LATER = ("http", "tcp", "dns", "tls", "kubernetes")
-_COMPARISON = re.compile(r"(==|!=|<=|>=|<|>)\s*(-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
+_COMPARISON = re.compile(r"(==|!=|<=|>=|<|>|=)\s*(-?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?)")
 _CLOSING = {"(": ")", "[": "]", "{": "}"}
 _SETS_LABELS = frozenset({TokenKind.EQUAL, TokenKind.MATCH, TokenKind.COMPARE})
 
@@ -51,7 +51,12 @@ def _expectation(node: Node, entries: Mapping[str, Entry], reader: Reader) -> Co
     if found is None:
         reader.wrong(entry.value, f"{text!r} is no comparison", mend)
         return Comparison(op="==", value=0)
-    return Comparison(op=found.group(1), value=float(found.group(2)))
+    return Comparison(op=operator(found.group(1)), value=float(found.group(2)))
+
+
+def operator(written: str) -> str:
+    """One `=` is as good as two."""
+    return "==" if written == "=" else written
 
 
 # --- promql ---------------------------------------------------------------------------------------------

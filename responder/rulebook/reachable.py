@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from responder.model.matcher import Matcher, all_match
 from responder.model.rule import Rule, Rulebook
+from responder.model.schedule import SCHEDULE_LABEL
 from responder.rulebook.index import RuleIndex, written_out
 from responder.rulebook.reading import Reader
 
@@ -19,6 +20,15 @@ def check_reach(rules: Sequence[Rule], reader: Reader) -> None:
     """Note every rule that takes no alert, and every severity that never applies."""
     index = RuleIndex(Rulebook(rules=tuple(rules)))
     for at, rule in enumerate(rules):
+        if rule.on is not None:
+            _check_severities(rule, reader)
+            continue
+        if any(one.name == SCHEDULE_LABEL and not one.matches({}) for one in rule.match):
+            text = (
+                f"no alert can match {_named(rule)}: what has a label {SCHEDULE_LABEL} is a scheduled rule's"
+            )
+            reader.wrong(rule.position, text, "Say in the scheduled rule itself what is to be done")
+            continue
         if (why := impossible(rule.match)) is not None:
             text = f"no alert can match {_named(rule)}: {why}"
             reader.wrong(rule.position, text, "Correct its `match`, or remove the rule")

@@ -20,6 +20,7 @@ from responder.model.rule import (
     Step,
     Verify,
 )
+from responder.model.schedule import Plan
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
@@ -30,6 +31,7 @@ from responder.rulebook.probes import Connection, read_probe
 from responder.rulebook.proof import check_proof, check_repeats
 from responder.rulebook.raising import check_raised, read_raise
 from responder.rulebook.reading import Reader
+from responder.rulebook.schedules import check_groups, check_keys, check_titles, own_match, read_plan
 from responder.rulebook.scope import Scope
 from responder.rulebook.steps import AUTONOMY_WORDS, StepReader, connections_of, note_inherited
 from responder.rulebook.surroundings import Surroundings
@@ -39,6 +41,7 @@ T = TypeVar("T")
 _DEFAULT_KEYS = ("autonomy", "for", "group_by", "limits", "notify", "owner", "runbook_url", "severity")
 _RULE_KEYS = (
     "name",
+    "on",
     "match",
     "severity",
     "raise",
@@ -55,7 +58,7 @@ _RULE_KEYS = (
     "owner",
     "notes",
 )
-_RULE_LATER = ("continue", "inhibited_by", "on")
+_RULE_LATER = ("continue", "inhibited_by")
 _DEFAULTED_LIMITS = ("attempts", "per", "cooldown")
 _LIMIT_KEYS = (*_DEFAULTED_LIMITS, "recurrence", "only_if_open_at_most")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -109,16 +112,19 @@ class _RuleReader:
         """The rule, or None where it is no mapping."""
         if not isinstance(self._node, Mapped):
             return None
-        match = self._match()
-        group_by = self._group_by()
         name = self._name()
-        scope = Scope(group_by, fixed_in(match), self._around.redaction, name)
+        plan = self._plan()
+        match = self._match() if plan is None else own_match(name)
+        group_by = self._group_by()
+        scope = Scope(group_by, fixed_in(match), self._around.redaction, name, scheduled=plan is not None)
         placed, evidence = self._steps(scope)
         steps = tuple(step for _, step in placed)
         severity = self._severity()
         rule = Rule(
             name=name,
             match=match,
+            on=plan,
+            checks=() if plan is None else self._checks(name),
             severity=severity,
             raises=self._raises(severity),
             group_by=group_by,
@@ -136,10 +142,33 @@ class _RuleReader:
             position=self._node.position,
             origins=self._origins,
         )
-        check_proof(rule, self._node, self._around, self._reader)
-        check_repeats(rule, placed, self._reader)
+        if plan is None:
+            check_proof(rule, self._node, self._around, self._reader)
+            check_repeats(rule, placed, self._reader)
         check_raised(rule, self._node, self._reader)
         return rule
+
+    def _plan(self) -> Plan | None:
+        """When it runs, where it is scheduled."""
+        entry = self._own.get("on")
+        if entry is None:
+            return None
+        check_keys(self._own, self._reader)
+        return read_plan(entry, self._origins, self._reader)
+
+    def _checks(self, name: str) -> tuple[Step, ...]:
+        """What each run of a scheduled rule asks; no alert comes before it, so no label is known."""
+        scope = Scope((), {}, self._around.redaction, name, scheduled=True)
+        steps = StepReader(scope, self._around, self._reader, self._origins)
+        entry = self._own.get("steps")
+        if entry is None or (isinstance(entry.value, Listing) and not entry.value.items):
+            mend = "Add `steps:`, each an action that only looks, with `expect:`"
+            at = self._node if entry is None else entry
+            self._reader.wrong(at, "the rule says when to run, and not what to ask", mend)
+        read = [(steps.check(node, path), node) for path, node in self._list("steps")]
+        found = [(step, node) for step, node in read if step is not None]
+        check_titles([step for step, _ in found], [node for _, node in found], self._reader)
+        return tuple(step for step, _ in found)
 
     def _entry(self, key: str) -> Entry | None:
         """The rule's own entry, else the file's default."""
@@ -174,12 +203,17 @@ class _RuleReader:
 
     def _group_by(self) -> tuple[str, ...] | None:
         entry = self._entry("group_by")
+        if "on" in self._own and "group_by" not in self._own:
+            self._origins["group_by"] = BUILT_IN
+            return ()
         if entry is None:
             return ()
         read = self._reader.texts(entry.value, "group_by", "group_by: [server, datname], or ['...'] for all")
         labels = tuple(text for _, text in read)
         if labels == ("...",):
             return None
+        if "on" in self._own:
+            check_groups(read, self._reader)
         for at, (node, label) in enumerate(read):
             if label == "...":
                 self._reader.wrong(node, "`...` stands for all labels", "Write ['...'] alone")
@@ -212,7 +246,8 @@ class _RuleReader:
     def _steps(self, scope: Scope) -> tuple[list[tuple[Node, Step]], tuple[Step, ...]]:
         """The ladder, each step with its place, and the evidence."""
         steps = StepReader(scope, self._around, self._reader, self._origins)
-        read = [(node, steps.step(node, path)) for path, node in self._list("steps")]
+        ladder = () if "on" in self._own else self._list("steps")
+        read = [(node, steps.step(node, path)) for path, node in ladder]
         evidence = [steps.evidence(node, path) for path, node in self._list("evidence")]
         return [(node, step) for node, step in read if step is not None], _present(evidence)
 
@@ -228,7 +263,7 @@ class _RuleReader:
 
     def _verify(self, scope: Scope, steps: tuple[Step, ...]) -> Verify | None:
         entry = self._own.get("verify")
-        if entry is None:
+        if entry is None or "on" in self._own:
             return None
         known = ("alert_resolved_within", "stable_for", "probes")
         entries = self._reader.mapping(entry.value, "`verify`", known)
@@ -284,11 +319,13 @@ class _RuleReader:
         entry = self._own.get("escalate")
         if entry is None:
             self._origins["escalate"] = BUILT_IN
-            return False
+            return "on" in self._own  # what is planned is planned so that somebody hears of it
         return self._reader.truth(entry.value, "escalate")
 
     def _notify(self, steps: tuple[Step, ...]) -> Notify:
         entry = self._entry("notify")
+        if "on" in self._own:
+            return Notify()
         notify = Notify() if entry is None else read_notify(entry.value, self._reader)
         acts = any(step.kind.changing for step in steps)
         if notify.page_after is None or acts:

@@ -9,6 +9,7 @@ from typing import Any
 
 from responder.model.autonomy import Autonomy
 from responder.model.rule import PageAt, Undo
+from responder.model.schedule import Overlap
 from responder.model.severity import Severity
 from responder.rulebook.catalogue import ActionFacts, Catalogue
 
@@ -25,8 +26,13 @@ _DURATION: Schema = {
 _COUNT: Schema = {"type": "integer", "minimum": 1}
 _COMPARISON: Schema = {
     "type": "string",
-    "pattern": r"^\s*(==|!=|<=|>=|<|>)\s*-?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$",
+    "pattern": r"^\s*(==|!=|<=|>=|<|>|=)\s*-?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?\s*$",
     "description": "What the answer has to be: '< 1'.",
+}
+_EXPECTED: Schema = {
+    "type": "string",
+    "pattern": r"^\s*(==|!=|<=|>=|<|>|=)\s*\S",
+    "description": "What the field has to be: '< 80', '> 14d', '== true'.",
 }
 _MATCHERS: Schema = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": _TEXT}],
@@ -45,9 +51,16 @@ def schema(catalogue: Catalogue) -> Schema:
         "type": ["object", "null"],
         "$defs": {
             "defaults": _mapping(_DEFAULTED),
-            "rule": _mapping(_rule(), "name", "match"),
+            "rule": {
+                "if": {"required": ["on"]},
+                "then": _ref("scheduled_rule"),
+                "else": _ref("matched_rule"),
+            },
+            "matched_rule": _mapping(_rule(), "name", "match"),
+            "scheduled_rule": _mapping(_scheduled(), "name", "on", "steps"),
             "step": _steps(facts, _STEP),
             "evidence": _steps(reading, {}),
+            "check": _checks(reading),
             "severity": _SEVERITY,
             "limits": _LIMITS,
             "notify": _NOTIFY,
@@ -166,6 +179,47 @@ def _rule() -> Schema:
         "escalate": {"type": "boolean"},
         "notes": _TEXT,
     }
+
+
+def _scheduled() -> Schema:
+    plan = {
+        "schedule": {**_TEXT, "description": "A cron expression of five fields: '0 7 * * *'."},
+        "timezone": {**_TEXT, "description": "Whose clock on the wall: Europe/Berlin. UTC if left out."},
+        "overlap": _words((word.value for word in Overlap), "What becomes of a run while one is going."),
+        "run_late": _DURATION,
+    }
+    shared = (
+        "name",
+        "severity",
+        "raise",
+        "group_by",
+        "evidence",
+        "escalate",
+        "runbook_url",
+        "owner",
+        "notes",
+    )
+    known = {**_DEFAULTED, **_rule()}
+    return {
+        **{key: known[key] for key in shared},
+        "on": _mapping(plan, "schedule"),
+        "steps": {"type": "array", "minItems": 1, "items": _ref("check")},
+    }
+
+
+def _checks(facts: Iterable[ActionFacts]) -> Schema:
+    """A step of a scheduled rule. What is expected is of the fields that its action finds."""
+    named = list(facts)
+    name: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
+    found = _steps(named, {"name": name, "expect": {"type": "object", "minProperties": 1}})
+    cases = [
+        {
+            "if": {"type": "object", "properties": {"action": {"const": one.name}}, "required": ["action"]},
+            "then": {"properties": {"expect": _mapping(dict.fromkeys(one.results, _EXPECTED))}},
+        }
+        for one in named
+    ]
+    return {**found, "allOf": [*found["allOf"], *cases]}
 
 
 def _steps(facts: Iterable[ActionFacts], more: Schema) -> Schema:

@@ -25,6 +25,8 @@ class Scope:
     fixed: Mapping[str, str]
     redaction: Redaction = SHIPPED
     rule: str = ""
+    scheduled: bool = False
+    """Whether no alert comes before it whose labels could be meant."""
 
     def allows(self, label: str) -> bool:
         """Whether `$labels.<label>` means the same for every alert of an incident."""
@@ -36,6 +38,10 @@ def check_reference(label: str, at: Position, scope: Scope, reader: Reader) -> N
     if scope.redaction.hides_label(label):
         text = f"`$labels.{label}` is redacted before anything is stored, so its value is not known here"
         reader.wrong(at, text, "Use another label, or take it out of `redaction:` in the settings")
+        return
+    if scope.scheduled and not scope.allows(label):
+        text = f"`$labels.{label}` names a label, and no alert comes before a scheduled run"
+        reader.wrong(at, text, "Write the value itself")
         return
     if not scope.allows(label):
         of = f" of {scope.rule}" if scope.rule else ""

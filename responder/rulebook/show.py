@@ -21,8 +21,9 @@ class Line:
 def describe(rule: Rule) -> dict[str, Any]:
     """The rule as JSON, with `acting_hash` and the origins of what it does not give itself."""
     told_here: dict[str, Any] = dict.fromkeys(("position", "match", "group_by", "severity", "notify"), True)
-    ladder_only = {"evidence": {"__all__": {"kind", "when", "undo", "autonomy"}}}
-    body = rule.model_dump(mode="json", by_alias=True, exclude=told_here | ladder_only)
+    looks_only = {"__all__": {"kind", "when", "undo", "autonomy"}}
+    ladder_only = {"evidence": looks_only, "checks": looks_only}
+    body = _as_written(rule, rule.model_dump(mode="json", by_alias=True, exclude=told_here | ladder_only))
     return {
         "name": rule.name,
         "position": str(rule.position),
@@ -33,6 +34,17 @@ def describe(rule: Rule) -> dict[str, Any]:
         "notify": rule.notify.model_dump(mode="json"),
         **{key: value for key, value in body.items() if value not in (None, [], ())},
     }
+
+
+def _as_written(rule: Rule, body: dict[str, Any]) -> dict[str, Any]:
+    """What a scheduled rule asks stands under `steps`, with what is expected in words; it acts on nothing."""
+    if rule.on is None:
+        return body
+    expected = [{one.field: one.words for one in step.expect} for step in rule.checks]
+    both = zip(body["checks"], expected, strict=True)
+    steps = [{**told, "expect": words} if words else told for told, words in both]
+    nothing = {"checks", "steps", "limits", "autonomy", "for", "verify"}
+    return {"on": body["on"], "steps": steps, **{k: v for k, v in body.items() if k not in nothing | {"on"}}}
 
 
 def lines(rule: Rule) -> tuple[Line, ...]:

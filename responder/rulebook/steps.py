@@ -7,6 +7,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.rule import Probe, SqlProbe, Step, StepKind, Undo
 from responder.rulebook.catalogue import ActionFacts
 from responder.rulebook.document import Entry, Mapped, Node
+from responder.rulebook.expect import read_expectation
 from responder.rulebook.mistake import did_you_mean
 from responder.rulebook.parameters import read_parameters
 from responder.rulebook.probes import Connection, read_probe
@@ -16,6 +17,8 @@ from responder.rulebook.surroundings import Surroundings
 
 _STEP_KEYS = ("action", "with", "when", "timeout", "undo", "repeat", "autonomy")
 _EVIDENCE_KEYS = ("action", "with", "timeout")
+_CHECK_KEYS = ("action", "name", "with", "timeout", "expect")
+_LONGEST_NAME = 64
 _STEP_LATER = ("all",)
 AUTONOMY_WORDS = {level.word: level for level in Autonomy}
 
@@ -54,8 +57,7 @@ class StepReader:
             return None
         if facts.kind.changing:
             text = f"{facts.name} is {facts.kind.value}, but evidence only looks"
-            looking = [name for name in self.around.catalogue.names() if self._only_looks(name)]
-            mend = f"Move it to `steps`, or take one of: {', '.join(looking) or 'none'}"
+            mend = f"Move it to `steps`, or take one of: {self._looking()}"
             self.reader.wrong(node.entries["action"].value, text, mend)
         return Step(
             action=facts.name,
@@ -63,6 +65,35 @@ class StepReader:
             params=self._params(node, facts),
             timeout=self._timeout(node.entries.get("timeout"), facts, path),
         )
+
+    def check(self, node: Node, path: str) -> Step | None:
+        """One question of a scheduled rule: an action that only looks, and what its answer has to be."""
+        facts = self._action(node, _CHECK_KEYS, "a step of a scheduled rule")
+        if facts is None or not isinstance(node, Mapped):
+            return None
+        if facts.kind.changing:
+            text = f"{facts.name} is {facts.kind.value}, but a scheduled rule only looks"
+            self.reader.wrong(node.entries["action"].value, text, f"Take one of: {self._looking()}")
+        expect = node.entries.get("expect")
+        return Step(
+            action=facts.name,
+            name=self._name(node.entries.get("name")),
+            kind=StepKind.READ_ONLY,
+            params=self._params(node, facts),
+            timeout=self._timeout(node.entries.get("timeout"), facts, path),
+            expect=() if expect is None else read_expectation(expect.value, "`expect`", facts, self.reader),
+        )
+
+    def _name(self, entry: Entry | None) -> str | None:
+        name = None if entry is None else self.reader.text(entry.value, "name")
+        if entry is not None and name is not None and (len(name) > _LONGEST_NAME or not name.isprintable()):
+            mend = f"Use up to {_LONGEST_NAME} characters in one line"
+            self.reader.wrong(entry.value, f"{name[:_LONGEST_NAME]!r} cannot be a step's name", mend)
+        return name
+
+    def _looking(self) -> str:
+        """The actions that only look, for a mend."""
+        return ", ".join(name for name in self.around.catalogue.names() if self._only_looks(name)) or "none"
 
     def _only_looks(self, name: str) -> bool:
         facts = self.around.catalogue.find(name)

@@ -4,13 +4,22 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    field_validator,
+    model_validator,
+)
 from yarl import URL
 
 from responder.clients.http import Access
 from responder.model.base import Frozen
 from responder.model.duration import PositiveDuration
 from responder.model.errors import PermanentError
+from responder.model.schedule import SCHEDULES_SOURCE
 
 DEFAULT_SOURCE = "default"
 """What `responder up` calls the source that it adds where the settings name none."""
@@ -75,6 +84,13 @@ class SourceSettings(Frozen):
     """How late a resolve may come: `rules check` measures verify windows against the sum of these two."""
     endless: bool = False
     """Its alerts never end by themselves: `alert_resolved_within` is no proof for them."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_not_ours(cls, name: str) -> str:
+        if name == SCHEDULES_SOURCE:
+            raise ValueError("is the name of what scheduled rules find; choose another one")
+        return name
 
     @model_validator(mode="after")
     def _one_credential(self) -> Self:

@@ -57,6 +57,7 @@ class Standing:
             _maintenance(stands),
             _emergency(engine, pages=self.pages),
             *_reconciled(engine),
+            *_scheduled(engine),
             _notifications(engine.dispatcher),
             *self.asked.parts(),
             *store,
@@ -155,6 +156,16 @@ def _reconciled(engine: Engine) -> Sequence[Part]:
     """A source that cannot be asked makes no process unready: its deliveries are taken in all the same."""
     late = engine.reconcile.late()
     return [Part(name=f"reconcile {source}", ready=True, text=late[source], warning=True) for source in late]
+
+
+def _scheduled(engine: Engine) -> Sequence[Part]:
+    """A check that was not made says nothing, which is easily taken for good news."""
+    troubled = engine.schedules.troubled
+    affects = "What it would have found is not known; its next run is made as planned"
+    return [
+        Part(name=f"schedule {rule}", ready=True, text=troubled[rule], warning=True, affects=affects)
+        for rule in sorted(troubled)
+    ]
 
 
 def _halts(stands: Restraints, *, by_file: bool) -> Part:

@@ -52,6 +52,7 @@ from responder.store.owner import Owner, lock_incident, write_finding
 from responder.store.partitions import is_missing_partition, make_partition
 from responder.store.rounds import PostgresRounds
 from responder.store.rulebooks import Rulebooks
+from responder.store.schedules import PostgresSchedules
 from responder.store.startup import system_identifier
 from responder.store.timeline import TimelineKeys
 from responder.store.transaction import refusals, transaction
@@ -94,6 +95,10 @@ class PostgresStore(PostgresDesk):
         self._owner = Owner(connections.workers, lease_time, keys, self._clock, wording)
         self.rounds = PostgresRounds(connections.workers, clock, lease_time)
         """Whose turn it is to ask a source for all its alerts."""
+        self.schedules = PostgresSchedules(connections.workers, clock, lease_time, redaction)
+        """The plans of scheduled rules and their runs."""
+        self.schedule_desk = PostgresSchedules(connections.web, clock, lease_time, redaction)
+        """The same, for people."""
         self.outbox = PostgresOutbox(connections.workers, clock)
         """The words to people."""
         self._ground: tuple[str, ...] | None = None

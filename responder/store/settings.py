@@ -52,6 +52,8 @@ class StoreSettings(Frozen):
     """After so long a day of the journal is dropped; 0 keeps everything."""
     dead_letters_kept_for: Duration = Field(default=timedelta(days=90), ge=timedelta(days=1))
     """How long dead letters are kept that nobody retried or dropped."""
+    scheduled_runs_kept_for: Duration = Field(default=timedelta(days=400), ge=timedelta(days=1))
+    """How long the reports of scheduled rules are kept."""
     timeline_key: SecretStr | None = None
     timeline_key_file: Path | None = None
     timeline_key_id: str = Field(default="1", min_length=1, max_length=64)

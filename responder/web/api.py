@@ -18,7 +18,7 @@ from responder.model.base import Frozen
 from responder.model.budget import Budgets
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rule
-from responder.ports import Desk, Dispatch, Dossier, Intake, Store
+from responder.ports import Desk, Dispatch, Dossier, Intake, ScheduleDesk, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import Metrics
 from responder.web.refusals import Refusals
@@ -114,6 +114,8 @@ class Api:
     """A resolved rule as JSON with the origin of each default."""
     by_hand: ActsByHand
     """What people may ask for by hand."""
+    schedules: ScheduleDesk
+    """What people see of scheduled rules and ask of them."""
     foresee: Callable[[Mapping[str, str], str], Awaitable[Foreseen]]
     """What an alert with these labels, of the source of that name, would lead to now."""
     terms: Terms = field(default_factory=Terms)

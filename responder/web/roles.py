@@ -210,6 +210,7 @@ _RIGHTS: Mapping[tuple[str, str], tuple[Role, Reach]] = {
     ("POST", "/api/v1/maintenance"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/maintenance/end"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/maintenance/{id}/end"): (Role.OPERATOR, Reach.SOMEWHERE),
+    ("POST", "/api/v1/schedules/{name}/run"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/sources/{name}/reconcile"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/notifications/test"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/incidents"): (Role.OPERATOR, Reach.SOMEWHERE),

@@ -20,6 +20,7 @@ from responder.web.redacted import redact_answers
 from responder.web.reports import Reports
 from responder.web.restraints import RestraintRoutes
 from responder.web.rules import Rules
+from responder.web.schedules import ScheduleRoutes
 from responder.web.sources import Sources
 from responder.web.webhooks import Webhooks
 
@@ -83,6 +84,7 @@ def build(api: Api) -> web.Application:
         DeadLetters(api),
         Rules(api),
         Reports(api),
+        ScheduleRoutes(api),
         Sources(api),
         Health(api),
     ):

@@ -38,6 +38,7 @@ from responder.model.notification import ChannelStanding, Notification, Word
 from responder.model.policy import NoticeKind
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
+from responder.model.schedule import PlanStanding, RunState, ScheduledRun, ScheduleStanding
 from responder.model.severity import Severity
 from responder.model.source import PeerReport, SourceStanding
 from responder.model.timeline import Entry, EntryKind
@@ -48,6 +49,7 @@ from responder.ports import (
     NewByHand,
     NewRestraint,
     OpenedByHand,
+    RunAsked,
     ShadowRunTold,
     Store,
 )
@@ -228,6 +230,8 @@ def standing(**more: Any) -> SourceStanding:
 class RememberingDesk:
     """Two incidents, one quarantined target, and everything that people did."""
 
+    scheduled: tuple[Rule, ...] = ()
+    """Scheduled rules of the active rulebook."""
     commands: dict[UUID, Command] = field(default_factory=dict)
     by_hand: dict[UUID, tuple[Incident, NewByHand]] = field(default_factory=dict)
     """What was opened by hand, by its key or its id."""
@@ -484,7 +488,43 @@ class SmallStore:
         return Autonomy[given[-1][3].upper()] if given else None
 
     async def active_rulebook(self) -> Rulebook:
-        return Rulebook(rules=(RULE,))
+        return Rulebook(rules=(RULE, *self.desk.scheduled))
+
+    async def active_hash(self) -> str:
+        return (await self.active_rulebook()).hash
+
+
+@dataclass
+class RememberingSchedules:
+    """Implements `ports.ScheduleDesk`: what a test puts there, and what people ask for."""
+
+    plans: list[PlanStanding] = field(default_factory=list)
+    kept: list[ScheduledRun] = field(default_factory=list)
+
+    async def standing(self) -> ScheduleStanding:
+        return ScheduleStanding(now=NOW, civil=NOW, plans=tuple(self.plans))
+
+    async def runs(self, rule: str | None, limit: int) -> Sequence[ScheduledRun]:
+        return [run for run in self.kept if rule in {None, run.rule}][:limit]
+
+    async def run(self, run_id: UUID) -> ScheduledRun | None:
+        return next((run for run in self.kept if run.id == run_id), None)
+
+    async def ask(self, asked: RunAsked) -> tuple[ScheduledRun, bool]:
+        there = [run for run in self.kept if run.id == asked.key or run.state.going]
+        if there:
+            return there[0], False
+        run = ScheduledRun(
+            id=asked.key or uuid4(),
+            rule=asked.rule,
+            rulebook_hash=asked.rulebook,
+            state=RunState.WAITING,
+            asked_by=asked.actor,
+            reason=asked.reason,
+            at=NOW,
+        )
+        self.kept.append(run)
+        return run, True
 
 
 class OneMistake:
@@ -514,6 +554,7 @@ class Served:
     rules: OneMistake
     parts: list[Part]
     halt_files: list[str]
+    schedules: RememberingSchedules
     api: Api
 
 
@@ -532,6 +573,7 @@ async def listening(
     intake, desk, rules = RememberingIntake(), RememberingDesk(), OneMistake()
     parts: list[Part] = [Part(name="store", ready=True)]
     files: list[str] = []
+    schedules = RememberingSchedules()
     around = surroundings()
     clients = Clients(inventory=around.inventory, postgres=PostgresServers(around.inventory))
     api = Api(
@@ -552,11 +594,12 @@ async def listening(
         dispatch=desk,
         channels=("log", "pager"),
         describe_rule=lambda rule: rule.model_dump(mode="json", by_alias=True),
+        schedules=schedules,
         foresee=_foreseen,
         by_hand=ActsByHand(BuiltActions(Registry(installed=()), clients), around),
     )
     async with serving(api) as url:
-        yield Served(url, intake, desk, rules, parts, files, api)
+        yield Served(url, intake, desk, rules, parts, files, schedules, api)
 
 
 async def _later(parts: list[Part]) -> list[Part]:

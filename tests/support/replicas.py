@@ -312,6 +312,7 @@ async def replica(
         channels=[LogChannel()],
         give_up_after=timedelta(hours=24),
         rounds=store.rounds,
+        schedules=store.schedules,
         lists={},
         metrics=build_metrics("test"),
         settings=settings,

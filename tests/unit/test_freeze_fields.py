@@ -9,7 +9,8 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from responder.decide.freezes import Freeze, Period, in_force_until, instants
+from responder.decide.civil import instants
+from responder.decide.freezes import Freeze, Period, in_force_until
 from responder.engine.settings import EngineSettings
 from responder.model.severity import Severity
 from responder.rulebook.matchers import parse_matchers
