@@ -38,7 +38,7 @@ from responder.model.alert import (
     SourcePosition,
 )
 from responder.model.anchor import AnchorCheck
-from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Quarantined
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen, canonical_json
 from responder.model.breaker import Breaker
@@ -861,6 +861,8 @@ class ShadowRunTold(Frozen):
     reason: str
     elements: tuple[str, ...]
     element_count: int
+    observed: bool = False
+    """Whether the target was not looked at: then nobody knows what it would have hit."""
     at: datetime
     quiet_at: datetime | None
     """When no alert of the incident fired any more, after it."""
@@ -1064,3 +1066,5 @@ class Dossier(Frozen):
     commands: tuple[Command, ...] = ()
     notifications: tuple[Notification, ...] = ()
     """What people were told of it, by channel, and how far each has got."""
+    quarantined: tuple[Quarantined, ...] = ()
+    """What its attempts have left quarantined, in their order, whether or not it was released since."""

@@ -3,15 +3,16 @@
 A guard's words are of the moment in which it judged; what they name may be over when a person reads them.
 """
 
-import re
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import TypeAdapter
 
+from responder.model.attempt import Quarantined
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Holder, Incident, IncidentState
+from responder.model.spoken import moment
 from responder.model.way import KnownWays, Way, WayKind
 from responder.review.explained import GuardWord, Judged
 
@@ -32,7 +33,7 @@ def as_standing(told: dict[str, Any]) -> Standing | None:
 
 def has_ended(way: Way, standing: Standing | None) -> bool:
     """Whether what it would end has ended."""
-    return way.kind.ends and standing is not None and way not in standing
+    return way.kind.ends and standing is not None and not way.stands_in(standing)
 
 
 def is_over(word: Word, standing: Standing | None, now: datetime) -> bool:
@@ -65,6 +66,14 @@ def how_it_ended(
     return told
 
 
+def since_released(one: Quarantined, now: datetime) -> str:
+    """Behind the word that a target is quarantined: who has released it since; empty while nobody has."""
+    if one.released_at is None:
+        return ""
+    by = f" by {one.released_by}" if one.released_by else ""
+    return f" (released since{by} at {moment(one.released_at, now)})"
+
+
 def since_ended(word: Word, incident: Incident | None, standing: Standing | None, now: datetime) -> str:
     """The same, to be put behind a guard's words; empty while it lasts."""
     told = how_it_ended(word, incident, standing, now)
@@ -78,9 +87,9 @@ def marked(
 
     Whose words are others by now is named behind the text, where that tells of a hold that lasted too long.
     """
-    told, unnamed = plain(text), []
+    told, unnamed = text, []
     for word in words:
-        since, reason = since_ended(word, incident, standing, now), plain(word.reason)
+        since, reason = since_ended(word, incident, standing, now), word.reason
         if since and reason in told:
             told = told.replace(reason, f"{reason}{since}", 1)
         elif since and "held for " in told:
@@ -94,17 +103,6 @@ def _called(word: Word) -> str:
 
 def _of(kind: WayKind, ways: Sequence[Way]) -> bool:
     return any(way.kind is kind for way in ways)
-
-
-_HOW_TO_END = re.compile(
-    r" \(ends (?:when the file is removed|with: responder resume|, and )+\)"
-    r"|\. When you know why: responder breaker reset .*? --reason \.\.\."
-)
-
-
-def plain(reason: str) -> str:
-    """A guard's reason without the command that ends it: here that stands beside it, with its number."""
-    return _HOW_TO_END.sub("", reason)
 
 
 def refusing(judged: Judged, standing: Standing | None, now: datetime) -> tuple[GuardWord, ...]:

@@ -16,6 +16,7 @@ _WOULD = {
     Ruling.WAIT: "would have been held",
     Ruling.REFUSE: "would have been refused",
 }
+_FOUND_NOTHING = "would have found nothing to act on"
 _SHORT = 13
 
 
@@ -40,7 +41,17 @@ def shadow(since: str, rule: str | None, limit: int, client: Client, as_json: bo
         return
     found = ShadowReport.model_validate(told)
     output.table(
-        ("RULE", "INCIDENTS", "WOULD START", "ASK", "HOLD", "REFUSE", "WITHOUT IT", "AGAINST IT"),
+        (
+            "RULE",
+            "INCIDENTS",
+            "WOULD START",
+            "FIND NOTHING",
+            "ASK",
+            "HOLD",
+            "REFUSE",
+            "WITHOUT IT",
+            "AGAINST IT",
+        ),
         [_rule(one) for one in found.rules],
         f"In the last {since} no step was judged in shadow.",
     )
@@ -59,7 +70,14 @@ def _rule(one: RuleInShadow) -> tuple[str, ...]:
         for end, number in sorted(one.without_it.items())
     ]
     against = [f"{called(guard)} {number}" for guard, number in one.against.items()]
-    numbers = (one.incidents, one.would_start, one.would_ask, one.would_wait, one.would_be_refused)
+    numbers = (
+        one.incidents,
+        one.would_start,
+        one.would_find_nothing,
+        one.would_ask,
+        one.would_wait,
+        one.would_be_refused,
+    )
     return (one.rule, *map(str, numbers), "; ".join(ends), ", ".join(against) or "-")
 
 
@@ -72,5 +90,6 @@ def _run(run: Run) -> str:
     head = (
         f"{run.at:%Y-%m-%d %H:%M:%S}  {str(run.incident_id)[:_SHORT]}  {run.severity.value} {run.rule}{group}"
     )
-    what = f"{run.action} on {run.target or 'no target'} {_WOULD[run.ruling]}{hits}{why}"
+    would = _FOUND_NOTHING if run.found_nothing else _WOULD[run.ruling]
+    what = f"{run.action} on {run.target or 'no target'} {would}{hits}{why}"
     return f"{head}: {what}; {end}{after}"

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import assert_never
 
 from responder.cli import output
-from responder.cli.ended import Standing, plain, refusing, since_ended
+from responder.cli.ended import Standing, refusing, since_ended, since_released
 from responder.cli.ways import beside, command, ways_left
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.base import Frozen
@@ -25,6 +25,7 @@ from responder.review.explained import (
     Prospect,
     Read,
     StepTold,
+    Tried,
 )
 from responder.review.words import count, listed
 
@@ -183,15 +184,43 @@ def _came(attempt: Attempt, incident: Incident | None) -> str:
     return ", not verified" if attempt.outcome is Outcome.DONE and cut_off else ""
 
 
-def _attempt(attempt: Attempt, action: str, telling: Telling) -> str:
+def _attempt(attempt: Tried, action: str, telling: Telling) -> str:
     now, came = telling.now, _came(attempt, telling.incident)
     undo = f", {attempt.action} to take an attempt back" if attempt.undo_of is not None else ""
     other = f", {attempt.action}" if attempt.action != action and not undo else ""
-    outcome = attempt.outcome.value.replace("_", " ")
-    if attempt.outcome is Outcome.STARTED:
-        outcome = f"no outcome is known yet{_asked_by(telling)}"
     began = moment(attempt.intended_at, now)
-    return f"started {began} on {attempt.target}{undo}{other}: {outcome}{came}"
+    became = f"{_outcome(attempt, telling)}{came}{_quarantined(attempt, now)}"
+    return f"started {began} on {attempt.target}{undo}{other}: {became}"
+
+
+def _outcome(attempt: Tried, telling: Telling) -> str:
+    """What became of it, and how that is known where whoever ran it has not told."""
+    asked = "" if attempt.asked_at is None else moment(attempt.asked_at, telling.now)
+    by_asking = f"no outcome was recorded, the target was asked at {asked}: " if asked else ""
+    match attempt.outcome:
+        case Outcome.STARTED:
+            return f"no outcome is known yet{_asked_by(telling)}"
+        case Outcome.UNKNOWN:
+            told = f"nobody can say whether it happened{_why_unknown(attempt)}"
+        case _:
+            told = attempt.outcome.value.replace("_", " ")
+    return f"{by_asking}{told}"
+
+
+def _why_unknown(attempt: Attempt) -> str:
+    """In the words of whoever could not say it."""
+    lost = (one.detail for one in attempt.results if one.outcome is Outcome.UNKNOWN)
+    why = "; ".join(dict.fromkeys(detail for detail in lost if detail))
+    return f" ({why})" if why else ""
+
+
+def _quarantined(attempt: Tried, now: datetime) -> str:
+    """Whether it left its target quarantined, and why, where the line does not say so already."""
+    left = attempt.quarantined
+    if left is None:
+        return ""
+    why = "" if attempt.outcome is Outcome.UNKNOWN else f", for {left.reason}"
+    return f"; the target is quarantined{why}{since_released(left, now)}"
 
 
 def _asked_by(telling: Telling) -> str:
@@ -299,7 +328,7 @@ def _against(word: GuardWord, judged: Judged, telling: Telling) -> str:
     name = "held by the ceiling" if word.shadow else word.called
     would = _WOULD[word.ruling] if word.ruling < judged.ruling else ""
     since = since_ended(word, telling.incident, telling.standing, telling.now)
-    reason = plain(word.reason)
+    reason = word.reason
     if word.guard == Guard.CONDITION.value and word.ruling is Ruling.REFUSE:
         reason = reason.removeprefix("not needed: ")
     return f"{name}{would}: {reason}{since}"

@@ -6,18 +6,19 @@ What happened is read by `review.facts`, as the review reads it: both tell the s
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 
-from responder.cli.ended import Standing, has_ended, how_it_ended, is_over, marked, plain, since_ended
+from responder.cli.ended import Standing, how_it_ended, is_over, marked, since_ended, since_released
 from responder.cli.output import ago, until
-from responder.cli.ways import last_judged, lost_targets, you_can
+from responder.cli.ways import last_judged, you_can
 from responder.decide.told_next import Promised, Rises
 from responder.model.guard import Ruling, called
-from responder.model.incident import Hold, Holder, Incident, IncidentState
+from responder.model.incident import Hold, Holder, Incident, IncidentState, Verification
 from responder.model.notification import Notification
 from responder.model.policy import NoticeKind
 from responder.model.spoken import moment
 from responder.model.storm import UMBRELLA
-from responder.model.way import Way, WayKind
+from responder.model.way import WayKind
 from responder.ports import Dossier
+from responder.review.explained import words_of
 from responder.review.facts import Act, HeldBack, ReviewFacts, read
 from responder.review.words import clock, count, listed, pairs, when
 
@@ -45,7 +46,9 @@ def told_story(
     parts = {
         "You can": you_can(dossier, standing, now),
         "Rule": [_rule_then(dossier)],
-        "Held back": [line for one in facts.held_back for line in _held(one)],
+        "Held back": [
+            line for one in facts.held_back for line in _held(one, _since(one, dossier, standing, now))
+        ],
         "Done": [line for act in facts.acts for line in _act(act)],
         "People": [*_person(facts, dossier.incident, now), *next_lines(dossier.incident, told, now)],
         "Told": told_lines(dossier.notifications, now),
@@ -83,12 +86,13 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
         case IncidentState.VERIFYING if progress.verification is not None:
             verification = progress.verification
             reading = verification.last or "nothing was read yet"
-            return f"{reading}; decided at the latest {until(verification.deadline, now)}"
+            what = _verified(verification, dossier)
+            return f"{what}{reading}; decided at the latest {until(verification.deadline, now)}"
         case IncidentState.ESCALATED if progress.escalation_reason:
             last = last_judged(dossier)
             words = () if last is None else last.held_by
             told = marked(progress.escalation_reason, words, incident, standing, now)
-            return f"{told}{_released(told, dossier, standing)}"
+            return f"{told}{_left_quarantined(dossier, now)}"
         case IncidentState.TAKEN_OVER if progress.taken_over_by:
             return f"{progress.taken_over_by} acts, automation is off"
         case IncidentState.RECORDED if progress.shadow and (short := _in_shadow(dossier, now, standing)):
@@ -99,12 +103,23 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
             return _last_change(dossier)
 
 
-def _released(told: str, dossier: Dossier, standing: Standing | None) -> str:
-    """Behind the word that its own attempt left a target quarantined: whether a person has released that."""
-    lost = lost_targets(dossier)
-    ends = [Way(kind=WayKind.RELEASE, of=target) for target in lost]
-    over = bool(ends) and all(has_ended(way, standing) for way in ends)
-    return " (released since)" if over and told.endswith("the target is quarantined") else ""
+def _verified(running: Verification, dossier: Dossier) -> str:
+    """Which step is verified; nothing where no attempt is: what was found well needed none."""
+    tried = [one for one in dossier.attempts if one.id == running.attempt_id]
+    return "".join(f"did step {one.step + 1}, {one.action} on {one.target}, help? " for one in tried)
+
+
+def _left_quarantined(dossier: Dossier, now: datetime) -> str:
+    """Behind why people were told: that the attempt which it is about left its target quarantined.
+
+    And whether a person has released that since.
+    """
+    why = dossier.incident.progress.escalation_reason or ""
+    told = [one for one in dossier.quarantined if one.reason in why]
+    if not told:
+        return ""
+    said = "" if why.endswith("the target is quarantined") else "; the target is quarantined"
+    return f"{said}{since_released(told[-1], now)}"
 
 
 def _by_alerts(incident: Incident) -> bool:
@@ -119,9 +134,7 @@ def _in_shadow(dossier: Dossier, now: datetime, standing: Standing | None) -> st
         return None
     started = f"would have started on {count(last.element_count, 'element')}"
     would = "found nothing to act on" if last.found_nothing else started
-    told = [
-        (plain(word.reason), how_it_ended(word, dossier.incident, standing, now)) for word in last.held_by
-    ]
+    told = [(word.reason, how_it_ended(word, dossier.incident, standing, now)) for word in last.held_by]
     why = "".join(f" ({'; '.join(part for part in parts if part)})" for parts in told)
     return f"in shadow nothing was done; {last.action} on {last.target} {would}{why}"
 
@@ -166,7 +179,7 @@ def holder_lines(dossier: Dossier, now: datetime, standing: Standing | None = No
     hold = dossier.incident.progress.hold
     if dossier.incident.state is not IncidentState.HELD or hold is None or len(hold.holders) <= 1:
         return
-    told = ((plain(one.reason), since_ended(one, dossier.incident, standing, now)) for one in hold.holders)
+    told = ((one.reason, since_ended(one, dossier.incident, standing, now)) for one in hold.holders)
     yield from (f"held: {reason}{since}" for reason, since in told)
 
 
@@ -178,11 +191,19 @@ def _last_change(dossier: Dossier) -> str:
     return dossier.entries[-1].text if dossier.entries else "it was just opened"
 
 
-def _held(held: HeldBack) -> Iterator[str]:
+def _since(held: HeldBack, dossier: Dossier, standing: Standing | None, now: datetime) -> str:
+    """Behind what held a step back: what has become of that."""
+    last = next((one for one in dossier.entries if one.number == held.entries[-1]), None)
+    words = () if last is None else words_of(last)
+    decided = [word for word in words if word.guard == held.guard]
+    return since_ended(decided[0], dossier.incident, standing, now) if decided else ""
+
+
+def _held(held: HeldBack, since: str) -> Iterator[str]:
     step = f"step {held.step + 1}, " if held.step is not None else ""
     what = f"{step}{held.action} on {held.target or 'no target'}"
     times = f" ({held.times} times, last {_second(held.last_at)})" if held.times > 1 else ""
-    yield f"{_second(held.first_at)}  {what}: {_held_word(held)}{held.reason}{times}"
+    yield f"{_second(held.first_at)}  {what}: {_held_word(held)}{held.reason}{since}{times}"
     if held.elements:
         verb = "would have hit" if held.only_shadow else "found"
         yield f"{verb} {count(held.element_count, 'element')}:"

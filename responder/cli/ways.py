@@ -7,7 +7,6 @@ from typing import Any, assert_never
 
 from responder.cli import output
 from responder.cli.ended import Standing, Word, can_be_lifted, has_ended, is_over, not_enough, refusing
-from responder.model.attempt import Outcome
 from responder.model.incident import Hold, Incident, IncidentState
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
@@ -34,6 +33,8 @@ def command(way: Way) -> str:
             return f"edit the autonomy of the rule {of} in the rulebook, then promote its new version"
         case WayKind.RAISE_CEILING:
             return "edit engine.ceiling or engine.ceilings in the settings, then restart"
+        case WayKind.ADD_TARGET:
+            return f"add it under {of} in the settings, then restart"
         case WayKind.RELEASE:
             return f"responder targets release {of} --reason ..."
         case WayKind.SEE_INCIDENT:
@@ -48,9 +49,20 @@ def command(way: Way) -> str:
 
 def you_can(dossier: Dossier, standing: Standing | None, now: datetime) -> list[str]:
     """The commands, each a line; nothing where nobody can change how it goes on."""
-    told = [*_by_state(dossier, standing, now), *_ways(dossier, standing, now)]
-    told += [line for line in _releases(dossier, standing) if not any(one.startswith(line) for one in told)]
-    return list(dict.fromkeys([*told, *_begins(dossier, standing, now)]))
+    told = [
+        *_by_state(dossier, standing, now),
+        *_ways(dossier, standing, now),
+        *_releases(dossier),
+        *_begins(dossier, standing, now),
+    ]
+    once: dict[str, str] = {}
+    for line in told:
+        once.setdefault(line.partition(_BESIDE)[0], line)
+    return list(once.values())
+
+
+_BESIDE = "   ("
+"""Between a command and what else is to be known of it."""
 
 
 def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
@@ -69,17 +81,43 @@ def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Ite
             if not seen:
                 yield f"responder incidents ack {name}"
             yield take_over
-            if incident.state is IncidentState.ESCALATED and _step_left(dossier):
-                again = f"{_next_step(dossier)} is judged then; {_last_time(dossier, standing, now)}"
-                yield f"responder incidents hand-back {name} --reason ...   ({again})"
+            if incident.state is IncidentState.ESCALATED:
+                if _step_left(dossier):
+                    yield from _hand_back(dossier, standing, f"; {_last_time(dossier, standing, now)}")
+                yield f"responder incidents close {name} --reason ..."
         case IncidentState.TAKEN_OVER:
-            left = "no step is left: people are told again"
-            again = f"{_next_step(dossier)} is judged then" if _step_left(dossier) else left
-            yield f"responder incidents hand-back {name} --reason ...   ({again})"
+            yield from _hand_back(dossier, standing, "")
             yield f"responder incidents close {name} --reason ..."
         case IncidentState.RECORDED if incident.progress.part_of is not None:
             yield f"responder explain {incident.progress.part_of}"
             yield f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)"
+
+
+def _hand_back(dossier: Dossier, standing: Standing | None, last_time: str) -> Iterator[str]:
+    """What comes of it, after the releases without which the next step is held.
+
+    Where that acts is known if it was judged before; else the incident's own targets are the likely ones.
+    """
+    name = dossier.incident.id
+    if not _step_left(dossier):
+        yield f"responder incidents hand-back {name} --reason ...   (no step is left: people are told again)"
+        return
+    judged = explain(dossier).steps[dossier.incident.progress.step].judged
+    targets = {judged[-1].target} if judged else {attempt.target for attempt in dossier.attempts}
+    known = standing if standing is not None else _own_releases(dossier)
+    lost = [way for way in known if way.kind is WayKind.RELEASE and way.of in targets]
+    yield from map(command, lost)
+    again = f"{_next_step(dossier)} is judged then{last_time}"
+    if lost:
+        held = f"held until {' and '.join(way.of for way in lost)} is released"
+        again = f"{_next_step(dossier)} is {held if judged else f'judged then; what acts there is {held}'}"
+    yield f"responder incidents hand-back {name} --reason ...   ({again})"
+
+
+def _own_releases(dossier: Dossier) -> tuple[Way, ...]:
+    """How each quarantine ends that its own attempts have left, and nobody has released."""
+    lasting = (one for one in dossier.quarantined if one.released_at is None)
+    return tuple(Way(kind=WayKind.RELEASE, of=one.target, by=str(one.attempt_id)) for one in lasting)
 
 
 def _next_step(dossier: Dossier) -> str:
@@ -134,12 +172,6 @@ def _of_a_ceiling(way: Way, incident: Incident) -> str:
     return "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
 
 
-def lost_targets(dossier: Dossier) -> tuple[str, ...]:
-    """The targets of its attempts of which nobody knows the outcome: quarantined until a person acts."""
-    lost = {attempt.target for attempt in dossier.attempts if attempt.outcome is Outcome.UNKNOWN}
-    return tuple(sorted(lost))
-
-
 def _last_time(dossier: Dossier, standing: Standing | None, now: datetime) -> str:
     """Whether to hand it back may help: what refused that step the last time may refuse it again."""
     before = explain(dossier).steps[dossier.incident.progress.step].judged
@@ -176,11 +208,10 @@ def _ways(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterato
         yield from _of_judged(last, incident, standing, now)
 
 
-def _releases(dossier: Dossier, standing: Standing | None) -> Iterator[str]:
+def _releases(dossier: Dossier) -> Iterator[str]:
     """What its own attempts have left quarantined."""
-    release = (Way(kind=WayKind.RELEASE, of=target) for target in lost_targets(dossier))
     if dossier.incident.state in _MOVABLE:
-        yield from (command(way) for way in release if not has_ended(way, standing))
+        yield from map(command, _own_releases(dossier))
 
 
 def _of_judged(judged: Judged, incident: Incident, standing: Standing | None, now: datetime) -> Iterator[str]:
@@ -199,7 +230,7 @@ def ways_left(word: Word, incident: Incident, standing: Standing | None, now: da
     for way in () if is_over(word, standing, now) else word.ways:
         if way == itself:
             continue
-        known = way.kind.ends and standing is not None and way in standing
+        known = way.kind.ends and standing is not None and way.stands_in(standing)
         if not has_ended(way, standing) and (known or incident.state is not IncidentState.TAKEN_OVER):
             yield way
 

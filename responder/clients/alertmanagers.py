@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 from responder.clients.alertmanager import Alertmanager
 from responder.clients.http import Access
-from responder.model.errors import RefusedError
+from responder.model.errors import RefusedError, UnknownTargetError
 
 
 class AlertmanagerClusters:
@@ -30,13 +30,14 @@ class AlertmanagerClusters:
         known = ", ".join(self._peers) or "none"
         if wanted is not None:
             if wanted not in self._peers:
-                raise RefusedError(f"no source {wanted!r} has an Alertmanager (these have: {known})")
+                text = f"no source {wanted!r} has an Alertmanager (these have: {known})"
+                raise UnknownTargetError(text, "sources")
             return wanted
         match tuple(self._peers):
             case (one,):
                 return one
             case ():
-                raise RefusedError("no source has an Alertmanager: give its addresses in the settings")
+                raise UnknownTargetError("no source has an Alertmanager", "sources")
             case _:
                 raise RefusedError(f"several sources have an Alertmanager ({known}): name one as `source`")
 

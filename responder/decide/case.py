@@ -235,12 +235,12 @@ class Facts(Frozen):
     target: str | None
     out_of_scope: str | None = None
     """Why the parameters lead to no single target of the inventory."""
+    mends: tuple[Way, ...] = ()
+    """What would give it one."""
     halted: str | None = None
     """What halts it, in words: the file, the flag, a scoped halt, or that they cannot be read."""
     halts: tuple[Way, ...] = ()
     """How each of these is ended, where a person can."""
-    halt_endless: bool = False
-    """Whether one of these is ended by none of that."""
     freeze: Restrained | None = None
     """The freeze that holds it the longest."""
     maintenance: Restrained | None = None
@@ -333,6 +333,8 @@ class AttemptEnd(Frozen):
     outcome: Outcome
     results: tuple[ElementOutcome, ...]
     state_after: dict[str, Any] | None = None
+    asked: bool = False
+    """Whether no outcome was recorded, so that the target had to be asked for it."""
 
 
 class AttemptVerdict(Frozen):

@@ -110,10 +110,15 @@ def ways_to_end(restraints: Restraints) -> tuple[Way, ...]:
     return (*flag, *(Way(kind=_ENDED_BY[one.kind], of=str(one.id)) for one in restraints.standing))
 
 
+def release_of(claim: Claim) -> Way:
+    """How a quarantine ends: that of this attempt, and no other of the same target."""
+    return Way(kind=WayKind.RELEASE, of=claim.target, by=str(claim.attempt_id))
+
+
 def ways_of_claims(claims: Sequence[Claim]) -> tuple[Way, ...]:
     """Which incident holds a target, and how one is released that is quarantined."""
     held = [Way(kind=WayKind.SEE_INCIDENT, of=str(one.incident_id)) for one in claims]
-    lost = [Way(kind=WayKind.RELEASE, of=one.target) for one in claims if one.quarantined]
+    lost = [release_of(one) for one in claims if one.quarantined]
     return tuple(dict.fromkeys([*held, *lost]))
 
 

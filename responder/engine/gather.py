@@ -23,12 +23,19 @@ from responder.model.approval import Consent
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.base import digest
 from responder.model.budget import Budgets
-from responder.model.errors import PermanentError, RefusedError, ResponderError, TemporaryError
+from responder.model.errors import (
+    PermanentError,
+    RefusedError,
+    ResponderError,
+    TemporaryError,
+    UnknownTargetError,
+)
 from responder.model.incident import MemberAlert
 from responder.model.relative import By, as_relative
 from responder.model.restraint import RestraintKind, Restraints
 from responder.model.rule import Step, StepKind
 from responder.model.target import Element, State, Target
+from responder.model.way import Way, WayKind
 from responder.ports import Action, Actions, AlertState, Probes, Store
 
 
@@ -66,6 +73,7 @@ class _Look:
     elements: tuple[Element, ...] = ()
     computed: tuple[str, ...] = ()
     out_of_scope: str | None = None
+    mends: tuple[Way, ...] = ()
     problem: str | None = None
     floor: str | None = None
     observed: bool = False
@@ -147,6 +155,9 @@ class Gather:
                 {**given, **{name: by.bound for name, by in relative.items()}}
             )
             target = _only(action.resolve(params))
+        except UnknownTargetError as error:
+            add = Way(kind=WayKind.ADD_TARGET, of=error.listed_in)
+            return _Look(out_of_scope=str(error), mends=(add,))
         except (RefusedError, PermanentError) as error:
             return _Look(out_of_scope=str(error))
         except ValidationError as error:
@@ -205,7 +216,6 @@ class Gather:
         return {
             "halted": self._halt.reason(halted_by(stands, about)),
             "halts": self._halt.ways(stands, about),
-            "halt_endless": self._halt.endless(stands),
             "freeze": frozen_by(stands, self._freezes, about, now),
             "maintenance": maintained(stands.of(RestraintKind.MAINTENANCE), case, now),
             "restraints": tuple(one.id for one in stands.standing),
@@ -246,6 +256,7 @@ def _looked(look: _Look) -> dict[str, Any]:
     return {
         "target": look.target.key if look.target else None,
         "out_of_scope": look.out_of_scope,
+        "mends": look.mends,
         "ground": state.ground if state else (),
         "opted_out": state.opted_out if state else None,
         "managed_by": state.managed_by if state else None,

@@ -45,11 +45,6 @@ class Halt:
         removed = (Way(kind=WayKind.REMOVE_FILE, of=str(path)) for path in file)
         return (*removed, *ways_to_resume(known, about))
 
-    @staticmethod
-    def endless(stands: Restraints) -> bool:
-        """Whether something halts everything that no way ends: what nobody can read."""
-        return stands.flag == UNREADABLE or stands.unreadable is not None
-
     def before_effect(self, about: Concern) -> bool:
         """Whether an effect whose intent is committed may not begin, by the file or by a halt since then."""
         if self.file_reason() is not None:

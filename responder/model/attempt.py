@@ -126,6 +126,17 @@ class Attempt(Frozen):
     state_after: dict[str, Any] | None = None
 
 
+class Quarantined(Frozen):
+    """A target that an attempt has left quarantined and why, and who released it since."""
+
+    target: str
+    attempt_id: UUID
+    reason: str
+    released_at: datetime | None = None
+    """None while it is quarantined."""
+    released_by: str | None = None
+
+
 class PastAttempt(Frozen):
     """What the limits need to know of an earlier attempt of (rule, target), in whatever incident.
 

@@ -45,3 +45,15 @@ class DeposedError(ResponderError):
 
 class RefusedError(ResponderError):
     """An action will not do it: a parameter resolves to no target or to several, or a floor is reached."""
+
+
+class UnknownTargetError(RefusedError):
+    """What a parameter names is not among what the operator allows.
+
+    Attributes:
+        listed_in: the settings' key under which it would be.
+    """
+
+    def __init__(self, message: str, listed_in: str) -> None:
+        super().__init__(message)
+        self.listed_in = listed_in

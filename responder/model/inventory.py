@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from pydantic import Field, SecretStr
 
 from responder.model.base import Frozen
-from responder.model.errors import RefusedError
+from responder.model.errors import RefusedError, UnknownTargetError
 from responder.model.matcher import Matcher, MatchOp, all_match
 from responder.model.target import Target
 
@@ -69,8 +69,9 @@ class Inventory(Frozen):
             case []:
                 known = ", ".join(entry.name for entry in self.postgres) or "none"
                 near = "" if isinstance(wanted, str) else _nearest(self.postgres, wanted)
-                raise RefusedError(
-                    f"no PostgreSQL connection of the inventory fits {asked} (it has: {known}){near}"
+                raise UnknownTargetError(
+                    f"no PostgreSQL connection of the inventory fits {asked} (it has: {known}){near}",
+                    "inventory.postgres",
                 )
             case several:
                 names = ", ".join(entry.name for entry in several)

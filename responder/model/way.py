@@ -1,5 +1,6 @@
 """What a person can do about what holds a step. Typed: whoever shows it names the command."""
 
+from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Any
 
@@ -24,6 +25,8 @@ class WayKind(StrEnum):
     """The autonomy of that rule, or of its step."""
     RAISE_CEILING = "raise_ceiling"
     """A ceiling of the settings."""
+    ADD_TARGET = "add_target"
+    """Add what a step names under that key of the settings."""
     RELEASE = "release"
     """Release that quarantined target."""
     SEE_INCIDENT = "see_incident"
@@ -57,10 +60,18 @@ _ENDS = {
 
 
 class Way(Frozen):
-    """One way; `of` says what is meant: a number, a name, a file, a target, an incident."""
+    """One way; `of` says what is meant: a number, a name, a file, a target, an incident.
+
+    `by` is the attempt that left a target quarantined: the same target may be so again by another one.
+    """
 
     kind: WayKind
     of: str = ""
+    by: str = ""
+
+    def stands_in(self, standing: Iterable["Way"]) -> bool:
+        """Whether it is among those; without `by` whoever's it is."""
+        return any((one.kind, one.of) == (self.kind, self.of) and self.by in {"", one.by} for one in standing)
 
 
 def _known(told: Any) -> Any:

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from responder.model.attempt import Attempt, Verdict
+from responder.model.attempt import Attempt, Quarantined, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling, RulingWord, called
 from responder.model.incident import Incident, IncidentState
@@ -148,6 +148,15 @@ class Read(Frozen):
     at: datetime | None = None
 
 
+class Tried(Attempt):
+    """An attempt, and what is known of it beside the ledger."""
+
+    asked_at: datetime | None = None
+    """When the target was asked what became of it, since no outcome was recorded."""
+    quarantined: Quarantined | None = None
+    """Where it left its target quarantined."""
+
+
 class StepTold(Frozen):
     """One step of the ladder: what was judged of it, in order, and the attempts that came of it."""
 
@@ -155,7 +164,7 @@ class StepTold(Frozen):
     """From 1."""
     action: str
     judged: tuple[Judged, ...]
-    attempts: tuple[Attempt, ...]
+    attempts: tuple[Tried, ...]
     repeat: int = 0
     """How often it may be taken again, where it was taken and has not helped."""
     prospect: Prospect | None = None
@@ -186,6 +195,7 @@ def explain(dossier: Dossier) -> Explanation:
     entries = sorted(dossier.entries, key=lambda entry: entry.number)
     answers = _answers(entries)
     told = [(entry, answers.get(entry.number)) for entry in entries if entry.kind is EntryKind.JUDGED]
+    tried = tuple(_tried(dossier, entries))
     steps = []
     for index, step in enumerate(dossier.rule.get("steps", ())):
         judged = _runs(_judged(entry, answer) for entry, answer in told if entry.facts.get("step") == index)
@@ -194,7 +204,7 @@ def explain(dossier: Dossier) -> Explanation:
                 number=index + 1,
                 action=str(step.get("action", "")),
                 judged=_opened(tuple(judged), dossier.incident, index),
-                attempts=tuple(attempt for attempt in dossier.attempts if attempt.step == index),
+                attempts=tuple(one for one in tried if one.step == index),
                 repeat=int(step.get("repeat", 0)),
                 prospect=_prospect(dossier, entries, index),
                 read=tuple(_read(one) for one in entries if _looked(one) and one.facts["step"] == index),
@@ -202,6 +212,14 @@ def explain(dossier: Dossier) -> Explanation:
         )
     evidence = _evidence(dossier.rule.get("evidence", ()), entries)
     return Explanation(steps=tuple(steps), quiet=tuple(_quiet(dossier, entries)), evidence=tuple(evidence))
+
+
+def _tried(dossier: Dossier, entries: Iterable[Entry]) -> Iterator[Tried]:
+    effects = (one for one in entries if one.kind is EntryKind.EFFECT and one.facts.get("asked"))
+    asked = {str(one.facts.get("attempt")): one.at for one in effects}
+    lost = {one.attempt_id: one for one in dossier.quarantined}
+    for one in dossier.attempts:
+        yield Tried(**dict(one), asked_at=asked.get(str(one.id)), quarantined=lost.get(one.id))
 
 
 # --- what was read -------------------------------------------------------------------------------------
@@ -403,7 +421,7 @@ def _judged(entry: Entry, answer: Answer | None) -> Judged:
         observed=bool(facts.get("observed")),
         nothing_to_do=bool(facts.get("nothing_to_do")),
         found_nothing=_found_nothing(facts),
-        words=tuple(_word(verdict) for verdict in facts.get("verdicts", ())),
+        words=words_of(entry),
         computed=tuple(facts.get("computed", ())),
         elements=tuple(facts.get("elements", ())),
         element_count=int(facts.get("element_count", 0)),
@@ -418,6 +436,11 @@ def _found_nothing(facts: Mapping[str, Any]) -> bool:
     """Whether shadow alone was against a step that was looked at, and nothing was there to act on."""
     looked = bool(facts.get("shadow")) and not facts.get("observed") and _ruling(facts) is Ruling.GO
     return looked and not facts.get("element_count")
+
+
+def words_of(entry: Entry) -> tuple[GuardWord, ...]:
+    """What each guard said in one judgement."""
+    return tuple(_word(verdict) for verdict in entry.facts.get("verdicts", ()))
 
 
 _KNOWN = {guard.value: guard for guard in Guard}

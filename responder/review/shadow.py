@@ -32,6 +32,11 @@ class Run(ShadowRunTold):
     lasted: timedelta | None
     """From the judgement until no alert fired any more; None while one does."""
 
+    @property
+    def found_nothing(self) -> bool:
+        """Whether all let it go, and nothing was there that it would have hit."""
+        return self.ruling is Ruling.GO and not self.observed and self.element_count == 0
+
 
 class RuleInShadow(Frozen):
     """What is to be said of one rule."""
@@ -39,6 +44,8 @@ class RuleInShadow(Frozen):
     rule: str
     incidents: int
     would_start: int
+    would_find_nothing: int
+    """All let it go, and nothing was there to act on."""
     would_ask: int
     would_wait: int
     would_be_refused: int
@@ -86,12 +93,14 @@ def _without_it(told: ShadowRunTold) -> WithoutIt:
 
 def _rule(name: str, runs: tuple[Run, ...]) -> RuleInShadow:
     rulings = Counter(run.ruling for run in runs)
+    nothing = sum(run.found_nothing for run in runs)
     firsts = tuple(_first_of_each(runs))
     alone = [run.lasted for run in firsts if run.without_it is WithoutIt.ALONE and run.lasted is not None]
     return RuleInShadow(
         rule=name,
         incidents=len(firsts),
-        would_start=rulings[Ruling.GO],
+        would_start=rulings[Ruling.GO] - nothing,
+        would_find_nothing=nothing,
         would_ask=rulings[Ruling.ASK],
         would_wait=rulings[Ruling.WAIT],
         would_be_refused=rulings[Ruling.REFUSE],

@@ -345,6 +345,7 @@ class PostgresDesk:
             entries=await timeline.entries_of(connection, incident.id),
             commands=tuple(Command.model_validate(dict(row)) for row in commands),
             notifications=await outbox.of_incident(connection, incident.id),
+            quarantined=await ledger.quarantined_by(connection, incident.id),
         )
 
     async def _as_of(self, connection: Connection, incident: Incident, rule: Rule) -> datetime | None:

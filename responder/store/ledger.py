@@ -21,7 +21,7 @@ from responder.decide.case import (
     OpenIncidents,
     Quarantine,
 )
-from responder.model.attempt import Attempt, Claim, Intent, Outcome, OwnAct, PastAttempt
+from responder.model.attempt import Attempt, Claim, Intent, Outcome, OwnAct, PastAttempt, Quarantined
 from responder.model.autonomy import Autonomy
 from responder.model.breaker import Breaker
 from responder.model.budget import BudgetScope
@@ -375,6 +375,26 @@ async def attempts_of(connection: Connection, incident_id: UUID) -> tuple[Attemp
     """All attempts of an incident, in the order of their intents."""
     query = f"SELECT {ATTEMPT_COLUMNS} FROM attempts WHERE incident_id = $1 ORDER BY number"
     return tuple(Attempt.model_validate(dict(row)) for row in await connection.fetch(query, incident_id))
+
+
+_QUARANTINED = """
+SELECT target, attempt_id, reason, released_at, released_by
+FROM (
+    SELECT c.target, c.attempt_id, c.reason, NULL::timestamptz AS released_at, NULL AS released_by, a.number
+    FROM attempts a JOIN claims c ON c.attempt_id = a.id
+    WHERE a.incident_id = $1 AND c.quarantined
+    UNION ALL
+    SELECT r.target, r.attempt_id, r.held_for, r.released_at, r.actor, a.number
+    FROM attempts a JOIN releases r ON r.attempt_id = a.id WHERE a.incident_id = $1
+) left_behind
+ORDER BY number
+"""
+
+
+async def quarantined_by(connection: Connection, incident_id: UUID) -> tuple[Quarantined, ...]:
+    """What the attempts of an incident have left quarantined, released or not, in their order."""
+    rows = await connection.fetch(_QUARANTINED, incident_id)
+    return tuple(Quarantined.model_validate(dict(row)) for row in rows)
 
 
 async def attempt(connection: Connection, attempt_id: UUID) -> Attempt | None:

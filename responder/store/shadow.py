@@ -44,10 +44,20 @@ SELECT EXISTS (
 """
 """Promoted in the meantime, the same incident was acted on: it did not recover by itself."""
 
+_OBSERVED = """
+SELECT EXISTS (
+    SELECT FROM timeline t
+    WHERE t.incident_id = r.incident_id AND t.kind = 'judged' AND t.at = r.at
+          AND (t.facts ->> 'step')::integer = r.step AND (t.facts ->> 'observed')::boolean
+)
+"""
+"""Written with the judgement, at the same time."""
+
 _READ = f"""
 SELECT r.incident_id, r.rule, r.step, r.action, r.target, r.ruling, r.guard, r.reason, r.elements,
        r.element_count, r.at, i.severity, i.key, q.quiet_at, ({_PERSON}) AS person,
-       ({_OTHER}) AS other_incident, ({_OWN}) AS own_attempt
+       ({_OTHER}) AS other_incident, ({_OWN}) AS own_attempt,
+       ({_OBSERVED}) AS observed
 FROM shadow_runs r JOIN incidents i ON i.id = r.incident_id, LATERAL ({_QUIET}) AS q (quiet_at)
 WHERE r.at >= $1 AND ($2::text IS NULL OR r.rule = $2)
 ORDER BY r.at DESC, r.id DESC LIMIT $3

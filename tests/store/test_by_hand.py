@@ -406,7 +406,7 @@ async def test_what_was_held_for_too_long_is_not_done_later(scene: Scene) -> Non
     told = await scene.reaches(incident, "escalated")
     why = told["incident"]["progress"]["escalation_reason"]
     assert why.startswith("nothing was done for ada: held for"), why
-    assert why.endswith("halted by root: we look first (ends with: responder resume)")
+    assert why.endswith("halted by root: we look first")
     await scene.post("resume", {"reason": "looked", "all": True}, by="root")
     handed = {"kind": "take_over", "reason": "mine"}, {"kind": "hand_back", "reason": "go on"}
     for command in handed:

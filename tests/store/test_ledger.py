@@ -349,6 +349,29 @@ async def test_a_release_is_told_in_the_timeline_by_the_owner(db: Stored) -> Non
     assert rows == [(TARGET, attempt.id, "nobody can say", "ada", "it is gone")]
 
 
+async def test_what_was_left_quarantined_is_told_with_who_released_it(db: Stored) -> None:
+    """Of the incident whose attempt it was, in the order of the attempts; what is held alone is not of it."""
+    other_lease, other = await second(db)
+    lease, case, first = await quarantined(db)
+    assert await db.store.release(TARGET, "ada", "it is gone")
+    later = await started(db, lease, case)
+    again = Quarantine(attempt_id=later.id, reason="once more")
+    await db.store.record(lease, case, change(case, quarantine=again))
+    await started(db, lease, case, target="postgres/held")
+    await started(db, other_lease, other, target="postgres/billing")
+    dossier = await db.store.incident(case.incident.id)
+    assert dossier is not None
+    released, stands = dossier.quarantined
+    assert (released.attempt_id, released.target, released.reason) == (first.id, TARGET, "nobody can say")
+    assert released.released_by == "ada"
+    assert released.released_at is not None
+    assert (stands.attempt_id, stands.reason) == (later.id, "once more")
+    assert (stands.released_at, stands.released_by) == (None, None)
+    beside = await db.store.incident(other.incident.id)
+    assert beside is not None
+    assert beside.quarantined == ()
+
+
 async def past_attempts(
     db: Stored, rule: str, target: str, since: datetime, incident: Incident
 ) -> tuple[PastAttempt, ...]:

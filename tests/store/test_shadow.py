@@ -53,6 +53,21 @@ async def test_a_run_is_read_back_with_when_it_became_quiet(db: Stored) -> None:
     assert await db.store.shadow_runs(await db.store.now(), None, 10) == []
 
 
+async def test_what_was_not_looked_at_says_so(db: Stored) -> None:
+    """By the judgement that stands in the timeline with it; not by that of another step, or another time."""
+    since = await db.store.now() - timedelta(minutes=1)
+    lease, case = await db.held()
+    found = []
+    for facts in ({"step": 0}, {"step": 1, "observed": True}, {"step": 0, "observed": True}, {"step": 0}):
+        case = await db.store.load(lease)
+        judged = EntryDraft(kind=EntryKind.JUDGED, text="judged", facts=facts)
+        recorded = change(case, IncidentState.RECORDED, shadow_run=RUN, entries=(judged,))
+        await db.store.record(lease, case, recorded)
+        [newest, *_] = await db.store.shadow_runs(since, None, 10)
+        found.append(newest.observed)
+    assert found == [False, False, True, False]
+
+
 async def test_who_acted_instead_is_told(db: Stored) -> None:
     """A person who did something, not one who has only seen it; or another incident's attempt on it."""
     lease, case = await db.held()

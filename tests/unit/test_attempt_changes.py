@@ -193,7 +193,7 @@ def test_an_undo_that_did_not_happen_is_a_quarantine() -> None:
     ):
         assert (change.state, change.end) == (S.ESCALATED, missed)
         assert change.quarantine == Quarantine(attempt_id=ATTEMPT, reason=reason)
-        assert reason in change.notices[0].text
+        assert change.notices[0].text.endswith(f"{reason}; the target is quarantined")
         assert change.entries[0].kind is EntryKind.EFFECT
 
 
@@ -204,6 +204,7 @@ def test_an_undo_that_a_guard_holds_is_owed() -> None:
     reason = "the undo of postgres.terminate_queries on postgres/orders is owed: halted by ann"
     assert (change.state, change.entries[0]) == (S.ESCALATED, NOTE)
     assert change.quarantine == Quarantine(attempt_id=ATTEMPT, reason=reason)
+    assert change.notices[0].text.endswith(f"{reason}; the target is quarantined")
 
 
 def test_what_was_not_started_in_time_is_taken_again_but_not_for_ever() -> None:
@@ -259,6 +260,18 @@ def test_a_no_is_believed_when_nothing_can_start_any_more_and_only_where_it_is_f
         assert outcomes.count(Outcome.DONE) == [each.outcome for each in answer.results].count(Outcome.DONE)
     assert verified(settle(end(Outcome.DONE), OVER, fenced=False)) == ATTEMPT
     assert settle(end(Outcome.UNKNOWN), OVER).state is S.ESCALATED
+
+
+def test_that_the_target_was_asked_stands_in_the_timeline() -> None:
+    """Whatever it said; what whoever ran it has told says nothing of that."""
+    for outcome in (Outcome.DONE, Outcome.NOT_DONE, Outcome.UNKNOWN):
+        [told, *_] = settle(end(outcome), OVER).entries
+        assert told.kind is EntryKind.EFFECT
+        assert told.facts["asked"] is True
+        assert told.text.startswith("no outcome was recorded, so the target was asked: postgres.terminate")
+    [told, *_] = ended(remediating(), running(), end(Outcome.DONE), START, TERMS).entries
+    assert "asked" not in told.facts
+    assert told.text.startswith("postgres.terminate_queries: done")
 
 
 OVERALL = [

@@ -409,10 +409,7 @@ AUTO = Ceiling(level=Autonomy.AUTO, origin="the settings' ceiling")
         (
             False,
             {"ceilings": (SHADOW,), "halted": "by bo: wait", "halts": (RESUME,)},
-            (
-                f"{PROD} is shadow: nothing was done; it would be held: halted by bo: wait "
-                "(ends with: responder resume)"
-            ),
+            f"{PROD} is shadow: nothing was done; it would be held: halted by bo: wait",
             False,
         ),
         (

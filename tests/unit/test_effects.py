@@ -11,7 +11,7 @@ from responder.decide import changes
 from responder.decide.case import LedgerQuestion, LedgerView, SourceView, TakeStep, Terms
 from responder.decide.clock import Unsteady
 from responder.model.attempt import Outcome, Verdict
-from responder.model.errors import DeposedError, StoreAwayError
+from responder.model.errors import DeposedError, StoreAwayError, UnknownTargetError
 from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
 from responder.model.severity import Severity
@@ -405,3 +405,22 @@ async def test_no_intent_before_what_led_to_it_is_recorded(
     else:
         assert (await acting is not None) is recorded
     assert bool(store.attempts) is bool(store.world.effects) is (recorded is True)
+
+
+def test_a_target_that_nothing_knows_is_refused_with_where_it_is_added(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """People are told, and the key of the settings stands with the verdict, as a way to mend it."""
+
+    def unknown(*_: object) -> tuple[Target, ...]:
+        raise UnknownTargetError("no connection fits", "inventory.postgres")
+
+    monkeypatch.setattr(Hit, "resolve", unknown)
+    store = a_store()
+    drive(store)
+    assert store.incident.state is IncidentState.ESCALATED
+    entries = [entry for change in store.changes for entry in change.entries]
+    [judged] = [entry for entry in entries if entry.kind is EntryKind.JUDGED]
+    [refused] = [one for one in judged.facts["verdicts"] if one["ruling"] == "refuse"]
+    assert refused["reason"] == "no connection fits"
+    assert refused["ways"] == [{"kind": "add_target", "of": "inventory.postgres"}]

@@ -6,20 +6,19 @@ from uuid import UUID
 
 import pytest
 
-from responder.cli.ended import plain
 from responder.cli.output import ago, until
 from responder.cli.steps import Telling, evidence_lines, lines_of
-from responder.cli.story import acknowledged_lines, headline, holder_lines, next_lines
+from responder.cli.story import acknowledged_lines, headline, holder_lines, next_lines, told_story
 from responder.cli.ways import you_can
 from responder.decide.case import Terms
 from responder.decide.guards.limits import breaker
 from responder.decide.guards.service import halt
 from responder.decide.told_next import promised
-from responder.model.attempt import Outcome
+from responder.model.attempt import Outcome, Quarantined
 from responder.model.breaker import Breaker
 from responder.model.by_hand import ByHand
 from responder.model.guard import Guard
-from responder.model.incident import Hold, Holder, IncidentState
+from responder.model.incident import Hold, Holder, IncidentState, Verification
 from responder.model.spoken import moment
 from responder.model.timeline import EntryKind
 from responder.model.way import Way, WayKind
@@ -343,26 +342,140 @@ def _firing(dossier: Dossier) -> Dossier:
     return dossier.model_copy(update={"members": dossier.members.model_copy(update={"firing": 1})})
 
 
+def _left(dossier: Dossier, reason: str, outcome: Outcome = Outcome.UNKNOWN, **released: Any) -> Dossier:
+    """The same incident, whose attempt has left its target quarantined."""
+    left = Quarantined(target=TARGET, attempt_id=ATTEMPT, reason=reason, **released)
+    attempts = (an_attempt(after(0), outcome, None),)
+    return dossier.model_copy(update={"attempts": attempts, "quarantined": (left,)})
+
+
+NOBODY_KNOWS = f"nobody can say whether {ACTION} on {TARGET} happened"
+RELEASED: dict[str, Any] = {"released_at": after(30), "released_by": "ada"}
+OWN = Way(kind=WayKind.RELEASE, of=TARGET, by=str(ATTEMPT))
+ANEW = Way(kind=WayKind.RELEASE, of=TARGET, by=str(HOLDER))
+
+
 def test_the_headline_of_what_left_a_target_quarantined_says_when_that_is_released() -> None:
     """Of its own attempt; it does not lead to itself, and no command stands twice."""
-    reason = f"nobody can say whether {ACTION} on {TARGET} happened; the target is quarantined"
+    reason = f"{NOBODY_KNOWS}; the target is quarantined"
     own = word(
-        Guard.CLAIM, "wait", "it is quarantined", Way(kind=WayKind.SEE_INCIDENT, of=str(INCIDENT)), RELEASE
+        Guard.CLAIM, "wait", "it is quarantined", Way(kind=WayKind.SEE_INCIDENT, of=str(INCIDENT)), OWN
     )
     dossier = judged(IncidentState.ESCALATED, own, escalation_reason=reason, step=1)
-    lost = an_attempt(after(0), Outcome.UNKNOWN, None)
-    dossier = dossier.model_copy(update={"attempts": (lost,)})
-    assert headline(dossier, AT, (RELEASE,)).endswith("; the target is quarantined.")
-    assert headline(dossier, AT, None).endswith("; the target is quarantined.")
-    assert headline(dossier, AT, ()).endswith("; the target is quarantined (released since).")
-    told = you_can(dossier, (RELEASE,), AT)
-    assert [line for line in told if "explain" in line or "release" in line] == [COMMANDS[RELEASE]]
-    assert "responder explain" not in step_of(dossier, (RELEASE,))
-    taken = judged(IncidentState.TAKEN_OVER, own, step=1).model_copy(update={"attempts": (lost,)})
-    assert len([line for line in you_can(taken, (RELEASE,), AT) if "release" in line]) == 1
-    other = judged(IncidentState.ESCALATED, own, escalation_reason="it did not help")
-    other = other.model_copy(update={"attempts": (lost,)})
+    lost = _left(dossier, NOBODY_KNOWS)
+    for standing in ((OWN,), None):
+        assert headline(lost, AT, standing).endswith("; the target is quarantined.")
+        told = you_can(lost, standing, AT)
+        assert [line for line in told if "explain" in line or " release " in line] == [COMMANDS[RELEASE]]
+        assert "responder explain" not in step_of(lost, standing)
+    since = "(released since by ada at 00:00:00 UTC)"
+    released = _left(dossier, NOBODY_KNOWS, **RELEASED)
+    assert headline(released, AT, ()).endswith(f"; the target is quarantined {since}.")
+    taken = _left(judged(IncidentState.TAKEN_OVER, own, step=1), NOBODY_KNOWS)
+    assert len([line for line in you_can(taken, (OWN,), AT) if " release " in line]) == 1
+    other = _left(judged(IncidentState.ESCALATED, own, escalation_reason="it did not help"), NOBODY_KNOWS)
     assert headline(other, AT, ()).endswith(": it did not help.")
+
+
+def test_a_release_stays_told_when_the_target_is_quarantined_anew() -> None:
+    """By another attempt: this one's quarantine has ended all the same, and the other's is not this one's."""
+    reason = f"{NOBODY_KNOWS}; the target is quarantined"
+    told = _left(judged(IncidentState.ESCALATED, FROZEN, escalation_reason=reason), NOBODY_KNOWS, **RELEASED)
+    assert "(released since by ada" in headline(told, AT, (ANEW,))
+    assert "(released since by ada" in step_of(told, (ANEW,))
+    by_other = word(Guard.CLAIM, "wait", "it is quarantined", OTHER, OWN)
+    waited = judged(IncidentState.ESCALATED, by_other, escalation_reason="held for 1h: it is quarantined")
+    assert "it is quarantined (released since)" in headline(waited, AT, (OTHER, ANEW))
+    assert "(released since)" not in headline(waited, AT, (OTHER, OWN))
+    older = judged(IncidentState.ESCALATED, LOST, escalation_reason="held for 1h: it is quarantined")
+    assert "(released since)" not in headline(older, AT, (ANEW,)), "whose it was, nobody wrote down"
+
+
+def test_an_undo_that_is_owed_says_that_its_target_is_quarantined_and_released() -> None:
+    """In the headline and at the attempt, which was done; and the release is offered until it happened."""
+    reason = f"the undo of {ACTION} on {TARGET} is owed: frozen by ada"
+    for why in (reason, f"{reason}; the target is quarantined"):
+        dossier = judged(IncidentState.ESCALATED, FROZEN, escalation_reason=why, step=1)
+        owed = _left(dossier, reason, Outcome.DONE)
+        assert headline(owed, AT, (FREEZE,)).endswith("frozen by ada; the target is quarantined.")
+        assert f"done, not verified; the target is quarantined, for {reason}" in step_of(owed, (FREEZE,))
+        assert COMMANDS[RELEASE] in you_can(owed, (FREEZE, OWN), AT)
+        over = _left(dossier, reason, Outcome.DONE, **RELEASED)
+        assert headline(over, AT, ()).endswith(
+            "frozen by ada (since ended); the target is quarantined (released since by ada at 00:00:00 UTC)."
+        )
+        assert COMMANDS[RELEASE] not in you_can(over, (FREEZE,), AT)
+
+
+def test_a_hand_back_says_that_the_next_step_is_held_until_a_target_is_released() -> None:
+    """After the command that releases it; where the step acts is sure if it was judged before."""
+    hand_back = f"responder incidents hand-back {INCIDENT} --reason ...   (step"
+    held = f"held until {TARGET} is released)"
+    for state in (IncidentState.ESCALATED, IncidentState.TAKEN_OVER):
+        again = _left(judged(state, LOST), NOBODY_KNOWS)
+        told = you_can(again, (OWN,), AT)
+        line = f"{hand_back} 1, {ACTION}, is {held}"
+        assert told.index(COMMANDS[RELEASE]) < told.index(line)
+        later = you_can(_left(judged(state, LOST, step=1), NOBODY_KNOWS), None, AT)
+        assert f"{hand_back} 2, b, is judged then; what acts there is {held}" in later
+        assert not any("held until" in line for line in you_can(again, (), AT)), "it was released since"
+
+
+def test_what_nobody_can_say_of_an_attempt_is_said_with_the_reason() -> None:
+    """Not as one word; and that its target is quarantined for it, until it is released."""
+    lost = _left(judged(IncidentState.ESCALATED, FROZEN, step=1), NOBODY_KNOWS)
+    [attempt] = lost.attempts
+    results = [each.model_copy(update={"detail": "no answer: TimeoutError"}) for each in attempt.results]
+    named = lost.model_copy(update={"attempts": (attempt.model_copy(update={"results": results * 2}),)})
+    told = "nobody can say whether it happened (no answer: TimeoutError); the target is quarantined"
+    assert step_of(named, ()).splitlines()[0].endswith(f": {told}")
+    silent = attempt.model_copy(update={"results": ()})
+    bare = lost.model_copy(update={"attempts": (silent,), "quarantined": ()})
+    assert step_of(bare, ()).splitlines()[0].endswith(": nobody can say whether it happened")
+
+
+def test_when_the_target_was_asked_stays_told() -> None:
+    """After whoever ran it went away: when, and what it said."""
+    for outcome, said in (
+        (Outcome.DONE, "done"),
+        (Outcome.NOT_DONE, "not done"),
+        (Outcome.UNKNOWN, "nobody can say whether it happened (terminated)"),
+    ):
+        story = Story().opens().acts(6, outcome)
+        story.tell(40, EntryKind.EFFECT, "x", attempt=str(ATTEMPT), asked=True)
+        story.rule = {**story.rule, "steps": [{"action": ACTION}]}
+        dossier = story.dossier(IncidentState.VERIFYING, step=1)
+        asked = f"no outcome was recorded, the target was asked at {moment(after(40), AT)}: {said}"
+        assert step_of(dossier, ()).splitlines()[0].endswith(f": {asked}")
+
+
+def test_the_headline_of_what_is_verified_names_the_step() -> None:
+    """What was done to what; where no attempt is verified, nothing was done."""
+    running = Verification(started_at=after(7), deadline=after(305), attempt_id=ATTEMPT, last="it fires")
+    story = Story().opens().acts(6, Outcome.DONE)
+    told = headline(story.dossier(IncidentState.VERIFYING, step=1, verification=running), AT, ())
+    assert told.endswith(f": did step 1, {ACTION} on {TARGET}, help? it fires; decided at the latest in 4m.")
+    nothing = running.model_copy(update={"attempt_id": None})
+    told = headline(story.dossier(IncidentState.VERIFYING, step=1, verification=nothing), AT, ())
+    assert ": it fires; decided" in told
+
+
+def test_what_held_a_step_back_is_marked_where_it_is_over() -> None:
+    """In the incident's story as at its step; what holds it now is not."""
+    held = judged(IncidentState.OPEN, FROZEN)
+    told = promised(held.incident, 2, Terms())
+    for standing, since in (((), " (since ended)"), ((FREEZE,), ""), (None, "")):
+        [line, *_] = dict(told_story(held, told, AT, standing))["Held back"]
+        assert line.endswith(f"step 1, {ACTION} on {TARGET}: held, frozen by ada{since}")
+
+
+def test_what_is_in_no_inventory_says_where_it_is_added() -> None:
+    """By the key of the settings."""
+    add = Way(kind=WayKind.ADD_TARGET, of="inventory.postgres")
+    nowhere = word(Guard.SCOPE, "refuse", "no PostgreSQL connection of the inventory fits", add)
+    told = judged(IncidentState.ESCALATED, nowhere, escalation_reason=nowhere["reason"])
+    assert "-> add it under inventory.postgres in the settings, then restart" in step_of(told, ())
+    assert "add it under inventory.postgres in the settings, then restart" in you_can(told, (), AT)
 
 
 def test_a_place_to_look_is_not_said_to_be_not_enough() -> None:
@@ -447,16 +560,14 @@ def test_what_the_rule_reads_is_told_with_what_it_said() -> None:
 # --- words --------------------------------------------------------------------------------------------------
 
 
-def test_the_command_stands_once() -> None:
-    """What a guard says for those who read it elsewhere, is left out beside the command itself."""
-    halted = halt(facts(halted="by root: x", halts=(HALT,)), TERMS)
-    assert plain(halted.reason) == "halted by root: x"
+def test_a_reason_holds_no_command() -> None:
+    """Whoever shows it adds the ways to end it: no guard names one twice, or one that has ended."""
     file = Way(kind=WayKind.REMOVE_FILE, of="/run/halt")
-    halted = halt(facts(halted="by the file (ends soon)", halts=(file, HALT)), TERMS)
-    assert plain(halted.reason) == "halted by the file (ends soon)"
+    by_file = halt(facts(halted="by the file /run/halt: x", halts=(file, HALT)), TERMS)
+    assert (by_file.reason, by_file.ways) == ("halted by the file /run/halt: x", (file, HALT))
     found = breaker(facts(breaker=Breaker(rule=RULE, opened_at=NOW, attempts=(ATTEMPT,) * 3)), TERMS)
-    assert plain(found.reason).endswith(": 3 attempts in a row did not lead to recovery")
-    assert plain(f"held for 1h: {found.reason}; also x").endswith("recovery; also x")
+    assert found.reason.endswith(": 3 attempts in a row did not lead to recovery")
+    assert found.ways == (RESET,)
 
 
 @pytest.mark.parametrize("now", [after(0), after(0.5), after(0.74), after(0.76)])

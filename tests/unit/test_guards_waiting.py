@@ -360,14 +360,15 @@ def test_a_storm_and_our_own_act_lead_to_the_incident_that_tells_more() -> None:
 
 
 def test_who_holds_the_target_says_until_when_it_is_verified() -> None:
-    """And a quarantine how it is released; neither has an end that is sure."""
+    """And a quarantine how it is released, that of this attempt; neither has an end that is sure."""
     busy = claim().model_copy(update={"proven_by": NOW + MINUTE})
     told = claim_free(facts(claim=busy), TERMS)
     assert told.reason.endswith(f", which verifies until {NOW + MINUTE:%H:%M:%S} UTC")
     see = Way(kind=WayKind.SEE_INCIDENT, of=str(busy.incident_id))
     assert (told.over_at, told.verifies_until, told.ways) == (None, NOW + MINUTE, (see,))
     lost = claim_free(facts(claim=busy.model_copy(update={"quarantined": True})), TERMS)
-    assert (lost.verifies_until, lost.ways) == (None, (see, Way(kind=WayKind.RELEASE, of=busy.target)))
+    release = Way(kind=WayKind.RELEASE, of=busy.target, by=str(busy.attempt_id))
+    assert (lost.verifies_until, lost.ways) == (None, (see, release))
 
 
 def test_every_ceiling_that_is_as_low_names_how_it_is_raised() -> None:

@@ -40,8 +40,6 @@ def test_the_way_out_of_each_halt_is_named(tmp_path: Path) -> None:
     removed, resumed = Way(kind=WayKind.REMOVE_FILE, of=str(file)), Way(kind=WayKind.RESUME, of="0")
     assert kill.ways(Restraints(flag="by ada: fire"), about) == (removed, resumed)
     assert kill.ways(Restraints(flag=UNREADABLE), about) == (removed,)
-    assert [kill.endless(one) for one in (Restraints(flag="x"), Restraints(flag=UNREADABLE))] == [False, True]
-    assert kill.endless(Restraints(unreadable="halt 9 cannot be read by this version"))
 
 
 async def test_what_cannot_be_read_counts_as_halted(tmp_path: Path) -> None:

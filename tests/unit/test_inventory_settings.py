@@ -8,7 +8,7 @@ import pytest
 from pydantic import ValidationError
 
 from responder.actions.settings import InventorySettings
-from responder.model.errors import PermanentError, RefusedError
+from responder.model.errors import PermanentError, RefusedError, UnknownTargetError
 
 SECRET = "hunter2"
 DSN = f"postgresql://app:{SECRET}@db.internal:5432/orders"
@@ -33,6 +33,9 @@ def test_labels_and_names_lead_to_a_connection(tmp_path: Path) -> None:
     wants = re.escape('orders, stock); orders also wants env=~"prod|live"')
     with pytest.raises(RefusedError, match=f"{wants}$"):
         inventory.find_postgres({"server": "db1"})
+    with pytest.raises(UnknownTargetError) as unknown:
+        inventory.find_postgres("billing")
+    assert unknown.value.listed_in == "inventory.postgres"
     assert inventory.find_postgres("stock").key == "postgres/stock"
     namespaces = [inventory.find_postgres(name).target.namespace for name in ("orders", "stock")]
     assert namespaces == ["postgres/orders", "shop"]

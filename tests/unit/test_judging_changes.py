@@ -264,7 +264,7 @@ WAY = Way(kind=WayKind.END_FREEZE, of="3")
         ({"shadow": True}, {"shadow": True}),
         ({"approved": True}, {"approved": True}),
         ({"asked": False}, {"not_asked": True}),
-        ({"ways": (WAY,)}, {"ways": [WAY.model_dump(mode="json")]}),
+        ({"ways": (WAY,)}, {"ways": [WAY.model_dump(mode="json", exclude_defaults=True)]}),
     ],
 )
 def test_the_timeline_keeps_of_a_verdict_what_is_not_as_usual(

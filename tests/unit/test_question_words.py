@@ -81,39 +81,25 @@ REMOVED = Way(kind=WayKind.REMOVE_FILE, of="/run/halt")
 @pytest.mark.parametrize(
     ("halted", "ways", "told"),
     [
-        ("by root: 3am panic", (RESUMED,), "halted by root: 3am panic (ends with: responder resume)"),
+        ("by root: 3am panic", (RESUMED,), "halted by root: 3am panic"),
         (
             "by the file /run/halt: x",
             (REMOVED,),
-            "halted by the file /run/halt: x (ends when the file is removed)",
+            "halted by the file /run/halt: x",
         ),
         (
             "by the file /run/halt: x; and by root: y",
             (REMOVED, RESUMED),
-            (
-                "halted by the file /run/halt: x; and by root: y "
-                "(ends when the file is removed, and with: responder resume)"
-            ),
+            "halted by the file /run/halt: x; and by root: y",
         ),
-        (
-            "the flag is missing",
-            (RESUMED,),
-            "halted: the flag is missing (ends with: responder resume)",
-        ),
+        ("the flag is missing", (RESUMED,), "halted: the flag is missing"),
         ("the halt file /run/halt cannot be read", (), "halted: the halt file /run/halt cannot be read"),
     ],
 )
-def test_a_halt_says_how_it_ends(halted: str, ways: tuple[Way, ...], told: str) -> None:
-    """By whom and why, once, and what ends each of several; the ways are kept for whoever shows them."""
+def test_a_halt_says_by_whom_and_why(halted: str, ways: tuple[Way, ...], told: str) -> None:
+    """Once, without a command: the ways to end it stand beside it, for whoever shows them."""
     verdict = halt(facts(halted=halted, halts=ways), TERMS)
     assert (verdict.reason, verdict.ways) == (told, ways)
-
-
-def test_of_what_nobody_can_read_it_is_not_said_that_it_ends() -> None:
-    """The file may be removed, and it halts still; the way is kept."""
-    why = "by the file /run/halt; and the halt flag in the database cannot be read"
-    verdict = halt(facts(halted=why, halts=(REMOVED,), halt_endless=True), TERMS)
-    assert (verdict.reason, verdict.ways) == (f"halted {why}", (REMOVED,))
 
 
 def test_people_read_no_milliseconds_and_the_date_where_it_is_another() -> None:

@@ -124,7 +124,7 @@ def test_claims_tell_who_holds_and_what_can_be_released() -> None:
     """Each incident once; a target that is held by its attempt is not to be released."""
     held = claim(target="a"), claim(target="b"), claim(target="c", quarantined=True)
     see = Way(kind=WayKind.SEE_INCIDENT, of=str(held[0].incident_id))
-    assert ways_of_claims(held) == (see, Way(kind=WayKind.RELEASE, of="c"))
+    assert ways_of_claims(held) == (see, Way(kind=WayKind.RELEASE, of="c", by=str(held[2].attempt_id)))
 
 
 def test_how_each_restraint_ends_is_kept_beside_its_words() -> None:

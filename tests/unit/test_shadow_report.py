@@ -61,6 +61,20 @@ def test_each_incident_counts_by_its_first_judged_step() -> None:
     assert rule.alone_after == 4 * MINUTE
 
 
+def test_what_would_have_found_nothing_is_not_said_to_have_started() -> None:
+    """It is counted beside; what was not looked at may have found something, and so may what a guard held."""
+    runs = [
+        _run(1),
+        _run(2, elements=(), element_count=0),
+        _run(3, elements=(), element_count=0, observed=True),
+        _run(4, elements=(), element_count=0, ruling=Ruling.WAIT, guard="cooldown"),
+    ]
+    found = report(runs, NOW, NOW, cut=False)
+    assert [run.found_nothing for run in found.runs] == [False, True, False, False]
+    [rule] = found.rules
+    assert (rule.would_start, rule.would_find_nothing, rule.would_wait) == (2, 1, 1)
+
+
 def test_rules_stand_by_name_and_runs_as_they_came() -> None:
     """Nothing was judged: then there is nothing to tell."""
     found = report([_run(1, rule="B"), _run(2, rule="A"), _run(3, rule="B")], NOW, NOW, cut=True)

@@ -12,17 +12,17 @@ from responder.cli import main
 from responder.cli.ended import as_standing
 from responder.cli.story import headline, holder_lines
 from responder.cli.ways import command, halted_lines, you_can
-from responder.model.attempt import Outcome
+from responder.model.attempt import Outcome, Quarantined
 from responder.model.guard import Guard
 from responder.model.incident import Hold, Holder, IncidentState
 from responder.model.storm import UMBRELLA
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
-from tests.support.dossiers import ACTION, TARGET, Story, after, an_attempt
+from tests.support.dossiers import ACTION, ATTEMPT, TARGET, Story, after, an_attempt
 
 HOLD = Hold(
     guard="halt",
-    reason="halted by root: deploy (halt 7, where env) (ends with: responder resume)",
+    reason="halted by root: deploy (halt 7, where env)",
     until=after(60),
     since=after(0),
     deadline=after(600),
@@ -48,17 +48,18 @@ def test_an_incident_that_waits_names_the_commands() -> None:
         take_over,
         "responder resume --id 7",
     ]
+    close = f"responder incidents close {name} --reason ..."
     assert you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=1), None, after(60)) == [
-        take_over
+        take_over,
+        close,
     ]
     again = (
         f"responder incidents hand-back {name} --reason ...   (step 1, {ACTION}, is judged then; by itself "
     )
     told = you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=0), None, after(60))
-    assert told == [take_over, f"{again}nothing starts)"]
+    assert told == [take_over, f"{again}nothing starts)", close]
     hand_back = f"responder incidents hand-back {name} --reason ..."
     left = f"{hand_back}   (step 1, {ACTION}, is judged then)"
-    close = f"responder incidents close {name} --reason ..."
     assert you_can(dossier(IncidentState.TAKEN_OVER), None, after(60)) == [left, close]
     none_left = f"{hand_back}   (no step is left: people are told again)"
     assert you_can(dossier(IncidentState.TAKEN_OVER, step=1), None, after(60)) == [none_left, close]
@@ -68,9 +69,10 @@ def test_an_incident_that_waits_names_the_commands() -> None:
 @pytest.mark.parametrize("state", IncidentState)
 def test_each_line_that_a_person_can_type_is_taken_by_the_program(state: IncidentState) -> None:
     """In every state, alone and as a part of a storm, held and with a target of which nothing is known."""
-    lost = an_attempt(after(0), Outcome.UNKNOWN, None)
+    left = Quarantined(target=TARGET, attempt_id=ATTEMPT, reason="nobody can say")
+    lost = {"attempts": (an_attempt(after(0), Outcome.UNKNOWN, None),), "quarantined": (left,)}
     for progress in ({"hold": HOLD}, {"part_of": UUID(int=9)}):
-        told = dossier(state, **progress).model_copy(update={"attempts": (lost,)})
+        told = dossier(state, **progress).model_copy(update=lost)
         for line in you_can(told, None, after(60)):
             parsed(line)
 
@@ -125,6 +127,7 @@ def parsed(line: str) -> None:
 
 
 WRITTEN = [
+    (WayKind.ADD_TARGET, ("add it", "under nights in the settings", "then restart")),
     (WayKind.EDIT_FREEZE, ("nights", "the settings (engine.freezes)", "then restart")),
     (WayKind.RAISE_CEILING, ("the settings", "engine.ceiling", "then restart")),
     (WayKind.EDIT_RULE, ("autonomy", "nights", "the rulebook", "then promote")),
@@ -154,12 +157,13 @@ def test_a_way_that_only_another_version_knows_is_left_out() -> None:
 
 def test_a_quarantined_target_names_its_release() -> None:
     """What nobody knows the outcome of holds its target until a person releases that."""
-    attempt = an_attempt(after(0), Outcome.UNKNOWN, None)
-    told = dossier(IncidentState.ESCALATED).model_copy(update={"attempts": (attempt,)})
+    left = Quarantined(target=TARGET, attempt_id=ATTEMPT, reason="nobody can say")
+    told = dossier(IncidentState.ESCALATED).model_copy(update={"quarantined": (left,)})
     release = f"responder targets release {TARGET} --reason ..."
     assert release in you_can(told, None, after(60))
-    assert release in you_can(told, (Way(kind=WayKind.RELEASE, of=TARGET),), after(60))
-    assert release not in you_can(told, (), after(60)), "it was released since"
+    released = left.model_copy(update={"released_at": after(30), "released_by": "ada"})
+    told = told.model_copy(update={"quarantined": (released,)})
+    assert release not in you_can(told, None, after(60)), "it was released since"
 
 
 def test_a_halt_over_this_incident_is_told_and_another_is_not() -> None:

@@ -1,6 +1,7 @@
 """From the intent to the verdict: what became of an effect, what is believed of it, what is taken back."""
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from responder.decide.case import (
     AttemptEnd,
@@ -129,8 +130,7 @@ def settled(
     certain = end.outcome is Outcome.DONE and all(each.outcome is Outcome.DONE for each in end.results)
     if not certain and now < over:
         return stay(case, over)
-    if not certain and not attempt.fenced:
-        end = _doubted(end)
+    end = (end if certain or attempt.fenced else _doubted(end)).model_copy(update={"asked": True})
     if end.outcome is Outcome.NOT_DONE:
         why = "the attempt that was cut off is proven not to have happened"
         return _not_started(case, attempt, end, now, terms, why)
@@ -183,6 +183,9 @@ def not_yet_good(case: Case, now: datetime, terms: Terms) -> Change:
     return stay(case, now + terms.verify_every, verification=again)
 
 
+_ASKED = "no outcome was recorded, so the target was asked: "
+
+
 def _effect(attempt: Attempt, end: AttemptEnd) -> EntryDraft:
     titles = {element.key: element.title for element in attempt.elements}
     results = [
@@ -198,26 +201,28 @@ def _effect(attempt: Attempt, end: AttemptEnd) -> EntryDraft:
         f"{r['title']}: {r['outcome'].replace('_', ' ')}" + (f" ({r['detail']})" if r["detail"] else "")
         for r in results
     )
-    facts = {
+    facts: dict[str, Any] = {
         "attempt": str(attempt.id),
         "action": attempt.action,
         "outcome": end.outcome.value,
         "results": results,
     }
+    if end.asked:
+        facts["asked"] = True
     if end.state_after is not None:
         facts["state_after"] = canonical_json(end.state_after)
-    return EntryDraft(
-        kind=EntryKind.EFFECT,
-        text=f"{attempt.action}: {end.outcome.value.replace('_', ' ')}. {told}",
-        facts=facts,
-    )
+    lead, outcome = _ASKED if end.asked else "", end.outcome.value.replace("_", " ")
+    return EntryDraft(kind=EntryKind.EFFECT, text=f"{lead}{attempt.action}: {outcome}. {told}", facts=facts)
+
+
+_AND_HELD = "; the target is quarantined"
 
 
 def _quarantined(
     case: Case, attempt: Attempt, end: AttemptEnd, entry: EntryDraft, now: datetime, terms: Terms
 ) -> Change:
     reason = f"nobody can say whether {attempt.action} on {attempt.target} happened"
-    change = escalated(case, now, f"{reason}; the target is quarantined", terms, entry)
+    change = escalated(case, now, f"{reason}{_AND_HELD}", terms, entry)
     unknown = end.model_copy(update={"outcome": Outcome.UNKNOWN})
     quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
     return change.model_copy(update={"end": unknown, "quarantine": quarantine})
@@ -236,12 +241,12 @@ def undo_owed(
 ) -> Change:
     """An undo that a guard does not let go becomes an escalation; the claim becomes a quarantine."""
     reason = f"the undo of {attempt.action} on {attempt.target} is owed: {verdict.reason}"
-    change = escalated(case, now, reason, terms, entry)
+    change = escalated(case, now, f"{reason}{_AND_HELD}", terms, entry)
     return change.model_copy(update={"quarantine": Quarantine(attempt_id=attempt.id, reason=reason)})
 
 
 def _undo_failed(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     reason = f"the undo by {attempt.action} on {attempt.target} did not happen"
-    change = escalated(case, now, reason, terms, _effect(attempt, end))
+    change = escalated(case, now, f"{reason}{_AND_HELD}", terms, _effect(attempt, end))
     quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
     return change.model_copy(update={"end": end, "quarantine": quarantine})

@@ -141,7 +141,7 @@ def _told(one: GuardVerdict) -> dict[str, Any]:
         "shadow": one.shadow or None,
         "approved": one.approved or None,
         "not_asked": not one.asked or None,
-        "ways": [way.model_dump(mode="json") for way in one.ways] or None,
+        "ways": [way.model_dump(mode="json", exclude_defaults=True) for way in one.ways] or None,
     }
     return {name: value for name, value in told.items() if value is not None}
 

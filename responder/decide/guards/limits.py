@@ -72,8 +72,7 @@ def breaker(facts: Facts, terms: Terms) -> GuardVerdict:
         return go(Guard.BREAKER, "the circuit breaker is closed")
     reason = (
         f"the circuit breaker of {found.rule} is open since {found.opened_at:%Y-%m-%d %H:%M:%S} UTC: "
-        f"{len(found.attempts)} attempts in a row did not lead to recovery. When you know why: "
-        f"responder breaker reset {found.rule} --reason ..."
+        f"{len(found.attempts)} attempts in a row did not lead to recovery"
     )
     return refuse(Guard.BREAKER, reason, Refuses.INCIDENT, Way(kind=WayKind.RESET_BREAKER, of=found.rule))
 

@@ -11,22 +11,10 @@ from responder.model.way import Way, WayKind
 def halt(facts: Facts, terms: Terms) -> GuardVerdict:
     """Nothing starts while the kill switch is on, or cannot be read."""
     if facts.halted is not None:
-        reason = _halted(facts.halted, () if facts.halt_endless else facts.halts)
+        lead = " " if facts.halted.startswith("by ") else ": "
+        reason = f"halted{lead}{facts.halted}"
         return wait(Guard.HALT, reason, facts, terms.hold_every, holder="halt", ways=facts.halts)
     return go(Guard.HALT, "not halted")
-
-
-def _halted(why: str, ways: tuple[Way, ...]) -> str:
-    """Who halted it and why, and how it ends where each has a way; what cannot be read says so itself."""
-    lead = " " if why.startswith("by ") else ": "
-    if not ways:
-        return f"halted{lead}{why}"
-    kinds = {way.kind for way in ways}
-    ends = [
-        *(["when the file is removed"] if WayKind.REMOVE_FILE in kinds else []),
-        *(["with: responder resume"] if WayKind.RESUME in kinds else []),
-    ]
-    return f"halted{lead}{why} (ends {', and '.join(ends)})"
 
 
 def clock(facts: Facts, terms: Terms) -> GuardVerdict:

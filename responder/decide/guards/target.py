@@ -5,6 +5,7 @@ from datetime import UTC
 from responder.decide.case import Facts, Terms
 from responder.decide.guards.base import ask, go, refuse, wait
 from responder.decide.opt_out import opt_out_holds
+from responder.decide.restraints import release_of
 from responder.model.guard import Guard, GuardVerdict, Refuses
 from responder.model.spoken import moment
 from responder.model.way import Way, WayKind
@@ -28,7 +29,7 @@ def scope(facts: Facts, terms: Terms) -> GuardVerdict:
     """The target is exactly one entry of the inventory."""
     del terms
     if facts.out_of_scope is not None:
-        return refuse(Guard.SCOPE, facts.out_of_scope, Refuses.INCIDENT)
+        return refuse(Guard.SCOPE, facts.out_of_scope, Refuses.INCIDENT, *facts.mends)
     return go(Guard.SCOPE, f"{facts.target} is in the inventory")
 
 
@@ -102,7 +103,7 @@ def claim_free(facts: Facts, terms: Terms) -> GuardVerdict:
     ways: tuple[Way, ...] = (Way(kind=WayKind.SEE_INCIDENT, of=str(claim.incident_id)),)
     if claim.quarantined:
         reason = f"{claim.target} is quarantined by {holder}: {claim.reason}"
-        ways = (*ways, Way(kind=WayKind.RELEASE, of=claim.target))
+        ways = (*ways, release_of(claim))
     else:
         by = "" if claim.proven_by is None else f", which verifies until {moment(claim.proven_by, facts.now)}"
         reason = f"{claim.target} is held by {holder}{by}"
