@@ -97,6 +97,9 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
             return f"{progress.taken_over_by} acts, automation is off"
         case IncidentState.RECORDED if progress.shadow and (short := _in_shadow(dossier, now, standing)):
             return short
+        case IncidentState.RECORDED if progress.shadow and progress.outcome:
+            last = last_judged(dossier)
+            return marked(progress.outcome, () if last is None else last.held_by, incident, standing, now)
         case IncidentState.RESOLVED | IncidentState.RECORDED | IncidentState.CLOSED if progress.outcome:
             return progress.outcome
         case _:

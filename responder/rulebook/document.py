@@ -30,9 +30,9 @@ MAX_NODES = 2_000_000
 
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INT = re.compile(r"[-+]?[0-9]+")
-_FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
+FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?")
 _WORDS = {"true": True, "false": False, "null": None, "~": None, "": None}
-_NUMBERS_BEGIN = frozenset("+-.0123456789")
+NUMBERS_BEGIN = frozenset("+-.0123456789")
 _LONGEST_NUMBER = 32
 _UNSTORABLE = re.compile("[\0\ud800-\udfff]")
 
@@ -286,10 +286,10 @@ class _Tree:
 def _typed(text: str) -> str | int | float | bool | None:
     if text in _WORDS:
         return _WORDS[text]
-    if text[0] in _NUMBERS_BEGIN and len(text) <= _LONGEST_NUMBER:
+    if text[0] in NUMBERS_BEGIN and len(text) <= _LONGEST_NUMBER:
         if _INT.fullmatch(text):
             return int(text)
-        if _FLOAT.fullmatch(text):
+        if FLOAT.fullmatch(text):
             return float(text)
     return text
 

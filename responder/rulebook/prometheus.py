@@ -15,7 +15,16 @@ from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
 from responder.model.rule import Position
 from responder.model.severity import Severity
-from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar, read_document
+from responder.rulebook.document import (
+    FLOAT,
+    NUMBERS_BEGIN,
+    Entry,
+    Listing,
+    Mapped,
+    Node,
+    Scalar,
+    read_document,
+)
 from responder.rulebook.mistake import Mistakes
 
 SEVERITIES: Mapping[str, Severity] = {
@@ -186,8 +195,16 @@ def _rule(name: str, same: list[PrometheusAlert], severities: Mapping[str, Sever
 
 def _written(rules: list[dict[str, Any]]) -> str:
     """In YAML, as people read it; with escapes where a sign would not come back as it is."""
-    text = yaml.safe_dump(rules, sort_keys=False, allow_unicode=True, width=110)
-    return text if yaml.safe_load(text) == rules else yaml.safe_dump(rules, sort_keys=False, width=110)
+    how: Mapping[str, Any] = {"Dumper": _Dumper, "sort_keys": False, "width": 110}
+    text: str = yaml.dump(rules, allow_unicode=True, **how)
+    return text if yaml.safe_load(text) == rules else str(yaml.dump(rules, **how))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Quotes whatever the rulebook would read as a number, which are more texts than PyYAML takes for one."""
+
+
+_Dumper.add_implicit_resolver("tag:yaml.org,2002:float", FLOAT, sorted(NUMBERS_BEGIN))
 
 
 def _severity(same: list[PrometheusAlert], severities: Mapping[str, Severity]) -> Any:

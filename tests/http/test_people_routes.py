@@ -13,12 +13,12 @@ from tests.support.http_api import INCIDENT, OTHER, RULE, TOKEN, listening
 
 ACT = {"actor": "ada", "reason": "the release broke it"}
 COMMANDS = f"/api/v1/incidents/{INCIDENT}/commands"
-PROMOTE = {"kind": "promote", "of": "RunawayQueries"}
+PROMOTE = {"kind": "promote", "of": "RunawayQueries", "by": ""}
 STANDS = [
-    {"kind": "reset_breaker", "of": "RunawayQueries"},
+    {"kind": "reset_breaker", "of": "RunawayQueries", "by": ""},
     PROMOTE,
-    {"kind": "see_incident", "of": str(INCIDENT)},
-    {"kind": "release", "of": "postgres/orders"},
+    {"kind": "see_incident", "of": str(INCIDENT), "by": ""},
+    {"kind": "release", "of": "postgres/orders", "by": str(OTHER)},
 ]
 TAKE_OVER = {"kind": "take_over", **ACT}
 
@@ -129,8 +129,8 @@ async def test_an_incident_is_told_with_how_everything_that_stands_is_ended(tmp_
         file.touch()
         _, told = await asked(client, "GET", f"/api/v1/incidents/{INCIDENT}")
         assert told["standing"] == [
-            {"kind": "remove_file", "of": str(file)},
-            {"kind": "resume", "of": "1"},
+            {"kind": "remove_file", "of": str(file), "by": ""},
+            {"kind": "resume", "of": "1", "by": ""},
             *STANDS,
         ]
 

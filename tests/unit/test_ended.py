@@ -249,6 +249,16 @@ def test_the_headline_of_a_shadow_says_why_and_whether_that_still_holds() -> Non
     assert headline(dossier, AT, ()).endswith(f"{why}; {since}).")
 
 
+def test_the_headline_of_what_shadow_would_have_held_says_whether_that_still_holds() -> None:
+    """It quotes the guard: a halt that is over keeps nothing from starting."""
+    halted = word(Guard.HALT, "wait", "halted by root", HALT, shadow=False)
+    outcome = "in shadow step 1 would have been held: halted by root; in auto a person would have been told"
+    dossier = judged(IncidentState.RECORDED, halted, SHADOWED, shadow=True, outcome=outcome)
+    assert headline(dossier, AT, (HALT, PROMOTE)).endswith(f": {outcome}.")
+    marked = outcome.replace("by root", "by root (since ended)")
+    assert headline(dossier, AT, (PROMOTE,)).endswith(f": {marked}.")
+
+
 def test_while_a_person_acts_what_stands_is_told_with_its_command() -> None:
     """It would hold what they hand back, and nothing starts before; what nobody knows of is left out."""
     frozen = judged(IncidentState.TAKEN_OVER, FROZEN, taken_over_by="bo")
