@@ -484,7 +484,7 @@ def _recovered_at(
 def _held_back(entries: Iterable[Entry]) -> tuple[HeldBack, ...]:
     held: list[HeldBack] = []
     for entry in entries:
-        if entry.kind is not EntryKind.JUDGED:
+        if entry.kind is not EntryKind.JUDGED or entry.facts.get("nothing_to_do"):
             continue
         one = _judgement(entry)
         if one.ruling == "go" and not one.shadow:

@@ -479,6 +479,16 @@ def test_what_held_a_step_back_is_marked_where_it_is_over() -> None:
         assert line.endswith(f"step 1, {ACTION} on {TARGET}: held, frozen by ada{since}")
 
 
+def test_nobody_held_back_what_there_was_nothing_to_do_for() -> None:
+    """A person would have been asked, and was not: nothing was there to act on."""
+    facts: dict[str, Any] = {"step": 0, "action": ACTION, "ruling": "ask", "decided_by": "autonomy"}
+    for nothing, parts in ((False, ["Held back"]), (True, [])):
+        story = Story().opens().tell(5, EntryKind.JUDGED, "judged", **facts, nothing_to_do=nothing)
+        dossier = story.dossier(IncidentState.VERIFYING, step=1)
+        told = dict(told_story(dossier, promised(dossier.incident, 1, Terms()), AT, ()))
+        assert [part for part in told if part == "Held back"] == parts
+
+
 def test_what_is_in_no_inventory_says_where_it_is_added() -> None:
     """By the key of the settings."""
     add = Way(kind=WayKind.ADD_TARGET, of="inventory.postgres")
