@@ -46,6 +46,7 @@ from responder.model.budget import Start
 from responder.model.by_hand import ByHand
 from responder.model.guard import RulingWord
 from responder.model.incident import Command, Incident, MemberAlert, Members
+from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.matcher import Matcher
 from responder.model.notification import ChannelStanding, Notification
 from responder.model.restraint import Restraint, RestraintKind, Restraints
@@ -548,6 +549,10 @@ class Store(Protocol):
         """Whether a storm rages now, and which umbrella incident tells of it."""
         ...
 
+    async def inhibitor(self, wanted: Sequence[Inhibits]) -> Inhibitor | None:
+        """The incident under way that inhibits, of all that would; None where there is none."""
+        ...
+
     async def contested(self, limit: int) -> Sequence[AlertRecord]:
         """Alerts whose firing waits for the source's word, the oldest contest first."""
         ...
@@ -614,12 +619,13 @@ class Store(Protocol):
         """Check what may have changed since the step was judged; write attempt, claim and change.
 
         Looked at again are epoch, heartbeat, halt, clock, firing members, commands, the claim, attempts that
-        the limits were not judged by, restraints that are not among `intent.restraints`, the rule's breaker
-        and the budgets. It is on disk before this returns, whatever was recorded before it as well. `after`
-        is how many entries the timeline has by then, as the owner knows it.
+        the limits were not judged by, restraints that are not among `intent.restraints`, the rule's breaker,
+        the budgets and what would inhibit it (`intent.inhibits`). It is on disk before this returns, whatever
+        was recorded before it as well. `after` is how many entries the timeline has by then, as the owner
+        knows it.
 
-        An undo (`intent.undo_of`) needs no firing member, passes limits, breaker and budgets, and takes over
-        the claim of what it undoes.
+        An undo (`intent.undo_of`) needs no firing member, passes limits, breaker, budgets and inhibitors, and
+        takes over the claim of what it undoes.
         """
         ...
 

@@ -62,6 +62,11 @@ def lines_of(labels: Mapping[str, str], told: Mapping[str, Any]) -> Iterator[tup
                 0,
                 "Such an incident is there already: the alert would join it, and it goes on as it stands.",
             )
+        if (by := told.get("inhibitor")) is not None:
+            yield (
+                0,
+                f"It would only be recorded while incident {by['id']} of {by['rule']} is under way; then:",
+            )
         yield from _steps(told["steps"])
     if matching["considered"]:
         yield 0, "Other rules" if taken is not None else "The nearest rules"

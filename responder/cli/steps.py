@@ -130,6 +130,8 @@ def _prospect(step: StepTold, now: datetime) -> str | None:
             return f"not needed: {given.why or 'the incident is over'}"
         case Coming.QUIET if given.at is not None:
             return f"not judged before {moment(given.at, now)}: {given.why} keeps it quiet"
+        case Coming.INHIBITED:
+            return f"not judged while {given.why} is under way"
         case Coming.QUIET:
             return "not judged while its alerts are silenced or inhibited"
         case Coming.IN_HANDS:

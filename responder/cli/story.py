@@ -243,6 +243,8 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
         return [
             f"nobody is told before {at}, when {incident.progress.maintenance} is over: then it is judged"
         ]
+    if incident.state is IncidentState.SUPPRESSED and incident.progress.inhibited is not None:
+        return [f"nobody is told while {incident.progress.inhibited} is under way: then it is judged"]
     rises = [] if told.rises is None else [_rises(told.rises, now)]
     if word is None:
         return rises

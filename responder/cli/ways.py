@@ -200,7 +200,7 @@ def _ways(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterato
     if incident.state not in _MOVABLE:
         return
     if incident.state is IncidentState.SUPPRESSED:
-        yield from map(command, _maintenance(incident, standing))
+        yield from map(command, _quieting(incident, standing))
     elif incident.state is IncidentState.HELD and hold is not None:
         live = (way for one in hold.holders for way in ways_left(one, incident, standing, now))
         yield from map(command, live)
@@ -235,8 +235,10 @@ def ways_left(word: Word, incident: Incident, standing: Standing | None, now: da
             yield way
 
 
-def _maintenance(incident: Incident, standing: Standing | None) -> Iterable[Way]:
-    """The windows that keep it quiet, by the name that they have."""
+def _quieting(incident: Incident, standing: Standing | None) -> Iterable[Way]:
+    """The incident that explains it, or the windows that keep it quiet, by the name that they have."""
+    if (by := incident.progress.inhibited) is not None:
+        return (Way(kind=WayKind.SEE_INCIDENT, of=str(by.id)),)
     windows = (way for way in standing or () if way.kind is WayKind.END_MAINTENANCE)
     return (way for way in windows if f"maintenance {way.of}" == incident.progress.maintenance)
 

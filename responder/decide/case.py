@@ -22,6 +22,7 @@ from responder.model.budget import Budget, Budgets
 from responder.model.duration import Duration, PositiveDuration
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Command, Incident, IncidentState, Members, Progress
+from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.policy import LOG_ONLY, EscalationPolicy, NoticeKind
 from responder.model.restraint import Restraint, Restraints
 from responder.model.rule import Limits, Rule, StepKind
@@ -117,6 +118,10 @@ class Case(Frozen):
     findings: tuple[Finding, ...] = ()
     """Evidence that is not told yet."""
     storm: Storm = Storm()
+    inhibits: tuple[Inhibits, ...] = ()
+    """What would inhibit it, by its rule as pinned and as it is now."""
+    inhibitor: Inhibitor | None = None
+    """What does."""
 
     @property
     def limits(self) -> Limits:
@@ -215,7 +220,7 @@ class Reading(Frozen):
 
 
 class Restrained(Frozen):
-    """A freeze or a maintenance window that holds something: its name, why in words, until when."""
+    """A freeze, maintenance or another incident that holds something: its name, why in words, until when."""
 
     holder: str
     reason: str
@@ -223,6 +228,8 @@ class Restrained(Frozen):
     """In service time."""
     way: Way | None = None
     """How a person ends it."""
+    inhibitor: Inhibitor | None = None
+    """The incident that does it: nobody knows for how long, so it is looked at again and again."""
 
 
 class Facts(Frozen):
@@ -310,6 +317,8 @@ class IntentLost(StrEnum):
     CLOCK = "clock"
     """A clock jumped a short while ago, or may have."""
     NOT_FIRING = "not_firing"
+    INHIBITED = "inhibited"
+    """An incident has opened that explains this one."""
     CLAIMED = "claimed"
     OVERTAKEN = "overtaken"
     """There is another attempt of the rule on the target than the limits were judged by."""

@@ -20,6 +20,7 @@ from responder.decide.case import (
     Move,
     Page,
     Recheck,
+    Restrained,
     Settle,
     TakeBack,
     TakeStep,
@@ -136,7 +137,7 @@ def _pending(case: Case, now: datetime, terms: Terms) -> Move:
 
 
 def _begun(case: Case, now: datetime, terms: Terms) -> Change:
-    """The ladder begins, or, under maintenance, does not before that is over: nobody is told of it either."""
+    """The ladder begins, or not before what keeps it quiet is over: nobody is told of it either."""
     window = quiet(case, now)
     if window is not None:
         return changes.quieted(case, window, now, terms)
@@ -200,7 +201,7 @@ def _awaiting_approval(case: Case, now: datetime, terms: Terms) -> Move:
         return Apply(change=changes.quieted(case, window, now, terms))
     if deadline is None or now >= deadline:
         return Apply(change=changes.escalated(case, now, "nobody answered the question in time", terms))
-    return Wait(until=deadline)
+    return Wait(until=min(deadline, now + terms.suppressed_every) if case.inhibits else deadline)
 
 
 def _held(case: Case, now: datetime, terms: Terms) -> Move:
@@ -225,12 +226,20 @@ def _suppressed(case: Case, now: datetime, terms: Terms) -> Move:
         return Apply(change=changes.resolved(case, now, "it ended while it was suppressed", terms))
     if deadline is None or now >= deadline:
         return Apply(change=_anew(case, now, terms, "suppressed for long enough: judged anew"))
+    progress = case.incident.progress
     if (window := quiet(case, now)) is not None:
-        return Wait(until=min(window.until, deadline))
-    if (before := case.incident.progress.maintenance) is not None:
+        if window.inhibitor != progress.inhibited:
+            return Apply(change=changes.quieted(case, window, now, terms, at_most=deadline))
+        return Wait(until=min(_looked_at(window, now, terms), deadline))
+    if (before := progress.inhibited or progress.maintenance) is not None:
         why = f"{before} does not keep it quiet any more: judged anew"
         return Apply(change=_anew(case, now, terms, why))
     return Recheck()
+
+
+def _looked_at(window: Restrained, now: datetime, terms: Terms) -> datetime:
+    """When to look again at what keeps it quiet: another incident may be over at any time."""
+    return window.until if window.inhibitor is None else now + terms.suppressed_every
 
 
 def _anew(case: Case, now: datetime, terms: Terms, why: str) -> Change:
@@ -238,7 +247,8 @@ def _anew(case: Case, now: datetime, terms: Terms, why: str) -> Change:
     progress = case.incident.progress
     if progress.opened_at is None:
         return _begun(case, now, terms)
-    if progress.maintenance is not None and progress.outcome is not None:
+    quieted = progress.maintenance or progress.inhibited
+    if quieted is not None and progress.outcome is not None:
         return changes.reopened(case, now, terms)
     return changes.unsuppressed(case, now, terms, why)
 
@@ -316,7 +326,7 @@ def _recorded(case: Case, now: datetime, terms: Terms) -> Move:
         return _part_of_storm(case, now, terms)
     if case.members.firing > 0 and _news_to_people(case):
         if (window := quiet(case, now)) is not None:
-            return Wait(until=window.until)
+            return Wait(until=_looked_at(window, now, terms))
         return Apply(change=changes.reopened(case, now, terms))
     if deadline is not None and now < deadline:
         return Wait(until=deadline)

@@ -200,7 +200,23 @@ def maintained(windows: Sequence[Restraint], case: Case, now: datetime) -> Restr
 
 
 def quiet(case: Case, now: datetime) -> Restrained | None:
-    """The maintenance that keeps a whole incident quiet: every alert of it that fires is in some window.
+    """What keeps a whole incident quiet: maintenance of all of it, else an incident that explains it."""
+    return _maintenance_of_all(case, now) or _inhibited(case, now)
+
+
+_JUDGED_ANEW = timedelta(hours=24)
+
+
+def _inhibited(case: Case, now: datetime) -> Restrained | None:
+    if (by := case.inhibitor) is None:
+        return None
+    reason = f"inhibited: only recorded while {by} is under way"
+    way = Way(kind=WayKind.SEE_INCIDENT, of=str(by.id))
+    return Restrained(holder=str(by), reason=reason, until=now + _JUDGED_ANEW, way=way, inhibitor=by)
+
+
+def _maintenance_of_all(case: Case, now: datetime) -> Restrained | None:
+    """Every alert of it that fires is in some window.
 
     Of members that are not seen only what the group says is known, and it must be enough.
     """

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from responder.decide.case import Case, Terms
 from responder.decide.guards import judge
+from responder.decide.inhibit import inhibits
 from responder.engine.gather import Gather
 from responder.engine.rules import ActiveRules
 from responder.model.alert import fingerprint
@@ -19,6 +20,7 @@ from responder.model.base import Frozen
 from responder.model.duration import Duration
 from responder.model.guard import Guard, Ruling, RulingWord
 from responder.model.incident import Incident, IncidentState, MemberAlert, Members, Progress
+from responder.model.inhibition import Inhibitor
 from responder.model.rule import Rule, StepKind
 from responder.ports import Store
 from responder.rulebook.considered import Matching, Taken, considered
@@ -67,6 +69,8 @@ class Foreseen(Frozen):
     steps: tuple[StepForeseen, ...] = ()
     joins: bool = False
     opens_after: Duration = timedelta(0)
+    inhibitor: Inhibitor | None = None
+    """The incident under way that explains it: it would only be recorded meanwhile."""
 
 
 class Foresight:
@@ -91,9 +95,13 @@ class Foresight:
             case = await self._case(rule, matching.taken, labels, source)
             _, live = await self._store.standing((), (wanted.identity,), 0)
             steps = [await self._step(case, index) for index in range(len(rule.steps))]
-            joins = wanted.identity in live
+            explained_by = inhibits(rule, wanted.key, self._rules.rulebook)
             return Foreseen(
-                matching=matching, steps=tuple(steps), joins=joins, opens_after=wanted.pending_for
+                matching=matching,
+                steps=tuple(steps),
+                joins=wanted.identity in live,
+                opens_after=wanted.pending_for,
+                inhibitor=await self._store.inhibitor(explained_by),
             )
 
     async def _step(self, case: Case, index: int) -> StepForeseen:

@@ -229,6 +229,7 @@ class Perform:
                 | IntentLost.RESTRAINED
                 | IntentLost.CLOCK
                 | IntentLost.NOT_FIRING
+                | IntentLost.INHIBITED
                 | IntentLost.CLAIMED
                 | IntentLost.OVERTAKEN
                 | IntentLost.BROKEN
@@ -258,6 +259,7 @@ class Perform:
             timeout_s=seen.step.timeout.total_seconds(),
             fenced=place.action.fenced,
             restraints=seen.facts.restraints,
+            inhibits=case.inhibits,
             approval=approval.id if approval else None,
             approved_until=approval.expires_at if approval else None,
             disruptive=seen.step.kind is StepKind.DISRUPTIVE,

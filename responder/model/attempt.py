@@ -9,6 +9,7 @@ from pydantic import Field
 
 from responder.model.base import Frozen
 from responder.model.budget import Budgets
+from responder.model.inhibition import Inhibits
 from responder.model.target import Element
 
 
@@ -73,6 +74,8 @@ class Intent(Frozen):
     limits are judged anew."""
     restraints: tuple[int, ...] = ()
     """Every halt, freeze and maintenance window that stood when it was judged: a newer one stops it."""
+    inhibits: tuple[Inhibits, ...] = ()
+    """What would inhibit its incident: where that has opened since it was judged, it stops it."""
     approval: UUID | None = None
     """The approval that this attempt uses up."""
     approved_until: datetime | None = None

@@ -9,6 +9,7 @@ from pydantic import Field
 from responder.model.approval import Approval, Question
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
+from responder.model.inhibition import Inhibitor
 from responder.model.severity import Severity
 from responder.model.way import KnownWays
 
@@ -162,7 +163,9 @@ class Progress(Frozen):
     part_of: UUID | None = None
     """The storm's umbrella incident, where people hear of this one by that."""
     maintenance: str | None = None
-    """What keeps it quiet while it is suppressed; None where a silence or an inhibition does."""
+    """The maintenance that keeps it quiet while it is suppressed; None where something else does."""
+    inhibited: Inhibitor | None = None
+    """The incident that inhibits it while it is suppressed; None where something else keeps it quiet."""
     question: Question | None = None
     """What a person was asked last on this ladder."""
     approval: Approval | None = None

@@ -248,6 +248,8 @@ class Rule(Frozen):
     """In the order of their times, each worse than the one before."""
     group_by: tuple[str, ...] | None
     """The labels that make an incident; None for all (`[...]`)."""
+    inhibited_by: tuple[str, ...] = Field(default=(), exclude_if=_empty)
+    """The rules whose incidents explain those of this one: see `decide.inhibit`."""
     wait_for: Duration = Field(alias="for")
     autonomy: AutonomyWord
     evidence: tuple[Step, ...] = ()

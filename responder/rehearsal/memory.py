@@ -7,7 +7,7 @@ as in the store.
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -23,9 +23,11 @@ from responder.decide.case import (
     Terms,
 )
 from responder.decide.fold import AlertRecord
+from responder.decide.inhibit import has_values, inhibits
 from responder.model.alert import AlertKey
 from responder.model.attempt import Attempt, Claim, Intent
 from responder.model.incident import Command, Incident, IncidentState
+from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rule, Rulebook
 from responder.model.severity import Severity
@@ -118,6 +120,7 @@ class Memory:
         self._joined: dict[AlertKey, deque[datetime]] = {}
         """When the newest episodes of an alert joined, as many as flapping counts."""
         self._under_way: dict[str, dict[UUID, None]] = defaultdict(dict)
+        self._pending: dict[str, dict[UUID, None]] = defaultdict(dict)
         self._not_closed: dict[str, int] = defaultdict(int)
         """By rule, how many incidents are neither resolved nor closed."""
         self._openings: deque[datetime] = deque()
@@ -293,6 +296,7 @@ class Memory:
         self._not_closed[rule.name] += 1
         if rule.name != UMBRELLA.name:
             self._openings.append(now)
+        self._pending[rule.name][incident.id] = None
         self._put_back(kept)
         return kept
 
@@ -337,6 +341,7 @@ class Memory:
         held = None if attempt is None else self.ledger.claims.get(attempt.target)
         mine = held is not None and attempt is not None and held.attempt_id == attempt.id
         umbrella = kept.incident.rule == UMBRELLA.name
+        wanted = inhibits(kept.rule, kept.incident.key, self.rulebook)
         return Case(
             now=self.clock.now,
             incident=kept.incident,
@@ -350,7 +355,27 @@ class Memory:
             maintenance=tuple(one for one in self._stands() if one.kind is RestraintKind.MAINTENANCE),
             findings=tuple(kept.findings),
             storm=self._storm(kept),
+            inhibits=wanted,
+            inhibitor=self._inhibitor(wanted),
         )
+
+    def _inhibitor(self, wanted: Sequence[Inhibits]) -> Inhibitor | None:
+        """See `store.inhibition.find`."""
+        found = [
+            one.incident
+            for each in wanted
+            for one in self._explaining(each.rule)
+            if has_values(one.incident.key, each)
+        ]
+        first = min(found, key=lambda one: one.id.int, default=None)
+        return None if first is None else Inhibitor(id=first.id, rule=first.rule)
+
+    def _explaining(self, rule: str) -> Iterator[Kept]:
+        yield from (self.incidents[one] for one in self._under_way[rule])
+        for one in self._pending[rule]:
+            deadline = self.incidents[one].incident.deadline
+            if deadline is not None and deadline <= self.clock.now:
+                yield self.incidents[one]
 
     def _storm(self, kept: Kept) -> Storm:
         terms = self._terms.storm
@@ -430,6 +455,7 @@ class Memory:
             return
         if incident.state is IncidentState.CLOSED:
             self._open.pop(kept.identity, None)
+        self._pending[incident.rule].pop(incident.id, None)
         over = {IncidentState.RESOLVED, IncidentState.CLOSED}
         self._not_closed[incident.rule] += (before.state in over) - (incident.state in over)
         if incident.state in _NOT_UNDER_WAY or incident.by_hand is not None:

@@ -115,6 +115,8 @@ class Coming(StrEnum):
     """The incident is over: step `after` recovered it, or it ended otherwise."""
     QUIET = "quiet"
     """It is suppressed until `at`, and judged then."""
+    INHIBITED = "inhibited"
+    """`why` is the incident that explains it: it is judged when that is over."""
     IN_HANDS = "in_hands"
     """`who` took the incident over at `at`."""
     HANDED_BACK = "handed_back"
@@ -275,8 +277,11 @@ def _prospect(dossier: Dossier, entries: Iterable[Entry], index: int) -> Prospec
         case IncidentState.VERIFYING:
             return _if_needed(dossier)
         case IncidentState.SUPPRESSED:
-            why = incident.progress.maintenance
-            return Prospect(coming=Coming.QUIET, at=incident.deadline if why else None, why=why)
+            progress = incident.progress
+            if progress.inhibited is not None:
+                return Prospect(coming=Coming.INHIBITED, why=str(progress.inhibited))
+            at = incident.deadline if progress.maintenance else None
+            return Prospect(coming=Coming.QUIET, at=at, why=progress.maintenance)
         case _:
             return Prospect(coming=Coming.NEXT)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from responder.model.rule import Position, Rule, Rulebook
 from responder.rulebook.document import MAX_BYTES, read_document
+from responder.rulebook.inhibition import Inhibitions
 from responder.rulebook.lists import read_lists
 from responder.rulebook.mistake import Mistake, Mistakes
 from responder.rulebook.reachable import check_reach
@@ -53,11 +54,16 @@ def _checked(files: Iterable[tuple[str, str]], around: Surroundings, mistakes: M
     ordered = sorted(files, key=lambda file: os.fsencode(file[0]))
     documents = [read_document(name, text, mistakes) for name, text in ordered]
     lists = read_lists(documents, reader)
-    rules = [rule for document in documents for rule in read_rules(document, lists, around, reader)]
+    inhibitions = Inhibitions(reader)
+    rules = [
+        rule for document in documents for rule in read_rules(document, lists, inhibitions, around, reader)
+    ]
     lists.check_used()
     _check_names(rules, reader)
+    inhibitions.check_names(rules)
     if not mistakes.found:  # of a rule that is read in part it is not certain what it takes
         check_reach(rules, reader)
+        inhibitions.check_labels(rules)
     if mistakes.found:
         return Report(None, mistakes.sorted())
     return Report(Rulebook(rules=tuple(rules)))

@@ -24,6 +24,7 @@ from responder.model.schedule import Plan
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
+from responder.rulebook.inhibition import Inhibitions
 from responder.rulebook.lists import StepLists
 from responder.rulebook.matchers import DifferingError, MatcherError, parse_matchers
 from responder.rulebook.notify import read_notify
@@ -45,6 +46,7 @@ _RULE_KEYS = (
     "match",
     "severity",
     "raise",
+    "inhibited_by",
     "group_by",
     "for",
     "autonomy",
@@ -58,7 +60,7 @@ _RULE_KEYS = (
     "owner",
     "notes",
 )
-_RULE_LATER = ("continue", "inhibited_by")
+_RULE_LATER = ("continue",)
 _DEFAULTED_LIMITS = ("attempts", "per", "cooldown")
 _LIMIT_KEYS = (*_DEFAULTED_LIMITS, "recurrence", "only_if_open_at_most")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -71,7 +73,11 @@ DEFAULT_STABLE_FOR = timedelta(minutes=2)
 
 
 def read_rules(
-    document: Node | None, lists: StepLists, around: Surroundings, reader: Reader
+    document: Node | None,
+    lists: StepLists,
+    inhibitions: Inhibitions,
+    around: Surroundings,
+    reader: Reader,
 ) -> tuple[Rule, ...]:
     """The rules of one file, in its order. A file may have nothing but lists."""
     if document is None:
@@ -85,7 +91,7 @@ def read_rules(
         reader.wrong(document, "the file has no `rules`", "Add `rules:` with a list of rules")
         return ()
     nodes = reader.listing(top["rules"].value, "`rules`", "a list, each item starting with `- name:`")
-    read = [_RuleReader(node, given, lists, around, reader).rule() for node in nodes]
+    read = [_RuleReader(node, given, lists, inhibitions, around, reader).rule() for node in nodes]
     return tuple(rule for rule in read if rule is not None)
 
 
@@ -97,6 +103,7 @@ class _RuleReader:
         node: Node,
         defaults: Mapping[str, Entry],
         lists: StepLists,
+        inhibitions: Inhibitions,
         around: Surroundings,
         reader: Reader,
     ) -> None:
@@ -104,6 +111,7 @@ class _RuleReader:
         self._own = reader.mapping(node, "a rule", _RULE_KEYS, _RULE_LATER)
         self._defaults = defaults
         self._lists = lists
+        self._inhibitions = inhibitions
         self._around = around
         self._reader = reader
         self._origins: dict[str, str] = {}
@@ -128,6 +136,7 @@ class _RuleReader:
             severity=severity,
             raises=self._raises(severity),
             group_by=group_by,
+            inhibited_by=self._inhibited_by(name),
             wait_for=self._wait_for(),
             autonomy=self._autonomy(),
             evidence=evidence,
@@ -232,6 +241,10 @@ class _RuleReader:
     def _raises(self, severity: tuple[SeverityCase, ...]) -> tuple[Raise, ...]:
         entry = self._own.get("raise")
         return () if entry is None else read_raise(entry.value, severity, self._reader)
+
+    def _inhibited_by(self, name: str) -> tuple[str, ...]:
+        entry = self._own.get("inhibited_by")
+        return () if entry is None else self._inhibitions.read(entry, name)
 
     def _wait_for(self) -> timedelta:
         entry = self._entry("for")

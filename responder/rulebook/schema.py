@@ -173,6 +173,13 @@ def _rule() -> Schema:
             "anyOf": [_RAISE, {"type": "array", "minItems": 1, "items": _RAISE}],
             "description": "Worse from some time after its opening on, where it is not over by then.",
         },
+        "inhibited_by": {
+            "type": "array",
+            "minItems": 1,
+            "items": _TEXT,
+            "uniqueItems": True,
+            "description": "Rules: while an incident of theirs is under way, this one is only recorded.",
+        },
         "evidence": {"type": "array", "items": _ref("evidence")},
         "steps": {"type": "array", "items": _ref("step")},
         "verify": verify,

@@ -12,6 +12,7 @@ import asyncpg
 
 from responder.clients.boottime import boottime
 from responder.decide.case import Case, Finding
+from responder.decide.inhibit import inhibits, together
 from responder.model.attempt import Attempt
 from responder.model.autonomy import Autonomy
 from responder.model.errors import DeposedError, PermanentError
@@ -19,7 +20,7 @@ from responder.model.incident import SAMPLE, Command, Incident, MemberAlert, Mem
 from responder.model.rule import Rule, Rulebook
 from responder.model.storm import UMBRELLA, Storm, StormTerms
 from responder.ports import Lease
-from responder.store import restraints
+from responder.store import inhibition, restraints
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.rulebooks import Rulebooks
@@ -195,12 +196,15 @@ async def case_of(
     body = row["body"]
     incident = as_incident(body)
     active = await rulebooks.get(connection, body["active_hash"]) if body["active_hash"] else None
-    rule = await pinned_rule(connection, incident, rulebooks)
+    pinned, rule = await _pinned(connection, incident, rulebooks)
+    current = _rule(active, incident.rule)
+    sides = ((rule, pinned), (current, active))
+    wanted = together(*(inhibits(one, incident.key, book) for one, book in sides if one and book))
     return Case(
         now=now,
         incident=incident,
         rule=rule,
-        current=_rule(active, incident.rule),
+        current=current,
         current_hash=body["active_hash"],
         timeline_head=row["timeline_head"],
         promotions={acting: Autonomy[level.upper()] for acting, level in (body["promotions"] or {}).items()},
@@ -211,20 +215,30 @@ async def case_of(
         maintenance=restraints.as_windows(body["maintenance"]),
         findings=tuple(Finding.model_validate(finding) for finding in body["findings"] or ()),
         storm=Storm.model_validate(body["storm"]),
+        inhibits=wanted,
+        inhibitor=await inhibition.find(connection, wanted, now),
     )
 
 
 async def pinned_rule(connection: Connection, incident: Incident, rulebooks: Rulebooks) -> Rule:
     """The rule as it was when the incident's ladder began; the storm's is of no rulebook."""
+    _, rule = await _pinned(connection, incident, rulebooks)
+    return rule
+
+
+async def _pinned(
+    connection: Connection, incident: Incident, rulebooks: Rulebooks
+) -> tuple[Rulebook | None, Rule]:
     if incident.rule == UMBRELLA.name:
-        return UMBRELLA
-    rule = _rule(await rulebooks.get(connection, incident.rulebook_hash), incident.rule)
+        return None, UMBRELLA
+    book = await rulebooks.get(connection, incident.rulebook_hash)
+    rule = _rule(book, incident.rule)
     if rule is None:
         raise PermanentError(
             f"incident {incident.id} is pinned to the rule {incident.rule!r} of rulebook "
             f"{incident.rulebook_hash[:12]}, which has none of that name"
         )
-    return rule
+    return book, rule
 
 
 async def read_incidents(connection: Connection, where: str, *values: Any) -> list[Incident]:

@@ -23,7 +23,7 @@ from responder.decide.run_on import has_to_last
 from responder.model.attempt import Attempt, Intent
 from responder.model.errors import DeposedError
 from responder.ports import Lease
-from responder.store import ledger, outbox, restraints, shadow, timeline
+from responder.store import inhibition, ledger, outbox, restraints, shadow, timeline
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection, Lane
 from responder.store.openings import NEWS_WITHIN
@@ -247,7 +247,7 @@ class Owner:
     ) -> Attempt | None:
         """None, and nothing is written, where that takes locks or a further look."""
         known, expected = self._endings.get(lease.incident_id), self._clock.calm()
-        plain = not intent.disruptive and intent.undo_of is None and intent.approval is None
+        plain = not (intent.disruptive or intent.undo_of or intent.approval or intent.inhibits)
         if not plain or known is None or expected is None or after not in {None, known.head.length}:
             return None
         now = max(expected, known.at)
@@ -278,6 +278,9 @@ class Owner:
             return IntentLost.NOT_FIRING
         if locked.commanded:
             return IntentLost.COMMANDED
+        inhibited = () if intent.undo_of is not None else intent.inhibits
+        if await inhibition.find(connection, inhibited, locked.now) is not None:
+            return IntentLost.INHIBITED
         attempt = await ledger.write_intent(connection, intent, locked.now)
         if isinstance(attempt, IntentLost):
             raise _NothingWrittenError(attempt)

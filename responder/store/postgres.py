@@ -21,6 +21,7 @@ from responder.model.attempt import Attempt, Intent
 from responder.model.autonomy import Autonomy
 from responder.model.errors import PermanentError, TemporaryError
 from responder.model.incident import Command, Incident
+from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.matcher import Matcher
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.restraint import Restraint, RestraintKind, Restraints
@@ -39,7 +40,7 @@ from responder.ports import (
     Taken,
     UnmatchedPage,
 )
-from responder.store import cases, episodes, ledger, openings, restraints, umbrella
+from responder.store import cases, episodes, inhibition, ledger, openings, restraints, umbrella
 from responder.store.anchors import Anchors
 from responder.store.at_once import take_in
 from responder.store.clock import ServiceClock
@@ -188,6 +189,11 @@ class PostgresStore(PostgresDesk):
         """See `ports.Store.standing`."""
         async with self._connections.workers.connection() as connection:
             return await openings.standing(connection, rules, keys, at_most)
+
+    async def inhibitor(self, wanted: Sequence[Inhibits]) -> Inhibitor | None:
+        """See `ports.Store.inhibitor`."""
+        async with self._connections.workers.connection() as connection:
+            return await inhibition.find(connection, wanted, await self._clock.now(connection))
 
     async def storm(self) -> Storm:
         """See `ports.Store.storm`."""

@@ -31,6 +31,7 @@ from responder.model.storm import ACTING, Storm
 from responder.model.timeline import EntryKind
 from tests.support.surroundings import (
     BUDGETS,
+    CAUSE,
     MAINTENANCE_OF_ONE,
     OneAlert,
     Recorded,
@@ -100,6 +101,7 @@ TROUBLES: list[tuple[str, dict[str, Any]]] = [
     ("the_rulebook", {"what": "gone"}),
     ("the_rulebook", {"what": "observe"}),
     ("a_storm", {"rages": True}),
+    ("a_cause", {"opens": True}),
 ]
 """What may be so already when an incident opens: each in its turn stands before the very first step."""
 
@@ -401,7 +403,16 @@ class Ladder(RuleBasedStateMachine):
         """Begins or ends."""
         self.store.storm = Storm(openings=TERMS.storm.openings) if rages else Storm()
 
-    @happens(what=st.sampled_from(["halt", "part", "ends", "claim", "breaks", "spent", "acted", "word"]))
+    @happens(opens=st.booleans())
+    def a_cause(self, *, opens: bool) -> None:
+        """An incident that explains this one opens, or is over."""
+        self.store.inhibitor = CAUSE if opens else None
+
+    @happens(
+        what=st.sampled_from(
+            ["halt", "part", "ends", "claim", "breaks", "spent", "acted", "word", "cause", "cause"]
+        )
+    )
     def a_race(self, what: str) -> None:
         """Something happens between the judging of the next step and its intent."""
         store, world = self.store, self.world
@@ -414,6 +425,8 @@ class Ladder(RuleBasedStateMachine):
                     store.restrain(RestraintKind.HALT, None)
                 case "ends":
                     self.all_end()
+                case "cause":
+                    store.inhibitor = CAUSE
                 case "claim":
                     store.foreign_claim = others_claim() if store.claim_ is None else None
                 case "breaks":
@@ -468,6 +481,7 @@ class Ladder(RuleBasedStateMachine):
         if store.current is not None:
             limits = limits.tightened(store.current.limits)
         self.hold(members.firing > 0, "no intent where nothing fires")
+        self.hold(store.inhibitor is None, "none while another incident explains it")
         if world.configured:
             self.hold(not world.hangs, "none while the source does not answer")
             self.hold(not world.silenced, "none while it is silenced")
@@ -534,6 +548,18 @@ class Ladder(RuleBasedStateMachine):
             self.judge_recovery(before)
         if change.quarantine is not None:
             self.hold(bool(change.notices), "a quarantine is told to people")
+        waits = before.state in {
+            IncidentState.PENDING,
+            IncidentState.HELD,
+            IncidentState.AWAITING_APPROVAL,
+            IncidentState.SUPPRESSED,
+        }
+        if self.store.inhibitor is not None and waits and change.command is None:
+            told = [one for one in change.notices if one.level > 0]
+            self.hold(not told, "nobody is told of what another incident explains")
+            late = change.deadline is not None and change.deadline > done.at + timedelta(hours=24)
+            resting = change.state is IncidentState.SUPPRESSED
+            self.hold(not (resting and late), "it is judged anew within a day")
         acted = bool(self.store.attempts)
         if self.most <= Autonomy.SHADOW and not self.persons and not acted:
             late = any("open for" in one.text or "cannot go on" in one.text for one in change.notices)
@@ -702,6 +728,7 @@ class Ladder(RuleBasedStateMachine):
         self.mended()
         world.halted, world.unsteady, world.hangs, world.silenced, store.race = None, None, False, False, None
         store.standing, store.foreign_claim, store.storm = [], None, Storm()
+        store.inhibitor = None
         since, until = world.now, world.now + LONGEST
         self.wake()
         self.run_on_to(until, told_since=since)

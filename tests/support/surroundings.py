@@ -26,6 +26,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.breaker import Breaker
 from responder.model.budget import Budgets, Start
 from responder.model.incident import Command, Incident, MemberAlert, Members
+from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.matcher import Matcher, MatchOp
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rule
@@ -36,6 +37,8 @@ from tests.support.virtual import START, VirtualStore, World
 TARGET = "test/target"
 UMBRELLA_ID = UUID(int=7)
 BUDGETS = Budgets()
+EXPLAINS = Inhibits(rule="Cause", labels={})
+CAUSE = Inhibitor(id=UUID(int=8), rule="Cause")
 MAINTENANCE_OF_ONE = (Matcher(name="instance", op=MatchOp.EQUAL, value="0"),)
 
 
@@ -126,6 +129,7 @@ class WholeStore(VirtualStore):
         self.breaker: Breaker | None = None
         self.recurred = 0
         self.storm = Storm()
+        self.inhibitor: Inhibitor | None = None
         self.race: Callable[[], None] | None = None
         """What happens between judging a step and its intent."""
         self.log: list[Recorded] = []
@@ -189,7 +193,8 @@ class WholeStore(VirtualStore):
         now_hash = "1" * 64 if self.current != self.rule else self.incident.rulebook_hash
         windows = tuple(one for one in self._standing() if one.kind is RestraintKind.MAINTENANCE)
         around = {"current": self.current, "current_hash": now_hash, "storm": self.storm}
-        return case.model_copy(update={**around, "maintenance": windows})
+        explained = {"inhibits": (EXPLAINS,), "inhibitor": self.inhibitor}
+        return case.model_copy(update={**around, **explained, "maintenance": windows})
 
     def _standing(self) -> tuple[Restraint, ...]:
         now = self.around.now
@@ -233,6 +238,8 @@ class WholeStore(VirtualStore):
             return IntentLost.RESTRAINED
         if self.commands:
             return IntentLost.COMMANDED
+        if not undo and intent.inhibits and self.inhibitor is not None:
+            return IntentLost.INHIBITED
         if self.foreign_claim is not None:
             return IntentLost.CLAIMED
         if not undo and self.newest() != intent.newest_known:

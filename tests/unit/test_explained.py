@@ -1,6 +1,7 @@
 """What `responder explain` tells: for each step which guards let it go or held it, and why."""
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -10,6 +11,7 @@ from responder.model.attempt import Outcome, Verdict
 from responder.model.by_hand import ByHand
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Hold, IncidentState, Verification
+from responder.model.inhibition import Inhibitor
 from responder.model.storm import UMBRELLA
 from responder.model.timeline import EntryKind
 from responder.model.way import Way, WayKind
@@ -177,6 +179,11 @@ def test_maintenance_and_hands_say_why_a_step_waits() -> None:
     assert you_can(quiet, standing, after(65)) == ["responder maintenance end 3 --reason ..."]
     [once] = explain(quiet).quiet
     assert (once.since, once.until) == (after(5), None)
+    cause = Inhibitor(id=UUID(int=8), rule="Cause")
+    inhibited = _with(quiet, progress={"maintenance": None, "inhibited": cause})
+    [step] = explain(inhibited).steps
+    assert _text(step) == f"not judged while incident {cause.id} of Cause is under way"
+    assert you_can(inhibited, standing, after(65)) == [f"responder explain {cause.id}"]
     silenced = _with(quiet, progress={"maintenance": None})
     assert "silenced or inhibited" in _text(explain(silenced).steps[0])
     taken = _with(_dossier(Story().opens(), ACTION, state=IncidentState.TAKEN_OVER))

@@ -254,25 +254,37 @@ def asked_for_a_person(case: Case, view: SourceView, now: datetime, terms: Terms
     return escalated(case, now, "the rule asks for a person", terms)
 
 
+NOT_QUIET: dict[str, None] = {"maintenance": None, "inhibited": None}
+"""Of a progress: neither maintenance nor another incident keeps it quiet."""
+
+
 def _suppressed(case: Case, why: str, terms: Terms, now: datetime, *entries: EntryDraft) -> Change:
     # What held it before stays known: its time goes on when the suppression is over.
     return Change(
         state=IncidentState.SUPPRESSED,
-        progress=case.incident.progress.model_copy(update={"maintenance": None}),
+        progress=case.incident.progress.model_copy(update=NOT_QUIET),
         deadline=now + terms.suppressed_deadline,
         due_at=now + terms.suppressed_every,
         entries=(*entries, moved(case, IncidentState.SUPPRESSED, why)),
     )
 
 
-def quieted(case: Case, by: Restrained, now: datetime, terms: Terms) -> Change:
-    """Under maintenance: recorded only, until that is over. People are told nothing."""
-    deadline = min(by.until, now + terms.suppressed_deadline)
+def quieted(
+    case: Case, by: Restrained, now: datetime, terms: Terms, *, at_most: datetime | None = None
+) -> Change:
+    """Under maintenance, or explained by another incident: recorded only until that is over.
+
+    People are told nothing. `at_most` is the deadline of what is suppressed already, and is so by another
+    reason from now on: it is not quiet for longer.
+    """
+    inhibitor, deadline = by.inhibitor, min(by.until, now + terms.suppressed_deadline)
+    deadline = deadline if at_most is None else min(deadline, at_most)
+    named = {"maintenance": by.holder if inhibitor is None else None, "inhibited": inhibitor}
     return Change(
         state=IncidentState.SUPPRESSED,
-        progress=case.incident.progress.model_copy(update={"maintenance": by.holder}),
+        progress=case.incident.progress.model_copy(update=named),
         deadline=deadline,
-        due_at=deadline,
+        due_at=deadline if inhibitor is None else min(deadline, now + terms.suppressed_every),
         entries=(moved(case, IncidentState.SUPPRESSED, by.reason),),
     )
 
@@ -347,4 +359,4 @@ def unsuppressed(case: Case, now: datetime, terms: Terms, why: str) -> Change:
         hold = hold.model_copy(update={"deadline": hold.deadline + suppressed})
     if page_at is not None:
         page_at = page_at + suppressed
-    return go_on(case, now, terms, why, hold=hold, page_at=page_at, maintenance=None)
+    return go_on(case, now, terms, why, hold=hold, page_at=page_at, **NOT_QUIET)

@@ -90,7 +90,7 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
     newer = _newer(case) if fresh else None
     rule, told = (case.rule, ()) if newer is None else (newer, _renewal(case, newer))
     why = "it fires again" if case.incident.progress.part_of is None else "it is no part of a storm any more"
-    ended = {"verification": None, "outcome": None, "maintenance": None}
+    ended = {"verification": None, "outcome": None, "maintenance": None, "inhibited": None}
     tells = {"page_at": page_due(rule, now), "level_since": now}
     rises = {"raise_from": None, **begins(rule, now)} if fresh else {}
     change = go_on(case, now, terms, why, *told, **ended, **tells, **rises, **progress)
