@@ -9,7 +9,8 @@ under each of them. Under maintenance the incident of its findings is kept quiet
 """
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from uuid import UUID
 
@@ -35,7 +36,7 @@ from responder.engine.ownership import Ownership
 from responder.engine.rules import ActiveRules
 from responder.model.alert import Alert, Delivery
 from responder.model.errors import ResponderError
-from responder.model.rule import Rule, Step
+from responder.model.rule import Rule
 from responder.model.schedule import (
     SCHEDULE_LABEL,
     SCHEDULES_SOURCE,
@@ -59,8 +60,18 @@ _FORGOTTEN_EVERY = 60
 """In how many rounds it is looked for findings of which no rule is left."""
 
 
+def _nothing(rule: Rule, step: int) -> AbstractContextManager[object]:
+    del rule, step
+    return nullcontext()
+
+
 class ScheduledRules:
-    """The planned runs that this process makes."""
+    """The planned runs that this process makes.
+
+    Args:
+        at_once: how many steps of one run are asked at the same time.
+        around: entered around each look, with its rule and its step (from 0).
+    """
 
     def __init__(
         self,
@@ -70,7 +81,12 @@ class ScheduledRules:
         intake: Intake,
         ownership: Ownership,
         metrics: Metrics,
+        *,
+        at_once: int = _AT_ONCE,
+        around: Callable[[Rule, int], AbstractContextManager[object]] = _nothing,
     ) -> None:
+        self._at_once = at_once
+        self._around = around
         self._schedules = schedules
         self._rules = rules
         self._actions = actions
@@ -191,19 +207,22 @@ class ScheduledRules:
 
     async def _run(self, rule: Rule, run: ScheduledRun) -> None:
         """Ask every step, keep the report, tell what was found."""
-        turns = asyncio.Semaphore(_AT_ONCE)
+        turns = asyncio.Semaphore(self._at_once)
+        asked = (self._ask(rule, step, turns) for step in range(len(rule.checks)))
         try:
             async with asyncio.timeout(lasts(rule).total_seconds()):
-                steps = await asyncio.gather(*(self._ask(step, turns) for step in rule.checks))
+                steps = await asyncio.gather(*asked)
             found = report(steps)
         except TimeoutError:
             found = RunReport(outcome=Outcome.FAILED, problem="it did not end in its time")
         await self._end(rule, run, found)
 
-    async def _ask(self, step: Step, turns: asyncio.Semaphore) -> StepReport:
+    async def _ask(self, rule: Rule, index: int, turns: asyncio.Semaphore) -> StepReport:
+        step = rule.checks[index]
         async with turns:
             try:
-                states = await looked(self._actions, step, {}, step.timeout.total_seconds())
+                with self._around(rule, index):
+                    states = await looked(self._actions, step, {}, step.timeout.total_seconds())
             except Exception as error:  # noqa: BLE001 - whatever went wrong, it is no answer, and told
                 return unanswered(step, problem(error))
         return reported(step, [Answer(target.key, state.summary, state.result) for target, state in states])

@@ -74,6 +74,10 @@ def _parts(rule: Rule) -> Iterator[str]:
     if len(rule.severity) > 1:
         yield from dict.fromkeys(_severity(case.severity.value) for case in rule.severity)
     yield from (_raised(one.to.value) for one in rule.raises)
+    for index, step in enumerate(rule.checks):
+        yield _check(index, step, finding=False)
+        if step.expect:
+            yield _check(index, step, finding=True)
     for index, step in enumerate(rule.steps):
         yield _step(index, step)
         if step.when is not None:
@@ -102,6 +106,11 @@ def _raised(word: str) -> str:
 
 def _step(index: int, step: Step) -> str:
     return f"step {index + 1}: {step.action}"
+
+
+def _check(index: int, step: Step, *, finding: bool) -> str:
+    wanted = "as expected" if step.expect else "told"
+    return f"step {index + 1}: {step.title}, {f'not {wanted}' if finding else wanted}"
 
 
 def _when(index: int, step: Step) -> str:
@@ -134,6 +143,10 @@ def _limits(rule: Rule) -> Iterator[Guard]:
 
 
 def _reached(rule: Rule, happened: Happened) -> Iterator[str]:
+    for index, step in enumerate(rule.checks):
+        for finding in (False, True):
+            if (rule.name, index, finding) in happened.checked:
+                yield _check(index, step, finding=finding)
     if rule.name not in happened.severities:
         return
     yield _OPENED

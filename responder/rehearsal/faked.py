@@ -26,6 +26,7 @@ from responder.model.incident import MemberAlert
 from responder.model.inventory import Inventory
 from responder.model.matcher import all_match
 from responder.model.rule import Position, StepKind
+from responder.model.schedule import SCHEDULES_SOURCE
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, UndoStep
 from responder.rehearsal.memory import Clock
@@ -96,6 +97,11 @@ class FakedState(State):
         told = [f"{name}: {value}" for name, value in sorted(self.facts.items())]
         return "; ".join([*self.elements, *told]) or "nothing to see"
 
+    @property
+    def result(self) -> dict[str, Any]:
+        """The fields that the test gives."""
+        return dict(self.facts)
+
 
 class _Faked:
     """One action, of which only what touches its target is told by the test."""
@@ -117,7 +123,8 @@ class _Faked:
         del params
         told = self._told()
         if told is None:
-            if self.kind.changing:
+            doing = self._stage.now.doing
+            if self.kind.changing or (doing is not None and doing.expects):
                 self._stage.say_nothing(
                     f"{self._what()} looks at {target.key}, and the test does not say what it finds"
                 )
@@ -275,8 +282,9 @@ class FakedSource:
     ) -> SourceView:
         """See `ports.AlertState.ask`."""
         del fresh, incident
-        if not self._has_api or not members:
-            return SourceView(configured=False)
+        own = any(member.source == SCHEDULES_SOURCE for member in members)
+        if own or not self._has_api or not members:
+            return SourceView(configured=False)  # nobody can be asked what a scheduled rule found
         said = [self._word(member.labels) for member in members]
         words = [word for word, _ in said]
         firing = words.count(SourceWord.FIRING)

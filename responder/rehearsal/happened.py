@@ -12,6 +12,7 @@ from responder.model.duration import format_duration
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Incident, IncidentState
 from responder.model.policy import NoticeKind
+from responder.model.schedule import ScheduledRun
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.rehearsal.memory import Kept, Memory
 from responder.rehearsal.script import What
@@ -54,6 +55,10 @@ class Happened:
     """Rule and step (from 0) of what was taken again."""
     looked: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step of read-only steps that ran."""
+    runs: list[tuple[datetime, str]] = field(default_factory=list)
+    """What each run of a scheduled rule came to, in words."""
+    checked: set[tuple[str, int, bool]] = field(default_factory=set)
+    """Rule and step of what a scheduled run asked, and whether that was a finding."""
     severities: dict[str, set[str]] = field(default_factory=dict)
     """By rule, the severities that its incidents opened with."""
     raised: dict[str, set[str]] = field(default_factory=dict)
@@ -80,6 +85,21 @@ class Happened:
                 severity = incident.severity.value
                 self._note(What.ESCALATIONS, kept, at, {**fields, "severity": severity})
         self._steps_read(kept, before, change)
+
+    def ran(self, run: ScheduledRun, at: datetime) -> None:
+        """What a run came to. It has no incident of its own; its findings may have."""
+        report = run.report
+        if report is None:
+            return
+        self.runs.append((at, f"{run.rule}: {report.summary}"))
+        self.checked |= {(run.rule, index, step.finding) for index, step in enumerate(report.steps)}
+        fields = {
+            "rule": run.rule,
+            "outcome": report.outcome.value,
+            "findings": list(report.findings),
+            "says": report.summary,
+        }
+        self.facts.append(Fact(at, run.id, What.RUNS, fields))
 
     def _steps_read(self, kept: Kept, before: Incident, change: Change) -> None:
         """A read-only step of the ladder ran: its number moved on, and nothing was judged."""
@@ -178,7 +198,10 @@ class Timeline:
 
 
 def timelines(happened: Happened, memory: Memory, start: datetime) -> Iterator[Timeline]:
-    """Every incident with what it told."""
+    """What scheduled rules found, and every incident with what it told."""
+    if happened.runs:
+        ran = tuple((offset_words(at - start), text) for at, text in happened.runs)
+        yield Timeline(incident="scheduled runs", lines=ran)
     for kept in memory.incidents.values():
         incident = kept.incident
         key = ", ".join(f"{name}={value}" for name, value in sorted(incident.key.items())) or "all alerts"

@@ -30,6 +30,7 @@ from responder.model.incident import Command, Incident, IncidentState
 from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rule, Rulebook
+from responder.model.schedule import ScheduledRun
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA, Storm
 from responder.ports import IncidentKey, Lease, NewIncident
@@ -66,6 +67,10 @@ class Observer(Protocol):
 
     def changed(self, kept: "Kept", before: Incident, change: Change, at: datetime) -> None:
         """A change was recorded: of an intent, too."""
+        ...
+
+    def ran(self, run: ScheduledRun, at: datetime) -> None:
+        """A scheduled rule ran: the run has its report."""
         ...
 
 
@@ -113,7 +118,7 @@ class Memory:
         self._hash = rulebook.hash
         self._rules = {rule.name: rule for rule in rulebook.rules}
         self._terms = terms
-        self._observer = observer
+        self.observer = observer
         self._open: dict[IncidentKey, UUID] = {}
         """Those that are not closed."""
         self._episodes: dict[Episode, tuple[UUID, Member]] = {}
@@ -253,7 +258,7 @@ class Memory:
             for record in joining:
                 self._join(kept, record)
             if there is None:
-                self._observer.opened(kept, self.clock.now)
+                self.observer.opened(kept, self.clock.now)
 
     def _join(self, kept: Kept, record: AlertRecord) -> None:
         now = self.clock.now
@@ -441,7 +446,7 @@ class Memory:
         )
         self._count(kept, before)
         self._put_back(kept)
-        self._observer.changed(kept, before, change, now)
+        self.observer.changed(kept, before, change, now)
 
     def _count(self, kept: Kept, before: Incident) -> None:
         """What is counted over all incidents is kept as they move: counting each time takes too long."""
@@ -480,7 +485,7 @@ class Memory:
         if there is None:
             due = self.clock.now + pending_for
             kept = self._add(_umbrella_key(), {}, UMBRELLA.severity[0].severity, UMBRELLA, due)
-            self._observer.opened(kept, self.clock.now)
+            self.observer.opened(kept, self.clock.now)
         elif self.incidents[there].incident.state in {IncidentState.RESOLVED, IncidentState.RECORDED}:
             self._woken(self.incidents[there], self.clock.now)
 

@@ -18,7 +18,9 @@ class _Names:
     """What there is, for the tests of one file."""
 
     def __init__(self, rulebook: Rulebook, own: Surroundings, mistakes: Mistakes) -> None:
-        self._rules = {rule.name: len(rule.steps) for rule in rulebook.rules} | {UMBRELLA.name: 0}
+        self._rules = {rule.name: len(rule.checks or rule.steps) for rule in rulebook.rules} | {
+            UMBRELLA.name: 0
+        }
         self._actions = own.catalogue.names()
         self._queries = own.queries
         self._mistakes = mistakes

@@ -17,6 +17,7 @@ from responder.model.matcher import Matcher
 from responder.model.policy import NoticeKind
 from responder.model.restraint import RestraintKind
 from responder.model.rule import Position
+from responder.model.schedule import Outcome as RunOutcome
 from responder.model.severity import Severity
 from responder.rehearsal.script import (
     AlertSeries,
@@ -83,6 +84,7 @@ _FIELDS: Mapping[What, Mapping[str, type[Enum] | _As]] = {
     },
     What.NOTICES: {**_WHICH, "kind": NoticeKind, "level": _As.NUMBER, "says": _As.TEXT},
     What.GUARDS: {**_WHICH, **_STEP, "guard": Guard, "ruling": Ruling, "says": _As.TEXT},
+    What.RUNS: {"rule": _As.TEXT, "outcome": RunOutcome, "findings": _As.WRITTEN, "says": _As.TEXT},
 }
 """What of each kind can be compared; the words of those that have only some."""
 
@@ -183,7 +185,7 @@ class _File:
             "restraints",
             "expect",
         )
-        keys = self._mapping(node, "a test", known, needs=("name", "alerts", "expect"))
+        keys = self._mapping(node, "a test", known, needs=("name", "expect"))
         ceiling = keys.get("ceiling")
         promoted = keys.get("promoted")
         return RuleTest(

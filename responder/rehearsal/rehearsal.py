@@ -5,16 +5,18 @@ at one moment the world moves first. An effect takes no time.
 """
 
 import heapq
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, partial
 from typing import cast
 from uuid import UUID
 
 from responder.decide.case import Case, Change, Move, TakeBack, TakeStep, Terms
 from responder.decide.fold import AlertRecord, settle_contest, step
 from responder.decide.freezes import Freeze
+from responder.decide.schedules import next_run
 from responder.engine.contests import Contests
 from responder.engine.crowds import Crowds
 from responder.engine.evidence import Evidence
@@ -24,16 +26,19 @@ from responder.engine.moves import moved
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform, Recording
 from responder.engine.rules import ActiveRules
+from responder.engine.schedules import ScheduledRules
 from responder.engine.settings import EngineSettings
 from responder.engine.trust import Trust
 from responder.engine.watchdog import Watchdog
 from responder.model.alert import AlertKey, Delivery, Observation, Receipt, heard
 from responder.model.errors import PermanentError
 from responder.model.incident import Incident, IncidentState
-from responder.model.rule import Rulebook
+from responder.model.rule import Rule, Rulebook
+from responder.model.schedule import Plan
 from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
 from responder.rehearsal.idle import idle_until, looked, repeats
 from responder.rehearsal.memory import Clock, Kept, Memory, Observer
+from responder.rehearsal.planned import MemorySchedules
 from responder.telemetry import Metrics, build_metrics
 
 _OWNER = UUID(int=0)
@@ -53,6 +58,8 @@ class Doing:
     rule: str
     step: int
     """From 0."""
+    expects: bool = False
+    """Whether its answer has to be something: then a test has to say what it is."""
 
 
 @dataclass(slots=True)
@@ -77,6 +84,11 @@ class _AlwaysOwner:
     """A rehearsal has one owner, and is never deposed."""
 
     stopping = False
+    worker_id = _OWNER
+
+    def alive(self) -> bool:
+        """Always."""
+        return True
 
     def owns(self, lease: Lease) -> bool:
         """Always."""
@@ -121,6 +133,7 @@ class Rehearsal:
         self._contests = Contests(store, self, world.alert_state)
         self._evidence = Evidence(store, world.actions, settings.evidence_timeout.total_seconds())
         self._began = clock.now
+        self._schedules = self._planning(world)
         self._perform = self._performing(store, world, settings, freezes)
 
     def _performing(
@@ -155,6 +168,40 @@ class Rehearsal:
             monotonic=self._monotonic,
         )
 
+    def _planning(self, world: World) -> ScheduledRules:
+        """Scheduled rules, each of which begins to be planned now."""
+        self._planned = MemorySchedules(self.clock, self.memory.records, self.memory.observer)
+        for rule in self._rules.rulebook.rules:
+            if rule.on is not None:
+                self._plan(rule.on)
+        return ScheduledRules(
+            self._planned,
+            self._rules,
+            world.actions,
+            self,
+            cast("Ownership", _AlwaysOwner()),
+            _metrics(),
+            at_once=1,
+            around=self._asking,
+        )
+
+    def _plan(self, plan: Plan) -> None:
+        """Its next run happens outside, as alerts do; and then the one after it."""
+        self.at(next_run(plan, self.clock.now), partial(self._run_planned, plan))
+
+    async def _run_planned(self, plan: Plan) -> None:
+        await self._schedules.round()
+        await self._schedules.made()
+        self._plan(plan)
+
+    @contextmanager
+    def _asking(self, rule: Rule, step: int) -> Iterator[None]:
+        self._now.doing = Doing(rule.name, step, expects=bool(rule.checks[step].expect))
+        try:
+            yield
+        finally:
+            self._now.doing = None
+
     def _monotonic(self) -> float:
         return (self.clock.now - self._began).total_seconds()
 
@@ -167,6 +214,8 @@ class Rehearsal:
 
     async def run(self, until: datetime) -> None:
         """Everything that happens up to that moment, and at it."""
+        if self.clock.now == self._began:
+            await self._schedules.round()  # the plans begin now
         while (moment := self._next()) is not None and moment <= until:
             self._other_answers(moment)
             self.clock.now = max(self.clock.now, moment)

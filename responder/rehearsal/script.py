@@ -159,6 +159,7 @@ class What(StrEnum):
     ESCALATIONS = "escalations"
     NOTICES = "notices"
     GUARDS = "guards"
+    RUNS = "runs"
 
 
 @dataclass(frozen=True, slots=True)

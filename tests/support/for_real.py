@@ -7,10 +7,11 @@ times that the rehearsal gives it.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from typing import cast
 from uuid import uuid4
 
@@ -18,6 +19,7 @@ import asyncpg
 import pytest
 
 from responder.decide.case import Case, Change, Move
+from responder.decide.schedules import next_run
 from responder.engine.contests import Contests
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
@@ -26,17 +28,20 @@ from responder.engine.intake import GroupCommit
 from responder.engine.ownership import Ownership
 from responder.engine.perform import Perform, Recording
 from responder.engine.rules import ActiveRules
+from responder.engine.schedules import ScheduledRules
 from responder.engine.trust import Trust
 from responder.engine.wake import Wake
 from responder.engine.watchdog import Watchdog
 from responder.engine.worker import Worker
 from responder.model.alert import Delivery, Receipt
 from responder.model.incident import Command, Incident
+from responder.model.rule import Rule
+from responder.model.schedule import Plan
 from responder.ports import Dispatch, Lease, NewRestraint
 from responder.rehearsal.enact import Enactment
 from responder.rehearsal.faked import Stage
 from responder.rehearsal.memory import Clock
-from responder.rehearsal.rehearsal import Act, Now, doing
+from responder.rehearsal.rehearsal import Act, Doing, Now, doing
 from responder.rehearsal.scene import Scene
 from responder.rehearsal.script import Restrains
 from responder.store.postgres import PostgresStore
@@ -76,6 +81,8 @@ class ForReal:
     contests: Contests
     worker: Worker
     evidence: Evidence
+    schedules: ScheduledRules
+    planned: tuple[Plan, ...]
     halts: dict[int, int] = field(default_factory=dict)
 
     # --- what happens outside -----------------------------------------------------------------------
@@ -109,8 +116,10 @@ class ForReal:
     async def run(self, acts: Sequence[tuple[datetime, Act]], until: datetime) -> None:
         """Everything up to that moment, and at it."""
         left = sorted(acts, key=lambda act: act[0])
+        await self.schedules.round()
         while True:
-            known = [await self._due(), await self._contested(), left[0][0] if left else None]
+            runs = min((next_run(plan, self.clock.now) for plan in self.planned), default=None)
+            known = [await self._due(), await self._contested(), left[0][0] if left else None, runs]
             moment = min((one for one in known if one is not None), default=None)
             if moment is None or moment > until:
                 await self._set(until)
@@ -118,6 +127,9 @@ class ForReal:
             await self._set(max(moment, self.clock.now))
             while left and left[0][0] <= self.clock.now:
                 await left.pop(0)[1]()
+            if runs is not None and runs <= self.clock.now:
+                await self.schedules.round()
+                await self.schedules.made()
             if known[1] is not None and known[1] <= self.clock.now:
                 await self.contests.round()
             await self._work()
@@ -200,10 +212,30 @@ async def for_real(scene: Scene, stage: Stage, dsn: str, patch: pytest.MonkeyPat
         writing = asyncio.create_task(intake.run())
         try:
             contests = Contests(store, intake, world.alert_state)
-            yield ForReal(db, store, clock, intake, contests, worker, evidence)
+            schedules = ScheduledRules(
+                store.schedules,
+                rules,
+                world.actions,
+                intake,
+                ownership,
+                metrics,
+                at_once=1,
+                around=partial(_asking, stage),
+            )
+            planned = tuple(rule.on for rule in scene.rulebook.rules if rule.on is not None)
+            yield ForReal(db, store, clock, intake, contests, worker, evidence, schedules, planned)
         finally:
             intake.close()
             await writing
+
+
+@contextmanager
+def _asking(stage: Stage, rule: Rule, step: int) -> Iterator[None]:
+    stage.now.doing = Doing(rule.name, step, expects=bool(rule.checks[step].expect))
+    try:
+        yield
+    finally:
+        stage.now.doing = None
 
 
 async def played_for_real(scene: Scene, dsn: str, patch: pytest.MonkeyPatch) -> list[Lived]:
