@@ -167,6 +167,7 @@ def surroundings(settings: Settings, inventory: Inventory, registry: Registry) -
         prometheus=settings.prometheus is not None,
         redaction=_redaction(settings),
         response_times={level: terms.response_time for level, terms in settings.severities.items()},
+        budgets=settings.engine.budgets,
     )
 
 

@@ -27,6 +27,7 @@ from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
 from responder.rulebook.inhibition import Inhibitions
 from responder.rulebook.lists import StepLists
 from responder.rulebook.matchers import DifferingError, MatcherError, parse_matchers
+from responder.rulebook.never import check_never
 from responder.rulebook.notify import read_notify
 from responder.rulebook.probes import Connection, read_probe
 from responder.rulebook.proof import check_proof, check_repeats
@@ -120,6 +121,7 @@ class _RuleReader:
         """The rule, or None where it is no mapping."""
         if not isinstance(self._node, Mapped):
             return None
+        told = len(self._reader.mistakes.found)
         name = self._name()
         plan = self._plan()
         match = self._match() if plan is None else own_match(name)
@@ -154,6 +156,8 @@ class _RuleReader:
         if plan is None:
             check_proof(rule, self._node, self._around, self._reader)
             check_repeats(rule, placed, self._reader)
+            if len(self._reader.mistakes.found) == told:  # a value that is wrong was read as some other
+                check_never(rule, self._node, placed, self._around, self._reader)
         check_raised(rule, self._node, self._reader)
         return rule
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from responder.model.budget import Budgets
 from responder.model.inventory import Inventory
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.severity import Severity
@@ -40,3 +41,5 @@ class Surroundings:
     """Says which labels are redacted whole: a rule can ask whether they are there, and nothing else."""
     response_times: Mapping[Severity, timedelta] = field(default_factory=dict)
     """How soon a person is promised, by severity; nothing is said of those that are missing."""
+    budgets: Budgets | None = None
+    """How many disruptive starts a window allows; None where that is not known."""

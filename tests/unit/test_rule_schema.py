@@ -37,6 +37,9 @@ FOR_THE_CHECK_ALONE = {
     "30_schedule_label": "as 25_reach",
     "32_nothing_shared": "as 25_reach",
     "26_promises": "response times stand in the settings",
+    "31_never": "what never happens depends on the whole rule and on the settings",
+    "32_endless": "the sources stand in the settings",
+    "33_two_connections": "the inventory stands in the settings",
 }
 """Files of mistakes of which an editor sees none, and why. Of all others it marks at least one."""
 

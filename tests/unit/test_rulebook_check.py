@@ -8,7 +8,7 @@ import pytest
 from responder.actions.postgres import ActivityParams
 from responder.rulebook.load import check_texts
 from responder.rulebook.surroundings import Surroundings
-from tests.support.rule_surroundings import NOT_ASKED, surroundings
+from tests.support.rule_surroundings import broken_surroundings, surroundings
 
 WAITING = """\
 rules:
@@ -21,7 +21,6 @@ rules:
       - {{action: postgres.activity, with: {{connection: orders, longer_than: {written}}}}}
 """
 BROKEN = Path(__file__).parent / "broken_rules"
-SETTINGS = {"21_short_windows.yaml": surroundings(sources=(NOT_ASKED,))}
 
 
 def told(name: str, text: str, around: Surroundings) -> str:
@@ -33,8 +32,10 @@ def told(name: str, text: str, around: Surroundings) -> str:
 @pytest.mark.parametrize("file", sorted(BROKEN.glob("*.yaml")), ids=lambda file: file.stem)
 def test_every_mistake_of_a_broken_file_is_told_in_one_run(file: Path) -> None:
     """Each mistake has its line, column, reason and mend, and nothing is told that is no mistake."""
-    around = SETTINGS.get(file.name, surroundings())
-    assert told(file.name, file.read_text(), around) == file.with_suffix(".expected").read_text()
+    assert (
+        told(file.name, file.read_text(), broken_surroundings(file.name))
+        == file.with_suffix(".expected").read_text()
+    )
 
 
 @pytest.mark.parametrize(
