@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
+import tests.support.manual  # noqa: F401 - takes its variable out of the environment of every test
 from responder.store.migrate import migrate
 from tests.support.databases import database_on, execute, fresh_database, running_server, wait_for
 

@@ -5,7 +5,6 @@ With RESPONDER_MANUAL=FILE these are compared with the manual itself.
 """
 
 import hashlib
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,24 @@ import yaml
 from responder.actions.registry import Registry
 from responder.cli.main import main
 from responder.rulebook.load import check
+from tests.support.manual import MANUAL
 from tests.support.manual_alerts import defined
 from tests.support.rule_surroundings import surroundings
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "manual-coverage.md").read_text()
 STATES = {"built", "partly", "not built"}
-KINDS = {"Alerts", "Rules", "Actions", "Commands", "Pages", "Tests", "Corrected", "Not built yet"}
-MANUAL = os.environ.get("RESPONDER_MANUAL")
+KINDS = {
+    "Alerts",
+    "Rules",
+    "Schedules",
+    "Actions",
+    "Commands",
+    "Pages",
+    "Tests",
+    "Corrected",
+    "Not built yet",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +115,8 @@ def test_all_that_the_page_names_is_there() -> None:
     assert report.rulebook is not None
     there = {
         "Alerts": {one.name for one in defined()},
-        "Rules": {rule.name for rule in report.rulebook.rules},
+        "Rules": {rule.name for rule in report.rulebook.rules if rule.on is None},
+        "Schedules": {rule.name for rule in report.rulebook.rules if rule.on is not None},
         "Actions": set(Registry().names()),
         "Commands": set(commands(main, "responder")),
     }
@@ -117,6 +127,7 @@ def test_all_that_the_page_names_is_there() -> None:
             assert (ROOT / file).is_file(), (section.title, file)
     everywhere = {kind: {name for one in mapped() for name in one.named(kind)} for kind in there}
     assert everywhere["Rules"] == there["Rules"]
+    assert everywhere["Schedules"] == there["Schedules"]
     assert everywhere["Alerts"] == there["Alerts"]
 
 
