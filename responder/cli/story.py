@@ -10,6 +10,7 @@ from responder.cli.ended import Standing, how_it_ended, is_over, marked, since_e
 from responder.cli.output import ago, until
 from responder.cli.ways import last_judged, you_can
 from responder.decide.told_next import Promised, Rises
+from responder.model.attempt import Outcome
 from responder.model.guard import Ruling, called
 from responder.model.incident import Hold, Holder, Incident, IncidentState, Verification
 from responder.model.notification import Notification
@@ -226,7 +227,8 @@ def _second(at: datetime) -> str:
 
 def _act(act: Act) -> Iterator[str]:
     verdict = f", {act.verdict.value.replace('_', ' ')}" if act.verdict is not None else ""
-    outcome = act.outcome.value.replace("_", " ")
+    known = act.outcome is not Outcome.UNKNOWN
+    outcome = act.outcome.value.replace("_", " ") if known else "nobody can say whether it happened"
     yield f"{_second(act.intended_at)}  {act.action} on {act.target}: {outcome}{verdict}"
     for element in act.elements:
         detail = f" ({element.detail})" if element.detail else ""

@@ -439,6 +439,8 @@ def test_what_nobody_can_say_of_an_attempt_is_said_with_the_reason() -> None:
     named = lost.model_copy(update={"attempts": (attempt.model_copy(update={"results": results * 2}),)})
     told = "nobody can say whether it happened (no answer: TimeoutError); the target is quarantined"
     assert step_of(named, ()).splitlines()[0].endswith(f": {told}")
+    story = dict(told_story(named, promised(named.incident, 2, Terms()), AT, ()))
+    assert story["Done"][0].endswith(f"{ACTION} on {TARGET}: nobody can say whether it happened")
     silent = attempt.model_copy(update={"results": ()})
     bare = lost.model_copy(update={"attempts": (silent,), "quarantined": ()})
     assert step_of(bare, ()).splitlines()[0].endswith(": nobody can say whether it happened")
