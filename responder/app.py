@@ -23,6 +23,7 @@ from responder.actions.registry import BuiltActions, Registry
 from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
 from responder.clients.prometheus import Prometheus
+from responder.clients.prometheuses import PrometheusServers
 from responder.clients.webhook import Webhook
 from responder.engine.by_hand import ActsByHand
 from responder.engine.clock_watch import agree_on_clock
@@ -425,8 +426,6 @@ async def _engine(
 ) -> tuple[Engine, Asked]:
     """What decides and acts, and whom it asks."""
     prometheus = [Prometheus(settings.prometheus.url, settings.prometheus.api)] if settings.prometheus else []
-    for client in prometheus:
-        stack.push_async_callback(client.close)
     states = SourceStates(settings.sources.values(), redaction)
     stack.push_async_callback(states.close)
     lists = {name: lists_of(source, redaction) for name, source in settings.sources.items() if source.askable}
@@ -436,11 +435,17 @@ async def _engine(
         {name: (source.alertmanager, source.api) for name, source in settings.sources.items()}
     )
     stack.push_async_callback(clusters.close)
+    of_sources = {
+        name: [Prometheus(url, source.api) for url in source.prometheus]
+        for name, source in settings.sources.items()
+    }
+    metrics_of = PrometheusServers(prometheus, of_sources)
+    stack.push_async_callback(metrics_of.close)
     queries = {name: query.sql for name, query in settings.queries.items()}
     probes = StandardProbes(prometheus, servers, inventory, queries)
     engine = Engine(
         store=store,
-        actions=BuiltActions(Registry(), Clients(inventory, servers, clusters, store)),
+        actions=BuiltActions(Registry(), Clients(inventory, servers, clusters, store, metrics_of)),
         probes=probes,
         alert_state=states,
         outbox=store.outbox,

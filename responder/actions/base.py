@@ -13,6 +13,7 @@ from uuid import UUID
 
 from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.postgres import PostgresServers
+from responder.clients.prometheuses import PrometheusServers
 from responder.model.attempt import Attempt, ElementOutcome, Outcome
 from responder.model.base import Frozen
 from responder.model.errors import PermanentError
@@ -34,6 +35,7 @@ class Clients:
     alertmanagers: AlertmanagerClusters = field(default_factory=lambda: AlertmanagerClusters({}))
     attempts: Attempts | None = None
     """The ledger; None where there is none to ask."""
+    prometheus: PrometheusServers = field(default_factory=PrometheusServers)
 
 
 class BaseAction(ABC, Generic[P, S]):

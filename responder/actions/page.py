@@ -82,6 +82,10 @@ def _default(value: Any) -> str:
     match value:
         case None | () | []:
             return "none"
+        case dict() if not value:
+            return "none"
+        case list() | tuple():
+            return ", ".join(f"`{one}`" for one in value)
         case bool():
             return f"`{str(value).lower()}`"
         case timedelta():

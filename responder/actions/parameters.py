@@ -51,6 +51,9 @@ LikePattern = Annotated[
 ]
 """SQL's LIKE: `%` is any text, `_` any one character, the case does not matter."""
 
+PromQL = Annotated[str, StringConstraints(min_length=1, max_length=10_000), AfterValidator(_storable)]
+"""A question to Prometheus. A parameter `promql` is checked and bound as a probe's."""
+
 Number = Annotated[int, BeforeValidator(_counted)]
 """A whole number."""
 

@@ -22,11 +22,13 @@ ActionClass: TypeAlias = type[ReadOnlyAction[Any, Any]] | type[ChangingAction[An
 ENTRY_POINT_GROUP = "responder.actions"
 
 BUILT_IN: Mapping[str, str] = {
+    "alertmanager.alerts": "responder.actions.alertmanager_alerts:Alerts",
     "alertmanager.expire_silence": "responder.actions.alertmanager:ExpireSilence",
     "alertmanager.silence": "responder.actions.alertmanager:MakeSilence",
     "postgres.activity": "responder.actions.postgres:Activity",
     "postgres.cancel_queries": "responder.actions.postgres:CancelQueries",
     "postgres.terminate_queries": "responder.actions.postgres:TerminateQueries",
+    "prometheus.query": "responder.actions.prometheus:Query",
 }
 
 

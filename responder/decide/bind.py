@@ -15,6 +15,9 @@ from responder.model.matcher import Matcher, MatchOp
 from responder.model.redaction import is_redacted
 from responder.model.rule import Rule
 
+PROMQL = "promql"
+"""The parameter that is a question to Prometheus."""
+
 
 def fixed_in(matchers: Iterable[Matcher]) -> dict[str, str]:
     """The labels whose value an equality matcher fixes."""
@@ -27,12 +30,18 @@ def bindable(rule: Rule, key: Mapping[str, str]) -> dict[str, str]:
 
 
 def bind_params(params: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
-    """Parameters with every `$labels.x` replaced by the label's value, at any depth.
+    """Parameters with every `$labels.x` replaced by the label's value, at any depth; `promql` as a query.
 
     Raises:
         RefusedError: a label that is named is missing or empty.
     """
-    return {name: bind_value(value, labels) for name, value in params.items()}
+    return {name: _bound(name, value, labels) for name, value in params.items()}
+
+
+def _bound(name: str, value: Any, labels: Mapping[str, str]) -> Any:
+    if name == PROMQL and isinstance(value, str):
+        return bind_promql(value, labels)
+    return bind_value(value, labels)
 
 
 def bind_value(value: Any, labels: Mapping[str, str]) -> Any:

@@ -97,7 +97,8 @@ def _kind(annotation: Any) -> FieldKind | None:
         return kinds.pop() if len(kinds) == 1 else None
     if origin in {tuple, list}:
         listed = [one for one in arguments if one is not Ellipsis]
-        return _kind(listed[0]) if len(listed) == 1 and get_origin(listed[0]) is None else None
+        nested = len(listed) != 1 or get_origin(listed[0]) in {tuple, list}
+        return None if nested else _kind(listed[0])
     if origin is Literal:
         return _kind(type(arguments[0]))
     if isinstance(annotation, type):

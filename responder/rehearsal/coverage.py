@@ -70,8 +70,10 @@ def coverage(played: Sequence[Played]) -> Coverage:
 
 
 def _parts(rule: Rule) -> Iterator[str]:
-    yield _OPENED
-    if len(rule.severity) > 1:
+    opens = rule.on is None or any(step.expect for step in rule.checks)
+    if opens:
+        yield _OPENED
+    if opens and len(rule.severity) > 1:
         yield from dict.fromkeys(_severity(case.severity.value) for case in rule.severity)
     yield from (_raised(one.to.value) for one in rule.raises)
     for index, step in enumerate(rule.checks):

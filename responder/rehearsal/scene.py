@@ -9,6 +9,8 @@ from responder.actions.registry import BuiltActions, Registry
 from responder.clients.alertmanagers import AlertmanagerClusters
 from responder.clients.http import Access
 from responder.clients.postgres import PostgresServers
+from responder.clients.prometheus import Prometheus
+from responder.clients.prometheuses import PrometheusServers
 from responder.decide.case import Terms
 from responder.engine.settings import EngineSettings
 from responder.model.budget import Budgets
@@ -112,5 +114,8 @@ def _own_actions(own: Surroundings) -> BuiltActions:
     """The real actions, for their parameters and targets. Their clients connect to nothing."""
     inventory = own.inventory
     clusters = {source.name: (("http://127.0.0.1:9",), Access()) for source in own.sources if source.has_api}
-    clients = Clients(inventory, PostgresServers(inventory), AlertmanagerClusters(clusters))
+    prometheus = PrometheusServers(
+        [Prometheus("http://127.0.0.1:9")], {name: [Prometheus("http://127.0.0.1:9")] for name in clusters}
+    )
+    clients = Clients(inventory, PostgresServers(inventory), AlertmanagerClusters(clusters), None, prometheus)
     return BuiltActions(own.catalogue if isinstance(own.catalogue, Registry) else Registry(), clients)

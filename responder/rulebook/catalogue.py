@@ -19,7 +19,7 @@ class ActionFacts:
     """What a rule may rely on of one action.
 
     A parameter called `connection` is a connection of the inventory: a name, or labels that lead to one. One
-    called `source` is the name of a source of alerts.
+    called `source` is the name of a source of alerts, and one called `promql` a question to Prometheus.
     """
 
     name: str

@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from responder.decide.bind import PROMQL
 from responder.decide.promql import LABEL_REFERENCE
 from responder.model.base import Frozen
 from responder.model.duration import format_duration
@@ -19,6 +20,7 @@ from responder.rulebook.catalogue import ActionFacts
 from responder.rulebook.connections import check_connection
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar, plain
 from responder.rulebook.mistake import did_you_mean
+from responder.rulebook.probes import check_query
 from responder.rulebook.reading import Reader
 from responder.rulebook.scope import Scope, check_values
 from responder.rulebook.surroundings import Surroundings
@@ -49,7 +51,10 @@ def read_parameters(
         elif key not in known:
             text = f"{facts.name} has no parameter `{key}`"
             reader.wrong(value, text, did_you_mean(key, known, "parameters"))
-    check_values(written, scope, reader)
+    others = {key: value for key, value in written.entries.items() if key != PROMQL or PROMQL not in known}
+    check_values(Mapped(written.place, others), scope, reader)
+    if PROMQL in written.entries and PROMQL in known:
+        _check_promql(written.entries, scope, around, reader)
     data = {key: plain(value.value) for key, value in written.entries.items()}
     bounds = {key: _bound_of(key, value.value, facts, reader) for key, value in written.entries.items()}
     fits = {**data, **{key: bound for key, bound in bounds.items() if bound is not None}}
@@ -100,6 +105,16 @@ def _relative_mend(facts: ActionFacts) -> str:
     if not facts.relative:
         return f"Write the value itself: no parameter of {facts.name} can be relative"
     return f"Write {min(facts.relative)}: {_RELATIVE_EXAMPLE}"
+
+
+def _check_promql(entries: Mapping[str, Entry], scope: Scope, around: Surroundings, reader: Reader) -> None:
+    """A query is checked as a probe's; and somebody has to be there who answers it."""
+    node = entries[PROMQL].value
+    if isinstance(node, Scalar) and isinstance(node.value, str):
+        check_query(node, node.value, scope, reader)
+    if not around.prometheus and "source" not in entries:
+        mend = "Add `prometheus` to the settings, or name a `source` that has one"
+        reader.wrong(node, "no Prometheus is configured: this question never has an answer", mend)
 
 
 def _check_source(node: Node, around: Surroundings, reader: Reader) -> None:

@@ -78,11 +78,12 @@ def _promql(
     query = reader.text(node, "promql")
     if query is None or not isinstance(node, Scalar):
         return None
-    _check_query(node, query, scope, reader)
+    check_query(node, query, scope, reader)
     return PromqlProbe(promql=query, expect=expect)
 
 
-def _check_query(node: Scalar, query: str, scope: Scope, reader: Reader) -> None:
+def check_query(node: Scalar, query: str, scope: Scope, reader: Reader) -> None:
+    """Note what makes a query ambiguous or hostile: bare comparisons, labels that are no whole value."""
     read = tokens(query)
     _check_brackets(node, read, reader)
     for at, token in enumerate(read):

@@ -29,7 +29,7 @@ SCENES = {
     "postgres.terminate_queries": postgres_scene,
 }
 """How each action's scene is made; a new action brings one."""
-ELSEWHERE = ("alertmanager.",)
+ELSEWHERE = ("alertmanager.", "prometheus.")
 """Actions whose system is no PostgreSQL: tests/real has their scenes."""
 _JOBS = """
 DROP TABLE IF EXISTS jobs;
