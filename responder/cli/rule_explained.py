@@ -80,7 +80,8 @@ def _steps(steps: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:
         yield 1, "It has no step: it records, or tells people."
     for step in steps:
         where = f" on {step['target']}" if step["target"] else ""
-        named = f"Step {step['number']}: {step['action']}{where}"
+        part = f".{step['part']}" if step.get("part") else ""
+        named = f"Step {step['number']}{part}: {step['action']}{where}"
         if step["kind"] == "read_only":
             yield 1, f"{named}: only reads"
         elif not step["held_by"] and step["shadow"]:

@@ -189,10 +189,11 @@ def _came(attempt: Attempt, incident: Incident | None) -> str:
 def _attempt(attempt: Tried, action: str, telling: Telling) -> str:
     now, came = telling.now, _came(attempt, telling.incident)
     undo = f", {attempt.action} to take an attempt back" if attempt.undo_of is not None else ""
+    part = "" if attempt.part is None else f", part {attempt.part + 1}"
     other = f", {attempt.action}" if attempt.action != action and not undo else ""
     began = moment(attempt.intended_at, now)
     became = f"{_outcome(attempt, telling)}{came}{_quarantined(attempt, now)}"
-    return f"started {began} on {attempt.target}{undo}{other}: {became}"
+    return f"started {began} on {attempt.target}{part}{undo}{other}: {became}"
 
 
 def _outcome(attempt: Tried, telling: Telling) -> str:
@@ -242,7 +243,8 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
     where = judged.target or "no target"
     times = f", {judged.times} times since {moment(judged.first_at, now)}" if judged.times > 1 else ""
     at = moment(judged.last_at, now)
-    yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), on {where}: {_became(judged, telling)}"
+    part = "" if judged.part is None else f"part {judged.part + 1}, {judged.action} "
+    yield 0, f"{at} ({output.ago(judged.last_at, now)}{times}), {part}on {where}: {_became(judged, telling)}"
     told: set[str] = set()
     for word in judged.held_by:
         yield 1, _against(word, judged, telling)

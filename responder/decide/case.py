@@ -109,6 +109,8 @@ class Case(Frozen):
     members: Members
     attempt: Attempt | None = None
     """The newest attempt of this incident."""
+    parts: tuple[Attempt, ...] = ()
+    """Where that is a part of an `all:`, every attempt of it, what takes parts back included, in order."""
     holds: bool
     """Whether it still holds its target. A quarantined claim is nobody's to give up but a person's."""
     command: Command | None = None
@@ -410,8 +412,8 @@ class Change(Frozen):
     command: UUID | None = None
     """The command that was applied."""
     told_findings: tuple[UUID, ...] = ()
-    shadow_run: ShadowRun | None = None
-    """The step that was judged in shadow."""
+    shadow_runs: tuple[ShadowRun, ...] = ()
+    """The step that was judged in shadow, each of its parts."""
     notices: tuple[Notice, ...] = ()
     quiet: bool = False
     opens_storm: bool = False
@@ -441,6 +443,13 @@ class TakeStep(Frozen):
     """Take this step of the ladder: look, judge, commit the intent, act."""
 
     index: int
+
+
+class TakePart(Frozen):
+    """Take the next part of an `all:` that is under way: look, judge, commit its intent, act."""
+
+    index: int
+    part: int
 
 
 class Settle(Frozen):
@@ -480,6 +489,7 @@ Move = (
     | Apply
     | GatherEvidence
     | TakeStep
+    | TakePart
     | Settle
     | Check
     | TakeBack

@@ -23,6 +23,7 @@ from responder.decide.case import (
     Restrained,
     Settle,
     TakeBack,
+    TakePart,
     TakeStep,
     Terms,
     Wait,
@@ -32,7 +33,7 @@ from responder.decide.restraints import quiet
 from responder.decide.umbrella import umbrella_move
 from responder.decide.verify import over, stable
 from responder.model.attempt import Outcome
-from responder.model.incident import IncidentState
+from responder.model.incident import Group, IncidentState
 from responder.model.spoken import span
 from responder.model.storm import ACTING, UMBRELLA
 
@@ -147,12 +148,15 @@ def _begun(case: Case, now: datetime, terms: Terms) -> Change:
 def _open(case: Case, now: datetime, terms: Terms) -> Move:
     incident, rule, progress = case.incident, case.rule, case.incident.progress
     if progress.take_back is not None:
-        owed = case.attempt
-        if owed is not None and owed.id == progress.take_back:
+        at_hand = (case.attempt, *case.parts)
+        owed = next((one for one in at_hand if one is not None and one.id == progress.take_back), None)
+        if owed is not None:
             return TakeBack(attempt=owed)
         return Apply(
             change=changes.escalated(case, now, "an undo is owed for an attempt that is gone", terms)
         )
+    if progress.group is not None:
+        return _under_way(case, progress.group, now, terms)
     if case.members.firing == 0:
         return Apply(change=changes.resolved(case, now, "no alert of it fires any more", terms))
     if (window := quiet(case, now)) is not None:
@@ -167,6 +171,15 @@ def _open(case: Case, now: datetime, terms: Terms) -> Move:
     if rule.escalate and not rule.changing:
         return AskSource()
     return Apply(change=_ladder_over(case, now, terms))
+
+
+def _under_way(case: Case, group: Group, now: datetime, terms: Terms) -> Move:
+    """The parts of an `all:` follow each other whatever becomes of the alert: half of it is no remedy."""
+    incident = case.incident
+    if incident.deadline is not None and now >= incident.deadline:
+        since = span(now - incident.state_since)
+        return Apply(change=changes.stopped(case, now, terms, f"it could not go on for {since}"))
+    return TakePart(index=group.step, part=group.part)
 
 
 def _ladder_over(case: Case, now: datetime, terms: Terms) -> Change:

@@ -82,9 +82,8 @@ def _plain(change: Change) -> bool:
         change.quarantine,
         change.command,
         change.rulebook_hash,
-        change.shadow_run,
     )
-    first = change.told_findings or change.quiet or change.opens_storm
+    first = change.shadow_runs or change.told_findings or change.quiet or change.opens_storm
     return all(part is None for part in ledger) and not first
 
 

@@ -6,13 +6,15 @@ configured, its word is needed; only where there is none does the webhook's word
 """
 
 from datetime import datetime, timedelta
+from uuid import UUID
 
+from responder.decide.all_of import owed_parts
 from responder.decide.case import AttemptVerdict, Case, Change, Reading, Terms
 from responder.decide.changes import escalated, go_on, resolved, stay
-from responder.model.attempt import Verdict
+from responder.model.attempt import Attempt, Verdict
 from responder.model.duration import format_duration
 from responder.model.incident import Verification
-from responder.model.rule import Undo
+from responder.model.rule import AllOf, Rung, Undo
 from responder.model.timeline import EntryDraft, EntryKind
 
 
@@ -108,17 +110,23 @@ def _failed(case: Case, running: Verification, text: str, now: datetime, terms: 
     entry = _entry(Verdict.NOT_RECOVERED, text)
     why = f"not recovered in time: {text}"
     attempt, progress = case.attempt, case.incident.progress
-    if attempt is None or attempt.id != running.attempt_id or attempt.step >= len(case.rule.steps):
+    if attempt is None or attempt.holder != running.attempt_id or attempt.step >= len(case.rule.steps):
         change = go_on(case, now, terms, why, entry, verification=None)
         return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms)
     step, moved = case.rule.steps[attempt.step], {"step": progress.step}
     if 1 <= progress.taken <= step.repeat:
         why = f"{why}; it is taken again ({progress.taken} of {step.repeat})"
         moved = {"step": attempt.step}
-    owed = step.undo is not Undo.NEVER
-    back = attempt.id if owed else None
+    back = _owed(case, attempt, step)
     change = go_on(case, now, terms, why, entry, verification=None, take_back=back, **moved)
-    return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms, claim_stays=owed)
+    return _with_verdict(change, running, Verdict.NOT_RECOVERED, terms, claim_stays=back is not None)
+
+
+def _owed(case: Case, attempt: Attempt, step: Rung) -> UUID | None:
+    """The attempt that is taken back first, where any is."""
+    if isinstance(step, AllOf):
+        return next((one.id for one in owed_parts(case)), None)
+    return attempt.id if step.undo is not Undo.NEVER else None
 
 
 def _with_verdict(

@@ -50,7 +50,7 @@ class ActsByHand:
             AskedWronglyError: there is no such action, parameter or target; says the mend.
         """
         rule = acting_rule(action, params, severity, proof, self._around)
-        step = rule.steps[0]
+        (step,) = rule.every_step
         target = self._target(action, step.params)
         lasts = step.timeout
         if rule.verify is not None:

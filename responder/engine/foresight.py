@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from responder.decide.case import Case, Terms
+from responder.decide.all_of import together
+from responder.decide.case import Case, Facts, Terms
 from responder.decide.guards import judge
 from responder.decide.inhibit import inhibits
 from responder.engine.gather import Gather
@@ -21,7 +22,7 @@ from responder.model.duration import Duration
 from responder.model.guard import Guard, Ruling, RulingWord
 from responder.model.incident import Incident, IncidentState, MemberAlert, Members, Progress
 from responder.model.inhibition import Inhibitor
-from responder.model.rule import Rule, StepKind
+from responder.model.rule import AllOf, Rule, Step, StepKind, parts_of
 from responder.ports import Store
 from responder.rulebook.considered import Matching, Taken, considered
 
@@ -56,6 +57,8 @@ class StepForeseen(Frozen):
     shadow: str | None = None
     repeat: int = 0
     """How often it may be taken again, where it has not helped."""
+    part: int | None = None
+    """Which part of its `all:` it is, from 1."""
 
 
 class Foreseen(Frozen):
@@ -94,7 +97,7 @@ class Foresight:
                 return Foreseen(matching=matching)
             case = await self._case(rule, matching.taken, labels, source)
             _, live = await self._store.standing((), (wanted.identity,), 0)
-            steps = [await self._step(case, index) for index in range(len(rule.steps))]
+            steps = [one for index in range(len(rule.steps)) for one in await self._step(case, index)]
             explained_by = inhibits(rule, wanted.key, self._rules.rulebook)
             return Foreseen(
                 matching=matching,
@@ -104,25 +107,40 @@ class Foresight:
                 inhibitor=await self._store.inhibitor(explained_by),
             )
 
-    async def _step(self, case: Case, index: int) -> StepForeseen:
-        step = case.rule.steps[index]
-        seen = await self._gather.step(case, step, case.now)
-        verdicts = judge(seen.facts, self._terms).verdicts if step.kind.changing else ()
+    async def _step(self, case: Case, index: int) -> list[StepForeseen]:
+        """A step; or each part of one, seen together as before it is taken."""
+        rung = case.rule.steps[index]
+        parts = parts_of(rung)
+        conditions = (rung.when, *[None] * len(parts))
+        seen = [
+            await self._gather.step(case, step, case.now, when=when)
+            for step, when in zip(parts, conditions, strict=False)
+        ]
+        facts = together([one.facts for one in seen])
+        several = range(len(parts)) if isinstance(rung, AllOf) else [None]
+        return [
+            self._foreseen(index, number, step, one, rung.repeat)
+            for number, step, one in zip(several, parts, facts, strict=True)
+        ]
+
+    def _foreseen(self, index: int, part: int | None, step: Step, facts: Facts, repeat: int) -> StepForeseen:
+        verdicts = judge(facts, self._terms).verdicts if step.kind.changing else ()
         held = [one for one in verdicts if one.ruling is not Ruling.GO]
         return StepForeseen(
             number=index + 1,
+            part=None if part is None else part + 1,
             action=step.action,
             kind=step.kind,
-            target=seen.facts.target,
-            elements=seen.facts.elements,
-            computed=seen.facts.computed,
+            target=facts.target,
+            elements=facts.elements,
+            computed=facts.computed,
             held_by=tuple(
                 Word(guard=one.guard, ruling=one.ruling, reason=one.reason)
                 for one in sorted(held, key=lambda verdict: -verdict.ruling)
             ),
             let_go=len(verdicts) - len(held),
             shadow=next((one.reason for one in verdicts if one.shadow), None),
-            repeat=step.repeat,
+            repeat=repeat,
         )
 
     async def _case(self, rule: Rule, taken: Taken, labels: Mapping[str, str], source: str) -> Case:

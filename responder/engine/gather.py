@@ -20,6 +20,7 @@ from responder.engine.halting import UNREADABLE, Halt
 from responder.engine.trust import Trust
 from responder.engine.watchdog import Watchdog
 from responder.model.approval import Consent
+from responder.model.attempt import Attempt
 from responder.model.autonomy import Autonomy, Ceiling, effective
 from responder.model.base import digest
 from responder.model.budget import Budgets
@@ -30,10 +31,10 @@ from responder.model.errors import (
     TemporaryError,
     UnknownTargetError,
 )
-from responder.model.incident import MemberAlert
+from responder.model.incident import Group, MemberAlert
 from responder.model.relative import By, as_relative
 from responder.model.restraint import RestraintKind, Restraints
-from responder.model.rule import Step, StepKind
+from responder.model.rule import Probe, Step, StepKind
 from responder.model.target import Element, State, Target
 from responder.model.way import Way, WayKind
 from responder.ports import Action, Actions, AlertState, Probes, Store
@@ -106,9 +107,19 @@ class Gather:
         self._freezes = freezes
         self._watchdog = watchdog
 
-    async def step(self, case: Case, step: Step, now: datetime, *, undo_of: UUID | None = None) -> Seen:
+    async def step(
+        self,
+        case: Case,
+        step: Step,
+        now: datetime,
+        *,
+        undo_of: Attempt | None = None,
+        part_of: Group | None = None,
+        when: Probe | None = None,
+    ) -> Seen:
         """Resolve, look, pin, and collect the facts.
 
+        `part_of` is the `all:` under way that the step is a further part of; `when` is asked beside its own.
         An undo's parameters come from the attempt that it takes back: they are bound already, and what an
         alert said in one of them must not be read as a reference.
         """
@@ -117,12 +128,14 @@ class Gather:
         look, source, condition = await asyncio.gather(
             self._look(case, step, looks=looks, bound=undo_of is not None),
             self.source(case, fresh=True),
-            self._condition(case, step),
+            self._condition(case, step.when or when),
         )
+        own = undo_of.holder if undo_of is not None else part_of.first if part_of is not None else None
         about = concern(case, step.action, look.target.key if look.target else None)
-        facts = await self._facts(case, step, now, look, about, ceilings, source, condition, undo_of)
+        facts = await self._facts(case, step, now, look, about, ceilings, source, condition, own)
         if undo_of is None and step.kind.changing:
-            answer = {"consent": _consent(look), "approval": case.incident.progress.approval}
+            approval = case.incident.progress.approval if part_of is None else part_of.approval
+            answer = {"consent": _consent(look), "approval": approval}
             facts = facts.model_copy(update=answer)
         return Seen(step, facts, look.place, look.elements)
 
@@ -141,8 +154,8 @@ class Gather:
         known = view.firing + view.suppressed
         return view.configured and view.problem is None and not known and view.absent == len(members)
 
-    async def _condition(self, case: Case, step: Step) -> ProbeReading | None:
-        return await self._probes.ask(step.when, labels_of(case)) if step.when is not None else None
+    async def _condition(self, case: Case, when: Probe | None) -> ProbeReading | None:
+        return await self._probes.ask(when, labels_of(case)) if when is not None else None
 
     async def _look(self, case: Case, step: Step, *, looks: bool, bound: bool) -> _Look:
         if case.incident.overflow:
@@ -186,7 +199,7 @@ class Gather:
         ceilings: tuple[Ceiling, ...],
         source: SourceView,
         condition: ProbeReading | None,
-        undo_of: UUID | None,
+        own: UUID | None,
     ) -> Facts:
         shadow = effective(ceilings).level <= Autonomy.SHADOW
         own_ground = await self._store.ground()
@@ -208,7 +221,7 @@ class Gather:
             by_hand=case.incident.by_hand.actor if case.incident.by_hand is not None else None,
             **self._restrained(ledger.restraints, case, about, now),
             **_looked(look),
-            **_of_ledger(ledger, undo_of),
+            **_of_ledger(ledger, own),
             **_of_source(case, source),
         )
 
@@ -270,10 +283,10 @@ def _looked(look: _Look) -> dict[str, Any]:
     }
 
 
-def _of_ledger(ledger: LedgerView, undo_of: UUID | None) -> dict[str, Any]:
-    """What was done before, and may be done. The claim of the attempt that an undo takes back is its own."""
+def _of_ledger(ledger: LedgerView, own: UUID | None) -> dict[str, Any]:
+    """What was done before, and may be done. What its `own` attempt claims is claimed by nobody else."""
     claim = ledger.claim
-    if claim is not None and claim.attempt_id == undo_of:
+    if claim is not None and claim.attempt_id == own:
         claim = None
     return {
         "unsteady": ledger.unsteady,

@@ -5,8 +5,8 @@ done to the world outside `_act`, and `_act` is reached only with a committed in
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, TypeVar, assert_never
@@ -17,6 +17,7 @@ import structlog
 from responder.clients.boottime import boottime
 from responder.crash_points import Point, reached
 from responder.decide import changes
+from responder.decide.all_of import step_of, together, whole
 from responder.decide.case import (
     Apply,
     AskSource,
@@ -33,6 +34,7 @@ from responder.decide.case import (
     Recheck,
     Settle,
     TakeBack,
+    TakePart,
     TakeStep,
     Terms,
     Wait,
@@ -46,12 +48,12 @@ from responder.engine.halting import Halt
 from responder.engine.outlast import outlast
 from responder.engine.ownership import Ownership
 from responder.model.alert import Alert, Delivery, Standing
-from responder.model.attempt import Attempt, ElementOutcome, Intent, Outcome
+from responder.model.attempt import Attempt, ElementOutcome, GroupTarget, Intent, Outcome
 from responder.model.budget import Budgets
 from responder.model.errors import DeposedError, ResponderError
-from responder.model.guard import Judgement, Ruling
+from responder.model.guard import Guard, Judgement, Ruling
 from responder.model.incident import MemberAlert
-from responder.model.rule import StepKind
+from responder.model.rule import AllOf, Step, StepKind, parts_of
 from responder.model.target import Element
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.ports import Actions, Intake, Lease, Probes, Store
@@ -112,7 +114,12 @@ class Perform:
                 self.evidence.start(case)
                 return changes.evidence_started(case, now)
             case TakeStep(index=index):
-                return await self._take_step(lease, case, index, now, before)
+                rung = case.rule.steps[index]
+                if isinstance(rung, AllOf):
+                    return await self._take_all(lease, case, index, rung, now, before)
+                return await self._take_step(lease, case, index, rung, now, before)
+            case TakePart(index=index, part=part):
+                return await self._take_part(lease, case, index, part, now)
             case Settle(attempt=attempt):
                 return await self._settle(case, attempt, now)
             case Check():
@@ -138,9 +145,8 @@ class Perform:
     # The straight line ---------------------------------------------------------------------------
 
     async def _take_step(
-        self, lease: Lease, case: Case, index: int, now: datetime, before: Recording | None
+        self, lease: Lease, case: Case, index: int, step: Step, now: datetime, before: Recording | None
     ) -> Change | None:
-        step = case.rule.steps[index]
         looking = self.gather.step(case, step, now)
         recorded, seen = (True, await looking) if before is None else await _both(before(), looking)
         if not recorded:
@@ -158,13 +164,83 @@ class Perform:
         intent = self._intent(case, index, seen.place, seen, judgement)
         return await self._attempt(lease, case, seen.place, intent, told, now)
 
+    async def _take_all(
+        self, lease: Lease, case: Case, index: int, rung: AllOf, now: datetime, before: Recording | None
+    ) -> Change | None:
+        """Look at all parts and judge all of them; then the first that has anything to do begins."""
+        looking = self._look_at_all(case, rung, now)
+        recorded, several = (True, await looking) if before is None else await _both(before(), looking)
+        if not recorded:
+            return LOOK_AGAIN
+        parts = [(seen.facts, self._judge(seen)) for seen in several]
+        judgement = whole([each for _, each in parts])
+        idle = not any(seen.elements for seen in several) and all(seen.place for seen in several)
+        asks = judgement.strictest.ruling is Ruling.ASK and not judgement.shadow
+        if not _may_act(judgement) and not (asks and idle):
+            return changes.all_judged(case, index, parts, self.terms)
+        *told, last = changes.all_judged_entries(case, index, parts)
+        if idle:
+            change = changes.nothing_to_do(case, index, last, now, self.terms)
+            return change.model_copy(update={"entries": (*told, *change.entries)})
+        part = next(number for number, seen in enumerate(several) if seen.elements)
+        seen = several[part]
+        if seen.place is None:
+            raise AssertionError("what was not looked at has no elements")
+        intent = self._intent(case, index, seen.place, seen, judgement)
+        group = {"all_of": intent.attempt_id, "part": part, "group": _targets(several)}
+        return await self._attempt(lease, case, seen.place, intent.model_copy(update=group), last, now, *told)
+
+    async def _look_at_all(self, case: Case, rung: AllOf, now: datetime) -> list[Seen]:
+        """Each part as one of several; the condition is that of all, and asked once."""
+        conditions = (rung.when, *[None] * len(rung.parts))
+        steps = zip(rung.parts, conditions, strict=False)
+        seen = await asyncio.gather(*(self.gather.step(case, step, now, when=when) for step, when in steps))
+        facts = together([one.facts for one in seen])
+        return [replace(one, facts=mine) for one, mine in zip(seen, facts, strict=True)]
+
+    async def _take_part(
+        self, lease: Lease, case: Case, index: int, part: int, now: datetime
+    ) -> Change | None:
+        """A further part: looked at anew, judged by what may never be passed over."""
+        group, step = case.incident.progress.group, parts_of(case.rule.steps[index])[part]
+        if group is None:
+            raise AssertionError("a part is taken of what is under way")
+        seen = await self.gather.step(case, step, now, part_of=group)
+        yes = seen.facts.approval and seen.facts.approval.of_part(part, until=now + self.terms.open_deadline)
+        seen = replace(seen, facts=seen.facts.model_copy(update={"approval": yes}))
+        judgement = self._judge(seen).for_part()
+        told = changes.judged_entry(case, index, seen.facts, judgement, part=part)
+        if judgement.strictest.guard in _PATIENT and judgement.strictest.ruling is Ruling.WAIT:
+            return changes.part_waits(case, now, self.terms, judgement.strictest.reason)
+        if not _may_act(judgement):
+            return changes.stopped(case, now, self.terms, judgement.strictest.reason, told)
+        if seen.place is None or not seen.elements:
+            return changes.part_needless(case, told, now, self.terms)
+        if seen.place.target.key not in group.targets:
+            elsewhere = f"it leads to {seen.place.target.key} now, which was not judged"
+            return changes.stopped(case, now, self.terms, elsewhere, told)
+        intent = self._intent(case, index, seen.place, seen, judgement)
+        intent = intent.model_copy(
+            update={"all_of": group.first, "part": part, "approval": None, "approved_until": None}
+        )
+        return await self._attempt(lease, case, seen.place, intent, told, now)
+
     async def _attempt(
-        self, lease: Lease, case: Case, place: Place, intent: Intent, told: EntryDraft, now: datetime
+        self,
+        lease: Lease,
+        case: Case,
+        place: Place,
+        intent: Intent,
+        told: EntryDraft,
+        now: datetime,
+        *others: EntryDraft,
     ) -> Change | None:
         if self.ownership.stopping:
             return LOOK_AGAIN
         latest = self.monotonic() + intent.start_window_s
         change = changes.intended(case, intent, told, now, self.terms)
+        if others:
+            change = change.model_copy(update={"entries": (*others, *change.entries)})
         length = case.incident.timeline_length
         attempt = await self.store.commit_intent(lease, intent, change, after=length)
         if isinstance(attempt, IntentLost):
@@ -312,20 +388,22 @@ class Perform:
         inverse = action.undo(action.Params.model_validate(attempt.params), attempt.state_before)
         if inverse is None:
             return changes.undo_over(case, attempt, now, self.terms, "there is nothing to take back")
-        given = case.rule.steps[attempt.step]
+        given = step_of(case, attempt)
         kind = self.actions.get(inverse.action).kind
         step = given.model_copy(
             update={"action": inverse.action, "params": dict(inverse.params), "kind": kind}
         )
-        seen = await self.gather.step(case, step, now, undo_of=attempt.id)
+        seen = await self.gather.step(case, step, now, undo_of=attempt)
         judgement = self._judge(seen, undo=True)
-        told = changes.judged_entry(case, attempt.step, seen.facts, judgement)
+        told = changes.judged_entry(case, attempt.step, seen.facts, judgement, part=attempt.part)
         if not _may_act(judgement):
             return changes.undo_owed(case, attempt, judgement.strictest, told, now, self.terms)
         if seen.place is None or not seen.elements:
             return changes.undo_over(case, attempt, now, self.terms, "nothing was left to take back", told)
         intent = self._intent(case, attempt.step, seen.place, seen, judgement)
-        intent = intent.model_copy(update={"undo_of": attempt.id})
+        intent = intent.model_copy(
+            update={"undo_of": attempt.id, "all_of": attempt.all_of, "part": attempt.part}
+        )
         return await self._attempt(lease, case, seen.place, intent, told, now)
 
     async def _close_by_source(self, case: Case, now: datetime) -> Change:
@@ -375,6 +453,27 @@ async def _both(one: Awaitable[_One], other: Awaitable[_Other]) -> tuple[_One, _
 
 def _may_act(judgement: Judgement) -> bool:
     return judgement.strictest.ruling is Ruling.GO and not judgement.shadow
+
+
+_PATIENT = {Guard.LOOK, Guard.CLOCK}
+"""What a further part waits for, as long as its incident may be open: a target that is away, a clock."""
+
+
+def _targets(several: Sequence[Seen]) -> tuple[GroupTarget, ...]:
+    """Every target of an `all:`, in the order of their keys: that in which they are locked."""
+    found: dict[str, GroupTarget] = {}
+    for seen in several:
+        if seen.place is None:
+            raise AssertionError("what may go was looked at")
+        target, disruptive = seen.place.target, seen.step.kind is StepKind.DISRUPTIVE
+        before = found.get(target.key)
+        found[target.key] = GroupTarget(
+            target=target.key,
+            namespace=target.namespace,
+            disruptive=disruptive or (before is not None and before.disruptive),
+            newest_known=seen.facts.newest_attempt,
+        )
+    return tuple(found[key] for key in sorted(found))
 
 
 def _asks_for_nothing(judgement: Judgement, seen: Seen) -> bool:

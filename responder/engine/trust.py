@@ -39,7 +39,7 @@ class Trust:
 
     def reach(self, case: Case) -> Ceiling | None:
         """How far the step may go that may go the furthest, of those that change something."""
-        steps = (step for step in case.rule.steps if step.kind.changing)
+        steps = (step for step in case.rule.every_step if step.kind.changing)
         return max(
             (effective(self.ceilings(case, step)) for step in steps), key=lambda one: one.level, default=None
         )
@@ -123,9 +123,8 @@ def _of_rule(case: Case, step: Step) -> tuple[Ceiling, ...]:
     )
     if case.current is None:
         return (*pinned, Ceiling(level=Autonomy.OBSERVE, origin="the rule is gone from the active rulebook"))
-    changed = [
-        each for each in case.current.steps if each.action == step.action and step not in case.current.steps
-    ]
+    steps = case.current.every_step
+    changed = [each for each in steps if each.action == step.action and step not in steps]
     now = min((each.autonomy for each in changed), default=Autonomy.AUTO)
     return (
         *pinned,

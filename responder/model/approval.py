@@ -4,8 +4,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from responder.model.base import Frozen
+from pydantic import Field
+
+from responder.model.base import Frozen, digest
 from responder.model.guard import Guard
+
+
+def _no_parts(value: object) -> bool:
+    return value == ()
 
 
 class Consent(Frozen):
@@ -21,6 +27,22 @@ class Consent(Frozen):
     facts: str
     elements: tuple[str, ...]
     titles: tuple[str, ...]
+    parts: tuple["Consent", ...] = Field(default=(), exclude_if=_no_parts)
+    """Of an `all:` what would be done in each part."""
+
+
+def consent_of_all(parts: tuple[Consent, ...]) -> Consent:
+    """The consent to an `all:` is that to each part of it, in their order."""
+    several = [(number, one) for number, one in enumerate(parts, start=1)]
+    return Consent(
+        action=" then ".join(one.action for one in parts),
+        target=" and ".join(dict.fromkeys(one.target for one in parts)),
+        params={f"{number}. {one.action}": one.params for number, one in several},
+        facts=digest([one.facts for one in parts]),
+        elements=tuple(f"{number} {key}" for number, one in several for key in one.elements),
+        titles=tuple(f"{one.action}: {title}" for one in parts for title in one.titles),
+        parts=parts,
+    )
 
 
 class Question(Frozen):
@@ -46,6 +68,12 @@ class Approval(Frozen):
     guards: tuple[Guard, ...]
     by: str
     expires_at: datetime
+
+    def of_part(self, part: int, until: datetime) -> "Approval | None":
+        """The same yes for one part of an `all:` that was begun in time; None where it is of no such part."""
+        if part >= len(self.consent.parts):
+            return None
+        return self.model_copy(update={"consent": self.consent.parts[part], "expires_at": until})
 
     def misfit(self, wanted: Consent | None, guard: Guard, now: datetime) -> str | None:
         """Why this is no answer to what a guard asks now, in words; None where it is one."""

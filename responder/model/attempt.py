@@ -42,6 +42,18 @@ class ElementOutcome(Frozen):
     detail: str = ""
 
 
+class GroupTarget(Frozen):
+    """A target that the parts of an `all:` act on: claimed with the first intent, its budget spent by that.
+
+    `newest_known` is as `Intent` has it.
+    """
+
+    target: str
+    namespace: str
+    disruptive: bool
+    newest_known: UUID | None = None
+
+
 class Intent(Frozen):
     """What is about to be done, committed before it is done.
 
@@ -63,6 +75,12 @@ class Intent(Frozen):
     fenced: bool
     """Whether the effect is fenced at the target: only then is a later "it did not happen" believed."""
     undo_of: UUID | None = None
+    all_of: UUID | None = None
+    """The first attempt of the `all:` that this is a part of; its own id where it is that."""
+    part: int | None = None
+    """Which part, from 0."""
+    group: tuple[GroupTarget, ...] = ()
+    """Of the first attempt of an `all:` every target of it, in the order of their keys."""
     namespace: str
     """What the target stands in: the budget of a namespace counts on it."""
     disruptive: bool
@@ -97,6 +115,8 @@ class Intent(Frozen):
             timeout_s=self.timeout_s,
             fenced=self.fenced,
             undo_of=self.undo_of,
+            all_of=self.all_of,
+            part=self.part,
             approval=self.approval,
             state_before=self.state_before,
         )
@@ -123,10 +143,19 @@ class Attempt(Frozen):
     verdict_at: datetime | None = None
     fenced: bool
     undo_of: UUID | None = None
+    all_of: UUID | None = None
+    """The first attempt of the `all:` that this is a part of, itself included."""
+    part: int | None = None
+    """Which part it is, or takes back; from 0."""
     approval: UUID | None = None
     """The command that approved it; no two attempts have the same."""
     state_before: dict[str, Any] = Field(default_factory=dict)
     state_after: dict[str, Any] | None = None
+
+    @property
+    def holder(self) -> UUID:
+        """By which attempt its target is claimed, and what its verdict is written of."""
+        return self.all_of or self.id
 
 
 class Quarantined(Frozen):

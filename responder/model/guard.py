@@ -208,6 +208,13 @@ class Judgement(Frozen):
         """
         return Judgement(verdicts=tuple(v for v in self.verdicts if v.guard not in _SKIPPED_BY_UNDO))
 
+    def for_part(self) -> "Judgement":
+        """What remains for a further part of an `all:` that is under way: never less than for taking it back.
+
+        All else was judged for all parts before the first one; the alert may end meanwhile.
+        """
+        return self.for_undo()
+
 
 _SKIPPED_BY_UNDO = {
     Guard.STORM,

@@ -103,6 +103,25 @@ class Hold(Frozen):
         return "; also ".join(dict.fromkeys([self.reason, *(one.reason for one in self.holders)]))
 
 
+class Group(Frozen):
+    """An `all:` that is under way: its parts are taken one after the other.
+
+    `part` is the one that is taken next, or runs; `first` the attempt by which `targets` are claimed. `of` is
+    how many parts it has. `stopped` is why no further part is taken, while what was done is taken back.
+    """
+
+    step: int
+    part: int
+    of: int
+    first: UUID
+    targets: tuple[str, ...]
+    approval: Approval | None = None
+    """A person's yes to all of it."""
+    waits: bool = False
+    """Whether the timeline has told that the next part cannot be judged just now."""
+    stopped: str | None = None
+
+
 class PassedOver(Frozen):
     """The last step that was not taken: a guard refused it, or there was nothing to do."""
 
@@ -124,6 +143,7 @@ class Progress(Frozen):
     """When the ladder was last opened: what `same_ladder` counts from."""
     shadow: bool = False
     """Whether the last judgement allowed everything but the effect: then nobody is paged for inaction."""
+    group: Group | None = None
     take_back: UUID | None = None
     """The attempt whose undo is owed."""
     passed_over: PassedOver | None = None

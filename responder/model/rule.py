@@ -124,6 +124,32 @@ class Step(Frozen):
         return self.name or self.action
 
 
+class AllOf(Frozen):
+    """One rung of several steps: run in order, taken back in reverse, verified once at the end.
+
+    Its parts change something, each of them, and have no condition and no repeat of their own.
+    """
+
+    parts: tuple[Step, ...] = Field(alias="all")
+    when: Probe | None = None
+    repeat: int = Field(default=0, exclude_if=_zero)
+    """As of a step."""
+
+    @property
+    def kind(self) -> StepKind:
+        """That of its worst part."""
+        kinds = {part.kind for part in self.parts}
+        return StepKind.DISRUPTIVE if StepKind.DISRUPTIVE in kinds else StepKind.SAFE
+
+    @property
+    def action(self) -> str:
+        """Its actions in their order, for people."""
+        return " then ".join(part.action for part in self.parts)
+
+
+Rung = Step | AllOf
+
+
 class Verify(Frozen):
     """What "recovered" means: all that is given must hold."""
 
@@ -253,7 +279,7 @@ class Rule(Frozen):
     wait_for: Duration = Field(alias="for")
     autonomy: AutonomyWord
     evidence: tuple[Step, ...] = ()
-    steps: tuple[Step, ...] = ()
+    steps: tuple[Rung, ...] = ()
     verify: Verify | None = None
     limits: Limits
     escalate: bool = False
@@ -271,6 +297,11 @@ class Rule(Frozen):
         return any(step.kind.changing for step in self.steps)
 
     @property
+    def every_step(self) -> tuple[Step, ...]:
+        """Its steps and the parts of those that have some, in their order."""
+        return tuple(part for rung in self.steps for part in parts_of(rung))
+
+    @property
     def acting_hash(self) -> str:
         """What a promotion is bound to: everything that acts, nothing that only tells."""
         told = {"notify", "runbook_url", "owner", "notes", "position", "origins"}
@@ -282,6 +313,11 @@ class Rule(Frozen):
             if all(matcher.matches(labels) for matcher in case.when):
                 return case.severity
         return self.severity[-1].severity
+
+
+def parts_of(rung: Rung) -> tuple[Step, ...]:
+    """The parts of a step: itself, where it is but one."""
+    return rung.parts if isinstance(rung, AllOf) else (rung,)
 
 
 class Rulebook(Frozen):

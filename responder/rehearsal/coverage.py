@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from responder.model.guard import Guard, Ruling
-from responder.model.rule import PageAt, Rule, Step, Undo
+from responder.model.rule import AllOf, PageAt, Rule, Rung, Step, Undo, parts_of
 from responder.rehearsal.happened import Happened
 from responder.rehearsal.play import Played
 from responder.rehearsal.script import What
@@ -80,14 +80,15 @@ def _parts(rule: Rule) -> Iterator[str]:
         yield _check(index, step, finding=False)
         if step.expect:
             yield _check(index, step, finding=True)
-    for index, step in enumerate(rule.steps):
-        yield _step(index, step)
-        if step.when is not None:
-            yield _when(index, step)
-        if step.undo is not Undo.NEVER:
-            yield _undo(index, step)
-        if step.repeat:
-            yield _again(index, step)
+    for index, rung in enumerate(rule.steps):
+        for number, step in _numbered(index, rung):
+            yield _step(number, step)
+            if step.undo is not Undo.NEVER:
+                yield _undo(number, step)
+        if rung.when is not None:
+            yield _when(index, rung)
+        if rung.repeat:
+            yield _again(index, rung)
     if rule.changing:
         yield from (_limit(guard) for guard in _limits(rule))
     if rule.notify.page is not PageAt.ON_ESCALATION:
@@ -106,8 +107,10 @@ def _raised(word: str) -> str:
     return f"raised to {word}"
 
 
-def _step(index: int, step: Step) -> str:
-    return f"step {index + 1}: {step.action}"
+def _numbered(index: int, rung: Rung) -> Iterator[tuple[str, Step]]:
+    """A step with its number from 1; the parts of one with theirs."""
+    for part, step in enumerate(parts_of(rung)):
+        yield (f"{index + 1}.{part + 1}" if isinstance(rung, AllOf) else f"{index + 1}"), step
 
 
 def _check(index: int, step: Step, *, finding: bool) -> str:
@@ -115,15 +118,19 @@ def _check(index: int, step: Step, *, finding: bool) -> str:
     return f"step {index + 1}: {step.title}, {f'not {wanted}' if finding else wanted}"
 
 
-def _when(index: int, step: Step) -> str:
+def _step(number: str, step: Step) -> str:
+    return f"step {number}: {step.action}"
+
+
+def _when(index: int, step: Rung) -> str:
     return f"step {index + 1}: {step.action}, its condition not met"
 
 
-def _undo(index: int, step: Step) -> str:
-    return f"step {index + 1}: {step.action}, taken back"
+def _undo(number: str, step: Step) -> str:
+    return f"step {number}: {step.action}, taken back"
 
 
-def _again(index: int, step: Step) -> str:
+def _again(index: int, step: Rung) -> str:
     return f"step {index + 1}: {step.action}, taken again"
 
 
@@ -155,20 +162,21 @@ def _reached(rule: Rule, happened: Happened) -> Iterator[str]:
     yield from (_severity(word) for word in happened.severities[rule.name])
     yield from (_raised(word) for word in happened.raised.get(rule.name, ()))
     started = {
-        fact.fields["step"] - 1
+        (fact.fields["step"] - 1, fact.fields.get("part", 1) - 1)
         for fact in happened.facts
         if fact.what is What.STEPS and fact.fields["rule"] == rule.name and not fact.fields["undo"]
     }
     stopped = set(_stopped(happened, rule.name))
-    for index, step in enumerate(rule.steps):
-        if index in started or (rule.name, index) in happened.looked:
-            yield _step(index, step)
+    for index, rung in enumerate(rule.steps):
+        for part, (number, step) in enumerate(_numbered(index, rung)):
+            if (index, part) in started or (rule.name, index) in happened.looked:
+                yield _step(number, step)
+            if (rule.name, index, part) in happened.undone:
+                yield _undo(number, step)
         if (rule.name, index) in happened.passed_by_condition:
-            yield _when(index, step)
-        if (rule.name, index) in happened.undone:
-            yield _undo(index, step)
+            yield _when(index, rung)
         if (rule.name, index) in happened.repeated:
-            yield _again(index, step)
+            yield _again(index, rung)
     yield from (_limit(guard) for guard in _limits(rule) if guard in stopped)
     kinds = {
         fact.fields["kind"]

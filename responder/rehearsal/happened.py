@@ -49,8 +49,8 @@ class Happened:
     """The rule and the facts of every judgement, for the coverage of guards and limits."""
     passed_by_condition: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step (from 0) of what was passed over because its condition was not met."""
-    undone: set[tuple[str, int]] = field(default_factory=set)
-    """Rule and step (from 0) of what was taken back."""
+    undone: set[tuple[str, int, int]] = field(default_factory=set)
+    """Rule, step and part (from 0) of what was taken back."""
     repeated: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step (from 0) of what was taken again."""
     looked: set[tuple[str, int]] = field(default_factory=set)
@@ -130,7 +130,7 @@ class Happened:
             return
         attempt = self.memory.ledger.attempts[kept.attempt]
         if attempt.undo_of is not None:
-            self.undone.add((attempt.rule, attempt.step))
+            self.undone.add((attempt.rule, attempt.step, attempt.part or 0))
         elif kept.incident.progress.taken > 1:
             self.repeated.add((attempt.rule, attempt.step))
         fact = self._note(What.STEPS, kept, at, _of_attempt(attempt))
@@ -149,6 +149,7 @@ class Happened:
         fields = {
             "step": entry.facts["step"] + 1,
             "action": entry.facts["action"],
+            **_part(entry.facts.get("part")),
             "guard": entry.facts["decided_by"],
             "ruling": entry.facts["ruling"],
             "says": entry.facts["reason"],
@@ -217,9 +218,15 @@ def offset_words(offset: timedelta) -> str:
     return format_duration(offset)
 
 
+def _part(part: int | None) -> dict[str, int]:
+    """Which part of an `all:`, from 1."""
+    return {} if part is None else {"part": part + 1}
+
+
 def _of_attempt(attempt: Attempt) -> dict[str, Any]:
     return {
         "step": attempt.step + 1,
+        **_part(attempt.part),
         "action": attempt.action,
         "target": attempt.target,
         "with": attempt.params,

@@ -14,7 +14,16 @@ from responder.decide.case import (
     Quarantine,
     ShadowRun,
 )
-from responder.model.attempt import Attempt, Claim, Intent, Outcome, OwnAct, PastAttempt, Verdict
+from responder.model.attempt import (
+    Attempt,
+    Claim,
+    GroupTarget,
+    Intent,
+    Outcome,
+    OwnAct,
+    PastAttempt,
+    Verdict,
+)
 from responder.model.breaker import Breaker
 from responder.model.budget import Budget, Budgets, BudgetScope
 from responder.model.guard import Ruling
@@ -60,7 +69,7 @@ class Ledger:
     # --- what is written -------------------------------------------------------------------------------
 
     def intend(self, intent: Intent, now: datetime) -> Attempt:
-        """Claim the target and write the attempt.
+        """Claim the target, or all those of an `all:`, and write the attempt.
 
         It was judged by this very ledger at this very moment: nothing has raced, nothing is looked at again.
         """
@@ -68,16 +77,21 @@ class Ledger:
         self.attempts[attempt.id] = attempt
         self._order.append(attempt.id)
         self._of_place[intent.rule, intent.target].append(attempt.id)
-        self.claims[intent.target] = Claim(
-            target=intent.target,
-            attempt_id=attempt.id,
-            incident_id=intent.incident_id,
-            rule=intent.rule,
-            since=now,
-        )
-        if intent.disruptive and intent.undo_of is None:
-            self._starts.append(_Start(now, intent.target, intent.namespace, attempt.id))
+        if attempt.id == attempt.holder:
+            self._claim(intent, attempt, now)
+        for one in _spends(intent):
+            self._starts.append(_Start(now, one.target, one.namespace, attempt.id))
         return attempt
+
+    def _claim(self, intent: Intent, attempt: Attempt, now: datetime) -> None:
+        for target in [one.target for one in intent.group] or [intent.target]:
+            self.claims[target] = Claim(
+                target=target,
+                attempt_id=attempt.id,
+                incident_id=intent.incident_id,
+                rule=intent.rule,
+                since=now,
+            )
 
     def end(self, end: AttemptEnd, now: datetime) -> None:
         """The outcome of an attempt."""
@@ -91,19 +105,22 @@ class Ledger:
 
     def quarantine(self, one: Quarantine) -> None:
         """Nobody knows whether it happened: its claim stays."""
-        held = self.claims.get(self.attempts[one.attempt_id].target)
-        if held is not None and held.attempt_id == one.attempt_id and not held.quarantined:
+        for held in self.held_by(one.attempt_id):
             self.claims[held.target] = held.model_copy(update={"quarantined": True, "reason": one.reason})
+
+    def held_by(self, attempt_id: UUID) -> list[Claim]:
+        """The claims of an attempt that are no quarantine."""
+        return [one for one in self.claims.values() if one.attempt_id == attempt_id and not one.quarantined]
 
     def verdict(self, verdict: AttemptVerdict, now: datetime) -> None:
         """The verdict of an attempt; its claim ends, unless it stays or is a quarantine."""
         attempt = self.attempts[verdict.attempt_id]
-        held = self.claims.get(attempt.target)
-        mine = held is not None and held.attempt_id == attempt.id and not held.quarantined
-        if mine and not verdict.claim_stays:
-            del self.claims[attempt.target]
-        written = {"verdict": attempt.verdict or verdict.verdict, "verdict_at": attempt.verdict_at or now}
-        self.attempts[attempt.id] = attempt.model_copy(update=written)
+        for held in [] if verdict.claim_stays else self.held_by(attempt.id):
+            del self.claims[held.target]
+        for one in [attempt, *self.parts_of(attempt)]:
+            written = {"verdict": one.verdict or verdict.verdict, "verdict_at": one.verdict_at or now}
+            if one.undo_of is None or one.id == attempt.id:
+                self.attempts[one.id] = one.model_copy(update=written)
         new = verdict.verdict if attempt.verdict is None else None
         if attempt.undo_of is None and new in {Verdict.RECOVERED, Verdict.NOT_RECOVERED}:
             self._judged[attempt.rule].append((attempt.id, new))
@@ -120,6 +137,12 @@ class Ledger:
         """A step that was judged in shadow: what would have started counts for shadow's own limits."""
         if run.ruling is Ruling.GO and run.target is not None:
             self._shadow[rule, run.target].append((now, incident_id))
+
+    def parts_of(self, attempt: Attempt) -> list[Attempt]:
+        """Every attempt of the `all:` that this is a part of, in order."""
+        if attempt.all_of is None:
+            return []
+        return [one for one in self.attempts.values() if one.all_of == attempt.all_of]
 
     # --- what is asked ---------------------------------------------------------------------------------
 
@@ -160,7 +183,7 @@ class Ledger:
         tried: Iterable[tuple[datetime, UUID, Attempt | None]] = (
             (one.intended_at, one.incident_id, one)
             for one in map(self.attempts.__getitem__, reversed(self._of_place.get(place, ())))
-            if one.undo_of is None
+            if one.undo_of is None and self._counts(one)
         )
         if question.shadow and place in self._shadow:
             in_shadow = ((at, incident_id, None) for at, incident_id in self._shadow[place])
@@ -169,6 +192,15 @@ class Ledger:
         for at, incident_id, attempt in tried:
             same = incident_id == incident.id and opened_at is not None and at >= opened_at
             yield _past(at, attempt, same_ladder=same), incident_id
+
+    def _counts(self, attempt: Attempt) -> bool:
+        """Of an `all:` the first part on a target counts that may have happened."""
+        for one in self.parts_of(attempt):
+            if one.id == attempt.id:
+                return True
+            if one.target == attempt.target and one.undo_of is None and one.outcome is not Outcome.NOT_DONE:
+                return False
+        return True
 
     def own_act(self, question: LedgerQuestion, incident: Incident) -> OwnAct | None:
         """The newest attempt that may have caused the incident."""
@@ -207,6 +239,15 @@ class Ledger:
         nth = next(islice(counted, allowed - 1, None), None)
         frees_at = None if nth is None else nth + budgets.within
         return Budget(scope=scope, name=name, spent=len(counted), allowed=allowed, frees_at=frees_at)
+
+
+def _spends(intent: Intent) -> Iterator[GroupTarget | Intent]:
+    """Whose budgets an intent spends: of an `all:` the first does for all."""
+    if intent.undo_of is not None:
+        return
+    yield from (one for one in intent.group if one.disruptive)
+    if intent.all_of is None and intent.disruptive:
+        yield intent
 
 
 def _past(at: datetime, attempt: Attempt | None, *, same_ladder: bool) -> PastAttempt:

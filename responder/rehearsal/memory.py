@@ -343,8 +343,7 @@ class Memory:
         """The case as it stands now."""
         kept = self.incidents[lease.incident_id]
         attempt = None if kept.attempt is None else self.ledger.attempts[kept.attempt]
-        held = None if attempt is None else self.ledger.claims.get(attempt.target)
-        mine = held is not None and attempt is not None and held.attempt_id == attempt.id
+        held = [] if attempt is None else self.ledger.held_by(attempt.holder)
         umbrella = kept.incident.rule == UMBRELLA.name
         wanted = inhibits(kept.rule, kept.incident.key, self.rulebook)
         return Case(
@@ -355,7 +354,8 @@ class Memory:
             current_hash=self._hash,
             members=kept.members.as_members(self.records),
             attempt=attempt,
-            holds=mine and held is not None and not held.quarantined,
+            parts=() if attempt is None else tuple(self.ledger.parts_of(attempt)),
+            holds=bool(held),
             command=kept.commands[0] if kept.commands else None,
             maintenance=tuple(one for one in self._stands() if one.kind is RestraintKind.MAINTENANCE),
             findings=tuple(kept.findings),
@@ -411,8 +411,8 @@ class Memory:
             self.ledger.quarantine(change.quarantine)
         if change.verdict is not None:
             self.ledger.verdict(change.verdict, now)
-        if change.shadow_run is not None:
-            self.ledger.shadow_run(kept.incident.id, kept.incident.rule, change.shadow_run, now)
+        for run in change.shadow_runs:
+            self.ledger.shadow_run(kept.incident.id, kept.incident.rule, run, now)
         if change.command is not None:
             kept.commands.popleft()
         if change.told_findings:

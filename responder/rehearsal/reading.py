@@ -63,11 +63,13 @@ class _As(Enum):
 
 _WHICH: Mapping[str, type[Enum] | _As] = {"rule": _As.TEXT, "key": _As.LABELS}
 _STEP: Mapping[str, type[Enum] | _As] = {"step": _As.NUMBER, "action": _As.TEXT}
+_PART: Mapping[str, type[Enum] | _As] = {"part": _As.NUMBER}
 _FIELDS: Mapping[What, Mapping[str, type[Enum] | _As]] = {
     What.INCIDENTS: {**_WHICH, "severity": Severity, "state": IncidentState, "outcome": _As.TEXT},
     What.STEPS: {
         **_WHICH,
         **_STEP,
+        **_PART,
         "target": _As.TEXT,
         "with": _As.WRITTEN,
         "elements": _As.WRITTEN,
@@ -83,7 +85,7 @@ _FIELDS: Mapping[What, Mapping[str, type[Enum] | _As]] = {
         "says": _As.TEXT,
     },
     What.NOTICES: {**_WHICH, "kind": NoticeKind, "level": _As.NUMBER, "says": _As.TEXT},
-    What.GUARDS: {**_WHICH, **_STEP, "guard": Guard, "ruling": Ruling, "says": _As.TEXT},
+    What.GUARDS: {**_WHICH, **_STEP, **_PART, "guard": Guard, "ruling": Ruling, "says": _As.TEXT},
     What.RUNS: {"rule": _As.TEXT, "outcome": RunOutcome, "findings": _As.WRITTEN, "says": _As.TEXT},
 }
 """What of each kind can be compared; the words of those that have only some."""

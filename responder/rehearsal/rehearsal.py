@@ -13,7 +13,7 @@ from functools import cache, partial
 from typing import cast
 from uuid import UUID
 
-from responder.decide.case import Case, Change, Move, TakeBack, TakeStep, Terms
+from responder.decide.case import Case, Change, Move, TakeBack, TakePart, TakeStep, Terms
 from responder.decide.fold import AlertRecord, settle_contest, step
 from responder.decide.freezes import Freeze
 from responder.decide.schedules import next_run
@@ -377,7 +377,7 @@ class Rehearsal:
 def doing(case: Case, move: Move) -> Doing | None:
     """The step that a move takes or takes back."""
     match move:
-        case TakeStep(index=index):
+        case TakeStep(index=index) | TakePart(index=index):
             return Doing(case.rule.name, index)
         case TakeBack(attempt=attempt):
             return Doing(case.rule.name, attempt.step)

@@ -395,7 +395,8 @@ def _act_fields(act: Act, facts: ReviewFacts) -> Iterator[Field]:
     yield Field(name="Verified", value=_verdict(act))
     if act.approved_by is not None:
         yield Field(name="Approved by", value=plain(act.approved_by))
-    yield Field(name="Step", value=f"{act.step + 1} of the ladder" if act.undo_of is None else "undo")
+    part = "" if act.part is None else f", part {act.part + 1} of it"
+    yield Field(name="Step", value=f"{act.step + 1} of the ladder{part}" if act.undo_of is None else "undo")
     if act.undo_of is not None:
         yield Field(name="Takes back", value=f"attempt {act.undo_of}")
     yield Field(name="Parameters", value=plain(value_text(act.params)))

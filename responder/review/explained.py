@@ -77,6 +77,8 @@ class Judged(Frozen):
     words: tuple[GuardWord, ...]
     elements: tuple[str, ...]
     element_count: int
+    part: int | None = None
+    """Which part of an `all:` was judged, from 0."""
     computed: tuple[str, ...] = ()
     """What relative parameters came to, in words."""
     first_at: datetime
@@ -204,7 +206,7 @@ def explain(dossier: Dossier) -> Explanation:
         steps.append(
             StepTold(
                 number=index + 1,
-                action=str(step.get("action", "")),
+                action=_action(step),
                 judged=_opened(tuple(judged), dossier.incident, index),
                 attempts=tuple(one for one in tried if one.step == index),
                 repeat=int(step.get("repeat", 0)),
@@ -222,6 +224,12 @@ def _tried(dossier: Dossier, entries: Iterable[Entry]) -> Iterator[Tried]:
     lost = {one.attempt_id: one for one in dossier.quarantined}
     for one in dossier.attempts:
         yield Tried(**dict(one), asked_at=asked.get(str(one.id)), quarantined=lost.get(one.id))
+
+
+def _action(step: Mapping[str, Any]) -> str:
+    """That of a step; of an `all:` those of its parts in their order."""
+    parts = step.get("all", [step])
+    return " then ".join(str(part.get("action", "")) for part in parts)
 
 
 # --- what was read -------------------------------------------------------------------------------------
@@ -428,6 +436,7 @@ def _judged(entry: Entry, answer: Answer | None) -> Judged:
         found_nothing=_found_nothing(facts),
         words=words_of(entry),
         computed=tuple(facts.get("computed", ())),
+        part=facts.get("part"),
         elements=tuple(facts.get("elements", ())),
         element_count=int(facts.get("element_count", 0)),
         first_at=entry.at,

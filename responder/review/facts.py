@@ -65,6 +65,8 @@ class Act(Frozen):
     state_before: dict[str, Any]
     state_after: dict[str, Any] | None
     undo_of: UUID | None
+    part: int | None = None
+    """Which part of an `all:` it is, or takes back; from 0."""
     approved_by: str | None = None
     """Who said yes to it, where somebody was asked; or who asked for it by hand."""
 
@@ -387,6 +389,7 @@ def _act(attempt: Attempt, approved_by: str | None) -> Act:
         state_before=attempt.state_before,
         state_after=attempt.state_after,
         undo_of=attempt.undo_of,
+        part=attempt.part,
         approved_by=approved_by,
     )
 

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from responder.model.duration import format_duration
-from responder.model.rule import Comparison, Probe, Rule, Step, StepKind, Verify
+from responder.model.rule import Comparison, Probe, Rule, Rung, Step, StepKind, Verify, parts_of
 from responder.rulebook.document import Listing, Mapped, Node
 from responder.rulebook.reading import Reader
 from responder.rulebook.surroundings import Surroundings
 
-Placed = Sequence[tuple[Node, Step]]
+Placed = Sequence[tuple[Node, Rung]]
 
 
 def check_never(rule: Rule, node: Mapped, steps: Placed, around: Surroundings, reader: Reader) -> None:
@@ -106,9 +106,20 @@ def _check_budget(rule: Rule, verify: Verify, steps: Placed, around: Surrounding
 def _by_target(steps: Placed) -> dict[str, list[tuple[Node, Step]]]:
     """The changing steps on what is certainly the same target: those with the same connection as written."""
     found: dict[str, list[tuple[Node, Step]]] = {}
-    for node, step in steps:
-        if step.kind.changing and "connection" in step.params:
-            found.setdefault(repr(step.params["connection"]), []).append((node, step))
+    for node, rung in steps:
+        for target, step in _on_targets(rung).items():
+            found.setdefault(target, []).append((node, step))
+    return found
+
+
+def _on_targets(rung: Rung) -> dict[str, Step]:
+    """What a step is on each target that it names; an `all`, one attempt, is what its worst part there is."""
+    found: dict[str, Step] = {}
+    for part in parts_of(rung):
+        target = repr(part.params.get("connection"))
+        if part.kind.changing and "connection" in part.params:
+            worse = target not in found or part.kind is StepKind.DISRUPTIVE
+            found[target] = part.model_copy(update={"repeat": rung.repeat}) if worse else found[target]
     return found
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from responder.model.autonomy import Autonomy
 from responder.model.duration import format_duration
-from responder.model.rule import Rule, Step, StepKind, Verify
+from responder.model.rule import Rule, Rung, StepKind, Verify
 from responder.rulebook.document import Mapped, Node
 from responder.rulebook.reading import Reader
 from responder.rulebook.surroundings import Surroundings
@@ -31,7 +31,7 @@ def check_proof(rule: Rule, node: Mapped, around: Surroundings, reader: Reader) 
         reader.wrong(node.entries["escalate"], "a rule with a changing step always escalates", mend)
 
 
-def check_repeats(rule: Rule, steps: Sequence[tuple[Node, Step]], reader: Reader) -> None:
+def check_repeats(rule: Rule, steps: Sequence[tuple[Node, Rung]], reader: Reader) -> None:
     """What the limits refuse each time is never taken again: only that is told which is certain.
 
     Each time is over when its verification is, so the last of too many follows the first within `per`.
@@ -103,7 +103,7 @@ def _check_auto(rule: Rule, node: Mapped, around: Surroundings, reader: Reader) 
         return
     if rule.verify is None or rule.verify.probes or _has(node.entries["verify"].value, "probes"):
         return
-    alone = [step for step in rule.steps if step.kind.changing and step.autonomy is Autonomy.AUTO]
+    alone = [step for step in rule.every_step if step.kind.changing and step.autonomy is Autonomy.AUTO]
     if rule.autonomy is Autonomy.AUTO and alone:
         at = node.entries["autonomy"].value if "autonomy" in node.entries else node
         text = f"{alone[0].action} may not be auto: no source can be asked, and no probe proves recovery"

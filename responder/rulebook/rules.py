@@ -16,9 +16,11 @@ from responder.model.rule import (
     Raise,
     Recurrence,
     Rule,
+    Rung,
     SeverityCase,
     Step,
     Verify,
+    parts_of,
 )
 from responder.model.schedule import Plan
 from responder.model.severity import Severity
@@ -260,11 +262,11 @@ class _RuleReader:
             return Autonomy.SHADOW
         return self._reader.word(entry.value, "autonomy", AUTONOMY_WORDS, Autonomy.SHADOW)
 
-    def _steps(self, scope: Scope) -> tuple[list[tuple[Node, Step]], tuple[Step, ...]]:
+    def _steps(self, scope: Scope) -> tuple[list[tuple[Node, Rung]], tuple[Step, ...]]:
         """The ladder, each step with its place, and the evidence."""
         steps = StepReader(scope, self._around, self._reader, self._origins)
         ladder = () if "on" in self._own else self._list("steps")
-        read = [(node, steps.step(node, path)) for path, node in ladder]
+        read = [(node, steps.rung(node, path)) for path, node in ladder]
         evidence = [steps.evidence(node, path) for path, node in self._list("evidence")]
         return [(node, step) for node, step in read if step is not None], _present(evidence)
 
@@ -278,16 +280,17 @@ class _RuleReader:
                 self._origins[f"{key}.{at}"] = item.of_list
             yield f"{key}.{at}", item.node
 
-    def _verify(self, scope: Scope, steps: tuple[Step, ...]) -> Verify | None:
+    def _verify(self, scope: Scope, steps: tuple[Rung, ...]) -> Verify | None:
         entry = self._own.get("verify")
         if entry is None or "on" in self._own:
             return None
         known = ("alert_resolved_within", "stable_for", "probes")
         entries = self._reader.mapping(entry.value, "`verify`", known)
+        connections = connections_of([step.params for rung in steps for step in parts_of(rung)])
         return Verify(
             alert_resolved_within=self._within(entries.get("alert_resolved_within")),
             stable_for=self._stable_for(entries.get("stable_for")),
-            probes=self._probes(entries.get("probes"), scope, connections_of([s.params for s in steps])),
+            probes=self._probes(entries.get("probes"), scope, connections),
         )
 
     def _within(self, entry: Entry | None) -> timedelta | None:
@@ -339,7 +342,7 @@ class _RuleReader:
             return "on" in self._own  # what is planned is planned so that somebody hears of it
         return self._reader.truth(entry.value, "escalate")
 
-    def _notify(self, steps: tuple[Step, ...]) -> Notify:
+    def _notify(self, steps: tuple[Rung, ...]) -> Notify:
         entry = self._entry("notify")
         if "on" in self._own:
             return Notify()

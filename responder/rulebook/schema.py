@@ -58,7 +58,10 @@ def schema(catalogue: Catalogue) -> Schema:
             },
             "matched_rule": _mapping(_rule(), "name", "match"),
             "scheduled_rule": _mapping(_scheduled(), "name", "on", "steps"),
-            "step": _steps(facts, _STEP),
+            "step": {"if": _HAS_ALL, "then": _ref("all_of"), "else": _ref("one_step")},
+            "one_step": _steps(facts, _STEP),
+            "all_of": _mapping(_ALL_OF, "all"),
+            "part": {**_steps([one for one in facts if one.kind.changing], _PART), "type": "object"},
             "evidence": _steps(reading, {}),
             "check": _checks(reading),
             "severity": _SEVERITY,
@@ -145,6 +148,17 @@ _STEP: Schema = {
     "undo": _words(word.value for word in Undo),
     "repeat": {**_COUNT, "description": "So often it is taken again, as long as it does not help."},
     "autonomy": _AUTONOMY,
+}
+_PART: Schema = {"undo": _STEP["undo"]}
+_HAS_ALL: Schema = {"type": "object", "required": ["all"]}
+_ALL_OF: Schema = {
+    "all": {
+        "type": "array",
+        "minItems": 2,
+        "items": _ref("part"),
+        "description": "Steps that are one: run in order, taken back in reverse, verified once at the end.",
+    },
+    **{key: _STEP[key] for key in ("when", "repeat", "autonomy")},
 }
 
 

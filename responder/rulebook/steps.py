@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from responder.model.autonomy import Autonomy
-from responder.model.rule import Probe, SqlProbe, Step, StepKind, Undo
+from responder.model.rule import AllOf, Probe, Rung, SqlProbe, Step, StepKind, Undo
 from responder.rulebook.catalogue import ActionFacts
-from responder.rulebook.document import Entry, Mapped, Node
+from responder.rulebook.document import Entry, Listing, Mapped, Node
 from responder.rulebook.expect import read_expectation
 from responder.rulebook.mistake import did_you_mean
 from responder.rulebook.parameters import read_parameters
@@ -19,7 +19,10 @@ _STEP_KEYS = ("action", "with", "when", "timeout", "undo", "repeat", "autonomy")
 _EVIDENCE_KEYS = ("action", "with", "timeout")
 _CHECK_KEYS = ("action", "name", "with", "timeout", "expect")
 _LONGEST_NAME = 64
-_STEP_LATER = ("all",)
+_ALL_KEYS = ("all", "when", "repeat", "autonomy")
+_PART_KEYS = ("action", "with", "timeout", "undo")
+_ALL_EXAMPLE = "all: [{action: ..., with: {...}}, {action: ..., with: {...}}]"
+_LEAST_PARTS = 2
 AUTONOMY_WORDS = {level.word: level for level in Autonomy}
 
 
@@ -32,8 +35,61 @@ class StepReader:
     reader: Reader
     origins: dict[str, str]
 
+    def rung(self, node: Node, path: str) -> Rung | None:
+        """One rung of the ladder, or None where an action of it is not known."""
+        if isinstance(node, Mapped) and "all" in node.entries:
+            return self._all_of(node, node.entries["all"], path)
+        return self.step(node, path)
+
+    def _all_of(self, node: Mapped, given: Entry, path: str) -> AllOf | None:
+        entries = self.reader.mapping(node, "an `all`", _ALL_KEYS)
+        autonomy = self._autonomy(entries.get("autonomy"), path)
+        nodes = self.reader.listing(given.value, "`all`", _ALL_EXAMPLE)
+        read = [self._part(one, f"{path}.all.{at}", autonomy) for at, one in enumerate(nodes)]
+        parts = tuple(part for part in read if part is not None)
+        if isinstance(given.value, Listing) and len(nodes) < _LEAST_PARTS:
+            text = f"an `all` of {len(nodes)} part{'' if len(nodes) == 1 else 's'} is no more than a step"
+            self.reader.wrong(given, text, f"Write the step itself, or {_ALL_EXAMPLE}")
+        if not parts or len(parts) < len(nodes):
+            return None
+        return AllOf(
+            parts=parts,
+            when=self._when(entries.get("when"), [part.params for part in parts], path),
+            repeat=0 if "repeat" not in entries else self.reader.count(entries["repeat"].value, "repeat", 1),
+        )
+
+    def _part(self, node: Node, path: str, autonomy: Autonomy) -> Step | None:
+        """A part of an `all`: it changes something, and what is not its own stands beside `all`."""
+        if not isinstance(node, Mapped):
+            text = "a part of `all` is a step, and neither a list nor its name"
+            self.reader.wrong(node, text, f"Write {_ALL_EXAMPLE}")
+            return None
+        for key in _ALL_KEYS:
+            if key in node.entries:
+                what = (
+                    "an `all` holds no other one" if key == "all" else f"`{key}` is that of the whole `all`"
+                )
+                mend = "Write its parts here" if key == "all" else f"Write `{key}` beside `all`"
+                self.reader.wrong(node.entries[key], what, mend)
+        if "all" in node.entries:
+            return None
+        facts = self._action(node, (*_PART_KEYS, *_ALL_KEYS), "a part of `all`")
+        if facts is None:
+            return None
+        if not facts.kind.changing:
+            text = f"{facts.name} only looks, and each part of an `all` changes something"
+            self.reader.wrong(node.entries["action"].value, text, "Write it as a step before the `all`")
+        return Step(
+            action=facts.name,
+            kind=facts.kind,
+            params=self._params(node, facts),
+            timeout=self._timeout(node.entries.get("timeout"), facts, path),
+            undo=self._undo(node.entries.get("undo"), facts, path),
+            autonomy=autonomy,
+        )
+
     def step(self, node: Node, path: str) -> Step | None:
-        """One rung of the ladder, or None where its action is not known."""
+        """One action, or None where it is not known."""
         facts = self._action(node, _STEP_KEYS, "a step")
         if facts is None or not isinstance(node, Mapped):
             return None
@@ -43,7 +99,7 @@ class StepReader:
             action=facts.name,
             kind=facts.kind,
             params=params,
-            when=self._when(entries.get("when"), params, path),
+            when=self._when(entries.get("when"), [params], path),
             timeout=self._timeout(entries.get("timeout"), facts, path),
             undo=self._undo(entries.get("undo"), facts, path),
             repeat=self._repeat(entries.get("repeat"), facts),
@@ -100,9 +156,9 @@ class StepReader:
         return facts is not None and not facts.kind.changing
 
     def _action(self, node: Node, known: tuple[str, ...], what: str) -> ActionFacts | None:
-        entries = self.reader.mapping(node, what, known, _STEP_LATER)
+        entries = self.reader.mapping(node, what, known)
         if "action" not in entries:
-            if isinstance(node, Mapped) and "all" not in node.entries:
+            if isinstance(node, Mapped):
                 self.reader.wrong(node, f"{what} needs an `action`", "Add `action: NAME`")
             return None
         name = self.reader.text(entries["action"].value, "action")
@@ -115,7 +171,7 @@ class StepReader:
     def _params(self, node: Mapped, facts: ActionFacts) -> dict[str, Any]:
         return read_parameters(node, node.entries.get("with"), facts, self.scope, self.around, self.reader)
 
-    def _when(self, entry: Entry | None, params: dict[str, Any], path: str) -> Probe | None:
+    def _when(self, entry: Entry | None, params: list[dict[str, Any]], path: str) -> Probe | None:
         if entry is None:
             return None
         entries = self.reader.mapping(entry.value, "`when`", ("probe",), ("evidence",))
@@ -125,7 +181,7 @@ class StepReader:
                 self.reader.wrong(entry.value, "`when` asks nothing, so the step would always be taken", mend)
             return None
         node = entries["probe"].value
-        probe = read_probe(node, self.scope, self.around, self.reader, connections_of([params]))
+        probe = read_probe(node, self.scope, self.around, self.reader, connections_of(params))
         note_inherited(probe, node, f"{path}.when", self.origins)
         return probe
 

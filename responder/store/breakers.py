@@ -20,7 +20,7 @@ _OPEN = """
 WITH failed AS (SELECT rule FROM attempts WHERE id = $1),
 judged AS (
     SELECT a.id, a.verdict, a.verdict_at, a.number FROM attempts a
-    WHERE a.rule = (SELECT rule FROM failed) AND a.undo_of IS NULL
+    WHERE a.rule = (SELECT rule FROM failed) AND a.undo_of IS NULL AND coalesce(a.all_of, a.id) = a.id
           AND a.verdict IN ('recovered', 'not_recovered')
           AND a.verdict_at > coalesce((SELECT max(b.reset_at) FROM breakers b
                                        WHERE b.rule = (SELECT rule FROM failed)), '-infinity')

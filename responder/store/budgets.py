@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from responder.decide.case import LedgerQuestion
-from responder.model.budget import Budget, BudgetScope, Start
+from responder.model.budget import Budget, Budgets, BudgetScope, Start
 from responder.store.connection import Connection
 
 _ALLOWED = tuple[str, str, str]
@@ -44,6 +44,38 @@ def left(target: str, namespace: str, since: str, allowed: _ALLOWED) -> str:
            AND count(*) FILTER (WHERE s.target = {target}) < {targets}
     {_COUNTED} AND s.at > {since}
     """
+
+
+_LOCK_SEVERAL = """
+INSERT INTO budgets (scope, name, locked_at)
+SELECT b.scope, b.name, $1 FROM unnest($2::text[], $3::text[]) WITH ORDINALITY AS b (scope, name, place)
+ORDER BY b.place
+ON CONFLICT (scope, name) DO UPDATE SET locked_at = excluded.locked_at
+"""
+
+_LEFT = f"SELECT ({left('$1', '$2', '$3', ('$4', '$5', '$6'))})"
+
+Spent = tuple[str, str]
+"""A target and its namespace, of which a start is spent."""
+
+
+async def lock(connection: Connection, spent: Sequence[Spent], now: datetime) -> None:
+    """Lock the budgets of several starts: the global one, then namespaces, then targets, each by name."""
+    named = [(BudgetScope.GLOBAL.value, "")]
+    named += [(BudgetScope.NAMESPACE.value, name) for name in sorted({space for _, space in spent})]
+    named += [(BudgetScope.TARGET.value, name) for name in sorted({target for target, _ in spent})]
+    await connection.execute(_LOCK_SEVERAL, now, [scope for scope, _ in named], [name for _, name in named])
+
+
+async def all_left(connection: Connection, spent: Sequence[Spent], since: datetime, allowed: Budgets) -> bool:
+    """Whether one start on each of these targets is left in every budget, under their locks."""
+    for target, namespace in spent:
+        others = len(spent) - 1
+        beside = sum(space == namespace for _, space in spent) - 1
+        most = (allowed.globally - others, allowed.namespace - beside, allowed.target)
+        if not await connection.fetchval(_LEFT, target, namespace, since, *most):
+            return False
+    return True
 
 
 def view(target: str, namespace: str, since: str, allowed: _ALLOWED) -> str:

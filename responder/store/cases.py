@@ -72,9 +72,18 @@ _ATTEMPT = """
 SELECT to_jsonb(t) - 'number' FROM attempts t WHERE t.incident_id = i.id ORDER BY t.number DESC LIMIT 1
 """
 
-_HOLDS = """
-SELECT NOT c.quarantined FROM claims c
-WHERE c.attempt_id = (SELECT t.id FROM attempts t WHERE t.incident_id = i.id ORDER BY t.number DESC LIMIT 1)
+_NEWEST_OF = """
+SELECT {column} FROM attempts t WHERE t.incident_id = i.id ORDER BY t.number DESC LIMIT 1
+"""
+
+_HOLDS = f"""
+SELECT bool_and(NOT c.quarantined) FROM claims c
+WHERE c.attempt_id = ({_NEWEST_OF.format(column="coalesce(t.all_of, t.id)")})
+"""
+
+_PARTS = f"""
+SELECT jsonb_agg(to_jsonb(p) - 'number' ORDER BY p.number) FROM attempts p
+WHERE p.all_of = ({_NEWEST_OF.format(column="t.all_of")})
 """
 
 _COMMAND = """
@@ -148,7 +157,8 @@ def case_body(storm: StormTerms) -> str:
     return f"""
 service_clock c, LATERAL (
     SELECT {INCIDENT_COLUMNS}, {MEMBERS}, ({_ATTEMPT}) AS attempt,
-           coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command, ({_FINDINGS}) AS findings,
+           ({_PARTS}) AS parts, coalesce(({_HOLDS}), false) AS holds, ({_COMMAND}) AS command,
+           ({_FINDINGS}) AS findings,
            (SELECT hash FROM active_rulebook) AS active_hash, ({_PROMOTIONS}) AS promotions,
            ({_storm(storm)}) AS storm,
            ({restraints.MAINTENANCE}) AS maintenance
@@ -210,6 +220,7 @@ async def case_of(
         promotions={acting: Autonomy[level.upper()] for acting, level in (body["promotions"] or {}).items()},
         members=as_members(body),
         attempt=Attempt.model_validate(body["attempt"]) if body["attempt"] else None,
+        parts=tuple(Attempt.model_validate(part) for part in body["parts"] or ()),
         holds=body["holds"],
         command=Command.model_validate(body["command"]) if body["command"] else None,
         maintenance=restraints.as_windows(body["maintenance"]),

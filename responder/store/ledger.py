@@ -35,7 +35,8 @@ _PLACE = re.compile(r"\$(\d+)")
 
 ATTEMPT_COLUMNS = """
 id, incident_id, rule, step, action, params, target, elements, results, outcome, verdict, intended_at,
-start_before, timeout_s, ended_at, verdict_at, fenced, undo_of, approval, state_before, state_after
+start_before, timeout_s, ended_at, verdict_at, fenced, undo_of, all_of, part, approval, state_before,
+state_after
 """
 
 _INTEND_AT = """
@@ -125,8 +126,10 @@ WHERE id = $1
 """
 
 _VERDICT = """
-UPDATE attempts SET verdict = coalesce(verdict, $2), verdict_at = coalesce(verdict_at, $3) WHERE id = $1
+UPDATE attempts SET verdict = coalesce(verdict, $2), verdict_at = coalesce(verdict_at, $3)
+WHERE id = $1 OR (all_of = $1 AND undo_of IS NULL)
 """
+"""Of an `all:` it is that of each part."""
 
 _RELEASE = "DELETE FROM claims WHERE attempt_id = $1 AND NOT quarantined"
 
@@ -136,14 +139,19 @@ _SAME_LADDER = "coalesce(incident_id = $4 AND intended_at >= $5, false)"
 
 _OF_TARGET = """
 FROM (
-    SELECT incident_id, intended_at, ended_at, outcome, verdict
-    FROM attempts WHERE rule = $1 AND target = $2 AND undo_of IS NULL
+    SELECT a.incident_id, a.intended_at, a.ended_at, a.outcome, a.verdict
+    FROM attempts a WHERE a.rule = $1 AND a.target = $2 AND a.undo_of IS NULL
+         AND (a.all_of IS NULL OR NOT EXISTS (
+             SELECT FROM attempts e WHERE e.all_of = a.all_of AND e.number < a.number AND e.target = a.target
+                                          AND e.undo_of IS NULL AND e.outcome <> 'not_done'))
     UNION ALL
     SELECT incident_id, at, at, 'done', NULL
     FROM shadow_runs WHERE $14::boolean AND rule = $1 AND target = $2 AND ruling = 'go'
 ) tried WHERE true
 """
-"""What was tried on a target; in shadow what would have been, too. Shadow's own counts for nobody else."""
+"""What was tried on a target; in shadow what would have been, too. Shadow's own counts for nobody else.
+
+The parts of an `all:` are one attempt on each of its targets: the first counts that may have happened."""
 
 _PAST = f"""
 SELECT jsonb_agg(jsonb_build_object(
@@ -210,6 +218,19 @@ SELECT to_jsonb(a) FROM (
 ) a
 """
 
+_AS_PART = f"""
+UPDATE attempts SET all_of = $2, part = $3 WHERE id = $1 RETURNING {ATTEMPT_COLUMNS}
+"""
+
+_START = "INSERT INTO starts (attempt_id, at, target, namespace) VALUES ($1, $2, $3, $4)"
+
+_STILL_CLAIMED = "SELECT 1 FROM claims WHERE target = $1 AND attempt_id = $2 AND NOT quarantined FOR UPDATE"
+
+_STILL_OF = f"""
+SELECT ({_NEWEST.format(rule="$1", target="$2")}) IS NOT DISTINCT FROM $3 AS in_order,
+       NOT EXISTS (SELECT FROM breakers WHERE rule = $1 AND reset_at IS NULL) AS whole
+"""
+
 _USE_UP = """
 UPDATE attempts SET approval = $2
 WHERE id = $1 AND NOT EXISTS (SELECT FROM attempts WHERE approval = $2)
@@ -263,6 +284,8 @@ async def write_intent(connection: Connection, intent: Intent, now: datetime) ->
     Where one of these says no nothing may be kept: the caller's transaction must be rolled back.
     """
     values = _of_intent(intent, now)
+    if intent.all_of is not None:
+        return await _write_part(connection, intent, values, now)
     if intent.undo_of is not None:
         return await _write_undo(connection, intent, values, now)
     if not intent.disruptive:
@@ -333,6 +356,56 @@ async def _write_undo(
         raise AssertionError("an insert with RETURNING and no conflict clause gives a row")
     claimed = await _taken_over(connection, intent, now)
     return Attempt.model_validate(dict(row)) if claimed else IntentLost.CLAIMED
+
+
+async def _write_part(
+    connection: Connection, intent: Intent, values: tuple[Any, ...], now: datetime
+) -> Attempt | IntentLost:
+    """A part of an `all:`: the first claims and checks for all, a further one goes on under its claims."""
+    first = intent.all_of == intent.attempt_id
+    lost = await (_group_lost(connection, intent, now) if first else _part_lost(connection, intent, now))
+    if lost is not None:
+        return lost
+    await connection.execute(_INTEND, *values)
+    row = await connection.fetchrow(_AS_PART, intent.attempt_id, intent.all_of, intent.part)
+    if row is None:
+        raise AssertionError("the attempt was written in this transaction")
+    for one in intent.group:
+        if one.disruptive:
+            await connection.execute(_START, intent.attempt_id, now, one.target, one.namespace)
+    return Attempt.model_validate(dict(row))
+
+
+async def _part_lost(connection: Connection, intent: Intent, now: datetime) -> IntentLost | None:
+    """Its target is claimed by the first attempt still; what takes a part back may claim another."""
+    if await connection.fetchval(_STILL_CLAIMED, intent.target, intent.all_of) is not None:
+        return None
+    if intent.undo_of is None:
+        return IntentLost.CLAIMED
+    new = (intent.target, intent.all_of, intent.incident_id, intent.rule, now)
+    claimed = await connection.fetchval(_CLAIM_ALONE, *new) is not None
+    return None if claimed else IntentLost.CLAIMED
+
+
+async def _group_lost(connection: Connection, intent: Intent, now: datetime) -> IntentLost | None:
+    """Claim all targets in the order of their keys, lock what they spend, look again at what raced."""
+    for one in intent.group:
+        new = (one.target, intent.attempt_id, intent.incident_id, intent.rule, now)
+        if await connection.fetchval(_CLAIM_ALONE, *new) is None:
+            return IntentLost.CLAIMED
+    spending = [one for one in intent.group if one.disruptive]
+    if spending:
+        await budgets.lock(connection, [(one.target, one.namespace) for one in spending], now)
+    for one in intent.group:
+        seen = await connection.fetchrow(_STILL_OF, intent.rule, one.target, one.newest_known)
+        if seen is None or not seen["in_order"]:
+            return IntentLost.OVERTAKEN
+        if not seen["whole"]:
+            return IntentLost.BROKEN
+    since = now - intent.budgets.within
+    places = [(one.target, one.namespace) for one in spending]
+    affordable = await budgets.all_left(connection, places, since, intent.budgets)
+    return None if affordable else IntentLost.BUDGET
 
 
 async def _taken_over(connection: Connection, intent: Intent, now: datetime) -> bool:

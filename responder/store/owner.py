@@ -247,7 +247,8 @@ class Owner:
     ) -> Attempt | None:
         """None, and nothing is written, where that takes locks or a further look."""
         known, expected = self._endings.get(lease.incident_id), self._clock.calm()
-        plain = not (intent.disruptive or intent.undo_of or intent.approval or intent.inhibits)
+        alone = not (intent.undo_of or intent.all_of)
+        plain = alone and not (intent.disruptive or intent.approval or intent.inhibits)
         if not plain or known is None or expected is None or after not in {None, known.head.length}:
             return None
         now = max(expected, known.at)
@@ -274,11 +275,11 @@ class Owner:
             return IntentLost.RESTRAINED
         if locked.unsteady is not None:
             return IntentLost.CLOCK
-        if not (locked.firing or locked.by_hand) and intent.undo_of is None:
+        if not (locked.firing or locked.by_hand or _goes_on(intent)):
             return IntentLost.NOT_FIRING
         if locked.commanded:
             return IntentLost.COMMANDED
-        inhibited = () if intent.undo_of is not None else intent.inhibits
+        inhibited = () if _goes_on(intent) else intent.inhibits
         if await inhibition.find(connection, inhibited, locked.now) is not None:
             return IntentLost.INHIBITED
         attempt = await ledger.write_intent(connection, intent, locked.now)
@@ -372,13 +373,18 @@ class Owner:
             await ledger.write_quarantine(connection, change.quarantine)
         if change.verdict is not None:
             await ledger.write_verdict(connection, change.verdict, now)
-        if change.shadow_run is not None:
-            await shadow.write_run(connection, incident_id, change.shadow_run, now)
+        for run in change.shadow_runs:
+            await shadow.write_run(connection, incident_id, run, now)
         if change.command is not None:
             await connection.execute("UPDATE commands SET applied_at = $2 WHERE id = $1", change.command, now)
         if change.told_findings:
             told = list(change.told_findings)
             await connection.execute("UPDATE findings SET told_at = $2 WHERE id = ANY($1)", told, now)
+
+
+def _goes_on(intent: Intent) -> bool:
+    """Whether it ends what was begun while it fired: takes it back, or is a further part of it."""
+    return intent.undo_of is not None or intent.all_of not in {None, intent.attempt_id}
 
 
 async def _approved(

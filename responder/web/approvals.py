@@ -7,7 +7,7 @@ from aiohttp import web
 
 from responder.model.approval import Question
 from responder.model.incident import Incident
-from responder.model.rule import Rule, Step, StepKind, Undo
+from responder.model.rule import AllOf, Rule, Rung, StepKind, Undo, parts_of
 from responder.ports import Dossier
 from responder.web.access import bearer_of
 from responder.web.answers import answer
@@ -67,7 +67,7 @@ def _told(incident: Incident, question: Question, rule: Rule) -> dict[str, Any]:
     }
 
 
-def consequences(step: Step) -> tuple[str, ...]:
+def consequences(step: Rung) -> tuple[str, ...]:
     """What a yes means, in words."""
     kinds = {
         StepKind.READ_ONLY: "it only looks",
@@ -78,8 +78,12 @@ def consequences(step: Step) -> tuple[str, ...]:
         Undo.NEVER: "it is not taken back",
         Undo.IF_NOT_RECOVERED: "where it does not help it would be taken back, which is asked for again",
     }
+    undos = {undo[part.undo] for part in parts_of(step)}
+    several = ("its parts run in this order, and stop at the first that fails",)
+    kept = undos if len(undos) == 1 else ("some of its parts are taken back where it does not help",)
     return (
         kinds[step.kind],
-        undo[step.undo],
+        *(several if isinstance(step, AllOf) else ()),
+        *kept,
         "what has gone by then is left out; anything more is asked anew",
     )

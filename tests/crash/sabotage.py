@@ -29,7 +29,9 @@ def _intent_after_effect() -> None:
         intent: Intent,
         told: EntryDraft,
         now: datetime,
+        *others: EntryDraft,
     ) -> Change | None:
+        del others
         end = await self._act(lease, place, _uncommitted(intent, now), self.monotonic() + 60)
         change = changes.intended(case, intent, told, now, self.terms)
         committed = await self.store.commit_intent(lease, intent, change)

@@ -4,20 +4,23 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from responder.decide.case import Terms, Wait
 from responder.decide.next_move import next_move
-from responder.model.attempt import Outcome, Verdict
+from responder.model.attempt import Attempt, ElementOutcome, Outcome, Verdict
 from responder.model.autonomy import Autonomy
 from responder.model.base import digest
 from responder.model.incident import CommandKind, IncidentState
 from responder.model.rule import Undo
 from tests.support.virtual import (
     START,
+    Hit,
     HitParams,
     VirtualStore,
     World,
@@ -121,10 +124,12 @@ def happen(store: VirtualStore, event: str | int) -> None:
         )
 
 
-def a_store(undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO, repeat: int = 0) -> VirtualStore:
+def a_store(
+    undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO, repeat: int = 0, parts: int = 1
+) -> VirtualStore:
     """A fresh incident over a fresh world."""
-    rule = ladder(undo=undo, autonomy=autonomy, repeat=repeat)
-    return VirtualStore(World(), rule, incident(), members())
+    rule = ladder(undo=undo, autonomy=autonomy, repeat=repeat, parts=parts)
+    return VirtualStore(World(lasting=parts > 1), rule, incident(), members())
 
 
 def run(
@@ -133,9 +138,10 @@ def run(
     undo: Undo = Undo.NEVER,
     autonomy: Autonomy = Autonomy.AUTO,
     repeat: int = 0,
+    parts: int = 1,
 ) -> VirtualStore:
     """Drive an incident through the events; what is planned for its first step comes before it."""
-    store = a_store(undo, autonomy, repeat)
+    store = a_store(undo, autonomy, repeat, parts)
     undoable = undo is not Undo.NEVER
 
     async def all_of_it() -> None:
@@ -337,6 +343,71 @@ def test_a_repeated_step_is_taken_as_often_as_it_says_before_the_next() -> None:
     assert [one.step for one in store.attempts.values()] == [0, 0, 1, 1]
     assert {one.verdict for one in store.attempts.values()} == {Verdict.NOT_RECOVERED}
     assert "did not help, taken 2 times; no step is left" in (store.incident.progress.escalation_reason or "")
+
+
+@settings(max_examples=300)
+@given(EVENTS, st.sampled_from(list(Undo)), st.integers(2, 3))
+@example([1, "die after effect", "joins", 340, 6], Undo.IF_NOT_RECOVERED, 3)
+def test_the_parts_of_a_step_are_taken_once_each_in_order_and_taken_back_in_reverse(
+    events: list[str | int], undo: Undo, parts: int
+) -> None:
+    """Whatever dies: a part begins when the one before it is known to be done, and none twice.
+
+    What is taken back is taken back from the last one that was done.
+    """
+    store = run(events, undo=undo, parts=parts)
+    counts = Counter(store.world.effects)
+    assert all(count == 1 for count in counts.values())
+    groups: dict[UUID, list[Attempt]] = {}
+    for one in store.attempts.values():
+        assert one.all_of is not None
+        groups.setdefault(one.all_of, []).append(one)
+    for of_all in groups.values():
+        taken = [one for one in of_all if one.undo_of is None and one.outcome is not Outcome.NOT_DONE]
+        numbers = [one.part or 0 for one in taken]
+        assert numbers == sorted(set(numbers))
+        assert all(one.outcome is Outcome.DONE for one in taken[:-1])
+        back = [one.part or 0 for one in of_all if one.undo_of is not None]
+        assert back == sorted(back, reverse=True)
+        assert not back or back[0] == max(one.part or 0 for one in taken if one.outcome is Outcome.DONE)
+
+
+def test_parts_are_one_attempt_verified_once() -> None:
+    """Three parts, three intents, one verification at the end; one verdict of all of them."""
+    store = run([1, "joins", 340], parts=3)
+    first = [one for one in store.attempts.values() if one.step == 0]
+    assert [one.part for one in first] == [0, 1, 2]
+    assert {one.all_of for one in first} == {first[0].id}
+    assert {one.verdict for one in first} == {Verdict.NOT_RECOVERED}
+    begun = [change for change in store.changes if change.state is IncidentState.VERIFYING]
+    assert sum(change.end is not None for change in begun) == 2, "of two steps"
+
+
+@pytest.mark.parametrize(("undo", "state"), [(Undo.NEVER, "escalated"), (Undo.IF_NOT_RECOVERED, "verifying")])
+def test_what_stops_between_two_parts_says_so(undo: Undo, state: str) -> None:
+    """A later part that finds its element changed stops the rest.
+
+    It is taken back where that is declared, then the next step comes; else a person is told what stands.
+    """
+    store = a_store(undo, parts=2)
+
+    class Stubborn(Hit):
+        async def run(self, *given: Any) -> ElementOutcome:
+            """The second attempt finds that somebody was faster."""
+            self.world.refuses = len(store.attempts) == 2
+            return await super().run(*given)
+
+    asyncio.run(drive(store, action=Stubborn(store.world, undoable=True)))
+    assert store.incident.state.value == state
+    told = "; ".join(entry.text for change in store.changes for entry in change.entries)
+    assert "step 1 stopped at part 2 of 2: test.hit found nothing left to do" in told
+    if undo is Undo.NEVER:
+        assert "done and not taken back: test.hit on test/target" in told
+        assert store.claim_ is not None
+        assert store.claim_.quarantined
+    else:
+        assert "what was done is taken back" in told
+        assert [one.step for one in store.attempts.values()] == [0, 0, 0, 1, 1]
 
 
 def test_a_declined_step_is_not_taken_and_the_person_is_named() -> None:

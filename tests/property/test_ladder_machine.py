@@ -133,6 +133,7 @@ class Ladder(RuleBasedStateMachine):
         page=st.sampled_from([PageAt.ON_ESCALATION, PageAt.AT_ONCE, PageAfter(after=SOMETIMES)]),
         attempts=st.integers(1, 4),
         repeat=st.sampled_from([0, 0, 1, 2]),
+        parts=st.sampled_from([1, 1, 2, 3]),
         wait_for=st.booleans(),
         rises=st.sampled_from([(), (), (10,), (10, 60), (60, 600)]),
         trouble=st.just(("time_passes", {})) | st.sampled_from(TROUBLES),
@@ -149,12 +150,13 @@ class Ladder(RuleBasedStateMachine):
         rises: tuple[int, ...],
         trouble: tuple[str, dict[str, Any]],
         repeat: int = 0,
+        parts: int = 1,
         *,
         probed: bool,
         wait_for: bool,
     ) -> None:
         """An incident of some rule is opened."""
-        made = ladder(steps=steps, undo=undo, autonomy=autonomy, repeat=repeat)
+        made = ladder(steps=steps, undo=undo, autonomy=autonomy, repeat=repeat, parts=parts)
         verify = made.verify
         assert verify is not None
         limits = made.limits.model_copy(update={"attempts": attempts})
@@ -168,6 +170,7 @@ class Ladder(RuleBasedStateMachine):
             }
         )
         self.world = Surroundings()
+        self.world.lasting = parts > 1
         self.world.configured = source == "configured"
         deadline = START + timedelta(seconds=60 if wait_for else 0)
         opened = incident(severity=severity, deadline=deadline)
@@ -458,7 +461,7 @@ class Ladder(RuleBasedStateMachine):
     def judge_intent(self, attempt: Attempt) -> None:
         """Everything that has to be so when an effect may start."""
         world, store = self.world, self.store
-        undo = attempt.undo_of is not None
+        begun = attempt.undo_of is not None or attempt.id != attempt.holder
         level = store.level()
         self.hold(world.halted is None, "no intent while halted, an undo neither")
         self.hold(not any(self.concerns(one) for one in store.standing), "none that a restraint concerns")
@@ -467,12 +470,25 @@ class Ladder(RuleBasedStateMachine):
         self.hold(not store.commands, "a person's word comes first")
         running = [one for one in store.attempts.values() if one.outcome is Outcome.STARTED]
         self.hold(len(running) == 1, "at most one attempt is open")
-        self.hold(level is Autonomy.AUTO or attempt.approval is not None, "less than auto needs a yes")
+        yes = store.attempts[attempt.holder].approval if attempt.undo_of is None else attempt.approval
+        self.hold(level is Autonomy.AUTO or yes is not None, "less than auto needs a yes")
         self.hold(level >= Autonomy.APPROVE, "shadow has no effect")
         used = Counter(one.approval for one in store.attempts.values() if one.approval is not None)
         self.hold(all(times == 1 for times in used.values()), "an approval is used once")
-        if not undo:
+        if attempt.undo_of is None and attempt.part is not None:
+            self.judge_part(attempt)
+        if not begun:
             self.judge_start()
+
+    def judge_part(self, attempt: Attempt) -> None:
+        """Of an `all:` one part comes after the other, each once, and none once it is taken back."""
+        of_all = self.store.parts_of(attempt)
+        spent = [one for one in of_all if one.outcome is not Outcome.NOT_DONE]
+        before = [one for one in spent if one.id != attempt.id]
+        self.hold(all(one.undo_of is None for one in before), "no part after one was taken back")
+        self.hold(all(one.outcome is Outcome.DONE for one in before), "no part after one that is not done")
+        in_order = [one.part for one in spent] == sorted({one.part or 0 for one in spent})
+        self.hold(in_order, "each part once, in order")
 
     def judge_start(self) -> None:
         """What an undo may skip."""
@@ -504,7 +520,8 @@ class Ladder(RuleBasedStateMachine):
         """How often this ladder has taken the step that it takes now."""
         opened_at, made = self.store.incident.progress.opened_at, list(self.store.attempts.values())
         mine = [one for one in made if opened_at is None or one.intended_at >= opened_at]
-        spent = [one for one in mine if one.undo_of is None and one.outcome is not Outcome.NOT_DONE]
+        first = [one for one in mine if one.undo_of is None and one.id == one.holder]
+        spent = [one for one in first if one.outcome is not Outcome.NOT_DONE]
         return sum(one.step == made[-1].step for one in spent)
 
     def taken_at_most(self) -> int:
@@ -678,8 +695,11 @@ class Ladder(RuleBasedStateMachine):
             return
         running = now.progress.verification
         verified = running is not None and running.attempt_id == held.attempt_id
-        owed = now.state is IncidentState.OPEN and now.progress.take_back == held.attempt_id
-        assert owed or (now.state is IncidentState.VERIFYING and verified), now.state
+        back = self.store.attempts.get(now.progress.take_back) if now.progress.take_back else None
+        owed = now.state is IncidentState.OPEN and back is not None and back.holder == held.attempt_id
+        group = now.progress.group
+        goes_on = now.state is IncidentState.OPEN and group is not None and group.first == held.attempt_id
+        assert owed or goes_on or (now.state is IncidentState.VERIFYING and verified), now.state
 
     @invariant()
     def what_was_to_rise_by_now_has_risen(self) -> None:
@@ -782,13 +802,13 @@ TestLadder = Ladder.TestCase
 TestLadder.settings = settings(report_multiple_bugs=False)
 
 
-@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize(("later", "parts"), [(False, 1), (True, 1), (True, 2)])
 @pytest.mark.parametrize(
     ("source", "severity"), [("configured", Severity.P1), ("configured", Severity.P2), ("none", Severity.P2)]
 )
 @pytest.mark.parametrize(("name", "given"), TROUBLES)
 def test_each_trouble_before_the_first_step_and_before_its_undo(
-    name: str, given: dict[str, Any], source: str, severity: Severity, *, later: bool
+    name: str, given: dict[str, Any], source: str, severity: Severity, parts: int, *, later: bool
 ) -> None:
     """What stands is judged at the very next intent, of a step or of an undo; then all faults stop."""
     machine = Ladder()
@@ -803,6 +823,7 @@ def test_each_trouble_before_the_first_step_and_before_its_undo(
         attempts=2,
         wait_for=False,
         rises=(),
+        parts=parts,
         trouble=("time_passes", {}) if later else (name, given),
     )
     if later:

@@ -37,7 +37,7 @@ async def test_a_run_is_read_back_with_when_it_became_quiet(db: Stored) -> None:
     lease, case = await db.held()
     await db.store.record(lease, case, change(case, entries=(QUIET,)))
     case = await db.store.load(lease)
-    await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_run=RUN))
+    await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_runs=(RUN,)))
     since = await db.store.now() - timedelta(minutes=1)
     [told] = await db.store.shadow_runs(since, None, 10)
     assert (told.incident_id, told.rule, told.key) == (case.incident.id, case.rule.name, case.incident.key)
@@ -71,7 +71,7 @@ async def test_what_was_not_looked_at_says_so(db: Stored) -> None:
 async def test_who_acted_instead_is_told(db: Stored) -> None:
     """A person who did something, not one who has only seen it; or another incident's attempt on it."""
     lease, case = await db.held()
-    await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_run=RUN))
+    await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_runs=(RUN,)))
     since = await db.store.now() - timedelta(minutes=1)
     for kind, person in ((CommandKind.ACKNOWLEDGE, None), (CommandKind.TAKE_OVER, "ada")):
         given = Command(
@@ -97,7 +97,7 @@ async def test_what_shadow_would_have_started_counts_in_shadow_alone(db: Stored)
     held = RUN.model_copy(update={"ruling": Ruling.WAIT, "guard": Guard.COOLDOWN})
     for run in (RUN, held):
         case = await db.store.load(lease)
-        assert await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_run=run))
+        assert await db.store.record(lease, case, change(case, IncidentState.RECORDED, shadow_runs=(run,)))
     await db.observe(alert("b", server="db2"))
     _, other = await db.leased()
     limits = RULE.limits.model_copy(update={"recurrence": Recurrence(count=9, within=timedelta(hours=1))})
@@ -114,7 +114,7 @@ async def test_what_shadow_would_have_started_counts_in_shadow_alone(db: Stored)
 async def test_an_incident_that_was_acted_on_after_its_promotion_is_told_as_ours(db: Stored) -> None:
     """Its own attempt, made after the judgement in shadow and before the alert ended."""
     lease, case = await db.held()
-    await db.store.record(lease, case, change(case, IncidentState.OPEN, shadow_run=RUN))
+    await db.store.record(lease, case, change(case, IncidentState.OPEN, shadow_runs=(RUN,)))
     since = await db.store.now() - timedelta(minutes=1)
     [told] = await db.store.shadow_runs(since, None, 10)
     assert not told.own_attempt
@@ -124,6 +124,6 @@ async def test_an_incident_that_was_acted_on_after_its_promotion_is_told_as_ours
     assert told.own_attempt
     assert told.other_incident is None
     case = await db.store.load(lease)
-    await db.store.record(lease, case, change(case, shadow_run=RUN))
+    await db.store.record(lease, case, change(case, shadow_runs=(RUN,)))
     later, _ = await db.store.shadow_runs(since, None, 10)
     assert not later.own_attempt, "what came before the judgement has not ended what was judged"

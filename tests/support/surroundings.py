@@ -233,7 +233,7 @@ class WholeStore(VirtualStore):
         return attempt
 
     def _lost(self, intent: Intent) -> IntentLost | None:
-        undo = intent.undo_of is not None
+        undo = intent.undo_of is not None or intent.all_of not in {None, intent.attempt_id}
         if not {one.id for one in self._standing()} <= set(intent.restraints):
             return IntentLost.RESTRAINED
         if self.commands:
@@ -260,7 +260,7 @@ class WholeStore(VirtualStore):
         own = [
             one.intended_at
             for one in self.attempts.values()
-            if one.undo_of is None and one.outcome is not Outcome.NOT_DONE
+            if one.undo_of is None and one.id == one.holder and one.outcome is not Outcome.NOT_DONE
         ]
         starts = [
             Start(
@@ -337,7 +337,7 @@ class WholeStore(VirtualStore):
                 verdict=one.verdict,
             )
             for one in self.attempts.values()
-            if one.undo_of is None
+            if one.undo_of is None and one.id == one.holder
         ]
         return (*own, *self.foreign)
 

@@ -52,7 +52,19 @@ from responder.model.incident import (
     Members,
 )
 from responder.model.restraint import Restraint, Restraints
-from responder.model.rule import Limits, Position, Probe, Rule, SeverityCase, Step, StepKind, Undo, Verify
+from responder.model.rule import (
+    AllOf,
+    Limits,
+    Position,
+    Probe,
+    Rule,
+    Rung,
+    SeverityCase,
+    Step,
+    StepKind,
+    Undo,
+    Verify,
+)
 from responder.model.severity import Severity
 from responder.model.target import Element, State, Target
 from responder.ports import Actions, AlertState, Intake, Lease, Probes, Store, UndoStep
@@ -76,6 +88,8 @@ class World:
     """Whether looking at the target fails in a way that nobody foresaw."""
     file: Path | None = None
     """A halt file that somebody makes while the effects run."""
+    lasting: bool = False
+    """Whether what is hit stays there, and can be hit again."""
     unsure: str | None = None
     """The element whose effect gives no answer."""
     refuses: bool = False
@@ -102,7 +116,8 @@ class World:
             self.die_before_effect = False
             raise Died
         self.effects.append((attempt, element))
-        self.present.discard(element)
+        if not self.lasting:
+            self.present.discard(element)
         if self.file is not None:
             self.file.touch()
         if self.unsure == element:
@@ -193,11 +208,19 @@ class Hit:
 
 
 def ladder(
-    *, steps: int = 2, undo: Undo = Undo.NEVER, autonomy: Autonomy = Autonomy.AUTO, repeat: int = 0
+    *,
+    steps: int = 2,
+    undo: Undo = Undo.NEVER,
+    autonomy: Autonomy = Autonomy.AUTO,
+    repeat: int = 0,
+    parts: int = 1,
 ) -> Rule:
-    """A rule whose steps all hit."""
+    """A rule whose steps all hit; with several parts each of them does."""
     lasts = timedelta(seconds=5)
-    step = Step(action="test.hit", kind=StepKind.DISRUPTIVE, timeout=lasts, undo=undo, repeat=repeat)
+    step: Rung = Step(action="test.hit", kind=StepKind.DISRUPTIVE, timeout=lasts, undo=undo, repeat=repeat)
+    if parts > 1:
+        part = step.model_copy(update={"repeat": 0})
+        step = AllOf.model_validate({"all": (part,) * parts, "repeat": repeat})
     return Rule(
         name="Hit",
         match=(),
@@ -247,6 +270,7 @@ class VirtualStore:
             promotions={} if self.promoted is None else {self.rule.acting_hash: self.promoted},
             members=self.members,
             attempt=newest,
+            parts=self.parts_of(newest),
             holds=self.claim_ is not None and not self.claim_.quarantined,
             command=self.command,
             maintenance=self.windows,
@@ -272,9 +296,10 @@ class VirtualStore:
             return IntentLost.HALTED
         if self.world.unsteady:
             return IntentLost.CLOCK
-        if not self.members.firing and intent.undo_of is None:
+        goes_on = intent.undo_of is not None or intent.all_of not in {None, intent.attempt_id}
+        if not self.members.firing and not goes_on:
             return IntentLost.NOT_FIRING
-        if self.claim_ is not None and self.claim_.attempt_id != intent.undo_of:
+        if self.claim_ is not None and self.claim_.attempt_id not in {intent.undo_of, intent.all_of}:
             return IntentLost.CLAIMED
         if intent.approval is not None and self.is_over(intent):
             return IntentLost.APPROVAL
@@ -284,13 +309,19 @@ class VirtualStore:
         self.world.now += timedelta(seconds=self.world.late_s)
         self.claim_ = Claim(
             target=intent.target,
-            attempt_id=attempt.id,
+            attempt_id=attempt.holder,
             incident_id=intent.incident_id,
             rule=intent.rule,
             since=intended_at,
         )
         self._apply(change)
         return attempt
+
+    def parts_of(self, attempt: Attempt | None) -> tuple[Attempt, ...]:
+        """Every attempt of the same `all:`."""
+        if attempt is None or attempt.all_of is None:
+            return ()
+        return tuple(one for one in self.attempts.values() if one.all_of == attempt.all_of)
 
     def is_over(self, intent: Intent) -> bool:
         """Whether the approval of an intent has expired or was used up."""
@@ -325,8 +356,10 @@ class VirtualStore:
 
     def _end(self, verdict: AttemptVerdict, held: Claim | None) -> None:
         attempt = self.attempts[verdict.attempt_id]
-        written = {"verdict": attempt.verdict or verdict.verdict}
-        self.attempts[attempt.id] = attempt.model_copy(update=written)
+        for one in (attempt, *self.parts_of(attempt)):
+            if one.undo_of is None or one.id == attempt.id:
+                written = {"verdict": one.verdict or verdict.verdict}
+                self.attempts[one.id] = one.model_copy(update=written)
         if (
             held is not None
             and held.attempt_id == attempt.id

@@ -465,7 +465,7 @@ def test_what_was_not_let_says_why_and_what_would_have_been(
     told = changes.judged(it, 0, asking(**more), judged(**more), TERMS)
     assert (told.state, told.progress.outcome) == (IncidentState.RECORDED, words)
     assert told.progress.step == 0
-    assert (told.notices, told.shadow_run) == ((), None)
+    assert (told.notices, told.shadow_runs) == ((), ())
     assert [entry.kind for entry in told.entries] == [EntryKind.JUDGED, EntryKind.STATE]
     assert told.entries[-1].facts["would_start"] is would
 

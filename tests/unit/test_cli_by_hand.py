@@ -74,7 +74,7 @@ def test_no_wait_prints_the_id_alone(served: Served) -> None:
     assert told.output.strip() == str(opened.id)
     assert (new.asked.actor, new.asked.reason, new.severity.value) == ("ada", "it hangs", "P2")
     assert (new.asked.action, new.asked.target) == (ACTION, "postgres/orders")
-    [step] = new.rule.steps
+    [step] = new.rule.every_step
     assert step.params == {"connection": "orders", "older_than": "10m", "at_most": "3"}
     assert new.rule.name == f"by-hand/{ACTION}"
     assert new.labels == {}, "its inventory says no value"
@@ -86,7 +86,7 @@ def test_brackets_are_structure_and_a_key_is_passed_on(served: Served) -> None:
     for _ in range(2):
         told = responder(*labels, "--reason", "x", "--key", "nightly", "--no-wait", served=served)
         assert told.exit_code == 0, told.output
-    assert only(served).rule.steps[0].params["connection"] == {"server": "orders"}
+    assert only(served).rule.every_step[0].params["connection"] == {"server": "orders"}
     told = responder(*labels, "--reason", "y", "--key", "nightly", "--no-wait", served=served)
     assert told.exit_code == 3
     assert "this key was used for something else" in told.stderr
@@ -158,7 +158,7 @@ def test_an_incident_is_opened_with_labels(served: Served) -> None:
     new = only(served)
     assert (new.asked.title, new.severity.value, new.labels) == ("checkout is slow", "P1", {"env": "prod"})
     assert new.rule.name == "by-hand/incident"
-    assert not new.rule.steps
+    assert not new.rule.every_step
     again = responder(*opening, "--label", "env=prod", "--reason", "calls", served=served)
     assert "which is there already" in again.output
     for wrong in (("--label", "env"), ("--label", "=x")):

@@ -114,7 +114,7 @@ def test_what_the_target_refuses_is_passed_over_for_the_next_step(ceiling: Guard
     first, second = change.entries
     assert first.kind is EntryKind.JUDGED
     assert second.text == "Open: step 2 (test.act) is passed over: one replica is left"
-    assert (change.shadow_run is not None) is ceiling.shadow
+    assert bool(change.shadow_runs) is ceiling.shadow
 
 
 RULED = [
@@ -131,7 +131,7 @@ def test_each_ruling_leads_where_it_must(
 ) -> None:
     """Its verdicts stand in the timeline first; with effect there is no run in shadow to keep."""
     change = after(case(S.OPEN), MAY, strictest, consent=CONSENT)
-    assert (change.state, change.shadow_run) == (state, None)
+    assert (change.state, change.shadow_runs) == (state, ())
     assert [notice.kind for notice in change.notices] == told
     assert change.entries[0].kind is EntryKind.JUDGED
     assert strictest.reason in change.entries[1].text
@@ -150,7 +150,7 @@ def test_what_a_person_asked_for_and_is_not_let_is_recorded(
 ) -> None:
     """Nobody but who asked has to hear of it, and no other step is taken; it is no rule's run in shadow."""
     change = after(case(S.OPEN, given={"by_hand": ASKED}), *verdicts)
-    assert (change.state, change.notices, change.shadow_run) == (S.RECORDED, (), None)
+    assert (change.state, change.notices, change.shadow_runs) == (S.RECORDED, (), ())
     assert change.entries[0].kind is EntryKind.JUDGED
     assert why in change.entries[1].text
 
@@ -200,7 +200,8 @@ def test_shadow_says_what_would_have_been_done_and_who_would_have_heard_of_it(
     assert [entry.kind for entry in change.entries] == [EntryKind.JUDGED, EntryKind.STATE]
     assert change.entries[1].text == f"Recorded: {told}"
     strictest = of(verdict, IN_SHADOW).strictest
-    assert change.shadow_run == ShadowRun(
+    (run,) = change.shadow_runs
+    assert run == ShadowRun(
         step=0,
         action="test.act",
         target="postgres/orders",
@@ -220,8 +221,7 @@ def test_shadow_that_found_nothing_names_nothing() -> None:
     change = after(case(S.OPEN), MAY, IN_SHADOW, elements=())
     told = "in shadow nothing was done; step 1 (test.act on postgres/orders) found nothing to act on"
     assert change.entries[1].text == f"Recorded: {told}", "in auto there is nothing to do: nothing starts"
-    run = after(case(S.OPEN), IN_SHADOW, elements=MANY).shadow_run
-    assert run is not None
+    (run,) = after(case(S.OPEN), IN_SHADOW, elements=MANY).shadow_runs
     assert (run.elements, run.element_count) == (MANY[:20], 22)
 
 
@@ -239,7 +239,7 @@ def test_shadow_does_not_end_in_silence_what_acted_or_was_told(before: dict[str,
     reason = f"{words}, and the next step may not act: shadow by the rule"
     assert change.notices[0].text == f"P1 Hit: {reason}"
     assert [entry.kind for entry in change.entries] == [EntryKind.JUDGED, EntryKind.ESCALATION]
-    assert change.shadow_run is not None
+    assert change.shadow_runs
 
 
 # --- the timeline -----------------------------------------------------------------------------------
@@ -349,7 +349,7 @@ def test_what_holds_an_observed_step_is_said_first() -> None:
     """Only where nothing else holds it is it the level of autonomy that lets nothing be done."""
     change = after(case(S.OPEN), IN_SHADOW, WAITS, observed=True)
     assert "would have been held: held by incident 7" in change.entries[-1].text
-    assert change.shadow_run is not None
+    assert change.shadow_runs
 
 
 def until(at: datetime | None, **more: Any) -> GuardVerdict:

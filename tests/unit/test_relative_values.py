@@ -103,7 +103,7 @@ def test_the_schema_offers_it_where_it_is_allowed() -> None:
     """An editor knows `by` with its bound for that parameter, and for no other."""
     (case,) = (
         one["then"]["properties"]["with"]["properties"]
-        for one in schema(WITH_POOLS.catalogue)["$defs"]["step"]["allOf"]
+        for one in schema(WITH_POOLS.catalogue)["$defs"]["one_step"]["allOf"]
         if one["if"]["properties"]["action"]["const"] == "test.scale_pools"
     )
     assert any("oneOf" in branch for branch in case["size"]["anyOf"])

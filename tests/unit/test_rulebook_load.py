@@ -64,7 +64,7 @@ def test_a_rule_becomes_what_it_says() -> None:
     assert rule.group_by is None
     assert rule.wait_for == timedelta(seconds=90)
     assert rule.autonomy is Autonomy.APPROVE
-    (step,) = rule.steps
+    (step,) = rule.every_step
     assert (step.kind, step.undo, step.autonomy) == (StepKind.DISRUPTIVE, Undo.NEVER, Autonomy.SHADOW)
     assert step.params == {"connection": {"server": "$labels.server"}, "older_than": "10m", "database": "no"}
     assert step.timeout == timedelta(seconds=10)
@@ -289,8 +289,10 @@ def test_the_shipped_rules_pass() -> None:
     real, short = shipped.rulebook.rule("RunawayQueries"), demo.rulebook.rule("RunawayQueries")
     assert real is not None
     assert short is not None
-    assert [step.action for step in real.steps] == [step.action for step in short.steps]
-    assert [step.params.keys() for step in real.steps] == [step.params.keys() for step in short.steps]
+    assert [step.action for step in real.every_step] == [step.action for step in short.every_step]
+    assert [step.params.keys() for step in real.every_step] == [
+        step.params.keys() for step in short.every_step
+    ]
     assert real.match == short.match
 
 

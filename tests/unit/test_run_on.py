@@ -66,14 +66,16 @@ ATTEMPT = uuid4()
         {"quiet": True},
         {"opens_storm": True},
         {
-            "shadow_run": ShadowRun(
-                step=0,
-                action="a",
-                target="t",
-                ruling=Ruling.GO,
-                guard=Guard.AUTONOMY,
-                reason="shadow",
-                element_count=0,
+            "shadow_runs": (
+                ShadowRun(
+                    step=0,
+                    action="a",
+                    target="t",
+                    ruling=Ruling.GO,
+                    guard=Guard.AUTONOMY,
+                    reason="shadow",
+                    element_count=0,
+                ),
             )
         },
     ],

@@ -36,7 +36,7 @@ def a_case(sample: list[MemberAlert], total: int | None = None, **changed: Any) 
 
 def least(case: Case) -> Ceiling:
     """What applies to its first step."""
-    return effective(Trust(SETTINGS, WEB).ceilings(case, case.rule.steps[0]))
+    return effective(Trust(SETTINGS, WEB).ceilings(case, case.rule.every_step[0]))
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,12 @@ def test_a_persons_word_stands_above_the_settings() -> None:
     trust = Trust(settings, {})
     for said, level in (({}, Autonomy.AUTO), ({case.rule.acting_hash: Autonomy.OBSERVE}, Autonomy.OBSERVE)):
         told = case.model_copy(update={"promotions": said})
-        assert effective(trust.ceilings(told, case.rule.steps[0])).level is level
+        assert effective(trust.ceilings(told, case.rule.every_step[0])).level is level
 
 
 def ways(case: Case) -> set[Way | None]:
     """How the ceilings are raised that apply to its first step."""
-    ceilings = Trust(SETTINGS, {}).ceilings(case, case.rule.steps[0])
+    ceilings = Trust(SETTINGS, {}).ceilings(case, case.rule.every_step[0])
     return {one.way for one in ceilings if one.level is effective(ceilings).level}
 
 
@@ -132,6 +132,6 @@ def test_who_demotes_a_rule_as_it_is_now_demotes_what_goes_by_an_older_version_o
     newer = pinned.model_copy(update={"limits": once})
     promoted = {pinned.acting_hash: Autonomy.AUTO}
     case, trust = a_case([member()], current=newer, promotions=promoted), Trust(SETTINGS, {})
-    assert effective(trust.ceilings(case, case.rule.steps[0])).level is Autonomy.AUTO
+    assert effective(trust.ceilings(case, case.rule.every_step[0])).level is Autonomy.AUTO
     case = case.model_copy(update={"promotions": {**promoted, newer.acting_hash: Autonomy.OBSERVE}})
-    assert effective(trust.ceilings(case, case.rule.steps[0])).level is Autonomy.OBSERVE
+    assert effective(trust.ceilings(case, case.rule.every_step[0])).level is Autonomy.OBSERVE

@@ -9,6 +9,7 @@ from responder.decide.changes.attempts import (
     not_yet_good,
     nothing_to_do,
     overall,
+    part_needless,
     settled,
     too_late,
     undo_over,
@@ -27,7 +28,10 @@ from responder.decide.changes.endings import (
     resolved,
     told_and_goes_on,
 )
+from responder.decide.changes.groups import part_waits, stopped
 from responder.decide.changes.judging import (
+    all_judged,
+    all_judged_entries,
     asked_for_a_person,
     judged,
     judged_entry,
@@ -52,6 +56,8 @@ from responder.decide.changes.spent import spent
 from responder.decide.changes.storm import still_part_of_storm, storm_grew, storm_told
 
 __all__ = [
+    "all_judged",
+    "all_judged_entries",
     "asked_by_hand",
     "asked_for_a_person",
     "closed",
@@ -74,6 +80,8 @@ __all__ = [
     "opened",
     "overall",
     "paged",
+    "part_needless",
+    "part_waits",
     "put_off",
     "quieted",
     "raised",
@@ -88,6 +96,7 @@ __all__ = [
     "spent",
     "stay",
     "still_part_of_storm",
+    "stopped",
     "storm_grew",
     "storm_told",
     "told_and_goes_on",

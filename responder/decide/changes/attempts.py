@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
+from responder.decide.all_of import done_parts
 from responder.decide.case import (
     AttemptEnd,
     AttemptVerdict,
@@ -11,6 +12,7 @@ from responder.decide.case import (
     Quarantine,
     Terms,
 )
+from responder.decide.changes import groups
 from responder.decide.changes.base import attempted, go_on, moved, stay
 from responder.decide.changes.by_hand import nothing_found, unproven
 from responder.decide.changes.endings import escalated
@@ -34,15 +36,20 @@ def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms
         "target": intent.target,
         "elements": titles,
         "approval": str(intent.approval) if intent.approval else None,
+        **({} if intent.part is None else {"part": intent.part}),
     }
-    text = f"about to run {intent.action} on {intent.target}: {', '.join(titles)}"
+    group = groups.begun(case, intent)
+    which = "" if group is None or intent.part is None else f" (part {intent.part + 1} of {group.of})"
+    text = f"about to run {intent.action} on {intent.target}{which}: {', '.join(titles)}"
     progress = case.incident.progress
-    if intent.undo_of is None:
+    if intent.undo_of is None and intent.all_of in {None, intent.attempt_id}:
         before = progress.taken if _taken_before(case, intent.step) else 0
         progress = progress.model_copy(update={"step": intent.step + 1, "taken": before + 1})
     return Change(
         state=IncidentState.REMEDIATING,
-        progress=progress.model_copy(update={"hold": None, "approval": None, "shadow": False}),
+        progress=progress.model_copy(
+            update={"hold": None, "approval": None, "shadow": False, "group": group}
+        ),
         deadline=deadline,
         due_at=deadline,
         entries=(entry, EntryDraft(kind=EntryKind.INTENT, text=text, facts=facts)),
@@ -65,6 +72,17 @@ def nothing_to_do(case: Case, index: int, entry: EntryDraft, now: datetime, term
     return change.model_copy(update={"progress": change.progress.model_copy(update=update)})
 
 
+def part_needless(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """The look found nothing to do in a part of an `all:`: on to the next, or to verification."""
+    entry = entry.model_copy(update={"facts": {**entry.facts, "nothing_to_do": True}})
+    progress = case.incident.progress
+    number = 0 if progress.group is None else progress.group.part + 1
+    why = f"part {number} found nothing to do"
+    if groups.left(progress):
+        return groups.next_part(case, now, terms, why, entry)
+    return verifying(case, now, terms, case.attempt, why, entry)
+
+
 def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     """An attempt has an outcome: verify what happened, quarantine what nobody knows."""
     entry, asked = _effect(attempt, end), case.incident.by_hand
@@ -74,6 +92,8 @@ def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: T
         return _taken_back(case, attempt, end, entry, now, terms)
     if attempt.undo_of is not None and end.outcome is Outcome.NOT_DONE:
         return _undo_failed(case, attempt, end, now, terms)
+    if attempt.all_of is not None and (change := _part_ended(case, attempt, end, entry, now, terms)):
+        return change
     match end.outcome:
         case Outcome.DONE:
             change = verifying(case, now, terms, attempt, f"{attempt.action} ran; is it better?", entry)
@@ -85,6 +105,19 @@ def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: T
             return change.model_copy(update={"end": end, "verdict": verdict})
         case Outcome.UNKNOWN | Outcome.STARTED:
             return _quarantined(case, attempt, end, entry, now, terms)
+
+
+def _part_ended(
+    case: Case, attempt: Attempt, end: AttemptEnd, entry: EntryDraft, now: datetime, terms: Terms
+) -> Change | None:
+    """What follows where it is not what follows on a step alone."""
+    if end.outcome is Outcome.DONE and groups.left(case.incident.progress):
+        change = groups.next_part(case, now, terms, f"{attempt.action} ran", entry)
+    elif end.outcome is Outcome.NOT_DONE and done_parts(case):
+        change = groups.stopped(case, now, terms, f"{attempt.action} found nothing left to do", entry)
+    else:
+        return None
+    return change.model_copy(update={"end": end})
 
 
 def _taken_back(
@@ -106,14 +139,29 @@ def _not_started(
     if attempt.undo_of is not None:
         return _undo_failed(case, attempt, end, now, terms)
     effect, missed = _effect(attempt, end), case.incident.progress.missed_starts + 1
+    if attempt.all_of not in {None, attempt.id}:
+        return _part_not_started(case, attempt, end, now, terms, why)
     if missed >= terms.missed_starts:
         reason = f"{attempt.action} on {attempt.target} could not be started, {missed} times in a row: {why}"
         change = escalated(case, now, reason, terms, effect)
     else:
-        taken = case.incident.progress.taken - 1
-        change = go_on(case, now, terms, why, effect, step=attempt.step, taken=taken, missed_starts=missed)
+        again = {"step": attempt.step, "taken": case.incident.progress.taken - 1, "group": None}
+        change = go_on(case, now, terms, why, effect, missed_starts=missed, **again)
     verdict = AttemptVerdict(attempt_id=attempt.id)
     return change.model_copy(update={"end": end, "verdict": verdict, "quarantine": None})
+
+
+def _part_not_started(
+    case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms, why: str
+) -> Change:
+    """A further part of an `all:` is taken again by itself: those before it had their effect."""
+    effect, missed = _effect(attempt, end), case.incident.progress.missed_starts + 1
+    if missed >= terms.missed_starts:
+        reason = f"{attempt.action} on {attempt.target} could not be started, {missed} times in a row: {why}"
+        change = groups.stopped(case, now, terms, reason, effect)
+    else:
+        change = go_on(case, now, terms, why, effect, missed_starts=missed)
+    return change.model_copy(update={"end": end})
 
 
 def settled(
@@ -163,12 +211,19 @@ def verifying(
     if verify is not None and verify.alert_resolved_within is not None:
         window = verify.alert_resolved_within + verify.stable_for
     deadline = now + window
-    running = Verification(started_at=now, deadline=deadline, attempt_id=attempt.id if attempt else None)
+    proves = attempt.holder if attempt else None
+    running = Verification(started_at=now, deadline=deadline, attempt_id=proves)
     text = f"{why} (until recovered, {format_duration(window)} at most)"
     return Change(
         state=IncidentState.VERIFYING,
         progress=case.incident.progress.model_copy(
-            update={"hold": None, "approval": None, "verification": running, "missed_starts": 0}
+            update={
+                "hold": None,
+                "approval": None,
+                "verification": running,
+                "missed_starts": 0,
+                "group": None,
+            }
         ),
         deadline=deadline,
         due_at=now,
@@ -222,9 +277,9 @@ def _quarantined(
     case: Case, attempt: Attempt, end: AttemptEnd, entry: EntryDraft, now: datetime, terms: Terms
 ) -> Change:
     reason = f"nobody can say whether {attempt.action} on {attempt.target} happened"
-    change = escalated(case, now, f"{reason}{_AND_HELD}", terms, entry)
+    change = escalated(case, now, f"{reason}{_AND_HELD}{groups.half_done(case)}", terms, entry)
     unknown = end.model_copy(update={"outcome": Outcome.UNKNOWN})
-    quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
+    quarantine = Quarantine(attempt_id=attempt.holder, reason=reason)
     return change.model_copy(update={"end": unknown, "quarantine": quarantine})
 
 
@@ -232,6 +287,8 @@ def undo_over(
     case: Case, attempt: Attempt, now: datetime, terms: Terms, why: str, *entries: EntryDraft
 ) -> Change:
     """What an attempt changed is taken back, or needs no taking back: its claim ends, the ladder goes on."""
+    if attempt.all_of is not None:
+        return groups.undone(case, attempt, now, terms, why, *entries)
     change = go_on(case, now, terms, why, *entries, take_back=None)
     return change.model_copy(update={"verdict": AttemptVerdict(attempt_id=attempt.id)})
 
@@ -242,11 +299,11 @@ def undo_owed(
     """An undo that a guard does not let go becomes an escalation; the claim becomes a quarantine."""
     reason = f"the undo of {attempt.action} on {attempt.target} is owed: {verdict.reason}"
     change = escalated(case, now, f"{reason}{_AND_HELD}", terms, entry)
-    return change.model_copy(update={"quarantine": Quarantine(attempt_id=attempt.id, reason=reason)})
+    return change.model_copy(update={"quarantine": Quarantine(attempt_id=attempt.holder, reason=reason)})
 
 
 def _undo_failed(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     reason = f"the undo by {attempt.action} on {attempt.target} did not happen"
     change = escalated(case, now, f"{reason}{_AND_HELD}", terms, _effect(attempt, end))
-    quarantine = Quarantine(attempt_id=attempt.id, reason=reason)
+    quarantine = Quarantine(attempt_id=attempt.holder, reason=reason)
     return change.model_copy(update={"end": end, "quarantine": quarantine})

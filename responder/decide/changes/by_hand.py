@@ -39,7 +39,7 @@ def _asks(asked: ByHand) -> str:
 
 
 def _facts(case: Case, asked: ByHand) -> dict[str, object]:
-    params = case.rule.steps[0].params if case.rule.steps else None
+    params = next((step.params for step in case.rule.every_step), None)
     return {
         "by_hand": asked.model_dump(mode="json", exclude_none=True),
         "severity": case.incident.severity.value,

@@ -19,7 +19,7 @@ from responder.model.storm import ACTING
 from responder.model.timeline import EntryDraft, EntryKind
 
 NOTHING_ASKED: dict[str, None] = {"question": None, "approval": None}
-NOTHING_UNDER_WAY: dict[str, None] = {**NOTHING_ASKED, "hold": None, "verification": None}
+NOTHING_UNDER_WAY: dict[str, None] = {**NOTHING_ASKED, "hold": None, "verification": None, "group": None}
 """What of a progress ends with the ladder, or where a person takes it over."""
 
 
@@ -122,7 +122,7 @@ def _left_behind(case: Case, why: str) -> Quarantine | None:
     if attempt is None or not case.holds:
         return None
     reason = f"{attempt.action} has no verdict: {why}"
-    return Quarantine(attempt_id=attempt.id, reason=reason)
+    return Quarantine(attempt_id=attempt.holder, reason=reason)
 
 
 def recorded(case: Case, now: datetime, why: str, terms: Terms) -> Change:

@@ -1,9 +1,12 @@
 """What the verdicts on a step mean when they do not let it start with an effect."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import uuid5
 
+from responder.decide.all_of import deciding, whole
 from responder.decide.case import (
     Case,
     Change,
@@ -37,13 +40,47 @@ from responder.model.incident import Hold, Holder, IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.timeline import EntryDraft, EntryKind
 
+Parts = Sequence[tuple[Facts, Judgement]]
+"""The parts of an `all:` in their order, each as it was judged; of a step alone but itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """A step as it was judged: the facts of the part that decides, all verdicts, and part by part."""
+
+    facts: Facts
+    judgement: Judgement
+    parts: Parts
+
 
 def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Terms) -> Change:
     """What the verdicts mean when they do not let the step start with an effect."""
+    entry = judged_entry(case, index, facts, judgement)
+    return _judged(case, index, _Judged(facts, judgement, ((facts, judgement),)), entry, terms)
+
+
+def all_judged(case: Case, index: int, parts: Parts, terms: Terms) -> Change:
+    """The same of an `all:`: what decides is the strictest verdict on any part, and each part is told."""
+    number = deciding([judgement for _, judgement in parts])
+    one = _Judged(parts[number][0], whole([judgement for _, judgement in parts]), parts)
+    entries = all_judged_entries(case, index, parts)
+    change = _judged(case, index, one, entries[-1], terms)
+    told = entries[:-1] if entries[-1] in change.entries else ()
+    return change.model_copy(update={"entries": (*told, *change.entries)})
+
+
+def all_judged_entries(case: Case, index: int, parts: Parts) -> tuple[EntryDraft, ...]:
+    """All verdicts on all parts, that which decides last: it is what stands."""
+    number = deciding([judgement for _, judgement in parts])
+    told = [judged_entry(case, index, *one, part=part) for part, one in enumerate(parts)]
+    return (*told[:number], *told[number + 1 :], told[number])
+
+
+def _judged(case: Case, index: int, one: _Judged, entry: EntryDraft, terms: Terms) -> Change:
+    facts, judgement = one.facts, one.judgement
     now, verdict, by_hand = facts.now, judgement.strictest, case.incident.by_hand
     if facts.firing == 0 and by_hand is None:
         return go_on(case, now, terms, "no alert of it fires any more")
-    entry = judged_entry(case, index, facts, judgement)
     if by_hand is not None and (judgement.shadow or verdict.ruling is Ruling.REFUSE):
         return not_let(case, by_hand, facts, judgement, entry, terms)
     if verdict.refuses is Refuses.TARGET:
@@ -52,17 +89,17 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
         change = go_on(
             case, now, terms, skip, entry, step=index + 1, shadow=judgement.shadow, passed_over=passed
         )
-        return _kept(change, index, facts, judgement)
+        return _kept(change, index, one)
     if verdict.guard is Guard.SUPPRESSED:
         return _suppressed(case, verdict.reason, terms, now, entry)
     if judgement.shadow and nothing_done(case):
-        why, in_auto = _shadow_text(index, facts, judgement), _told_in_auto(case, verdict, terms)
+        why, in_auto = _shadow_text(index, one), _told_in_auto(case, verdict, terms)
         change = recorded_in_shadow(case, now, why, terms, entry, in_auto=in_auto)
-        return _kept(change, index, facts, judgement)
+        return _kept(change, index, one)
     if judgement.shadow:
         before = "the last attempt did not help" if attempted(case) else "people were told of it"
         reason = f"{before}, and the next step may not act: {verdict.reason}"
-        return _kept(escalated(case, now, reason, terms, entry), index, facts, judgement)
+        return _kept(escalated(case, now, reason, terms, entry), index, one)
     match verdict.ruling:
         case Ruling.REFUSE:
             return escalated(case, now, judgement.reasons, terms, entry)
@@ -74,12 +111,16 @@ def judged(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Te
             raise ValueError("a go with effect becomes an intent, not a change")
 
 
-def _kept(change: Change, index: int, facts: Facts, judgement: Judgement) -> Change:
-    """With what shadow would have done, for the report on it."""
-    if not judgement.shadow:
+def _kept(change: Change, index: int, one: _Judged) -> Change:
+    """With what shadow would have done, part by part, for the report on it."""
+    if not one.judgement.shadow:
         return change
-    verdict = judgement.strictest
-    run = ShadowRun(
+    runs = tuple(_run(index, facts, judgement.strictest) for facts, judgement in one.parts)
+    return change.model_copy(update={"shadow_runs": runs})
+
+
+def _run(index: int, facts: Facts, verdict: GuardVerdict) -> ShadowRun:
+    return ShadowRun(
         step=index,
         action=facts.action,
         target=facts.target,
@@ -89,11 +130,12 @@ def _kept(change: Change, index: int, facts: Facts, judgement: Judgement) -> Cha
         elements=facts.elements[:NAMED],
         element_count=len(facts.elements),
     )
-    return change.model_copy(update={"shadow_run": run})
 
 
-def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> EntryDraft:
-    """All verdicts of one judgement, told once."""
+def judged_entry(
+    case: Case, index: int, facts: Facts, judgement: Judgement, *, part: int | None = None
+) -> EntryDraft:
+    """All verdicts of one judgement, told once; of an `all:` those on one `part`."""
     verdict = judgement.strictest
     word = {
         Ruling.GO: "may go",
@@ -122,6 +164,7 @@ def judged_entry(case: Case, index: int, facts: Facts, judgement: Judgement) -> 
             "element_count": len(facts.elements),
             "state": case.incident.state.value,
             **({"observed": True} if facts.observed else {}),
+            **({} if part is None else {"part": part}),
             **({"computed": list(facts.computed)} if facts.computed else {}),
         },
     )
@@ -152,8 +195,12 @@ def _why(verdict: GuardVerdict) -> str:
     return verdict.reason
 
 
-def _shadow_text(index: int, facts: Facts, judgement: Judgement) -> str:
+def _shadow_text(index: int, one: _Judged) -> str:
+    """What would have become of the step, and of all parts of it."""
+    facts, judgement = one.facts, one.judgement
     verdict = judgement.strictest
+    if len(one.parts) > 1:
+        return _all_in_shadow(index, one)
     what = f"step {index + 1} ({facts.action} on {facts.target or 'no target'})"
     if facts.observed and verdict.ruling is Ruling.GO:
         return f"observe: recorded only, {what} was not taken; {UNSEEN}"
@@ -170,6 +217,28 @@ def _shadow_text(index: int, facts: Facts, judgement: Judgement) -> str:
             return f"in shadow {what} would have been held: {verdict.reason}{found}"
         case Ruling.REFUSE:
             return f"in shadow {what} would have been refused: {judgement.reasons}{found}"
+
+
+def _all_in_shadow(index: int, one: _Judged) -> str:
+    verdict = one.judgement.strictest
+    parts = [
+        f"{facts.action} on {facts.target or 'no target'}"
+        + (f", on {named(facts.elements)}{_computed(facts)}" if facts.elements else ", finding nothing to do")
+        for facts, _ in one.parts
+    ]
+    what = f"step {index + 1} ({'; then '.join(parts)})"
+    by = f"{one.facts.action} on {one.facts.target or 'no target'}"
+    match verdict.ruling:
+        case Ruling.GO if one.facts.observed:
+            return f"observe: recorded only, {what} was not taken; {UNSEEN}"
+        case Ruling.GO:
+            return f"in shadow nothing was done; {what} would have started"
+        case Ruling.ASK:
+            return f"in shadow {what} would have asked a person: {verdict.reason}"
+        case Ruling.WAIT:
+            return f"in shadow {what} would have been held by {by}: {verdict.reason}"
+        case Ruling.REFUSE:
+            return f"in shadow {what} would have been refused for {by}: {one.judgement.reasons}"
 
 
 def _told_in_auto(case: Case, verdict: GuardVerdict, terms: Terms) -> str | None:

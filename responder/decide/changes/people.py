@@ -10,6 +10,7 @@ from responder.decide.case import (
 )
 from responder.decide.changes.base import go_on, stay
 from responder.decide.changes.endings import NOTHING_UNDER_WAY, closed, end_told, escalated
+from responder.decide.changes.groups import half_done
 from responder.decide.changes.members import asked_again, patience, told_again
 from responder.decide.raising import next_raise
 from responder.model.approval import Approval, Question
@@ -28,7 +29,7 @@ def obeyed(case: Case, now: datetime, terms: Terms) -> Change:
         return change  # the storm's umbrella first: this word is obeyed when it is there
     given_up = change.state in {IncidentState.TAKEN_OVER, IncidentState.CLOSED}
     if given_up and case.holds and case.attempt is not None:
-        change = change.model_copy(update={"verdict": AttemptVerdict(attempt_id=case.attempt.id)})
+        change = change.model_copy(update={"verdict": AttemptVerdict(attempt_id=case.attempt.holder)})
     return change.model_copy(update={"command": command.id})
 
 
@@ -48,11 +49,11 @@ def _says(case: Case, command: Command) -> str:
         case CommandKind.ACKNOWLEDGE:
             return "acknowledged it"
         case CommandKind.TAKE_OVER:
-            return "took over; automation is off"
+            return f"took over; automation is off{half_done(case)}"
         case CommandKind.HAND_BACK:
             return "handed it back to automation"
         case CommandKind.CLOSE:
-            return f"closed it{_closed_words(command)}"
+            return f"closed it{_closed_words(command)}{half_done(case)}"
         case CommandKind.APPROVE:
             return f"approved {_asked_for(case)}"
         case CommandKind.DECLINE:
