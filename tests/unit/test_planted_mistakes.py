@@ -16,7 +16,6 @@ SYNTAX: Mapping[str, str] = {
     "a key that nobody knows": "01_unknown_keys.yaml:1:1",
     "a key of a rule that is misspelt": "01_unknown_keys.yaml:6:5",
     "a key inside a block that is misspelt": "01_unknown_keys.yaml:9:7",
-    "a key of another version": "02_not_yet.yaml:15:12",
     "a rule without a name": "03_missing.yaml:2:5",
     "a rule without a match": "03_missing.yaml:4:5",
     "a rule without a severity": "03_missing.yaml:6:5",
