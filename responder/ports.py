@@ -394,6 +394,10 @@ class NewIncident:
         object.__setattr__(self, "identity", (self.rule, sha256(self.key_text.encode()).digest()))
 
 
+Wanted = Mapping[str, tuple[NewIncident, ...]]
+"""By fingerprint: the incidents that an alert opens or joins if it begins, one of each rule that takes it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Unmatched:
     """An open episode that belongs to no incident."""
@@ -524,9 +528,7 @@ class Store(Protocol):
         """
         ...
 
-    async def take_in(
-        self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Mapping[str, NewIncident]
-    ) -> Taken:
+    async def take_in(self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Wanted) -> Taken:
         """Store what is said of alerts of one source, and all that follows, in one statement.
 
         By fingerprint: what is said of each, once or several times in the same words; the numbers say in

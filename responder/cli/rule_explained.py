@@ -54,25 +54,34 @@ def lines_of(labels: Mapping[str, str], told: Mapping[str, Any]) -> Iterator[tup
     if taken is None:
         yield 0, "No rule takes it: it would be kept and listed, and nothing would be done about it."
     else:
-        group = f" for {_pairs(taken['key'])}" if taken["key"] else ", one for all alerts of the rule"
-        after = "" if told["opens_after"] == "0s" else f", once it has fired for {told['opens_after']}"
-        yield 0, f"{taken['rule']} takes it ({_place(taken)}): a {taken['severity']} incident{group}{after}."
-        if told["joins"]:
-            yield (
-                0,
-                "Such an incident is there already: the alert would join it, and it goes on as it stands.",
-            )
-        if (by := told.get("inhibitor")) is not None:
-            yield (
-                0,
-                f"It would only be recorded while incident {by['id']} of {by['rule']} is under way; then:",
-            )
-        yield from _steps(told["steps"])
+        yield from _led(taken, told, first=True)
+        for one, led in zip(matching.get("further", ()), told.get("further", ()), strict=True):
+            yield from _led(one, led, first=False)
     if matching["considered"]:
         yield 0, "Other rules" if taken is not None else "The nearest rules"
-        yield from ((1, _considered(one, taken)) for one in matching["considered"])
+        keeps = [taken, *matching.get("further", ())][-1]
+        yield from ((1, _considered(one, keeps)) for one in matching["considered"])
     if matching["others"]:
         yield 1, f"{count(matching['others'], 'further rule')} of other alerts"
+
+
+def _led(taken: Mapping[str, Any], told: Mapping[str, Any], *, first: bool) -> Iterator[tuple[int, str]]:
+    """What the alert would lead to by one rule that takes it."""
+    group = f" for {_pairs(taken['key'])}" if taken["key"] else ", one for all alerts of the rule"
+    after = "" if told["opens_after"] == "0s" else f", once it has fired for {told['opens_after']}"
+    takes = "takes it" if first else "takes it, too"
+    yield 0, f"{taken['rule']} {takes} ({_place(taken)}): a {taken['severity']} incident{group}{after}."
+    if told["joins"]:
+        yield (
+            0,
+            "Such an incident is there already: the alert would join it, and it goes on as it stands.",
+        )
+    if (by := told.get("inhibitor")) is not None:
+        yield (
+            0,
+            f"It would only be recorded while incident {by['id']} of {by['rule']} is under way; then:",
+        )
+    yield from _steps(told["steps"])
 
 
 def _steps(steps: list[dict[str, Any]]) -> Iterator[tuple[int, str]]:

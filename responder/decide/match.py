@@ -1,8 +1,9 @@
 """Which rule takes an alert, and which incident of that rule the alert belongs to.
 
-The first rule whose matchers all hold takes it. What a scheduled rule found belongs to that rule alone, and
-nothing else belongs to it. This is the plain loop: the reference that the index of `rulebook.index` must
-equal.
+The first rule whose matchers all hold takes it. With `continue: true` that rule passes the alert on, and the
+next one takes it, too: then the alert belongs to an incident of each. What a scheduled rule found belongs to
+that rule alone, and nothing else belongs to it. This is the plain loop: the reference that the index of
+`rulebook.index` must equal.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +21,19 @@ def contenders(rules: Iterable[Rule], labels: Mapping[str, str]) -> Iterable[Rul
     return (rule for rule in rules if rule.on is None)
 
 
-def first_match(rules: Iterable[Rule], labels: Mapping[str, str]) -> Rule | None:
-    """The first rule that takes an alert with these labels, or None."""
-    return next((rule for rule in contenders(rules, labels) if all_match(rule.match, labels)), None)
+def taken_by(rules: Iterable[Rule], labels: Mapping[str, str]) -> tuple[Rule, ...]:
+    """The rules that take an alert with these labels, in their order."""
+    return until_one_keeps_it(rule for rule in contenders(rules, labels) if all_match(rule.match, labels))
+
+
+def until_one_keeps_it(matching: Iterable[Rule]) -> tuple[Rule, ...]:
+    """Of the rules that match an alert those that take it: up to the first that does not pass it on."""
+    taken: list[Rule] = []
+    for rule in matching:
+        taken.append(rule)
+        if not rule.continues:
+            break
+    return tuple(taken)
 
 
 def incident_key(rule: Rule, labels: Mapping[str, str]) -> dict[str, str]:

@@ -137,4 +137,4 @@ def _wanted(waiting: Iterable[Waiting]) -> Iterator[IncidentKey]:
     """The incidents that may be opened."""
     for one in waiting:
         if one.plain is not None:
-            yield from (new.identity for _, new in one.plain.said if new is not None)
+            yield from (new.identity for _, wanted in one.plain.said for new in wanted)

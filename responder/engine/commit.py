@@ -27,7 +27,7 @@ from responder.engine.rules import ActiveRules
 from responder.engine.wake import Wake
 from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
 from responder.model.errors import StoreAwayError, TemporaryError
-from responder.ports import IntakeTransaction, NewIncident, Numbered, Store
+from responder.ports import IntakeTransaction, NewIncident, Numbered, Store, Wanted
 from responder.telemetry import Metrics
 
 T = TypeVar("T")
@@ -57,13 +57,13 @@ _Said = Mapping[str, Sequence[Numbered]]
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A delivery, ready to be written: each thing once that it says, with the incident that this may open.
+    """A delivery, ready to be written: each thing once that it says, with the incidents that this may open.
 
     `rulebook` is the one that the incidents are of, `fingerprints` are those of its alerts.
     """
 
     delivery: Delivery
-    said: tuple[tuple[Heard, NewIncident | None], ...]
+    said: tuple[tuple[Heard, tuple[NewIncident, ...]], ...]
     rulebook: str
     fingerprints: frozenset[str]
 
@@ -100,7 +100,7 @@ class Commit:
         """
         said = {(one.alert.fingerprint, one.content_hash): one for one in map(heard, delivery.alerts)}
         wanted = [
-            self._rules.incident_of(one.alert.labels) if one.alert.standing is Standing.FIRING else None
+            self._rules.incidents_of(one.alert.labels) if one.alert.standing is Standing.FIRING else ()
             for one in said.values()
         ]
         of = frozenset([name for name, _ in said])
@@ -125,7 +125,7 @@ class Commit:
         return _receipts(batch, concerned)
 
     async def _at_once(
-        self, source: str, said: _Said, wanted: Mapping[str, NewIncident], concerned: list[UUID]
+        self, source: str, said: _Said, wanted: Wanted, concerned: list[UUID]
     ) -> Mapping[AlertKey, Sequence[Numbered]]:
         """Store what needs no folding: a statement for what is said first, another for what is said then.
 
@@ -199,8 +199,8 @@ class Commit:
 
     async def _could_open(self, keys: Mapping[AlertKey, Sequence[Numbered]]) -> list[NewIncident]:
         """Each incident that any of these alerts would belong to."""
-        found = (self._rules.incident_of(new[0][1].alert.labels) for new in keys.values() if new)
-        return await self._crowds.all_within([new for new in found if new is not None])
+        found = (self._rules.incidents_of(new[0][1].alert.labels) for new in keys.values() if new)
+        return await self._crowds.all_within([one for each in found for one in each])
 
     def _opened(self, opened: Collection[NewIncident], due: int) -> None:
         self._wake.due(due)
@@ -250,8 +250,7 @@ class Commit:
         await asyncio.sleep(0)
         groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[NewIncident, AlertKey]]] = {}
         for record in begun:
-            new = self._rules.incident_of(record.labels)
-            if new is not None:
+            for new in self._rules.incidents_of(record.labels):
                 group = (new.rule, tuple(sorted(new.key.items())))
                 groups.setdefault(group, []).append((new, record.key))
         return [_together(groups[group]) for group in sorted(groups)]
@@ -288,15 +287,15 @@ def _all_said(batch: Sequence[Prepared]) -> Mapping[AlertKey, Sequence[Numbered]
     return by_key
 
 
-def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Mapping[str, NewIncident]]]:
+def _by_source(batch: Sequence[Prepared]) -> Mapping[str, tuple[_Said, Wanted]]:
     """By source all that is said of each alert, and the incidents of those that fire, should they begin."""
-    by_source: dict[str, tuple[dict[str, list[Numbered]], dict[str, NewIncident]]] = {}
+    by_source: dict[str, tuple[dict[str, list[Numbered]], dict[str, tuple[NewIncident, ...]]]] = {}
     for number, prepared in enumerate(batch):
         said, wanted = by_source.setdefault(prepared.delivery.source, ({}, {}))
         for one, new in prepared.said:
             name = one.alert.fingerprint
             said.setdefault(name, []).append((number, one))
-            if new is not None:
+            if new:
                 wanted.setdefault(name, new)
     return by_source
 

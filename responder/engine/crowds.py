@@ -13,7 +13,7 @@ from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from responder.model.incident import OVERFLOW
-from responder.ports import IncidentKey, NewIncident, Store
+from responder.ports import IncidentKey, NewIncident, Store, Wanted
 
 
 class Crowds:
@@ -35,10 +35,12 @@ class Crowds:
             self._most = max(self._most, known)
             self._touched.add(new.rule)
 
-    async def within(self, wanted: Mapping[str, NewIncident]) -> Mapping[str, NewIncident]:
+    async def within(self, wanted: Wanted) -> Wanted:
         """What is wanted for each alert, with the overflow incident where its own would be one too many."""
-        over = await self._beyond(wanted.values())
-        return {name: _capped(new, over) for name, new in wanted.items()} if over else wanted
+        over = await self._beyond([new for each in wanted.values() for new in each])
+        if not over:
+            return wanted
+        return {name: tuple([_capped(new, over) for new in each]) for name, each in wanted.items()}
 
     async def all_within(self, wanted: list[NewIncident]) -> list[NewIncident]:
         """The same for incidents that come with their alerts."""

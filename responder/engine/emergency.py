@@ -24,8 +24,9 @@ class Unstored:
     def _page(self, source: str, alert: Alert) -> EmergencyPage | None:
         if alert.standing is not Standing.FIRING:
             return None
-        rule = self._rules.index.first(alert.labels)
-        if rule is None or rule.severity_of(alert.labels) is not Severity.P0:
+        taking = self._rules.index.taking(alert.labels)
+        rule = next((one for one in taking if one.severity_of(alert.labels) is Severity.P0), None)
+        if rule is None:
             return None
         return EmergencyPage(
             source=source,

@@ -23,7 +23,7 @@ from responder.model.guard import Guard, Ruling, RulingWord
 from responder.model.incident import Incident, IncidentState, MemberAlert, Members, Progress
 from responder.model.inhibition import Inhibitor
 from responder.model.rule import AllOf, Rule, Step, StepKind, parts_of
-from responder.ports import Store
+from responder.ports import NewIncident, Store
 from responder.rulebook.considered import Matching, Taken, considered
 
 _NOBODY = UUID(int=0)
@@ -61,19 +61,25 @@ class StepForeseen(Frozen):
     """Which part of its `all:` it is, from 1."""
 
 
-class Foreseen(Frozen):
-    """The answer for one alert.
+class Led(Frozen):
+    """What an alert would lead to by one rule that takes it.
 
     `joins` says that an incident of that group is there, which the alert would join; `opens_after` is how
     long it has to fire before a new one opens.
     """
 
-    matching: Matching
     steps: tuple[StepForeseen, ...] = ()
     joins: bool = False
     opens_after: Duration = timedelta(0)
     inhibitor: Inhibitor | None = None
     """The incident under way that explains it: it would only be recorded meanwhile."""
+
+
+class Foreseen(Led):
+    """The answer for one alert: by the first rule that takes it, and by each of `matching.further`."""
+
+    matching: Matching
+    further: tuple[Led, ...] = ()
 
 
 class Foresight:
@@ -91,21 +97,29 @@ class Foresight:
         async with self._one_at_a_time:
             await self._rules.follow()
             matching = considered(self._rules.rulebook.rules, labels)
-            wanted = self._rules.incident_of(labels)
-            rule = None if wanted is None else self._rules.rulebook.rule(wanted.rule)
-            if rule is None or wanted is None or matching.taken is None:
+            if matching.taken is None:
                 return Foreseen(matching=matching)
-            case = await self._case(rule, matching.taken, labels, source)
-            _, live = await self._store.standing((), (wanted.identity,), 0)
-            steps = [one for index in range(len(rule.steps)) for one in await self._step(case, index)]
-            explained_by = inhibits(rule, wanted.key, self._rules.rulebook)
-            return Foreseen(
-                matching=matching,
-                steps=tuple(steps),
-                joins=wanted.identity in live,
-                opens_after=wanted.pending_for,
-                inhibitor=await self._store.inhibitor(explained_by),
-            )
+            taken = (matching.taken, *matching.further)
+            wanted = self._rules.incidents_of(labels)
+            first, *further = [
+                await self._led(one, new, labels, source) for one, new in zip(taken, wanted, strict=True)
+            ]
+            return Foreseen(matching=matching, further=tuple(further), **dict(first))
+
+    async def _led(self, taken: Taken, wanted: NewIncident, labels: Mapping[str, str], source: str) -> Led:
+        book = self._rules.rulebook
+        rule = book.rule(taken.rule)
+        if rule is None:
+            return Led()
+        case = await self._case(rule, taken, labels, source)
+        _, live = await self._store.standing((), (wanted.identity,), 0)
+        steps = [one for index in range(len(rule.steps)) for one in await self._step(case, index)]
+        return Led(
+            steps=tuple(steps),
+            joins=wanted.identity in live,
+            opens_after=wanted.pending_for,
+            inhibitor=await self._store.inhibitor(inhibits(rule, wanted.key, book)),
+        )
 
     async def _step(self, case: Case, index: int) -> list[StepForeseen]:
         """A step; or each part of one, seen together as before it is taken."""

@@ -40,7 +40,7 @@ class Rematch:
     async def _take(self, found: Sequence[Unmatched]) -> None:
         by_source: dict[str, list[AlertKey]] = {}
         for episode in found:
-            if self._rules.index.first(episode.labels) is not None:
+            if self._rules.index.taking(episode.labels):
                 by_source.setdefault(episode.key.source, []).append(episode.key)
         for source, keys in by_source.items():
             await self._intake.take(Delivery(source=source, alerts=(), refold=tuple(keys)))

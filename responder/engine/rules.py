@@ -54,11 +54,11 @@ class ActiveRules:
         _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))
         return True
 
-    def incident_of(self, labels: Mapping[str, str]) -> NewIncident | None:
-        """The incident that an alert with these labels opens or joins; None where no rule takes it."""
-        rule = self.index.first(labels)
-        if rule is None:
-            return None
+    def incidents_of(self, labels: Mapping[str, str]) -> tuple[NewIncident, ...]:
+        """The incidents that an alert with these labels opens or joins, one of each rule that takes it."""
+        return tuple([self._incident(rule, labels) for rule in self.index.taking(labels)])
+
+    def _incident(self, rule: Rule, labels: Mapping[str, str]) -> NewIncident:
         severity = rule.severity_of(labels)
         if rule.group_by is None:
             return self._new(rule, severity, labels)

@@ -98,6 +98,10 @@ def _empty(value: object) -> bool:
     return value == ()
 
 
+def _no(value: object) -> bool:
+    return value is False
+
+
 class Step(Frozen):
     """One rung of the ladder. `params` are as written: `$labels.x` is bound when the step is taken.
 
@@ -269,6 +273,8 @@ class Rule(Frozen):
     """When it runs, where it is scheduled; then `match` is for what its runs find."""
     checks: tuple[Step, ...] = Field(default=(), exclude_if=_empty)
     """What each run asks, where it is scheduled."""
+    continues: bool = Field(default=False, alias="continue", exclude_if=_no)
+    """Whether the rules behind it are asked for its alerts as well."""
     severity: tuple[SeverityCase, ...]
     raises: tuple[Raise, ...] = Field(default=(), alias="raise", exclude_if=_empty)
     """In the order of their times, each worse than the one before."""

@@ -121,7 +121,8 @@ class Memory:
         self.observer = observer
         self._open: dict[IncidentKey, UUID] = {}
         """Those that are not closed."""
-        self._episodes: dict[Episode, tuple[UUID, Member]] = {}
+        self._episodes: dict[Episode, list[tuple[UUID, Member]]] = {}
+        """The incidents that an episode belongs to, one of each rule that took it."""
         self._joined: dict[AlertKey, deque[datetime]] = {}
         """When the newest episodes of an alert joined, as many as flapping counts."""
         self._under_way: dict[str, dict[UUID, None]] = defaultdict(dict)
@@ -219,11 +220,12 @@ class Memory:
         if before is None:
             return
         for generation in {before.generation, record.generation}:
-            found = self._episodes.get((record.key, generation))
-            if found is not None and (generation == record.generation or found[1].ends_at is None):
-                self._bring_up_to_date(self.incidents[found[0]], found[1], record)
+            for found, member in self._episodes.get((record.key, generation), ()):
+                if generation != record.generation and member.ends_at is not None:
+                    continue
+                self._bring_up_to_date(self.incidents[found], member, record)
                 if news:
-                    self._wake(self.incidents[found[0]], None)
+                    self._wake(self.incidents[found], None)
 
     def _bring_up_to_date(self, kept: Kept, member: Member, record: AlertRecord) -> None:
         if member.generation != record.generation:
@@ -236,16 +238,16 @@ class Memory:
 
     def is_in_closed(self, record: AlertRecord) -> bool:
         """Whether its episode belongs to a closed incident."""
-        found = self._episodes.get((record.key, record.generation))
-        return found is not None and self.incidents[found[0]].incident.state is IncidentState.CLOSED
+        found = self._episodes.get((record.key, record.generation), ())
+        return any(self.incidents[one].incident.state is IncidentState.CLOSED for one, _ in found)
 
     def open_or_join(self, wanted: Sequence[NewIncident]) -> None:
         """See `ports.IntakeTransaction.open_or_join`."""
+        began = [record for new in wanted for key in new.members if self._is_new(record := self.records[key])]
+        free = {(one.key, one.generation) for one in began}
         for new in sorted(wanted, key=lambda one: one.identity):
             joining = [self.records[key] for key in new.members]
-            joining = [
-                one for one in joining if one.firing and (one.key, one.generation) not in self._episodes
-            ]
+            joining = [one for one in joining if (one.key, one.generation) in free]
             if not joining:
                 continue
             self.rouse(self.clock.now)
@@ -260,6 +262,10 @@ class Memory:
             if there is None:
                 self.observer.opened(kept, self.clock.now)
 
+    def _is_new(self, record: AlertRecord) -> bool:
+        """Whether its episode fires, and no rule has taken it before."""
+        return record.firing and (record.key, record.generation) not in self._episodes
+
     def _join(self, kept: Kept, record: AlertRecord) -> None:
         now = self.clock.now
         member = Member(
@@ -270,9 +276,11 @@ class Memory:
             seen_at=record.seen_at,
             joined_at=now,
         )
-        self._episodes[member.episode] = (kept.incident.id, member)
-        most = self._terms.flapping.episodes
-        self._joined.setdefault(record.key, deque(maxlen=most)).append(now)
+        belongs = self._episodes.setdefault(member.episode, [])
+        if not belongs:
+            most = self._terms.flapping.episodes
+            self._joined.setdefault(record.key, deque(maxlen=most)).append(now)
+        belongs.append((kept.incident.id, member))
         kept.members.join(member)
 
     def _opened(self, new: NewIncident) -> Kept:

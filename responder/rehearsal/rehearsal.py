@@ -316,13 +316,11 @@ class Rehearsal:
         """The incidents that episodes open or join, one for each key, as bad as the worst of its alerts."""
         groups: dict[tuple[str, bytes], NewIncident] = {}
         for record in begun:
-            new = self._rules.incident_of(record.labels)
-            if new is None:
-                continue
-            there = groups.get(new.identity)
-            members = (*(there.members if there is not None else ()), record.key)
-            worst = new if there is None or new.severity < there.severity else there
-            groups[new.identity] = replace(worst, members=members)
+            for new in self._rules.incidents_of(record.labels):
+                there = groups.get(new.identity)
+                members = (*(there.members if there is not None else ()), record.key)
+                worst = new if there is None or new.severity < there.severity else there
+                groups[new.identity] = replace(worst, members=members)
         return list(groups.values())
 
     async def _settle_contests(self) -> None:

@@ -37,9 +37,13 @@ class Taken(Frozen):
 
 
 class Matching(Frozen):
-    """What becomes of one alert's labels. `others` counts the rules that are not told."""
+    """What becomes of one alert's labels. `others` counts the rules that are not told.
+
+    `further` are the rules that take it because those before them pass it on.
+    """
 
     taken: Taken | None
+    further: tuple[Taken, ...] = ()
     considered: tuple[Considered, ...]
     others: int
 
@@ -50,13 +54,13 @@ def considered(rules: Iterable[Rule], labels: Mapping[str, str]) -> Matching:
     Told are the rule that takes it, those behind it that would take it too, and the nearest of the others:
     those that ask for its very name, and those of which one matcher fails.
     """
-    taken: Rule | None = None
+    taken: list[Rule] = []
     also: list[Considered] = []
     missed: list[tuple[tuple[bool, int], Considered]] = []
     for rule in contenders(rules, labels):
         failed = [matcher for matcher in rule.match if not matcher.matches(labels)]
-        if not failed and taken is None:
-            taken = rule
+        if not failed and (not taken or taken[-1].continues):
+            taken.append(rule)
             continue
         told = Considered(rule=rule.name, position=rule.position, failed=_told(failed, labels))
         if failed:
@@ -67,7 +71,8 @@ def considered(rules: Iterable[Rule], labels: Mapping[str, str]) -> Matching:
     near = [told for (other_name, failures), told in missed if not other_name or failures == 1]
     told_of = (*also[:NEAREST], *near[:NEAREST])
     return Matching(
-        taken=None if taken is None else _taken(taken, labels),
+        taken=_taken(taken[0], labels) if taken else None,
+        further=tuple(_taken(rule, labels) for rule in taken[1:]),
         considered=told_of,
         others=len(also) + len(missed) - len(told_of),
     )

@@ -1,4 +1,4 @@
-"""The matching index: the first rule that takes an alert, without trying all of them.
+"""The matching index: the rules that take an alert, without trying all of them.
 
 Each rule stands under one thing that its match demands, the first of these that it has:
 
@@ -17,6 +17,7 @@ cannot match. What a scheduled rule found is that rule's by its label, and such 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 
+from responder.decide.match import until_one_keeps_it
 from responder.model.matcher import Matcher, MatchOp, all_match
 from responder.model.rule import Rule, Rulebook
 from responder.model.schedule import SCHEDULE_LABEL
@@ -42,12 +43,12 @@ class RuleIndex:
         self._scheduled = {rule.name: at for at, rule in enumerate(self._rules) if rule.on is not None}
         self._place_all()
 
-    def first(self, labels: Mapping[str, str]) -> Rule | None:
-        """The first rule that takes an alert with these labels, or None."""
-        for at in self.candidates(labels):
-            if all_match(self._rules[at].match, labels):
-                return self._rules[at]
-        return None
+    def taking(self, labels: Mapping[str, str]) -> tuple[Rule, ...]:
+        """The rules that take an alert with these labels, in the rulebook's order."""
+        rules = self._rules
+        return until_one_keeps_it(
+            rules[at] for at in self.candidates(labels) if all_match(rules[at].match, labels)
+        )
 
     def candidates(self, labels: Mapping[str, str]) -> Sequence[int]:
         """The positions of the rules that may take it, in the rulebook's order."""

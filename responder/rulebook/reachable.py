@@ -35,6 +35,8 @@ def check_reach(rules: Sequence[Rule], reader: Reader) -> None:
             continue
         _check_severities(rule, reader)
         _check_shadow(at, rules, index, reader)
+        if rule.continues:
+            _check_passes_on(rule, rules[at + 1 :], reader)
 
 
 def impossible(matchers: Iterable[Matcher]) -> str | None:
@@ -68,12 +70,22 @@ def _check_shadow(at: int, rules: Sequence[Rule], index: RuleIndex, reader: Read
         if earlier >= at:
             return
         other = rules[earlier]
+        if other.continues:
+            continue
         if _follows(other.match, rule.match, values) and impossible(other.match) is None:
             text = (
                 f"{_named(rule)} never takes an alert: {_named(other)} at {other.position} takes all of them"
             )
             reader.wrong(rule.position, text, "Put it before that one, or narrow that one's `match`")
             return
+
+
+def _check_passes_on(rule: Rule, later: Sequence[Rule], reader: Reader) -> None:
+    """Whoever writes `continue` believes that another rule is asked."""
+    if any(one.on is None and impossible((*rule.match, *one.match)) is None for one in later):
+        return
+    text = f"{_named(rule)} passes its alerts on, and no rule behind it can take any"
+    reader.wrong(rule.position, text, "Put it before the rule that is meant, or remove `continue`")
 
 
 def _follows(wanted: Sequence[Matcher], given: Sequence[Matcher], values: Values) -> bool:

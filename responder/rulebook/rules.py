@@ -47,6 +47,7 @@ _RULE_KEYS = (
     "name",
     "on",
     "match",
+    "continue",
     "severity",
     "raise",
     "inhibited_by",
@@ -63,7 +64,6 @@ _RULE_KEYS = (
     "owner",
     "notes",
 )
-_RULE_LATER = ("continue",)
 _DEFAULTED_LIMITS = ("attempts", "per", "cooldown")
 _LIMIT_KEYS = (*_DEFAULTED_LIMITS, "recurrence", "only_if_open_at_most")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}")
@@ -111,7 +111,7 @@ class _RuleReader:
         reader: Reader,
     ) -> None:
         self._node = node
-        self._own = reader.mapping(node, "a rule", _RULE_KEYS, _RULE_LATER)
+        self._own = reader.mapping(node, "a rule", _RULE_KEYS)
         self._defaults = defaults
         self._lists = lists
         self._inhibitions = inhibitions
@@ -137,6 +137,7 @@ class _RuleReader:
             match=match,
             on=plan,
             checks=() if plan is None else self._checks(name),
+            continues=self._continues(),
             severity=severity,
             raises=self._raises(severity),
             group_by=group_by,
@@ -334,6 +335,13 @@ class _RuleReader:
         if entry is None:
             return {}
         return self._reader.mapping(entry.value, "`limits`", _LIMIT_KEYS)
+
+    def _continues(self) -> bool:
+        entry = self._own.get("continue")
+        if entry is None:
+            self._origins["continue"] = BUILT_IN
+            return False
+        return self._reader.truth(entry.value, "continue")
 
     def _escalate(self) -> bool:
         entry = self._own.get("escalate")

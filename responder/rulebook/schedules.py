@@ -18,6 +18,7 @@ _KEYS = ("schedule", "timezone", "overlap", "run_late")
 _EXAMPLE = """on: {schedule: "0 7 * * *", timezone: UTC}"""
 _NO_USE = {
     "match": "a scheduled rule takes no alerts but what its own runs find",
+    "continue": "what its runs find belongs to it alone",
     "for": "what a run finds is told at once",
     "autonomy": "a scheduled rule changes nothing",
     "verify": "a scheduled rule changes nothing, so there is nothing to prove",

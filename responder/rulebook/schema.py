@@ -182,6 +182,10 @@ def _rule() -> Schema:
     return {
         "name": {"type": "string", "pattern": r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,127}$"},
         "match": _MATCHERS,
+        "continue": {
+            "type": "boolean",
+            "description": "Whether later rules take its alerts, too: each then has an incident of its own.",
+        },
         **_DEFAULTED,
         "raise": {
             "anyOf": [_RAISE, {"type": "array", "minItems": 1, "items": _RAISE}],

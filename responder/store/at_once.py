@@ -11,13 +11,14 @@ from typing import Any
 
 from responder.decide.clock import LEAST_JUMP
 from responder.model.alert import Heard, Standing
-from responder.ports import IncidentKey, NewIncident, Numbered, Taken
+from responder.ports import IncidentKey, NewIncident, Numbered, Taken, Wanted
 from responder.store.connection import Connection
 from responder.store.openings import NEWS_WITHIN
 
 _TAKE_IN = """
 SELECT due, opened, concerned, left_over
-FROM take_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)
+FROM take_in($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21,
+             $22, $23, $24)
 """
 _BREAK = "\n"
 _PLAIN = (Standing.FIRING, Standing.RESOLVED)
@@ -27,22 +28,24 @@ async def take_in(
     connection: Connection,
     source: str,
     said: Mapping[str, Sequence[Numbered]],
-    wanted: Mapping[str, NewIncident],
+    wanted: Wanted,
     expected: datetime,
 ) -> Taken:
     """See `ports.Store.take_in`. All is left where service time is not the `expected` one."""
     prints = sorted(name for name, told in said.items() if _speaks_plainly(told[-1][1]))
     left = said.keys() - prints
     incidents = _numbered(wanted)
+    belonging = [wanted.get(name, ()) for name in prints]
     [row] = await connection.fetch(
         _TAKE_IN,
         source,
         *_told(prints, [said[name] for name in prints]),
-        *_belonging([wanted.get(name) for name in prints], incidents),
+        *_belonging(belonging, incidents),
         *_incidents(incidents),
         NEWS_WITHIN,
         expected,
         LEAST_JUMP / 2,
+        *_further(belonging, incidents),
     )
     news = [new for _, new in incidents.values()]
     return Taken(
@@ -82,18 +85,29 @@ def _told(prints: Sequence[str], told: Sequence[Sequence[Numbered]]) -> tuple[An
 _Incidents = Mapping[IncidentKey, tuple[int, NewIncident]]
 
 
-def _numbered(wanted: Mapping[str, NewIncident]) -> _Incidents:
+def _numbered(wanted: Wanted) -> _Incidents:
     """The incidents that are wanted, each by the worst of its alerts, in lock order, and numbers from 1."""
-    worst_last = sorted(wanted.values(), key=lambda new: new.severity, reverse=True)
+    every = [new for each in wanted.values() for new in each]
+    worst_last = sorted(every, key=lambda new: new.severity, reverse=True)
     groups = {new.identity: new for new in worst_last}
     return {key: (number, groups[key]) for number, key in enumerate(sorted(groups), 1)}
 
 
-def _belonging(wanted: Sequence[NewIncident | None], incidents: _Incidents) -> tuple[Any, ...]:
-    """For each alert which of the incidents it belongs to, and the severity that it brings."""
+def _belonging(wanted: Sequence[Sequence[NewIncident]], incidents: _Incidents) -> tuple[Any, ...]:
+    """For each alert which incident it belongs to by the first rule, and the severity that it brings."""
     return (
-        [0 if new is None else incidents[new.identity][0] for new in wanted],
-        _lines(["" if new is None else new.severity.value for new in wanted]),
+        [incidents[new[0].identity][0] if new else 0 for new in wanted],
+        _lines([new[0].severity.value if new else "" for new in wanted]),
+    )
+
+
+def _further(wanted: Sequence[Sequence[NewIncident]], incidents: _Incidents) -> tuple[Any, ...]:
+    """The same by each further rule that takes an alert: of which alert it is told, numbered from 1."""
+    further = [(number, one) for number, new in enumerate(wanted, 1) for one in new[1:]]
+    return (
+        [number for number, _ in further],
+        [incidents[one.identity][0] for _, one in further],
+        _lines([one.severity.value for _, one in further]),
     )
 
 

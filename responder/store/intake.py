@@ -153,7 +153,8 @@ class PostgresIntake:
         """See `ports.IntakeTransaction.open_or_join`.
 
         Every alert must have been locked or written in this transaction. An episode belongs to one incident
-        for ever: one that is a member already, be it of a closed incident, opens and wakes nothing.
+        of each rule that took it when it was first taken, for ever: one that is a member already, be it of a
+        closed incident or by rules that are no more, opens and wakes nothing.
 
         Raises:
             TemporaryError: another transaction opened one of the incidents meanwhile.
@@ -209,13 +210,14 @@ class PostgresIntake:
                 self._woken[incident_id] = None
 
     async def _openings(self, wanted: Sequence[NewIncident]) -> list[Opening]:
-        """What is to be opened or joined, each key and each episode once."""
-        taken = await self._members_already(key for new in wanted for key in new.members)
+        """What is to be opened or joined, each key once, and each episode once for each rule."""
+        already = await self._members_already(key for new in wanted for key in new.members)
+        taken: set[tuple[str, AlertKey]] = set()
         grouped: dict[IncidentKey, Opening] = {}
         for new in wanted:
-            joining = [self._records[key] for key in new.members if key not in taken]
-            joining = [record for record in _in_order(joining) if record.firing]
-            taken |= {record.key for record in joining}
+            free = [key for key in new.members if key not in already and (new.rule, key) not in taken]
+            joining = [record for record in _in_order(self._records[key] for key in free) if record.firing]
+            taken |= {(new.rule, record.key) for record in joining}
             if joining:
                 key = new.identity
                 grouped[key] = _merged(grouped.get(key), Opening(key, new, new.severity, tuple(joining)))

@@ -201,13 +201,16 @@ FROM (
     SELECT source, fingerprint FROM members
     WHERE incident_id = $4 AND firing AND $2 IS NOT NULL ORDER BY joined_at DESC LIMIT {SAMPLE}
 ) f, LATERAL (
-    SELECT m.joined_at FROM members m
-    WHERE m.source = f.source AND m.fingerprint = f.fingerprint
-    ORDER BY m.generation DESC OFFSET $8::integer - 1 LIMIT 1
+    SELECT e.joined_at FROM (
+        SELECT DISTINCT ON (m.generation) m.generation, m.joined_at FROM members m
+        WHERE m.source = f.source AND m.fingerprint = f.fingerprint
+        ORDER BY m.generation DESC
+    ) e ORDER BY e.generation DESC OFFSET $8::integer - 1 LIMIT 1
 ) episode
 """
 """Of alerts that fire, those that joined last: what flaps has just joined again. Episodes are numbered by
-alert, so the n-th newest of each is found by its key, whichever incident it belonged to."""
+alert, so the n-th newest of each is found by its key, whichever incidents it belonged to: it joined the
+incidents of all rules that took it at one moment."""
 
 _OWN_ACT = """
 SELECT to_jsonb(a) FROM (

@@ -75,12 +75,12 @@ woken AS (
     RETURNING due_at, i.owner
 ),
 joined AS (
-    INSERT INTO members (source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at,
+    INSERT INTO members (source, fingerprint, generation, rule, incident_id, starts_at, seen_at, heard_at,
                          joined_at)
-    SELECT source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at, $1
-    FROM unnest($12::text[], $13::text[], $14::int[], $15::uuid[], $16::timestamptz[], $17::timestamptz[],
-                $18::timestamptz[])
-         AS r (source, fingerprint, generation, incident_id, starts_at, seen_at, heard_at)
+    SELECT source, fingerprint, generation, rule, incident_id, starts_at, seen_at, heard_at, $1
+    FROM unnest($12::text[], $13::text[], $14::int[], $15::text[], $16::uuid[], $17::timestamptz[],
+                $18::timestamptz[], $19::timestamptz[])
+         AS r (source, fingerprint, generation, rule, incident_id, starts_at, seen_at, heard_at)
 )
 SELECT (SELECT count(*) FROM opened) AS opened,
        (SELECT count(*) FROM opened WHERE due_at <= $1)
@@ -142,7 +142,8 @@ async def open_join_wake(
         *_opened(missing, ids, now),
         *_woken(dict.fromkeys(woken) | joined),
         *_joined(
-            ((ids[opening.key], record) for opening in openings for record in opening.joining), heard_before
+            ((opening.key[0], ids[opening.key], one) for opening in openings for one in opening.joining),
+            heard_before,
         ),
     )
     if row is None or row["opened"] < len(missing):
@@ -184,15 +185,16 @@ def _woken(severities: Mapping[UUID, Severity | None]) -> tuple[list[Any], ...]:
 
 
 def _joined(
-    joined: Iterable[tuple[UUID, AlertRecord]], heard_before: Mapping[AlertKey, datetime]
+    joined: Iterable[tuple[str, UUID, AlertRecord]], heard_before: Mapping[AlertKey, datetime]
 ) -> tuple[list[Any], ...]:
     members = list(joined)
     return (
-        [record.key.source for _, record in members],
-        [record.key.fingerprint for _, record in members],
-        [record.generation for _, record in members],
-        [incident_id for incident_id, _ in members],
-        [record.starts_at for _, record in members],
-        [record.seen_at for _, record in members],
-        [heard_before.get(record.key) for _, record in members],
+        [record.key.source for _, _, record in members],
+        [record.key.fingerprint for _, _, record in members],
+        [record.generation for _, _, record in members],
+        [rule for rule, _, _ in members],
+        [incident_id for _, incident_id, _ in members],
+        [record.starts_at for _, _, record in members],
+        [record.seen_at for _, _, record in members],
+        [heard_before.get(record.key) for _, _, record in members],
     )

@@ -33,12 +33,12 @@ from responder.ports import (
     Lease,
     Leased,
     NewByHand,
-    NewIncident,
     NewRestraint,
     Numbered,
     OpenedByHand,
     Taken,
     UnmatchedPage,
+    Wanted,
 )
 from responder.store import cases, episodes, inhibition, ledger, openings, restraints, umbrella
 from responder.store.anchors import Anchors
@@ -160,9 +160,7 @@ class PostgresStore(PostgresDesk):
             await taken.finish()
             reached(Point.INTAKE_WRITTEN)
 
-    async def take_in(
-        self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Mapping[str, NewIncident]
-    ) -> Taken:
+    async def take_in(self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Wanted) -> Taken:
         """See `ports.Store.take_in`. Raises what `intake` does; all is left while the clocks are in doubt."""
         expected = self._clock.expected()
         if expected is None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from responder.decide.match import first_match, incident_key
+from responder.decide.match import incident_key, taken_by
 from responder.model.autonomy import Autonomy
 from responder.model.matcher import Matcher, MatchOp, compiled
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
@@ -76,20 +76,30 @@ LABELS = st.dictionaries(NAMES, VALUES, max_size=3)
 
 @settings(max_examples=300)
 @given(
-    MATCHES, st.lists(LABELS, min_size=1, max_size=4), st.sampled_from([0, 1, 16]), st.sampled_from([1, 256])
+    MATCHES,
+    st.lists(LABELS, min_size=1, max_size=4),
+    st.sampled_from([0, 1, 16]),
+    st.sampled_from([1, 256]),
+    st.sets(st.integers(0, 7)),
 )
 def test_the_index_finds_what_the_plain_loop_finds(
-    matches: list[list[Matcher]], alerts: list[dict[str, str]], crowd: int, together: int
+    matches: list[list[Matcher]],
+    alerts: list[dict[str, str]],
+    crowd: int,
+    together: int,
+    passing_on: set[int],
 ) -> None:
-    """Over any rules and labels, the index answers with the same rule as trying all in order.
+    """Over any rules and labels, the index answers with the same rules as trying all in order.
 
     Whatever the number of rules that make a crowd, and of expressions that share an automaton.
     """
-    rules = tuple(rule(f"r{at}", *match) for at, match in enumerate(matches))
+    made = (rule(f"r{at}", *match) for at, match in enumerate(matches))
+    rules = tuple(one.model_copy(update={"continues": at in passing_on}) for at, one in enumerate(made))
     with patch.object(index, "_CROWD", crowd), patch.object(patterns, "_TOGETHER", together):
         book = RuleIndex(Rulebook(rules=rules))
     for labels in alerts:
-        assert book.first(labels) is first_match(rules, labels)
+        assert book.taking(labels) == taken_by(rules, labels)
+        assert all(one.continues for one in book.taking(labels)[:-1])
 
 
 @given(st.lists(PATTERNS, max_size=20), VALUES)
@@ -124,7 +134,7 @@ def test_ten_thousand_rules_are_not_tried_one_by_one() -> None:
     book = RuleIndex(Rulebook(rules=rules))
     tried = book.candidates({"alertname": "A9999", "severity": "critical"})
     assert list(tried) == [9999]
-    assert book.first({"alertname": "A9999", "severity": "critical"}) is rules[9999]
+    assert book.taking({"alertname": "A9999", "severity": "critical"}) == (rules[9999],)
 
 
 def test_rules_without_an_exact_value_are_not_tried_one_by_one() -> None:

@@ -19,7 +19,7 @@ from responder.model.alert import Alert, Delivery, Standing, fingerprint
 from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Rulebook, SeverityCase
 from responder.model.severity import Severity
-from responder.ports import NewIncident, Numbered, Taken
+from responder.ports import Numbered, Taken, Wanted
 from responder.store.connection import Connections
 from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
@@ -55,6 +55,16 @@ PATIENT = ladder().model_copy(
         "wait_for": timedelta(seconds=30),
     }
 )
+EVERY = ladder().model_copy(
+    update={
+        "name": "every",
+        "match": (Matcher(name="alertname", op=MatchOp.REGEX, value="A|B"),),
+        "group_by": ("pod", "tier"),
+        "severity": (BAD, SeverityCase(severity=Severity.P3)),
+        "continues": True,
+    }
+)
+"""Takes alerts that the others take, too."""
 ALERTS = tuple(
     {"alertname": name, "pod": pod, "tier": tier}
     for name, pods in (("A", "xyz"), ("B", "xy"), ("C", "x"))  # no rule takes the last
@@ -72,9 +82,7 @@ class _Store(PostgresStore):
         self._folds = folds
         self.in_parts = False
 
-    async def take_in(
-        self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Mapping[str, NewIncident]
-    ) -> Taken:
+    async def take_in(self, source: str, said: Mapping[str, Sequence[Numbered]], wanted: Wanted) -> Taken:
         """Nothing is taken in where everything is to be folded."""
         if self._folds:
             return Taken((), (), 0, frozenset(said))
@@ -146,7 +154,7 @@ async def ways(server_dsn: str, _migrated: str) -> AsyncIterator[tuple[Way, Way]
             raw: Any = await asyncpg.connect(dsn)
             stack.push_async_callback(raw.close)
             way = Way(_Store(connections, folds=folds), raw)
-            await way.store.activate(Rulebook(rules=(GRADED, PATIENT)), "test")
+            await way.store.activate(Rulebook(rules=(EVERY, GRADED, PATIENT)), "test")
             await way.rules.follow()
             made.append(way)
         yield made[0], made[1]
@@ -173,7 +181,7 @@ SELECT 'alert', concat_ws(' ', a.source, a.labels),
            'ended', {end}, 'seen', {seen}, 'received', {received}, 'contested', {contested})::text
 FROM alerts a
 UNION ALL
-SELECT 'member', concat_ws(' ', m.source, a.labels, m.generation),
+SELECT 'member', concat_ws(' ', m.source, a.labels, m.generation, m.rule),
        jsonb_build_array(i.rule, i.key, i.place, m.starts_at, m.ends_at, {seen_then}, {heard_then})::text
 FROM members m JOIN alerts a USING (source, fingerprint) JOIN named i ON i.id = m.incident_id
 UNION ALL
@@ -216,8 +224,10 @@ FROM incidents i WHERE id = ANY ($1) ORDER BY 1, 2
 
 MEANWHILE = """
 UPDATE incidents
-SET wakes = 1, due_at = CASE WHEN key ->> 'pod' = $4 THEN timestamptz '2020-01-01' ELSE '2100-01-01' END,
-    state = CASE WHEN state <> 'closed' AND key ->> 'pod' = $1 THEN $2 ELSE state END,
+SET wakes = 1,
+    due_at = CASE WHEN state = 'closed' OR (key ->> 'pod' = $1 AND rule ~ $5 AND $2 = 'closed') THEN NULL
+                  WHEN key ->> 'pod' = $4 THEN timestamptz '2020-01-01' ELSE '2100-01-01' END,
+    state = CASE WHEN state <> 'closed' AND key ->> 'pod' = $1 AND rule ~ $5 THEN $2 ELSE state END,
     owner = CASE WHEN key ->> 'pod' <> $1 THEN owner WHEN $3 THEN gen_random_uuid() END
 """
 
@@ -231,6 +241,8 @@ class Happens(NamedTuple):
     owned: bool
     overdue: str
     """The pod of those that were due before."""
+    rules: str
+    """An expression: of which rules the incident may be."""
 
 
 class Walk:
@@ -250,7 +262,12 @@ class Walk:
             batch += [Delivery(source=source, alerts=(one,), rejected=())] * chance.choice([1, 1, 2, 3])
         chance.shuffle(batch)
         return Happens(
-            batch, chance.choice("xyz"), chance.choice(STATES), chance.random() < 0.3, chance.choice("xyz")
+            batch,
+            chance.choice("xyz"),
+            chance.choice(STATES),
+            chance.random() < 0.3,
+            chance.choice("xyz"),
+            chance.choice(["", "every", "graded|patient"]),
         )
 
     def _words(self, source: str, number: int, second: int) -> Alert:

@@ -19,7 +19,7 @@ CAP = 3
 EACH = RULE.model_copy(update={"group_by": ("pod",)})
 OTHER = EACH.model_copy(update={"name": "Other", "match": EACH.match[:0]})
 SIZES = """
-SELECT rule, i.key ->> 'pod', count(m.fingerprint)::int
+SELECT i.rule, i.key ->> 'pod', count(m.fingerprint)::int
 FROM incidents i LEFT JOIN members m ON m.incident_id = i.id
 WHERE i.state <> 'closed' GROUP BY i.id ORDER BY i.id
 """

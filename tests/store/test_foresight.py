@@ -18,6 +18,7 @@ rules:
   - name: Stuck
     match: ['alertname = "Stuck"', 'server != ""']
     severity: P2
+    continue: true
     group_by: [server]
     autonomy: approve
     steps:
@@ -25,6 +26,17 @@ rules:
       - action: postgres.terminate_queries
         with: {connection: {server: $labels.server}, application: %s, older_than: 1ms, at_most: 3}
     verify: {alert_resolved_within: 10m, stable_for: 7m}
+  - name: Counted
+    match: ['alertname = "Stuck"']
+    severity: P3
+    group_by: [server]
+    inhibited_by: [Down]
+    escalate: true
+  - name: Down
+    match: ['alertname = "Down"']
+    severity: P1
+    group_by: [server]
+    escalate: true
 """
 
 
@@ -68,6 +80,11 @@ async def test_every_guard_is_asked_and_nothing_is_done(
                 told = await answered.json()
             reads, ends = told["steps"]
             assert told["matching"]["taken"]["key"] == {"server": "orders"}
+            [counted] = told["matching"]["further"]
+            assert (counted["rule"], counted["severity"]) == ("Counted", "P3")
+            assert [(one["steps"], one["joins"], one["inhibitor"]) for one in told["further"]] == [
+                ([], False, None)
+            ]
             assert (reads["kind"], reads["held_by"]) == ("read_only", [])
             assert (ends["target"], len(ends["elements"])) == ("postgres/orders", 1)
             assert f"pid {stuck}" in ends["elements"][0]
@@ -121,3 +138,24 @@ async def test_a_live_incident_of_the_group_and_a_storm_are_said(dsn: str, tmp_p
         [word for word in one["steps"][1]["held_by"] if word["guard"] == "storm"] for one in (alone, new)
     ]
     assert (storms[0], len(storms[1])) == ([], 1)
+
+
+async def test_an_incident_that_explains_it_is_named(dsn: str, tmp_path: Path) -> None:
+    """While it is under way: of another server it says nothing. Each rule that takes it has its own."""
+    orders = {"name": "orders", "dsn": dsn, "matches": ['server=~".*"']}
+    chosen = settings_for(dsn, tmp_path, RULES % "nobody", inventory={"postgres": [orders]})
+    async with serving(chosen) as client:
+
+        async def explained(server: str) -> list[Any]:
+            asked = {"labels": {"alertname": "Stuck", "server": server}}
+            async with client.post("/api/v1/rules/explain", json=asked) as answered:
+                assert answered.status == 200
+                told = await answered.json()
+            return [told["inhibitor"], *(one["inhibitor"] for one in told["further"])]
+
+        told = payload(firing(alertname="Down", server="a"))
+        async with client.post(HOOK, json=told, headers=AUTH) as answered:
+            assert answered.status == 200
+        here, elsewhere = await explained("a"), await explained("b")
+    assert [one and one["rule"] for one in here] == [None, "Down"]
+    assert elsewhere == [None, None]

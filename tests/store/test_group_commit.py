@@ -38,7 +38,7 @@ from responder.model.errors import OverloadedError, StoreAwayError, TemporaryErr
 from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Rulebook, SeverityCase
 from responder.model.severity import Severity
-from responder.ports import AlertState, NewIncident
+from responder.ports import AlertState
 from responder.store import at_once
 from responder.store.connection import Connections
 from responder.store.postgres import PostgresStore
@@ -293,7 +293,7 @@ async def test_nearly_all_is_taken_in_at_once(writer: Writer) -> None:
         replace(later, standing=Standing.RESOLVED, ends_at=START + timedelta(seconds=19)),
     ]
     await writer.intake.take(delivery(alert(alertname="B")))  # makes the journal's partition
-    wanted = {ALERT: cast("NewIncident", writer.rules.incident_of(LABELS))}
+    wanted = {ALERT: writer.rules.incidents_of(LABELS)}
     for one in told:
         taken = await writer.store.take_in("am", {ALERT: [(0, heard(one)), (1, heard(one))]}, wanted)
         assert taken.left_over == frozenset()
@@ -451,7 +451,7 @@ async def test_of_two_who_hear_of_a_new_alert_the_second_one_is_not_forgotten(wr
 async def test_of_two_who_open_an_incident_the_second_one_joins_it(writer: Writer) -> None:
     """Another process opens it first: the alert that came here is tried again, and is a member of it."""
     await writer.intake.take(delivery(alert(alertname="D")))  # makes the journal's partition
-    wanted = {ALERT: cast("NewIncident", writer.rules.incident_of(LABELS))}
+    wanted = {ALERT: writer.rules.incidents_of(LABELS)}
     raw: Any = await asyncpg.connect(writer.dsn)
     async with raw.transaction():
         now = await raw.fetchval("SELECT service_time()")
@@ -803,7 +803,8 @@ async def test_what_a_later_rulebook_takes_keeps_when_it_was_first_heard_of(writ
     await contested(writer)
     await writer.ask("UPDATE service_clock SET shift = '61 s' RETURNING only_row")
     await Contests(writer.store, writer.intake, cast("AlertState", _Says({}))).round()
-    hit = "SELECT generation, heard_at FROM members JOIN incidents ON id = incident_id WHERE rule = 'Hit'"
+    of_hit = "JOIN incidents i ON i.id = incident_id WHERE i.rule = 'Hit'"
+    hit = f"SELECT generation, heard_at FROM members m {of_hit}"
     assert await writer.ask(f"{hit} ORDER BY 1") == [(1, None), (2, None)]
 
 

@@ -469,14 +469,17 @@ async def test_another_process_opening_the_same_incident_is_not_waited_for_out_o
     assert await db.observe(alert("b")) == [opened]
 
 
-async def test_one_alert_wanted_twice_joins_once(db: Stored) -> None:
-    """The first rule takes it; the second opens nothing for it."""
+async def test_one_alert_joins_one_incident_of_each_rule_that_takes_it(db: Stored) -> None:
+    """The first key of a rule has it, once; another rule has it, too."""
     async with db.store.intake() as taken:
         row = Observation("am", alert(), taken.now, content_hash(alert()))
         record = fold([row], MINUTE, taken.now)
         assert record is not None
         await taken.write_alerts([record])
         first = wants(record)
-        second = NewIncident("Other", first.rulebook_hash, {}, Severity.P0, timedelta(0), first.members)
-        assert len(await taken.open_or_join([first, second, first])) == 1
-    assert await db.sql("SELECT rule FROM incidents") == [("StuckQueries",)]
+        again = NewIncident(first.rule, first.rulebook_hash, {}, Severity.P0, timedelta(0), first.members)
+        other = NewIncident("Other", first.rulebook_hash, {}, Severity.P0, timedelta(0), first.members)
+        assert len(await taken.open_or_join([first, again, other, first])) == 2
+        assert await taken.open_or_join([again]) == (), "what was decided once stays so"
+    of_rules = "SELECT i.rule, m.rule FROM incidents i JOIN members m ON i.id = m.incident_id ORDER BY 1"
+    assert await db.sql(of_rules) == [("Other", "Other"), ("StuckQueries", "StuckQueries")]

@@ -477,6 +477,15 @@ async def test_the_nth_newest_episode_tells_since_when_an_alert_flaps(db: Stored
     await db.raw.execute("UPDATE members SET incident_id = gen_random_uuid() WHERE ends_at IS NOT NULL")
     assert (await seen(db, case)).flapped_at == began[0]
     assert (await seen(db, case, None)).flapped_at is None, "without a target nothing is counted"
+    await db.raw.execute(
+        """INSERT INTO members
+               (source, fingerprint, generation, rule, incident_id, starts_at, seen_at, joined_at)
+           SELECT source, fingerprint, generation, 'Other', gen_random_uuid(), starts_at, seen_at, joined_at
+           FROM members"""
+    )
+    for often, at in ((5, began[0]), (2, began[3]), (6, None)):
+        asked = Flapping(episodes=often)
+        assert (await seen(db, case, flapping=asked)).flapped_at == at, "an episode of two rules is one"
 
 
 async def test_what_flaps_elsewhere_or_has_ended_says_nothing_of_an_incident(db: Stored) -> None:

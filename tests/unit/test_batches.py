@@ -43,7 +43,7 @@ def speaking_of(*names: int, rejected: bool = False) -> Waiting:
     )
     letters = (Rejected("it is none", "{}"),) if rejected else ()
     one = Delivery(source="am", alerts=alerts, rejected=letters)
-    said = tuple((heard(alert), None) for alert in alerts)
+    said = tuple((heard(alert), ()) for alert in alerts)
     prepared = Prepared(one, said, "", frozenset(alert.fingerprint for alert in alerts))
     return Waiting(one, prepared, cast("asyncio.Future[object]", None))  # type: ignore[arg-type]
 

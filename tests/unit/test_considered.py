@@ -42,6 +42,25 @@ def test_the_first_rule_that_holds_takes_it() -> None:
     assert str(taken.position) == "r.yaml:3:5"
 
 
+def test_rules_that_pass_it_on_take_it_too() -> None:
+    """Up to the first that keeps it; what comes behind that one would take it, but comes too late."""
+    passing = tuple(one.model_copy(update={"continues": one.name in {"Critical", "Slow"}}) for one in rules())
+    found = considered(passing, {**LABELS, "severity": "critical"})
+    assert found.taken is not None
+    assert (found.taken.rule, [one.rule for one in found.further]) == ("Critical", ["Slow", "Prod"])
+    assert found.further[0].key == {"server": "a"}
+    some = considered(passing[:-3], LABELS)
+    assert (some.taken and some.taken.rule, some.further) == ("Slow", ())
+    led = {"steps": STEPS[:1], "joins": False, "opens_after": "0s"}
+    kept = considered([*passing, passing[2].model_copy(update={"name": "Late"})], LABELS)
+    answer = {"matching": kept.model_dump(mode="json"), **led, "further": [{**led, "joins": True}]}
+    lines = [line for _, line in lines_of(LABELS, answer)]
+    assert lines[1].startswith("Slow takes it (r.yaml:3:5): a P2 incident")
+    assert lines[3].startswith("Prod takes it, too (r.yaml:7:5): a P3 incident")
+    assert lines[4].startswith("Such an incident is there already")
+    assert "Late (r.yaml:7:5) would take it, too, but Prod comes first" in lines
+
+
 def test_what_failed_is_told_of_the_nearest_rules() -> None:
     """First those that come too late, then those of its name or that miss by one; the others are counted."""
     found = considered(rules(), LABELS)

@@ -126,6 +126,23 @@ def test_a_page_is_no_larger_than_a_receiver_takes() -> None:
     assert len(second.model_dump_json()) < 64 * 1024
 
 
+def test_of_the_rules_that_take_an_alert_the_first_that_is_p0_pages() -> None:
+    """Once for an alert, whichever rules pass it on; none that is P0, or none behind one that keeps it."""
+    p0 = (SeverityCase(severity=Severity.P0),)
+    lesser = RULE.model_copy(update={"name": "Lesser", "continues": True})
+    worst = RULE.model_copy(update={"name": "Worst", "severity": p0, "continues": True})
+    also = RULE.model_copy(update={"name": "Also", "severity": p0})
+    for rules, paged in (
+        ((lesser, worst, also), ["Worst"]),
+        ((lesser.model_copy(update={"continues": False}), worst), []),
+        ((lesser,), []),
+    ):
+        active, asked = ActiveRules(cast(Store, None)), Asked()  # no store is asked
+        active.stand_in(Rulebook(rules=rules))
+        Unstored(active, asked)(Delivery(source="main", alerts=(alert("p"),)))
+        assert [page.rule for page in asked.pages] == paged
+
+
 @asynccontextmanager
 async def paging(
     desk: PagerDesk, per_minute: int = 10

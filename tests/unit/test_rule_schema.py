@@ -35,6 +35,7 @@ FOR_THE_CHECK_ALONE = {
     "25_reach": "what no alert reaches depends on all rules",
     "28_open_reach": "as 25_reach",
     "30_schedule_label": "as 25_reach",
+    "33_passed_to_nobody": "as 25_reach",
     "32_nothing_shared": "as 25_reach",
     "26_promises": "response times stand in the settings",
     "31_never": "what never happens depends on the whole rule and on the settings",

@@ -39,8 +39,9 @@ def test_each_alert_of_the_manual_has_its_rule(book: Rulebook) -> None:
     """By the labels that promtool saw it fire with; what the incident is about are labels that it has."""
     index = RuleIndex(book)
     for labels in fired():
-        rule = index.first(labels)
-        assert rule is not None, labels
+        taking = index.taking(labels)
+        assert taking, labels
+        [rule] = taking
         assert rule.group_by is not None
         assert set(rule.group_by) - labels.keys() <= OPTIONAL, labels
 
@@ -51,7 +52,7 @@ def test_each_alert_of_a_mixin_has_its_rule(book: Rulebook) -> None:
     for name, own in LABELS.items():
         for severity in ("critical", "warning", "info"):
             labels = {"alertname": name, "severity": severity, **dict.fromkeys(own, "x")}
-            assert index.first(labels) is not None, labels
+            assert index.taking(labels), labels
 
 
 def test_no_rule_waits_for_an_alert_that_nobody_emits(book: Rulebook) -> None:
