@@ -86,6 +86,11 @@ SENSE: Mapping[str, str] = {
     "a budget that is never met": "31_never.yaml:49:9",
     "the end of an alert that has none": "32_endless.yaml:8:37",
     "a probe without anybody to ask": "33_two_connections.yaml:13:32",
+    "a raise that is no later than the one before": "30_raise.yaml:16:42",
+    "a rule that inhibits itself": "31_inhibited_by.yaml:7:20",
+    "a rule that nobody has, to be inhibited by": "31_inhibited_by.yaml:13:20",
+    "rules that inhibit each other in a circle": "31_inhibited_by.yaml:31:30",
+    "an alert that is passed on to nobody": "33_passed_to_nobody.yaml:12:5",
     "a match on what was redacted": "33_two_connections.yaml:15:32",
 }
 
