@@ -28,6 +28,7 @@ from responder.decide.case import (
     Terms,
     Wait,
 )
+from responder.decide.evidence import awaited_until
 from responder.decide.raising import raise_due
 from responder.decide.restraints import quiet
 from responder.decide.umbrella import umbrella_move
@@ -166,6 +167,8 @@ def _open(case: Case, now: datetime, terms: Terms) -> Move:
         return Apply(change=changes.escalated(case, now, f"open for {since} without a result", terms))
     if rule.evidence and not progress.evidence_started:
         return GatherEvidence()
+    if (until := awaited_until(case, now)) is not None:
+        return Wait(until=until)
     if progress.step < len(rule.steps):
         return TakeStep(index=progress.step)
     if rule.escalate and not rule.changing:

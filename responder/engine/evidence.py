@@ -30,8 +30,8 @@ class Evidence:
 
     def start(self, case: Case) -> None:
         """Start every evidence step of the rule; returns at once."""
-        for step in case.rule.evidence:
-            task = asyncio.create_task(self._gather(case, step), name=f"evidence {step.action}")
+        for index, step in enumerate(case.rule.evidence):
+            task = asyncio.create_task(self._gather(case, index, step), name=f"evidence {step.action}")
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
@@ -47,20 +47,24 @@ class Evidence:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
-    async def _gather(self, case: Case, step: Step) -> None:
-        finding = await self._find(case, step)
+    async def _gather(self, case: Case, index: int, step: Step) -> None:
+        finding = await self._find(case, index, step)
         try:
             await self._store.add_finding(case.incident.id, finding)
         except ResponderError as error:
             _log.warning("evidence could not be kept", action=step.action, error=str(error))
 
-    async def _find(self, case: Case, step: Step) -> Finding:
+    async def _find(self, case: Case, index: int, step: Step) -> Finding:
         limit = min(self._timeout_s, step.timeout.total_seconds())
         try:
             states = await looked(self._actions, step, labels_of(case), limit)
         except Exception as error:  # noqa: BLE001 - whatever went wrong, it is told, and delays nothing
             summary = f"could not be gathered: {problem(error)}"
-            return Finding(id=uuid4(), action=step.action, summary=summary, facts={})
+            return Finding(id=uuid4(), action=step.action, summary=summary, facts={"evidence": index})
         summary = "; ".join(f"{target.key}: {state.summary}" for target, state in states)
-        facts = {"states": {target.key: state.model_dump(mode="json") for target, state in states}}
+        facts = {
+            "evidence": index,
+            "states": {target.key: state.model_dump(mode="json") for target, state in states},
+            "results": {target.key: state.result for target, state in states},
+        }
         return Finding(id=uuid4(), action=step.action, summary=summary, facts=facts)

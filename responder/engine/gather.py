@@ -12,6 +12,7 @@ from uuid import UUID
 
 from pydantic import ValidationError
 
+from responder.decide import evidence
 from responder.decide.bind import bind_params, bindable
 from responder.decide.case import Case, Facts, LedgerQuestion, LedgerView, ProbeReading, SourceView, Terms
 from responder.decide.freezes import Freeze
@@ -34,7 +35,7 @@ from responder.model.errors import (
 from responder.model.incident import Group, MemberAlert
 from responder.model.relative import By, as_relative
 from responder.model.restraint import RestraintKind, Restraints
-from responder.model.rule import Probe, Step, StepKind
+from responder.model.rule import OnEvidence, Probe, Step, StepKind
 from responder.model.target import Element, State, Target
 from responder.model.way import Way, WayKind
 from responder.ports import Action, Actions, AlertState, Probes, Store
@@ -115,7 +116,7 @@ class Gather:
         *,
         undo_of: Attempt | None = None,
         part_of: Group | None = None,
-        when: Probe | None = None,
+        when: Probe | OnEvidence | None = None,
     ) -> Seen:
         """Resolve, look, pin, and collect the facts.
 
@@ -154,7 +155,9 @@ class Gather:
         known = view.firing + view.suppressed
         return view.configured and view.problem is None and not known and view.absent == len(members)
 
-    async def _condition(self, case: Case, when: Probe | None) -> ProbeReading | None:
+    async def _condition(self, case: Case, when: Probe | OnEvidence | None) -> ProbeReading | None:
+        if isinstance(when, OnEvidence):
+            return evidence.reading(case, when)
         return await self._probes.ask(when, labels_of(case)) if when is not None else None
 
     async def _look(self, case: Case, step: Step, *, looks: bool, bound: bool) -> _Look:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from pydantic import Field
@@ -132,6 +133,18 @@ class PassedOver(Frozen):
     """What became of it, with the reason."""
 
 
+class EvidenceFound(Frozen):
+    """What a piece of evidence found that a step's condition asks: by target, the fields of its result.
+
+    `results` is None where it could not be gathered; `problem` says why.
+    """
+
+    index: int
+    """Its place in the rule's `evidence`, from 0."""
+    results: dict[str, dict[str, Any]] | None = None
+    problem: str | None = None
+
+
 class Progress(Frozen):
     """Where an incident stands on its ladder. It changes only together with the state, by the owner."""
 
@@ -151,6 +164,10 @@ class Progress(Frozen):
     missed_starts: int = 0
     """How many intents in a row found their start window over."""
     evidence_started: bool = False
+    evidence_at: datetime | None = None
+    """When it was begun to be gathered for this ladder."""
+    found: tuple[EvidenceFound, ...] = ()
+    """What it found, as far as conditions of steps ask for it."""
     hold: Hold | None = None
     verification: Verification | None = None
     escalations: int = 0

@@ -73,6 +73,16 @@ class SqlProbe(Frozen):
 Probe = PromqlProbe | SqlProbe
 
 
+class OnEvidence(Frozen):
+    """A condition on what a piece of the rule's own evidence found."""
+
+    evidence: str
+    """What it is called."""
+    index: int
+    """Its place in the rule's `evidence`, from 0."""
+    expect: Expectation = Field(alias="is")
+
+
 class StepKind(StrEnum):
     """What a step may change. Copied from its action when the rule is checked."""
 
@@ -113,7 +123,7 @@ class Step(Frozen):
     """What evidence, or a step of a scheduled rule, is called; None for its action's name."""
     kind: StepKind
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
-    when: Probe | None = None
+    when: Probe | OnEvidence | None = None
     timeout: Duration
     undo: Undo = Undo.NEVER
     repeat: int = Field(default=0, exclude_if=_zero)
@@ -135,7 +145,7 @@ class AllOf(Frozen):
     """
 
     parts: tuple[Step, ...] = Field(alias="all")
-    when: Probe | None = None
+    when: Probe | OnEvidence | None = None
     repeat: int = Field(default=0, exclude_if=_zero)
     """As of a step."""
 

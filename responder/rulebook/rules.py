@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import TypeVar
 
@@ -265,11 +266,12 @@ class _RuleReader:
 
     def _steps(self, scope: Scope) -> tuple[list[tuple[Node, Rung]], tuple[Step, ...]]:
         """The ladder, each step with its place, and the evidence."""
-        steps = StepReader(scope, self._around, self._reader, self._origins)
+        looks = StepReader(scope, self._around, self._reader, self._origins)
+        evidence = _present([looks.evidence(node, path) for path, node in self._list("evidence")])
+        steps = replace(looks, gathered=evidence)
         ladder = () if "on" in self._own else self._list("steps")
         read = [(node, steps.rung(node, path)) for path, node in ladder]
-        evidence = [steps.evidence(node, path) for path, node in self._list("evidence")]
-        return [(node, step) for node, step in read if step is not None], _present(evidence)
+        return [(node, step) for node, step in read if step is not None], evidence
 
     def _list(self, key: str) -> Iterator[tuple[str, Node]]:
         """The steps under a key, those of named lists among them, each with its path."""

@@ -62,7 +62,7 @@ def schema(catalogue: Catalogue) -> Schema:
             "one_step": _steps(facts, _STEP),
             "all_of": _mapping(_ALL_OF, "all"),
             "part": {**_steps([one for one in facts if one.kind.changing], _PART), "type": "object"},
-            "evidence": _steps(reading, {}),
+            "evidence": _steps(reading, {"name": _NAME}),
             "check": _checks(reading),
             "severity": _SEVERITY,
             "limits": _LIMITS,
@@ -129,6 +129,14 @@ _PROBE: Schema = {
         _mapping({"sql": _TEXT, "connection": _ref("connection"), "is": _COMPARISON}, "sql", "is"),
     ]
 }
+_EVIDENCE: Schema = {
+    "type": ["string", "integer"],
+    "minLength": 1,
+    "minimum": 1,
+    "description": "The evidence that is meant: its name, its action, or its number from 1.",
+}
+_EXPECTATION: Schema = {"type": "object", "minProperties": 1, "additionalProperties": _EXPECTED}
+_NAME: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
 _AUTONOMY = _words(
     (level.word for level in Autonomy),
     "observe: record; shadow: all but the effect; approve: ask a person; auto.",
@@ -144,7 +152,12 @@ _DEFAULTED: Schema = {
     "severity": _ref("severity"),
 }
 _STEP: Schema = {
-    "when": _mapping({"probe": _ref("probe")}, "probe"),
+    "when": {
+        "oneOf": [
+            _mapping({"probe": _ref("probe")}, "probe"),
+            _mapping({"evidence": _EVIDENCE, "is": _EXPECTATION}, "evidence", "is"),
+        ]
+    },
     "undo": _words(word.value for word in Undo),
     "repeat": {**_COUNT, "description": "So often it is taken again, as long as it does not help."},
     "autonomy": _AUTONOMY,
@@ -235,8 +248,7 @@ def _scheduled() -> Schema:
 def _checks(facts: Iterable[ActionFacts]) -> Schema:
     """A step of a scheduled rule. What is expected is of the fields that its action finds."""
     named = list(facts)
-    name: Schema = {"type": "string", "minLength": 1, "maxLength": 64}
-    found = _steps(named, {"name": name, "expect": {"type": "object", "minProperties": 1}})
+    found = _steps(named, {"name": _NAME, "expect": {"type": "object", "minProperties": 1}})
     cases = [
         {
             "if": {"type": "object", "properties": {"action": {"const": one.name}}, "required": ["action"]},

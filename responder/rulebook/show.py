@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from responder.model.rule import Rule
+from responder.model.rule import OnEvidence, Rule
 
 _HERE = "the rule"
 
@@ -37,8 +37,12 @@ def describe(rule: Rule) -> dict[str, Any]:
 
 
 def _as_written(rule: Rule, body: dict[str, Any]) -> dict[str, Any]:
-    """What a scheduled rule asks stands under `steps`, with what is expected in words; it acts on nothing."""
+    """What is expected is told in words; what a scheduled rule asks stands under `steps`."""
     if rule.on is None:
+        for step, told in zip(rule.steps, body["steps"], strict=True):
+            if isinstance(step.when, OnEvidence):
+                expect = {one.field: one.words for one in step.when.expect}
+                told["when"] = {"evidence": step.when.evidence, "is": expect}
         return body
     expected = [{one.field: one.words for one in step.expect} for step in rule.checks]
     both = zip(body["checks"], expected, strict=True)

@@ -1,12 +1,13 @@
 """Steps and evidence: one action each, with its parameters."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from responder.model.autonomy import Autonomy
-from responder.model.rule import AllOf, Probe, Rung, SqlProbe, Step, StepKind, Undo
+from responder.model.rule import AllOf, OnEvidence, Probe, Rung, SqlProbe, Step, StepKind, Undo
 from responder.rulebook.catalogue import ActionFacts
-from responder.rulebook.document import Entry, Listing, Mapped, Node
+from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
 from responder.rulebook.expect import read_expectation
 from responder.rulebook.mistake import did_you_mean
 from responder.rulebook.parameters import read_parameters
@@ -16,9 +17,10 @@ from responder.rulebook.scope import Scope
 from responder.rulebook.surroundings import Surroundings
 
 _STEP_KEYS = ("action", "with", "when", "timeout", "undo", "repeat", "autonomy")
-_EVIDENCE_KEYS = ("action", "with", "timeout")
+_EVIDENCE_KEYS = ("action", "name", "with", "timeout")
 _CHECK_KEYS = ("action", "name", "with", "timeout", "expect")
 _LONGEST_NAME = 64
+_NO_EVIDENCE = "Add `evidence:` to the rule"
 _ALL_KEYS = ("all", "when", "repeat", "autonomy")
 _PART_KEYS = ("action", "with", "timeout", "undo")
 _ALL_EXAMPLE = "all: [{action: ..., with: {...}}, {action: ..., with: {...}}]"
@@ -34,6 +36,8 @@ class StepReader:
     around: Surroundings
     reader: Reader
     origins: dict[str, str]
+    gathered: tuple[Step, ...] = ()
+    """The rule's evidence, which conditions of steps may ask for."""
 
     def rung(self, node: Node, path: str) -> Rung | None:
         """One rung of the ladder, or None where an action of it is not known."""
@@ -117,6 +121,7 @@ class StepReader:
             self.reader.wrong(node.entries["action"].value, text, mend)
         return Step(
             action=facts.name,
+            name=self._name(node.entries.get("name")),
             kind=StepKind.READ_ONLY,
             params=self._params(node, facts),
             timeout=self._timeout(node.entries.get("timeout"), facts, path),
@@ -171,10 +176,18 @@ class StepReader:
     def _params(self, node: Mapped, facts: ActionFacts) -> dict[str, Any]:
         return read_parameters(node, node.entries.get("with"), facts, self.scope, self.around, self.reader)
 
-    def _when(self, entry: Entry | None, params: list[dict[str, Any]], path: str) -> Probe | None:
+    def _when(
+        self, entry: Entry | None, params: list[dict[str, Any]], path: str
+    ) -> Probe | OnEvidence | None:
         if entry is None:
             return None
-        entries = self.reader.mapping(entry.value, "`when`", ("probe",), ("evidence",))
+        entries = self.reader.mapping(entry.value, "`when`", ("probe", "evidence", "is"))
+        if "evidence" in entries:
+            return self._on_evidence(entry.value, entries)
+        if "is" in entries:
+            mend = "Add `evidence: NAME`, or move it into the probe"
+            self.reader.wrong(entries["is"], "`is` stands without the `evidence` that it is about", mend)
+            return None
         if "probe" not in entries:
             if isinstance(entry.value, Mapped) and not entry.value.entries:
                 mend = "Add a probe, such as {sql: NAME, is: '> 0'}, or remove `when`"
@@ -184,6 +197,43 @@ class StepReader:
         probe = read_probe(node, self.scope, self.around, self.reader, connections_of(params))
         note_inherited(probe, node, f"{path}.when", self.origins)
         return probe
+
+    def _on_evidence(self, node: Node, entries: Mapping[str, Entry]) -> OnEvidence | None:
+        """A condition on what the rule's own evidence found."""
+        if "probe" in entries:
+            text = "`when` asks a probe and evidence at once"
+            self.reader.wrong(entries["probe"], text, "Write one of the two, or two steps")
+            return None
+        index = self._which(entries["evidence"].value)
+        facts = None if index is None else self.around.catalogue.find(self.gathered[index].action)
+        if "is" not in entries:
+            mend = "Write what it has to be: {evidence: NAME, is: {FIELD: '> 0'}}"
+            self.reader.wrong(node, "`when` does not say what the evidence has to be", mend)
+        if index is None or facts is None or "is" not in entries:
+            return None
+        expect = read_expectation(entries["is"].value, "`is`", facts, self.reader)
+        return OnEvidence(evidence=self.gathered[index].title, index=index, expect=expect)
+
+    def _which(self, node: Node) -> int | None:
+        """The place of the evidence that is meant, by what it is called or by its number from 1."""
+        if isinstance(node, Scalar) and type(node.value) is int:
+            if 1 <= node.value <= len(self.gathered):
+                return node.value - 1
+            there = (
+                f"Count from 1 to {len(self.gathered)}" if self.gathered else "Add `evidence:` to the rule"
+            )
+            self.reader.wrong(node, f"there is no evidence {node.value}", there)
+            return None
+        name = self.reader.text(node, "evidence")
+        found = [at for at, step in enumerate(self.gathered) if step.title == name]
+        if len(found) > 1:
+            mend = "Write its number, counted from 1, or give it a `name:`"
+            self.reader.wrong(node, f"{len(found)} pieces of evidence are called {name!r}", mend)
+        elif name is not None and not found:
+            known = [step.title for step in self.gathered]
+            mend = did_you_mean(name, known, "evidence") if known else _NO_EVIDENCE
+            self.reader.wrong(node, f"the rule gathers no evidence {name!r}", mend)
+        return found[0] if len(found) == 1 else None
 
     def _timeout(self, entry: Entry | None, facts: ActionFacts, path: str) -> Any:
         if entry is None:

@@ -6,6 +6,7 @@ from typing import Any
 from responder.decide.case import (
     Case,
     Change,
+    Finding,
     Notice,
     Terms,
 )
@@ -13,6 +14,7 @@ from responder.decide.changes.base import go_on, stay
 from responder.decide.changes.by_hand import looked
 from responder.decide.changes.paging import page_due
 from responder.decide.changes.question import question_words
+from responder.decide.evidence import kept
 from responder.decide.raising import begins
 from responder.model.duration import format_duration
 from responder.model.incident import Hold, Incident, IncidentState, Progress
@@ -241,8 +243,8 @@ def _alerts(case: Case) -> tuple[EntryDraft, ...]:
 
 
 def evidence_started(case: Case, now: datetime) -> Change:
-    """The evidence steps run beside the ladder from now on."""
-    return stay(case, now, evidence_started=True)
+    """The evidence steps run beside the ladder from now on; what an earlier ladder found counts no more."""
+    return stay(case, now, evidence_started=True, evidence_at=now, found=())
 
 
 def findings_told(case: Case, now: datetime) -> Change:
@@ -251,12 +253,19 @@ def findings_told(case: Case, now: datetime) -> Change:
         EntryDraft(
             kind=EntryKind.EVIDENCE,
             text=f"{finding.action}: {finding.summary}",
-            facts={"action": finding.action, "summary": finding.summary, **finding.facts},
+            facts={"action": finding.action, "summary": finding.summary, **_seen(finding)},
         )
         for finding in case.findings
     )
-    change = stay(case, None if case.incident.state is IncidentState.CLOSED else now, *entries)
+    found = kept(case.rule, case.incident.progress.found, case.findings)
+    later = None if case.incident.state is IncidentState.CLOSED else now
+    change = stay(case, later, *entries, found=found)
     return change.model_copy(update={"told_findings": tuple(finding.id for finding in case.findings)})
+
+
+def _seen(finding: Finding) -> dict[str, Any]:
+    """The states that were seen; what conditions ask of them stands in the progress."""
+    return {name: fact for name, fact in finding.facts.items() if name not in {"evidence", "results"}}
 
 
 def evidence_read(case: Case, index: int, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
