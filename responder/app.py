@@ -116,13 +116,27 @@ async def serve(
         _rest_the_collector()
         if ready is not None:
             ready(responder.url)
-        reloads: set[asyncio.Task[object]] = set()
-        loop.add_signal_handler(
-            signal.SIGHUP, lambda: reloads.add(asyncio.ensure_future(responder.files.reload()))
-        )
+        reloads: set[asyncio.Task[None]] = set()
+
+        def reload() -> None:
+            task = asyncio.create_task(_reload(responder.files))
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        loop.add_signal_handler(signal.SIGHUP, reload)
         await stop.wait()
         responder.engine.ownership.stop()
         _log.info("stopping")
+
+
+async def _reload(files: RuleFiles) -> None:
+    """By a signal, of which nobody waits for an answer: what it comes to stands in the log."""
+    try:
+        await files.reload()
+    except ResponderError as error:
+        _log.error("the rule files could not be reloaded: the old rules stay", why=str(error))
+    except Exception:  # noqa: BLE001 - logged; nobody else would hear of it
+        _log.exception("the rule files could not be reloaded: the old rules stay")
 
 
 async def _unless(stop: asyncio.Event, start: Coroutine[None, None, T]) -> T | None:
@@ -221,6 +235,8 @@ async def running(
             await _load_rules(files, store, needs_rules=needs_rules)
             await servers.warm()
             await engine.start()
+            if settings.watch_rules:
+                engine.each_second("rule files", files.round)
 
         await _in_the_end(begin, settings.engine.intake_timeout, without_store)
         metrics.store_up.set(1)

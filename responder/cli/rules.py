@@ -1,5 +1,6 @@
 """Commands about rules: check files, see what is active, reload, promote."""
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,10 @@ def list_rules(client: Client, as_json: bool) -> None:
         for rule in told["rules"]
     ]
     output.table(("RULE", "SEVERITY", "AUTONOMY", "STEPS", "FILE"), rows, "No rule is active.")
+    if refused := told.get("refused"):
+        output.heading("The rule files have mistakes, so what they say is not active")
+        for line in _mistake_lines(refused):
+            output.say(line, indent=2)
 
 
 @rules.command()
@@ -180,12 +185,16 @@ def reload(client: Client, as_json: bool) -> None:
     if as_json:
         print_json(told)
     else:
-        for one in mistakes:
-            place = f"{one['file']}:{one['line']}:{one['column']}"
-            output.say(f"{place}: {one['text']}. {one['mend']}.")
+        for line in _mistake_lines(mistakes):
+            output.say(line)
         output.say("The old rules stay active." if mistakes else "The rules are active on every replica.")
     if mistakes:
         raise SystemExit(ExitCode.WRONG)
+
+
+def _mistake_lines(mistakes: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    for one in mistakes:
+        yield f"{one['file']}:{one['line']}:{one['column']}: {one['text']}. {one['mend']}."
 
 
 def _sum(report: Report, rules_read: int) -> str:

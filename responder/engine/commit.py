@@ -5,6 +5,9 @@ folded in a transaction that follows; so is a whole batch with more in it than a
 dead letters), all or nothing. An alert is never stored without what follows from it. Where something
 is in the way of one of these transactions, it alone is tried again: those before it have stored theirs.
 
+A batch is matched by one rulebook from its first line to its last, whatever becomes the active one meanwhile:
+of a delivery no alert goes by the old rules and another by the new ones.
+
 Lock order: alerts, then incidents. Deliveries of one batch count as received in the order in which they
 waited, a microsecond apart: what they say of one alert is told in that order.
 """
@@ -23,7 +26,7 @@ import structlog
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
 from responder.engine.crowds import Crowds
-from responder.engine.rules import ActiveRules
+from responder.engine.rules import ActiveRules, Matching
 from responder.engine.wake import Wake
 from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
 from responder.model.errors import StoreAwayError, TemporaryError
@@ -93,18 +96,19 @@ class Commit:
         self._metrics = metrics
         self._wake = wake
 
-    def prepare(self, delivery: Delivery) -> Prepared:
+    def prepare(self, delivery: Delivery, rules: Matching | None = None) -> Prepared:
         """What can be found out before its transaction: the less is left to do in that.
 
         Raises ValueError where an alert has a text that is none.
         """
+        rules = rules or self._rules.matching
         said = {(one.alert.fingerprint, one.content_hash): one for one in map(heard, delivery.alerts)}
         wanted = [
-            self._rules.incidents_of(one.alert.labels) if one.alert.standing is Standing.FIRING else ()
+            rules.incidents_of(one.alert.labels) if one.alert.standing is Standing.FIRING else ()
             for one in said.values()
         ]
         of = frozenset([name for name, _ in said])
-        return Prepared(delivery, tuple(zip(said.values(), wanted, strict=True)), self._rules.hash, of)
+        return Prepared(delivery, tuple(zip(said.values(), wanted, strict=True)), rules.hash, of)
 
     async def __call__(self, batch: Sequence[Prepared]) -> list[Receipt]:
         """What became of each delivery, after COMMIT. Raises what the store raises.
@@ -112,16 +116,17 @@ class Commit:
         Then some of it may be kept, and is journaled once more when it is taken in again. That changes no
         episode but where both a firing and its end were kept: the firing, heard again after it, contests it.
         """
-        batch = [one if one.rulebook == self._rules.hash else self.prepare(one.delivery) for one in batch]
+        rules = self._rules.matching
+        batch = [one if one.rulebook == rules.hash else self.prepare(one.delivery, rules) for one in batch]
         if not all(one.is_plain for one in batch):
-            folding = partial(self._folded, batch, _all_said(batch))
+            folding = partial(self._folded, batch, _all_said(batch), rules)
             return _receipts(batch, await _in_the_end(folding))
         concerned: list[UUID] = []
         left: dict[AlertKey, Sequence[Numbered]] = {}
         for source, (said, wanted) in _by_source(batch).items():
             left |= await self._at_once(source, said, wanted, concerned)
         if left:
-            concerned += await _in_the_end(partial(self._folded, batch, left))
+            concerned += await _in_the_end(partial(self._folded, batch, left, rules))
         return _receipts(batch, concerned)
 
     async def _at_once(
@@ -151,7 +156,10 @@ class Commit:
         return left | {AlertKey(source, name): told for name, told in said.items()}
 
     async def _folded(
-        self, prepared: Sequence[Prepared], keys: Mapping[AlertKey, Sequence[Numbered]]
+        self,
+        prepared: Sequence[Prepared],
+        keys: Mapping[AlertKey, Sequence[Numbered]],
+        rules: Matching,
     ) -> Sequence[UUID]:
         """Fold what is said of these alerts, and store the batch's positions and dead letters with it.
 
@@ -172,11 +180,11 @@ class Commit:
                 if delivery.retried is not None:
                     await transaction.take_back(delivery.retried)
             if len(rounds) > 1:
-                await transaction.lock_incidents(await self._could_open(keys))
+                await transaction.lock_incidents(await self._could_open(keys, rules))
             opened: list[UUID] = []
             news: list[NewIncident] = []
             for said in rounds:
-                begun = await self._store_round(transaction, said, _refolded(batch))
+                begun = await self._store_round(transaction, said, _refolded(batch), rules)
                 wanted = await self._crowds.all_within(begun)
                 opened += await transaction.open_or_join(wanted)
                 news += wanted
@@ -188,18 +196,23 @@ class Commit:
         transaction: IntakeTransaction,
         said: Mapping[AlertKey, Sequence[Numbered]],
         refolded: AbstractSet[AlertKey],
+        rules: Matching,
     ) -> list[NewIncident]:
         """Journal and fold what is said; the incidents that the episodes want which began by it."""
         before = await transaction.lock_alerts(tuple(said))
         rows = {key: _observations(key, new, transaction.now) for key, new in said.items()}
         folded = await self._fold(transaction, before, rows, refolded)
         await transaction.write_journal([row for group in rows.values() for row in group])
-        _, wanted = await asyncio.gather(transaction.write_alerts(folded.records), self._wanted(folded.begun))
+        _, wanted = await asyncio.gather(
+            transaction.write_alerts(folded.records), _wanted(folded.begun, rules)
+        )
         return wanted
 
-    async def _could_open(self, keys: Mapping[AlertKey, Sequence[Numbered]]) -> list[NewIncident]:
+    async def _could_open(
+        self, keys: Mapping[AlertKey, Sequence[Numbered]], rules: Matching
+    ) -> list[NewIncident]:
         """Each incident that any of these alerts would belong to."""
-        found = (self._rules.incidents_of(new[0][1].alert.labels) for new in keys.values() if new)
+        found = (rules.incidents_of(new[0][1].alert.labels) for new in keys.values() if new)
         return await self._crowds.all_within([one for each in found for one in each])
 
     def _opened(self, opened: Collection[NewIncident], due: int) -> None:
@@ -242,18 +255,19 @@ class Commit:
             record = step(record, row, window)
         return record if record is None else settle_contest(record, window, now)
 
-    async def _wanted(self, begun: Iterable[AlertRecord]) -> list[NewIncident]:
-        """The incidents that new episodes open or join, one for each (rule, key).
 
-        Found while PostgreSQL writes the alerts.
-        """
-        await asyncio.sleep(0)
-        groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[NewIncident, AlertKey]]] = {}
-        for record in begun:
-            for new in self._rules.incidents_of(record.labels):
-                group = (new.rule, tuple(sorted(new.key.items())))
-                groups.setdefault(group, []).append((new, record.key))
-        return [_together(groups[group]) for group in sorted(groups)]
+async def _wanted(begun: Iterable[AlertRecord], rules: Matching) -> list[NewIncident]:
+    """The incidents that new episodes open or join, one for each (rule, key).
+
+    Found while PostgreSQL writes the alerts.
+    """
+    await asyncio.sleep(0)
+    groups: dict[tuple[str, tuple[tuple[str, str], ...]], list[tuple[NewIncident, AlertKey]]] = {}
+    for record in begun:
+        for new in rules.incidents_of(record.labels):
+            group = (new.rule, tuple(sorted(new.key.items())))
+            groups.setdefault(group, []).append((new, record.key))
+    return [_together(groups[group]) for group in sorted(groups)]
 
 
 async def _in_the_end(write: Callable[[], Awaitable[T]]) -> T:

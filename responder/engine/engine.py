@@ -160,6 +160,15 @@ class Engine:
         for _ in range(self._settings.workers):
             self._begin_worker()
 
+    def each_second(self, name: str, once: Callable[[], Awaitable[object]]) -> None:
+        """Do one thing more, from now on and until the stop."""
+        self._begin(name, _every(_SOON, name, once))
+
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """What goes on now, by name."""
+        return tuple(self._tasks)
+
     def dead(self) -> tuple[str, ...]:
         """The loops that have ended although nobody stopped them."""
         ended = tuple(name for name, task in self._tasks.items() if task.done())

@@ -15,7 +15,7 @@ from responder.decide.case import Case, Facts, Terms
 from responder.decide.guards import judge
 from responder.decide.inhibit import inhibits
 from responder.engine.gather import Gather
-from responder.engine.rules import ActiveRules
+from responder.engine.rules import ActiveRules, Matching
 from responder.model.alert import fingerprint
 from responder.model.base import Frozen
 from responder.model.duration import Duration
@@ -96,29 +96,31 @@ class Foresight:
         """What an alert with these labels would lead to, were it heard of from that source now."""
         async with self._one_at_a_time:
             await self._rules.follow()
-            matching = considered(self._rules.rulebook.rules, labels)
+            rules = self._rules.matching
+            matching = considered(rules.rulebook.rules, labels)
             if matching.taken is None:
                 return Foreseen(matching=matching)
             taken = (matching.taken, *matching.further)
-            wanted = self._rules.incidents_of(labels)
             first, *further = [
-                await self._led(one, new, labels, source) for one, new in zip(taken, wanted, strict=True)
+                await self._led(rules, one, new, labels, source)
+                for one, new in zip(taken, rules.incidents_of(labels), strict=True)
             ]
             return Foreseen(matching=matching, further=tuple(further), **dict(first))
 
-    async def _led(self, taken: Taken, wanted: NewIncident, labels: Mapping[str, str], source: str) -> Led:
-        book = self._rules.rulebook
-        rule = book.rule(taken.rule)
+    async def _led(
+        self, rules: Matching, taken: Taken, wanted: NewIncident, labels: Mapping[str, str], source: str
+    ) -> Led:
+        rule = rules.rulebook.rule(taken.rule)
         if rule is None:
             return Led()
-        case = await self._case(rule, taken, labels, source)
+        case = await self._case(rule, rules.hash, taken, labels, source)
         _, live = await self._store.standing((), (wanted.identity,), 0)
         steps = [one for index in range(len(rule.steps)) for one in await self._step(case, index)]
         return Led(
             steps=tuple(steps),
             joins=wanted.identity in live,
             opens_after=wanted.pending_for,
-            inhibitor=await self._store.inhibitor(inhibits(rule, wanted.key, book)),
+            inhibitor=await self._store.inhibitor(inhibits(rule, wanted.key, rules.rulebook)),
         )
 
     async def _step(self, case: Case, index: int) -> list[StepForeseen]:
@@ -157,15 +159,17 @@ class Foresight:
             repeat=repeat,
         )
 
-    async def _case(self, rule: Rule, taken: Taken, labels: Mapping[str, str], source: str) -> Case:
+    async def _case(
+        self, rule: Rule, rulebook: str, taken: Taken, labels: Mapping[str, str], source: str
+    ) -> Case:
         now = await self._store.now()
         promoted = await self._store.promotion(rule.name, rule.acting_hash)
         return Case(
             now=now,
-            incident=_incident(taken, self._rules.hash, now),
+            incident=_incident(taken, rulebook, now),
             rule=rule,
             current=rule,
-            current_hash=self._rules.hash,
+            current_hash=rulebook,
             promotions={} if promoted is None else {rule.acting_hash: promoted},
             members=_members(labels, source, now),
             holds=False,

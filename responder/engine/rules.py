@@ -1,5 +1,6 @@
 """The active rulebook, as this process knows it: one database row that every replica follows."""
 
+import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -25,34 +26,17 @@ def rules_in_words(rulebook: Rulebook | None) -> str:
     return "1 rule is active" if number == 1 else f"{number} rules are active"
 
 
-class ActiveRules:
-    """The rulebook that new episodes are matched against, with its index.
+class Matching:
+    """One rulebook with its index, to match alerts by: it never becomes another one.
 
-    Alerts come in groups: which incident a group belongs to is remembered, as long as the rulebook stays.
+    Alerts come in groups: which incident a group belongs to is remembered.
     """
 
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self.rulebook = Rulebook(rules=())
-        self.hash = self.rulebook.hash
-        self.index = RuleIndex(self.rulebook)
+    def __init__(self, rulebook: Rulebook) -> None:
+        self.rulebook = rulebook
+        self.hash = rulebook.hash
+        self.index = RuleIndex(rulebook)
         self._wanted: dict[tuple[str, Severity, tuple[str, ...]], NewIncident] = {}
-
-    def stand_in(self, rulebook: Rulebook) -> None:
-        """What to match by until `follow` has met the database."""
-        self.rulebook, self.hash, self.index = rulebook, rulebook.hash, RuleIndex(rulebook)
-        self._wanted = {}
-
-    async def follow(self) -> bool:
-        """Take over the active rulebook where it changed. True when it did."""
-        if await self._store.active_hash() == self.hash:
-            return False
-        active = await self._store.active_rulebook() or Rulebook(rules=())
-        if active.hash == self.hash:
-            return False
-        self.stand_in(active)
-        _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))
-        return True
 
     def incidents_of(self, labels: Mapping[str, str]) -> tuple[NewIncident, ...]:
         """The incidents that an alert with these labels opens or joins, one of each rule that takes it."""
@@ -82,3 +66,50 @@ class ActiveRules:
             pending_for=rule.wait_for,
             members=(),
         )
+
+
+class ActiveRules:
+    """The rulebook that new episodes are matched against, by what this process knows now.
+
+    Whatever takes more than a moment and must be of one piece keeps the `matching` that it began with:
+    another may be the active one a moment later.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._following = asyncio.Lock()
+        self.matching = Matching(Rulebook(rules=()))
+
+    @property
+    def rulebook(self) -> Rulebook:
+        """Its rules."""
+        return self.matching.rulebook
+
+    @property
+    def hash(self) -> str:
+        """Its hash."""
+        return self.matching.hash
+
+    @property
+    def index(self) -> RuleIndex:
+        """Its index."""
+        return self.matching.index
+
+    def stand_in(self, rulebook: Rulebook) -> None:
+        """What to match by until `follow` has met the database."""
+        self.matching = Matching(rulebook)
+
+    async def follow(self) -> bool:
+        """Take over the active rulebook where it changed. True when it did.
+
+        One at a time: of two that began with different answers the later would bring back the older one.
+        """
+        async with self._following:
+            if await self._store.active_hash() == self.hash:
+                return False
+            active = await self._store.active_rulebook() or Rulebook(rules=())
+            if active.hash == self.hash:
+                return False
+            self.matching = await asyncio.to_thread(Matching, active)
+            _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))
+            return True

@@ -37,9 +37,11 @@ def check(paths: Sequence[Path], surroundings: Surroundings) -> Report:
     return _checked(read_files(paths, mistakes), surroundings, mistakes)
 
 
-def check_texts(files: Iterable[tuple[str, str]], surroundings: Surroundings) -> Report:
-    """Check rule files given as (name, text)."""
-    return _checked(files, surroundings, Mistakes())
+def check_texts(
+    files: Iterable[tuple[str, str]], surroundings: Surroundings, found: Iterable[Mistake] = ()
+) -> Report:
+    """Check rule files given as (name, text); `found` are mistakes that were made before them."""
+    return _checked(files, surroundings, Mistakes([*found]))
 
 
 def read_files(paths: Sequence[Path], mistakes: Mistakes) -> list[tuple[str, str]]:

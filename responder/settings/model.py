@@ -75,6 +75,8 @@ class Settings(StoreSettings, BaseSettings):
     prometheus: PrometheusSettings | None = None
     rules: Annotated[tuple[Path, ...], NoDecode, BeforeValidator(_listed)] = ()
     """Rule files, and directories whose `*.yaml` and `*.yml` are rule files."""
+    watch_rules: bool = False
+    """Whether they are activated when they change and then stand still for a second; else on command."""
     severities: Severities = Field(default=MANUAL_TERMS)
     """What P0 to P3 promise people; what is left out is as the operations manual has it."""
     policies: dict[str, EscalationPolicy] = Field(default_factory=dict)

@@ -26,6 +26,8 @@ from responder.web.api import Part
 from responder.web.refusals import Refusals
 
 _FLAG = "the flag in the database"
+_MISTAKES = "responder rules list tells them"
+"""Nobody has to show a token for readiness: what stands in the files is told elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,9 +123,10 @@ def _event_loop(engine: Engine) -> Part:
 
 def _active_rules(engine: Engine, files: RuleFiles) -> Part:
     book = engine.rules.rulebook
-    refused = f"; the rule files have {count(files.refused, 'mistake')}, so what they say is not active"
-    text = rules_in_words(book) + (refused if files.refused else "")
-    return Part(name="rules", ready=True, text=text, warning=not book.rules or files.refused > 0)
+    wrong = len(files.mistakes)
+    refused = f"; the rule files have {count(wrong, 'mistake')}, so what they say is not active: {_MISTAKES}"
+    text = rules_in_words(book) + (refused if wrong else "")
+    return Part(name="rules", ready=True, text=text, warning=not book.rules or wrong > 0)
 
 
 def _emergency(engine: Engine, *, pages: bool) -> Part:

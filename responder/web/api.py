@@ -75,7 +75,14 @@ class StartedWith(Frozen):
 
 
 class RuleDesk(Protocol):
-    """What people do with rulebooks."""
+    """What people do with rulebooks.
+
+    `mistakes` are those of the rule files, as they were taken last: then what they say is not active.
+    """
+
+    @property
+    def mistakes(self) -> Sequence[Mistake]:  # noqa: D102 - see above
+        ...
 
     async def reload(self) -> Sequence[Mistake]:
         """Read the rule files again and activate them; with mistakes nothing changes, and they come back."""

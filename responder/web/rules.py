@@ -33,10 +33,14 @@ class Rules:
         ]
 
     async def list(self, _request: web.Request) -> web.Response:
-        """All active rules in the order in which they are tried."""
+        """All active rules in the order in which they are tried.
+
+        `refused`: the mistakes of this process's files, where what they say is not active because of them.
+        """
         book = await self._book()
         rules = [await self._line(rule) for rule in book.rules]
-        return answer({"rulebook": book.hash, "rules": rules})
+        refused = _told(self._api.rules.mistakes)
+        return answer({"rulebook": book.hash, "rules": rules, "refused": refused})
 
     async def show(self, request: web.Request) -> web.Response:
         """One rule as it applies, with where its defaults came from."""
@@ -116,7 +120,8 @@ class Rules:
 
 
 def _mistakes(mistakes: Sequence[Mistake], status: int) -> web.Response:
-    told = [
-        {**mistake.position.model_dump(), "text": mistake.text, "mend": mistake.mend} for mistake in mistakes
-    ]
-    return answer({"ok": not mistakes, "mistakes": told}, status)
+    return answer({"ok": not mistakes, "mistakes": _told(mistakes)}, status)
+
+
+def _told(mistakes: Sequence[Mistake]) -> list[dict[str, Any]]:
+    return [{**one.position.model_dump(), "text": one.text, "mend": one.mend} for one in mistakes]

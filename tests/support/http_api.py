@@ -532,9 +532,11 @@ class OneMistake:
 
     def __init__(self, on_disk: str = "") -> None:
         self.on_disk = on_disk
+        self.mistakes: Sequence[Mistake] = ()
 
     async def reload(self) -> Sequence[Mistake]:
-        return await self.check({"rules/a.yaml": self.on_disk})
+        self.mistakes = await self.check({"rules/a.yaml": self.on_disk})
+        return self.mistakes
 
     async def check(self, files: Mapping[str, str]) -> Sequence[Mistake]:
         return [
