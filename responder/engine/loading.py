@@ -95,14 +95,13 @@ class RuleFiles:
 
     async def _take(self, read: _Read, *, log_each: bool) -> Sequence[Mistake]:
         report = await asyncio.to_thread(self._checked, read)
-        self.mistakes = report.mistakes
         if report.rulebook is None:
             self._refuse(report.mistakes, log_each=log_each)
         else:
             origin = ", ".join(str(path) for path in self._paths) or "no files"
             await self._store.activate(report.rulebook, origin)
             await self._active.follow()
-        self._taken = read.content
+        self.mistakes, self._taken = report.mistakes, read.content
         return report.mistakes
 
     def _refuse(self, mistakes: Sequence[Mistake], *, log_each: bool) -> None:
