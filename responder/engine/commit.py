@@ -26,7 +26,7 @@ import structlog
 
 from responder.decide.fold import AlertRecord, fold, settle_contest, step
 from responder.engine.crowds import Crowds
-from responder.engine.rules import ActiveRules, Matching
+from responder.engine.rules import ActiveRules, IndexedRules
 from responder.engine.wake import Wake
 from responder.model.alert import AlertKey, Delivery, Heard, Observation, Receipt, Standing, heard
 from responder.model.errors import StoreAwayError, TemporaryError
@@ -96,12 +96,12 @@ class Commit:
         self._metrics = metrics
         self._wake = wake
 
-    def prepare(self, delivery: Delivery, rules: Matching | None = None) -> Prepared:
+    def prepare(self, delivery: Delivery, rules: IndexedRules | None = None) -> Prepared:
         """What can be found out before its transaction: the less is left to do in that.
 
         Raises ValueError where an alert has a text that is none.
         """
-        rules = rules or self._rules.matching
+        rules = rules or self._rules.indexed
         said = {(one.alert.fingerprint, one.content_hash): one for one in map(heard, delivery.alerts)}
         wanted = [
             rules.incidents_of(one.alert.labels) if one.alert.standing is Standing.FIRING else ()
@@ -116,7 +116,7 @@ class Commit:
         Then some of it may be kept, and is journaled once more when it is taken in again. That changes no
         episode but where both a firing and its end were kept: the firing, heard again after it, contests it.
         """
-        rules = self._rules.matching
+        rules = self._rules.indexed
         batch = [one if one.rulebook == rules.hash else self.prepare(one.delivery, rules) for one in batch]
         if not all(one.is_plain for one in batch):
             folding = partial(self._folded, batch, _all_said(batch), rules)
@@ -159,7 +159,7 @@ class Commit:
         self,
         prepared: Sequence[Prepared],
         keys: Mapping[AlertKey, Sequence[Numbered]],
-        rules: Matching,
+        rules: IndexedRules,
     ) -> Sequence[UUID]:
         """Fold what is said of these alerts, and store the batch's positions and dead letters with it.
 
@@ -196,7 +196,7 @@ class Commit:
         transaction: IntakeTransaction,
         said: Mapping[AlertKey, Sequence[Numbered]],
         refolded: AbstractSet[AlertKey],
-        rules: Matching,
+        rules: IndexedRules,
     ) -> list[NewIncident]:
         """Journal and fold what is said; the incidents that the episodes want which began by it."""
         before = await transaction.lock_alerts(tuple(said))
@@ -209,7 +209,7 @@ class Commit:
         return wanted
 
     async def _could_open(
-        self, keys: Mapping[AlertKey, Sequence[Numbered]], rules: Matching
+        self, keys: Mapping[AlertKey, Sequence[Numbered]], rules: IndexedRules
     ) -> list[NewIncident]:
         """Each incident that any of these alerts would belong to."""
         found = (rules.incidents_of(new[0][1].alert.labels) for new in keys.values() if new)
@@ -256,7 +256,7 @@ class Commit:
         return record if record is None else settle_contest(record, window, now)
 
 
-async def _wanted(begun: Iterable[AlertRecord], rules: Matching) -> list[NewIncident]:
+async def _wanted(begun: Iterable[AlertRecord], rules: IndexedRules) -> list[NewIncident]:
     """The incidents that new episodes open or join, one for each (rule, key).
 
     Found while PostgreSQL writes the alerts.

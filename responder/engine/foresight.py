@@ -15,7 +15,7 @@ from responder.decide.case import Case, Facts, Terms
 from responder.decide.guards import judge
 from responder.decide.inhibit import inhibits
 from responder.engine.gather import Gather
-from responder.engine.rules import ActiveRules, Matching
+from responder.engine.rules import ActiveRules, IndexedRules
 from responder.model.alert import fingerprint
 from responder.model.base import Frozen
 from responder.model.duration import Duration
@@ -96,7 +96,7 @@ class Foresight:
         """What an alert with these labels would lead to, were it heard of from that source now."""
         async with self._one_at_a_time:
             await self._rules.follow()
-            rules = self._rules.matching
+            rules = self._rules.indexed
             matching = considered(rules.rulebook.rules, labels)
             if matching.taken is None:
                 return Foreseen(matching=matching)
@@ -108,7 +108,7 @@ class Foresight:
             return Foreseen(matching=matching, further=tuple(further), **dict(first))
 
     async def _led(
-        self, rules: Matching, taken: Taken, wanted: NewIncident, labels: Mapping[str, str], source: str
+        self, rules: IndexedRules, taken: Taken, wanted: NewIncident, labels: Mapping[str, str], source: str
     ) -> Led:
         rule = rules.rulebook.rule(taken.rule)
         if rule is None:

@@ -26,7 +26,7 @@ def rules_in_words(rulebook: Rulebook | None) -> str:
     return "1 rule is active" if number == 1 else f"{number} rules are active"
 
 
-class Matching:
+class IndexedRules:
     """One rulebook with its index, to match alerts by: it never becomes another one.
 
     Alerts come in groups: which incident a group belongs to is remembered.
@@ -71,33 +71,33 @@ class Matching:
 class ActiveRules:
     """The rulebook that new episodes are matched against, by what this process knows now.
 
-    Whatever takes more than a moment and must be of one piece keeps the `matching` that it began with:
+    Whatever takes more than a moment and must be of one piece keeps the `indexed` that it began with:
     another may be the active one a moment later.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self._following = asyncio.Lock()
-        self.matching = Matching(Rulebook(rules=()))
+        self.indexed = IndexedRules(Rulebook(rules=()))
 
     @property
     def rulebook(self) -> Rulebook:
         """Its rules."""
-        return self.matching.rulebook
+        return self.indexed.rulebook
 
     @property
     def hash(self) -> str:
         """Its hash."""
-        return self.matching.hash
+        return self.indexed.hash
 
     @property
     def index(self) -> RuleIndex:
         """Its index."""
-        return self.matching.index
+        return self.indexed.index
 
     def stand_in(self, rulebook: Rulebook) -> None:
         """What to match by until `follow` has met the database."""
-        self.matching = Matching(rulebook)
+        self.indexed = IndexedRules(rulebook)
 
     async def follow(self) -> bool:
         """Take over the active rulebook where it changed. True when it did.
@@ -110,6 +110,6 @@ class ActiveRules:
             active = await self._store.active_rulebook() or Rulebook(rules=())
             if active.hash == self.hash:
                 return False
-            self.matching = await asyncio.to_thread(Matching, active)
+            self.indexed = await asyncio.to_thread(IndexedRules, active)
             _log.info("rulebook active", hash=self.hash[:12], rules=len(active.rules))
             return True

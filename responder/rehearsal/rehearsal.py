@@ -316,7 +316,7 @@ class Rehearsal:
         """The incidents that episodes open or join, one for each key, as bad as the worst of its alerts."""
         groups: dict[tuple[str, bytes], NewIncident] = {}
         for record in begun:
-            for new in self._rules.matching.incidents_of(record.labels):
+            for new in self._rules.indexed.incidents_of(record.labels):
                 there = groups.get(new.identity)
                 members = (*(there.members if there is not None else ()), record.key)
                 worst = new if there is None or new.severity < there.severity else there

@@ -293,7 +293,7 @@ async def test_nearly_all_is_taken_in_at_once(writer: Writer) -> None:
         replace(later, standing=Standing.RESOLVED, ends_at=START + timedelta(seconds=19)),
     ]
     await writer.intake.take(delivery(alert(alertname="B")))  # makes the journal's partition
-    wanted = {ALERT: writer.rules.matching.incidents_of(LABELS)}
+    wanted = {ALERT: writer.rules.indexed.incidents_of(LABELS)}
     for one in told:
         taken = await writer.store.take_in("am", {ALERT: [(0, heard(one)), (1, heard(one))]}, wanted)
         assert taken.left_over == frozenset()
@@ -451,7 +451,7 @@ async def test_of_two_who_hear_of_a_new_alert_the_second_one_is_not_forgotten(wr
 async def test_of_two_who_open_an_incident_the_second_one_joins_it(writer: Writer) -> None:
     """Another process opens it first: the alert that came here is tried again, and is a member of it."""
     await writer.intake.take(delivery(alert(alertname="D")))  # makes the journal's partition
-    wanted = {ALERT: writer.rules.matching.incidents_of(LABELS)}
+    wanted = {ALERT: writer.rules.indexed.incidents_of(LABELS)}
     raw: Any = await asyncpg.connect(writer.dsn)
     async with raw.transaction():
         now = await raw.fetchval("SELECT service_time()")
@@ -768,12 +768,12 @@ async def test_what_an_outgoing_rulebook_matched_is_matched_again(writer: Writer
     """What is matched by the old rulebook and committed after the switch is taken up all the same."""
     rematch = Rematch(writer.store, writer.rules, writer.intake)
     await writer.store.activate(Rulebook(rules=(RULE, B)), "test")
-    old = writer.rules.matching
+    old = writer.rules.indexed
     await writer.rules.follow()
     await rematch.round()
-    new, writer.rules.matching = writer.rules.matching, old
+    new, writer.rules.indexed = writer.rules.indexed, old
     await writer.intake.take(delivery(alert(alertname="B")))
-    writer.rules.matching = new
+    writer.rules.indexed = new
     await rematch.round()
     assert await writer.ask(MEMBERS_OF) == [("Second", 1)]
 

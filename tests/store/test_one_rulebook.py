@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from responder.engine.commit import Commit
-from responder.engine.rules import Matching
+from responder.engine.rules import IndexedRules
 from responder.model.alert import Delivery, Rejected, Standing
 from responder.model.rule import Rulebook
 from responder.store.connection import Connections
@@ -64,7 +64,7 @@ async def test_what_is_folded_goes_by_the_rulebook_of_what_was_stored_at_once(
 
     async def and_then_switched(*given: Any) -> Any:
         taken = await take_in(*given)
-        writer.rules.matching = Matching(NEW)
+        writer.rules.indexed = IndexedRules(NEW)
         return taken
 
     monkeypatch.setattr(writer.store, "take_in", and_then_switched)
@@ -76,7 +76,7 @@ async def test_what_is_folded_goes_by_the_rulebook_of_what_was_stored_at_once(
 async def test_what_was_prepared_by_an_older_rulebook_is_matched_anew_as_a_whole(writer: Writer) -> None:
     """It waited in the queue while another became the active one."""
     prepared = committing(writer).prepare(mixed())
-    writer.rules.matching = Matching(NEW)
+    writer.rules.indexed = IndexedRules(NEW)
     await committing(writer)([prepared])
     assert await writer.ask(_MEMBERS) == [(2,)]
     assert await writer.ask(_MATCHED) == [("Hit-new",), ("Second-new",)]
@@ -90,7 +90,7 @@ async def test_the_rounds_of_a_batch_go_by_one_rulebook(
     within = crowds.all_within
 
     async def and_then_switched(wanted: Any) -> Any:
-        writer.rules.matching = Matching(NEW)
+        writer.rules.indexed = IndexedRules(NEW)
         return await within(wanted)
 
     monkeypatch.setattr(crowds, "all_within", and_then_switched)

@@ -1,13 +1,12 @@
 """Asking what an alert would lead to costs the targets of one answer at a time, however many ask."""
 
 import asyncio
-from collections.abc import Mapping
 from typing import Any, cast
 
 from responder.decide.case import Terms
 from responder.engine.foresight import Foresight
 from responder.engine.gather import Gather
-from responder.engine.rules import ActiveRules
+from responder.engine.rules import ActiveRules, IndexedRules
 from responder.model.rule import Rulebook
 from responder.ports import Store
 
@@ -15,7 +14,7 @@ from responder.ports import Store
 class Followed:
     """A rulebook without rules, that notes how many follow it at once."""
 
-    rulebook = Rulebook(rules=())
+    indexed = IndexedRules(Rulebook(rules=()))
 
     def __init__(self) -> None:
         self.now = self.most = 0
@@ -26,9 +25,6 @@ class Followed:
         self.most = max(self.most, self.now)
         await asyncio.sleep(0)
         self.now -= 1
-
-    def incident_of(self, _labels: Mapping[str, str]) -> None:
-        """No rule takes it."""
 
 
 async def test_one_answer_is_made_at_a_time() -> None:
