@@ -66,7 +66,9 @@ def described(params: type[Frozen]) -> list[dict[str, str]]:
         {
             "name": field.alias or name,
             "type": _type(schema[field.alias or name]),
-            "default": "required" if field.is_required() else _default(field.default),
+            "default": "required"
+            if field.is_required()
+            else _default(field.get_default(call_default_factory=True)),
             "description": field.description or "",
         }
         for name, field in params.model_fields.items()
