@@ -2,7 +2,9 @@
 
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -11,7 +13,8 @@ from tests.support.parts import embedded_postgres, get_text, postgres_exporter, 
 
 pytestmark = pytest.mark.real
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
 
 
 def accepted(*command: str) -> str:
@@ -36,6 +39,31 @@ NOT_OF_ITSELF = {
     "pg_stat_user_tables_n_live_tup",
 }
 """Metrics of postgres_exporter that this version does not expose with the label `server`."""
+
+
+def test_prometheus_reads_every_question_of_the_shipped_and_the_example_rules(tmp_path: Path) -> None:
+    """Evidence, conditions, probes and scheduled steps: each is an expression, whatever the labels are."""
+    files = [*ROOT.glob("rules/*.yaml"), *ROOT.glob("docs/examples/*.yaml")]
+    asked = sorted({one for file in files for one in questions(yaml.safe_load(file.read_text()))})
+    assert len(asked) > 80
+    rules = [{"record": f"q{at}", "expr": re.sub(r"\$labels\.\w+", "x", one)} for at, one in enumerate(asked)]
+    (tmp_path / "q.yml").write_text(yaml.safe_dump({"groups": [{"name": "q", "rules": rules}]}))
+    accepted(program("promtool", "prometheus"), "check", "rules", str(tmp_path / "q.yml"))
+
+
+def questions(written: Any) -> Iterator[str]:
+    """Every `promql` below this."""
+    match written:
+        case dict():
+            if isinstance(written.get("promql"), str):
+                yield written["promql"]
+            for value in written.values():
+                yield from questions(value)
+        case list():
+            for value in written:
+                yield from questions(value)
+        case _:
+            pass
 
 
 async def test_the_exporter_exposes_what_the_alerts_about_postgres_ask_for() -> None:

@@ -152,3 +152,20 @@ def test_each_kind_of_field_is_compared_and_told(
     assert one.holds is holds
     assert one.words.startswith(words)
     assert together([one]) is holds
+
+
+def test_what_has_a_name_is_told_by_it() -> None:
+    """One action asked twice is two lines that can be told apart, in the timeline and in the review."""
+    unnamed = LOOKS.model_copy(update={"name": None})
+    rule = {"evidence": (LOOKS, unnamed)}
+    findings = tuple(
+        Finding(id=uuid4(), action="test.look", summary="t/a: busy", facts={"evidence": index})
+        for index in (0, 1, 7)
+    )
+    asked = case(S.OPEN, rule=rule).model_copy(update={"findings": findings})
+    told = findings_told(asked, START).entries
+    assert [(entry.text, entry.facts["summary"]) for entry in told] == [
+        ("test.look: sessions: t/a: busy", "sessions: t/a: busy"),
+        ("test.look: t/a: busy", "t/a: busy"),
+        ("test.look: t/a: busy", "t/a: busy"),
+    ]

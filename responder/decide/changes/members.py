@@ -252,8 +252,8 @@ def findings_told(case: Case, now: datetime) -> Change:
     entries = tuple(
         EntryDraft(
             kind=EntryKind.EVIDENCE,
-            text=f"{finding.action}: {finding.summary}",
-            facts={"action": finding.action, "summary": finding.summary, **_seen(finding)},
+            text=f"{finding.action}: {_named(case.rule, finding)}",
+            facts={"action": finding.action, "summary": _named(case.rule, finding), **_seen(finding)},
         )
         for finding in case.findings
     )
@@ -261,6 +261,15 @@ def findings_told(case: Case, now: datetime) -> Change:
     later = None if case.incident.state is IncidentState.CLOSED else now
     change = stay(case, later, *entries, found=found)
     return change.model_copy(update={"told_findings": tuple(finding.id for finding in case.findings)})
+
+
+def _named(rule: Rule, finding: Finding) -> str:
+    """What was found, by the name that the rule gives to it: one action may be asked several things."""
+    index = finding.facts.get("evidence")
+    name = None
+    if isinstance(index, int) and index < len(rule.evidence):
+        name = rule.evidence[index].name
+    return finding.summary if name is None else f"{name}: {finding.summary}"
 
 
 def _seen(finding: Finding) -> dict[str, Any]:
