@@ -469,6 +469,8 @@ async def _engine(
         give_up_after=settings.notifications.give_up_after,
         rounds=store.rounds,
         schedules=store.schedules,
+        give_backs=store.give_backs,
+        inventory=inventory,
         lists=lists,
         metrics=metrics,
         settings=settings.engine,

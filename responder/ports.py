@@ -929,6 +929,35 @@ class OpenedByHand:
     same: bool
 
 
+@dataclass(frozen=True, slots=True)
+class OwedBack:
+    """What is to be given back now: the attempt, and its incident's group and severity.
+
+    `newer` is what has acted on the target in the same way since then, and stands.
+    """
+
+    attempt: Attempt
+    key: Mapping[str, str]
+    severity: Severity
+    newer: Attempt | None
+    now: datetime
+
+
+class GiveBackStore(Protocol):
+    """What is owed back (`undo: {after: ...}`). It is written with the outcome of its attempt."""
+
+    async def owed_back(self, limit: int) -> Sequence[OwedBack]:
+        """What is due and not opened yet, the longest due first.
+
+        Of several on one target the newest comes first: what was built on something is given back before it.
+        """
+        ...
+
+    async def open_give_back(self, owed: OwedBack, new: NewByHand) -> None:
+        """Open its incident, once, whoever else opens it at the same time."""
+        ...
+
+
 class Desk(Protocol):
     """What people see and do: the store's side of the HTTP API."""
 

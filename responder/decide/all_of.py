@@ -73,13 +73,13 @@ def owed_parts(case: Case, below: int | None = None) -> tuple[Attempt, ...]:
         for one in reversed(done_parts(case))
         if one.part is not None
         and (below is None or one.part < below)
-        and step_of(case, one).undo is not Undo.NEVER
+        and step_of(case, one).undo is Undo.IF_NOT_RECOVERED
     )
 
 
 def kept_parts(case: Case) -> tuple[Attempt, ...]:
     """What was done of an `all:` and is never taken back."""
-    return tuple(one for one in done_parts(case) if step_of(case, one).undo is Undo.NEVER)
+    return tuple(one for one in done_parts(case) if step_of(case, one).undo is not Undo.IF_NOT_RECOVERED)
 
 
 def step_of(case: Case, attempt: Attempt) -> Step:

@@ -55,7 +55,8 @@ def by_hand_move(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Move
 def _open(case: Case, asked: ByHand, now: datetime, terms: Terms, *, late: bool) -> Move:
     step = case.incident.progress.step
     if not asked.acts:
-        why = f"{asked.title} (opened by {asked.actor}: {asked.reason})"
+        by = "" if asked.gives_back is not None else f"opened by {asked.actor}: "
+        why = f"{asked.title} ({by}{asked.reason})"
         return Apply(change=changes.escalated(case, now, why, terms))
     if step >= len(case.rule.steps):
         return Apply(change=_taken(case, asked, now, terms))
@@ -78,6 +79,8 @@ def _not_begun(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Change
     """What a person wanted then is not done later: somebody has to want it anew."""
     ago = span(now - asked.asked_at)
     why = f"nothing was done: {asked.actor} asked for it {ago} ago, and it could not begin in time"
+    if asked.gives_back is not None:
+        why = f"{asked.title}, due {ago} ago, and could not be in time"
     return changes.escalated(case, now, why, terms)
 
 
@@ -87,6 +90,7 @@ def _held(case: Case, asked: ByHand, now: datetime, terms: Terms, *, late: bool)
         return Apply(change=changes.go_on(case, now, terms, "nothing holds it any more"))
     if late or now >= min(hold.deadline, asked.until):
         held = span(now - hold.since)
-        why = f"nothing was done for {asked.actor}: held for {held}: {hold.reasons}"
+        what = f"nothing was done for {asked.actor}" if asked.gives_back is None else asked.title
+        why = f"{what}: held for {held}: {hold.reasons}"
         return Apply(change=changes.escalated(case, now, why, terms))
     return TakeStep(index=case.incident.progress.step) if now >= hold.until else Wait(until=hold.until)

@@ -346,6 +346,8 @@ class AttemptEnd(Frozen):
     state_after: dict[str, Any] | None = None
     asked: bool = False
     """Whether no outcome was recorded, so that the target had to be asked for it."""
+    give_back_after: timedelta | None = None
+    """After how long what was done is given back; None for never."""
 
 
 class AttemptVerdict(Frozen):

@@ -126,7 +126,7 @@ def _owed(case: Case, attempt: Attempt, step: Rung) -> UUID | None:
     """The attempt that is taken back first, where any is."""
     if isinstance(step, AllOf):
         return next((one.id for one in owed_parts(case)), None)
-    return attempt.id if step.undo is not Undo.NEVER else None
+    return attempt.id if step.undo is Undo.IF_NOT_RECOVERED else None
 
 
 def _with_verdict(

@@ -15,6 +15,7 @@ from responder.engine.crew import Crew
 from responder.engine.evidence import Evidence
 from responder.engine.foresight import Foresight
 from responder.engine.gather import Gather
+from responder.engine.give_backs import GiveBacks
 from responder.engine.halting import Halt
 from responder.engine.intake import GroupCommit
 from responder.engine.loop_lag import LoopLag
@@ -32,7 +33,19 @@ from responder.engine.watchdog import Watchdog
 from responder.engine.worker import Worker
 from responder.model.autonomy import Ceiling
 from responder.model.errors import ResponderError
-from responder.ports import Actions, AlertState, Channel, Outbox, PeerList, Probes, Rounds, Schedules, Store
+from responder.model.inventory import Inventory
+from responder.ports import (
+    Actions,
+    AlertState,
+    Channel,
+    GiveBackStore,
+    Outbox,
+    PeerList,
+    Probes,
+    Rounds,
+    Schedules,
+    Store,
+)
 from responder.telemetry import Metrics
 
 _log = structlog.get_logger(__name__)
@@ -60,6 +73,8 @@ class Engine:
         give_up_after: timedelta,
         rounds: Rounds,
         schedules: Schedules,
+        give_backs: GiveBackStore,
+        inventory: Inventory,
         lists: Mapping[str, Sequence[PeerList]],
         metrics: Metrics,
         settings: EngineSettings,
@@ -126,6 +141,7 @@ class Engine:
             settings=settings.reconcile,
         )
         self.schedules = ScheduledRules(schedules, self.rules, actions, self.intake, self.ownership, metrics)
+        self._give_backs = GiveBacks(give_backs, actions, inventory)
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
@@ -153,6 +169,7 @@ class Engine:
         self._begin("halt", self.halt.follow(self._metrics))
         self._begin("outbox", _every(_OFTEN, "outbox", self.dispatcher.look))
         self._begin("schedules", _every(_SOON, "schedules", self.schedules.round))
+        self._begin("give-backs", _every(_SOON, "give-backs", self._give_backs.round))
         self._begin("contests", _every(_SOON, "contests", self._contests.round))
         for source in self.reconcile.sources:
             look = partial(self.reconcile.look, source)

@@ -126,8 +126,9 @@ class Gather:
         """
         ceilings = self._trust.ceilings(case, step)
         looks = effective(ceilings).level > Autonomy.OBSERVE or not step.kind.changing
+        bound = undo_of is not None or case.incident.by_hand is not None
         look, source, condition = await asyncio.gather(
-            self._look(case, step, looks=looks, bound=undo_of is not None),
+            self._look(case, step, looks=looks, bound=bound),
             self.source(case, fresh=True),
             self._condition(case, step.when or when),
         )

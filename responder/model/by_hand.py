@@ -1,6 +1,9 @@
 """What a person asked for by themselves: an act, or an incident that no alert opened."""
 
 from datetime import datetime, timedelta
+from uuid import UUID
+
+from pydantic import Field
 
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.base import Frozen
@@ -10,6 +13,12 @@ RULES = "by-hand/"
 
 OPENED = f"{RULES}incident"
 """The rule of an incident that a person opened under a title."""
+
+GIVE_BACK = "give-back/"
+"""What the name of the rule begins with by which something is given back."""
+
+GIVE_BACK_GOOD_FOR = timedelta(days=1)
+"""How long a give-back may begin after it was due, once people have been told that it could not."""
 
 GOOD_FOR = timedelta(minutes=15)
 """How long after it was asked for an act may begin: what a person wanted then need not be wanted later."""
@@ -38,6 +47,8 @@ class ByHand(Frozen):
     """Whose token it was."""
     said_by: str | None = None
     """Who they said they were, where their token says otherwise."""
+    gives_back: UUID | None = Field(default=None, exclude_if=lambda value: value is None)
+    """The attempt that is given back: then no person asked, but the step that it was made for."""
 
     @property
     def acts(self) -> bool:
@@ -47,4 +58,4 @@ class ByHand(Frozen):
     @property
     def until(self) -> datetime:
         """From when on it does not begin any more."""
-        return self.asked_at + GOOD_FOR
+        return self.asked_at + (GOOD_FOR if self.gives_back is None else GIVE_BACK_GOOD_FOR)

@@ -23,6 +23,12 @@ class Undo(StrEnum):
     IF_NOT_RECOVERED = "if_not_recovered"
 
 
+class GiveBack(Frozen):
+    """What was done is given back so long after it, whatever it helped."""
+
+    after: Duration
+
+
 class Comparison(Frozen):
     """An expected answer, for example `< 1`."""
 
@@ -125,7 +131,7 @@ class Step(Frozen):
     params: dict[str, Any] = Field(default_factory=dict, alias="with")
     when: Probe | OnEvidence | None = None
     timeout: Duration
-    undo: Undo = Undo.NEVER
+    undo: Undo | GiveBack = Undo.NEVER
     repeat: int = Field(default=0, exclude_if=_zero)
     """How often it may be taken again, where it was taken and has not helped."""
     autonomy: AutonomyWord = Autonomy.AUTO

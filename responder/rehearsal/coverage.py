@@ -84,7 +84,7 @@ def _parts(rule: Rule) -> Iterator[str]:
         for number, step in _numbered(index, rung):
             yield _step(number, step)
             if step.undo is not Undo.NEVER:
-                yield _undo(number, step)
+                yield _undo(number, step) if step.undo is Undo.IF_NOT_RECOVERED else _given_back(number, step)
         if rung.when is not None:
             yield _when(index, rung)
         if rung.repeat:
@@ -130,6 +130,10 @@ def _undo(number: str, step: Step) -> str:
     return f"step {number}: {step.action}, taken back"
 
 
+def _given_back(number: str, step: Step) -> str:
+    return f"step {number}: {step.action}, given back"
+
+
 def _again(index: int, step: Rung) -> str:
     return f"step {index + 1}: {step.action}, taken again"
 
@@ -173,6 +177,8 @@ def _reached(rule: Rule, happened: Happened) -> Iterator[str]:
                 yield _step(number, step)
             if (rule.name, index, part) in happened.undone:
                 yield _undo(number, step)
+            if (rule.name, index) in happened.given_back:
+                yield _given_back(number, step)
         if (rule.name, index) in happened.passed_by_condition:
             yield _when(index, rung)
         if (rule.name, index) in happened.repeated:

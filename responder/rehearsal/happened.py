@@ -51,6 +51,8 @@ class Happened:
     """Rule and step (from 0) of what was passed over because its condition was not met."""
     undone: set[tuple[str, int, int]] = field(default_factory=set)
     """Rule, step and part (from 0) of what was taken back."""
+    given_back: set[tuple[str, int]] = field(default_factory=set)
+    """Rule and step (from 0) of what was given back, as far as any act of that."""
     repeated: set[tuple[str, int]] = field(default_factory=set)
     """Rule and step (from 0) of what was taken again."""
     looked: set[tuple[str, int]] = field(default_factory=set)
@@ -129,6 +131,9 @@ class Happened:
         if self.memory is None or kept.attempt is None:
             return
         attempt = self.memory.ledger.attempts[kept.attempt]
+        if (asked := kept.incident.by_hand) is not None and asked.gives_back is not None:
+            owed = self.memory.ledger.attempts[asked.gives_back]
+            self.given_back.add((owed.rule, owed.step))
         if attempt.undo_of is not None:
             self.undone.add((attempt.rule, attempt.step, attempt.part or 0))
         elif kept.incident.progress.taken > 1:

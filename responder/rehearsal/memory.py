@@ -25,7 +25,7 @@ from responder.decide.case import (
 from responder.decide.fold import AlertRecord
 from responder.decide.inhibit import has_values, inhibits
 from responder.model.alert import AlertKey
-from responder.model.attempt import Attempt, Claim, Intent
+from responder.model.attempt import Attempt, Claim, Intent, Outcome
 from responder.model.incident import Command, Incident, IncidentState
 from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.restraint import Restraint, RestraintKind, Restraints
@@ -33,7 +33,7 @@ from responder.model.rule import Rule, Rulebook
 from responder.model.schedule import ScheduledRun
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA, Storm
-from responder.ports import IncidentKey, Lease, NewIncident
+from responder.ports import IncidentKey, Lease, NewByHand, NewIncident, OwedBack
 from responder.rehearsal.idle import Idle
 from responder.rehearsal.ledger import Ledger
 from responder.rehearsal.members import Episode, Member, Membership
@@ -130,6 +130,9 @@ class Memory:
         self._not_closed: dict[str, int] = defaultdict(int)
         """By rule, how many incidents are neither resolved nor closed."""
         self._openings: deque[datetime] = deque()
+        self._owed_back: dict[UUID, datetime] = {}
+        self._given_back: dict[UUID, UUID] = {}
+        """By the attempt that is given back, the incident that does it."""
         self._part_of: dict[UUID, dict[UUID, None]] = defaultdict(dict)
         self._due: list[tuple[datetime, int, UUID]] = []
         self._ready: list[tuple[Severity, datetime, int, UUID]] = []
@@ -415,6 +418,8 @@ class Memory:
             change = change.model_copy(update={"due_at": self._woken_due(kept, change)})
         if change.end is not None:
             self.ledger.end(change.end, now)
+            if change.end.give_back_after is not None:
+                self._owed_back[change.end.attempt_id] = now + change.end.give_back_after
         if change.quarantine is not None:
             self.ledger.quarantine(change.quarantine)
         if change.verdict is not None:
@@ -496,6 +501,57 @@ class Memory:
             self.observer.opened(kept, self.clock.now)
         elif self.incidents[there].incident.state in {IncidentState.RESOLVED, IncidentState.RECORDED}:
             self._woken(self.incidents[there], self.clock.now)
+
+    # --- what is given back ----------------------------------------------------------------------------
+
+    async def owed_back(self, limit: int) -> Sequence[OwedBack]:
+        """See `ports.GiveBackStore.owed_back`."""
+        now, attempts = self.clock.now, self.ledger.attempts
+        pending = [attempts[one] for one in self._owed_back if one not in self._given_back]
+        numbers = {one: number for number, one in enumerate(attempts)}
+
+        def later(one: Attempt) -> bool:
+            return any(
+                other.target == one.target and numbers[other.id] > numbers[one.id] for other in pending
+            )
+
+        due = [one for one in pending if self._owed_back[one.id] <= now and not later(one)]
+        due.sort(key=lambda one: (self._owed_back[one.id], numbers[one.id]))
+        return [self._owed(one, numbers) for one in due[:limit]]
+
+    def _owed(self, attempt: Attempt, numbers: Mapping[UUID, int]) -> OwedBack:
+        incident = self.incidents[attempt.incident_id].incident
+        newer = [
+            one
+            for one in self.ledger.attempts.values()
+            if one.target == attempt.target
+            and numbers[one.id] > numbers[attempt.id]
+            and one.action == attempt.action
+            and one.undo_of is None
+            and one.outcome is not Outcome.NOT_DONE
+            and not self._is_taken_back(one)
+        ]
+        last = newer[-1] if newer else None
+        return OwedBack(attempt, incident.key, incident.severity, last, self.clock.now)
+
+    def _is_taken_back(self, attempt: Attempt) -> bool:
+        """Whether what it did is no more there, or it is itself what gives something back."""
+        attempts = self.ledger.attempts.values()
+        given = self._given_back.get(attempt.id)
+        by_undo = any(one.undo_of == attempt.id and one.outcome is Outcome.DONE for one in attempts)
+        in_time = any(one.incident_id == given and one.outcome is Outcome.DONE for one in attempts)
+        return by_undo or in_time or attempt.incident_id in self._given_back.values()
+
+    async def open_give_back(self, owed: OwedBack, new: NewByHand) -> None:
+        """See `ports.GiveBackStore.open_give_back`."""
+        self.rouse(self.clock.now)
+        identity: IncidentKey = (new.rule.name, owed.attempt.id.bytes)
+        kept = self._add(identity, dict(new.labels), new.severity, new.rule, self.clock.now)
+        book = Rulebook(rules=(new.rule,))
+        own = {"by_hand": new.asked, "rulebook_hash": book.hash}
+        kept.incident = kept.incident.model_copy(update=own)
+        self._given_back[owed.attempt.id] = kept.incident.id
+        self.observer.opened(kept, self.clock.now)
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
         """Keep one piece of evidence and make the incident due."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Collection
 
-from responder.model.rule import Position, Rulebook
+from responder.model.by_hand import GIVE_BACK
+from responder.model.rule import GiveBack, Position, Rulebook
 from responder.model.storm import UMBRELLA
 from responder.rehearsal.script import RuleTest, Wanted
 from responder.rulebook.mistake import Mistakes, did_you_mean
@@ -18,9 +19,8 @@ class _Names:
     """What there is, for the tests of one file."""
 
     def __init__(self, rulebook: Rulebook, own: Surroundings, mistakes: Mistakes) -> None:
-        self._rules = {rule.name: len(rule.checks or rule.steps) for rule in rulebook.rules} | {
-            UMBRELLA.name: 0
-        }
+        self._rules = {rule.name: len(rule.checks or rule.steps) for rule in rulebook.rules}
+        self._rules |= {UMBRELLA.name: 0} | {f"{GIVE_BACK}{name}": 1 for name in _giving_back(rulebook)}
         self._actions = own.catalogue.names()
         self._queries = own.queries
         self._mistakes = mistakes
@@ -57,6 +57,13 @@ class _Names:
         if isinstance(step, int) and 1 <= step <= there:
             return
         self._mistakes.add(at, f"there is no step {step}", f"Count from 1 to {there}")
+
+
+def _giving_back(rulebook: Rulebook) -> list[str]:
+    """The rules that have a step which is given back after a while."""
+    return [
+        rule.name for rule in rulebook.rules if any(isinstance(one.undo, GiveBack) for one in rule.every_step)
+    ]
 
 
 _PLURALS = {"action": "actions", "rule": "rules", "query": "queries"}

@@ -7,7 +7,7 @@ at one moment the world moves first. An effect takes no time.
 import heapq
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import cache, partial
 from typing import cast
@@ -21,6 +21,7 @@ from responder.engine.contests import Contests
 from responder.engine.crowds import Crowds
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
+from responder.engine.give_backs import GiveBacks
 from responder.engine.halting import Halt
 from responder.engine.moves import moved
 from responder.engine.ownership import Ownership
@@ -33,6 +34,7 @@ from responder.engine.watchdog import Watchdog
 from responder.model.alert import AlertKey, Delivery, Observation, Receipt, heard
 from responder.model.errors import PermanentError
 from responder.model.incident import Incident, IncidentState
+from responder.model.inventory import Inventory
 from responder.model.rule import Rule, Rulebook
 from responder.model.schedule import Plan
 from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
@@ -78,6 +80,8 @@ class World:
     alert_state: AlertState
     changes_after: Callable[[datetime], datetime | None]
     """The first moment after this one from which on any of them may say another thing; None for never."""
+    inventory: Inventory = field(default_factory=Inventory)
+    """What the operator allows, with its labels."""
 
 
 class _AlwaysOwner:
@@ -134,6 +138,7 @@ class Rehearsal:
         self._evidence = Evidence(store, world.actions, settings.evidence_timeout.total_seconds())
         self._began = clock.now
         self._schedules = self._planning(world)
+        self._give_backs = GiveBacks(self.memory, world.actions, world.inventory)
         self._perform = self._performing(store, world, settings, freezes)
 
     def _performing(
@@ -361,6 +366,12 @@ class Rehearsal:
             await memory.open_umbrella(self._terms.storm.gather_for)
             return
         await memory.record(lease, made.case, made.change)
+        end = made.change.end
+        if end is not None and end.give_back_after is not None:
+            self.at(self.clock.now + end.give_back_after, self._give_back)
+
+    async def _give_back(self) -> None:
+        await self._give_backs.round()
 
     async def _performed(
         self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None

@@ -67,6 +67,7 @@ class Scene:
             faked_probes(stage, own.inventory, own.queries),
             FakedSource(stage, has_api=self.source.has_api),
             stage.changes_after,
+            own.inventory,
         )
 
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from responder.model.autonomy import Autonomy
 from responder.model.duration import format_duration
-from responder.model.rule import Rule, Rung, StepKind, Verify
+from responder.model.rule import GiveBack, Rule, Rung, Step, StepKind, Undo, Verify
 from responder.rulebook.document import Mapped, Node
 from responder.rulebook.reading import Reader
 from responder.rulebook.surroundings import Surroundings
@@ -48,6 +48,23 @@ def check_repeats(rule: Rule, steps: Sequence[tuple[Node, Rung]], reader: Reader
         most = limits.attempts - 1
         least = f"write at most `repeat: {most}`" if most else "remove `repeat`"
         reader.wrong(node.entries["repeat"].value, text, f"Raise `attempts` under `limits`, or {least}")
+
+
+def check_give_backs(rule: Rule, steps: Sequence[tuple[Node, Rung]], reader: Reader) -> None:
+    """What is given back before anybody knows whether it helped has not been tried."""
+    verify = rule.verify
+    if verify is None or verify.alert_resolved_within is None:
+        return
+    known = verify.alert_resolved_within + verify.stable_for
+    for node, step in steps:
+        undo = step.undo if isinstance(step, Step) else Undo.NEVER
+        if isinstance(undo, GiveBack) and undo.after <= known and isinstance(node, Mapped):
+            text = (
+                f"{step.action} is given back after {format_duration(undo.after)}, and whether it helped is "
+                f"known after {format_duration(known)} at the latest"
+            )
+            mend = "Write a longer `after`, or `undo: if_not_recovered`"
+            reader.wrong(node.entries["undo"].value, text, mend)
 
 
 def _check_endless(verify: Verify, node: Node, around: Surroundings, reader: Reader) -> None:

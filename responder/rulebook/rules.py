@@ -33,7 +33,7 @@ from responder.rulebook.matchers import DifferingError, MatcherError, parse_matc
 from responder.rulebook.never import check_never
 from responder.rulebook.notify import read_notify
 from responder.rulebook.probes import Connection, read_probe
-from responder.rulebook.proof import check_proof, check_repeats
+from responder.rulebook.proof import check_give_backs, check_proof, check_repeats
 from responder.rulebook.raising import check_raised, read_raise
 from responder.rulebook.reading import Reader
 from responder.rulebook.schedules import check_groups, check_keys, check_titles, own_match, read_plan
@@ -160,6 +160,7 @@ class _RuleReader:
         if plan is None:
             check_proof(rule, self._node, self._around, self._reader)
             check_repeats(rule, placed, self._reader)
+            check_give_backs(rule, placed, self._reader)
             if len(self._reader.mistakes.found) == told:  # a value that is wrong was read as some other
                 check_never(rule, self._node, placed, self._around, self._reader)
         check_raised(rule, self._node, self._reader)

@@ -158,11 +158,11 @@ _STEP: Schema = {
             _mapping({"evidence": _EVIDENCE, "is": _EXPECTATION}, "evidence", "is"),
         ]
     },
-    "undo": _words(word.value for word in Undo),
+    "undo": {"anyOf": [_words(word.value for word in Undo), _mapping({"after": _DURATION}, "after")]},
     "repeat": {**_COUNT, "description": "So often it is taken again, as long as it does not help."},
     "autonomy": _AUTONOMY,
 }
-_PART: Schema = {"undo": _STEP["undo"]}
+_PART: Schema = {"undo": _words(word.value for word in Undo)}
 _HAS_ALL: Schema = {"type": "object", "required": ["all"]}
 _ALL_OF: Schema = {
     "all": {

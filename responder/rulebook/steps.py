@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from responder.model.autonomy import Autonomy
-from responder.model.rule import AllOf, OnEvidence, Probe, Rung, SqlProbe, Step, StepKind, Undo
+from responder.model.rule import AllOf, GiveBack, OnEvidence, Probe, Rung, SqlProbe, Step, StepKind, Undo
 from responder.rulebook.catalogue import ActionFacts
 from responder.rulebook.document import Entry, Listing, Mapped, Node, Scalar
 from responder.rulebook.expect import read_expectation
@@ -88,9 +89,16 @@ class StepReader:
             kind=facts.kind,
             params=self._params(node, facts),
             timeout=self._timeout(node.entries.get("timeout"), facts, path),
-            undo=self._undo(node.entries.get("undo"), facts, path),
+            undo=self._undo_of_part(node.entries.get("undo"), facts, path),
             autonomy=autonomy,
         )
+
+    def _undo_of_part(self, entry: Entry | None, facts: ActionFacts, path: str) -> Undo | GiveBack:
+        undo = self._undo(entry, facts, path)
+        if entry is not None and isinstance(undo, GiveBack):
+            text = "a part of `all` is taken back with the others, and not after a while of its own"
+            self.reader.wrong(entry.value, text, "Make it a step of its own")
+        return undo
 
     def step(self, node: Node, path: str) -> Step | None:
         """One action, or None where it is not known."""
@@ -241,13 +249,20 @@ class StepReader:
             return facts.deadline
         return self.reader.duration(entry.value, "timeout", facts.deadline, positive=True)
 
-    def _undo(self, entry: Entry | None, facts: ActionFacts, path: str) -> Undo:
+    def _give_back(self, node: Mapped, facts: ActionFacts) -> Undo | GiveBack:
+        entries = self.reader.mapping(node, "`undo`", ("after",))
+        after = self.reader.duration(entries["after"].value, "after", timedelta(hours=1), positive=True)
+        if not facts.undoable:
+            self.reader.wrong(node, f"{facts.name} cannot be undone", "Write `undo: never`")
+            return Undo.NEVER
+        return GiveBack(after=after)
+
+    def _undo(self, entry: Entry | None, facts: ActionFacts, path: str) -> Undo | GiveBack:
         if entry is None:
             self.origins[f"{path}.undo"] = "built in"
             return Undo.NEVER
         if isinstance(entry.value, Mapped) and "after" in entry.value.entries:
-            self.reader.later(entry.value.entries["after"], "undo: {after: ...}")
-            return Undo.NEVER
+            return self._give_back(entry.value, facts)
         undo = self.reader.word(entry.value, "undo", {word.value: word for word in Undo}, Undo.NEVER)
         if undo is Undo.IF_NOT_RECOVERED and not facts.undoable:
             self.reader.wrong(entry.value, f"{facts.name} cannot be undone", "Write `undo: never`")

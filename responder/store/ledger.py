@@ -26,7 +26,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.breaker import Breaker
 from responder.model.budget import BudgetScope
 from responder.model.incident import SAMPLE, Incident
-from responder.store import breakers, budgets, restraints
+from responder.store import breakers, budgets, give_backs, restraints
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
 from responder.store.storable import storable_json, storable_text
@@ -431,6 +431,8 @@ async def write_end(connection: Connection, end: AttemptEnd, now: datetime) -> N
     after = None if end.state_after is None else storable_json(end.state_after)
     results = storable_json([result.model_dump(mode="json") for result in end.results])
     await connection.execute(_END, end.attempt_id, end.outcome.value, results, after, now)
+    if end.give_back_after is not None:
+        await give_backs.owe(connection, end.attempt_id, end.give_back_after, now)
 
 
 async def write_verdict(connection: Connection, verdict: AttemptVerdict, now: datetime) -> None:

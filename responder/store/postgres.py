@@ -46,6 +46,7 @@ from responder.store.at_once import take_in
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connections
 from responder.store.desk import PostgresDesk
+from responder.store.give_backs import PostgresGiveBacks
 from responder.store.intake import PostgresIntake
 from responder.store.leases import Leases
 from responder.store.outbox import PostgresOutbox, Wording
@@ -96,6 +97,8 @@ class PostgresStore(PostgresDesk):
         self._owner = Owner(connections.workers, lease_time, keys, self._clock, wording)
         self.rounds = PostgresRounds(connections.workers, clock, lease_time)
         """Whose turn it is to ask a source for all its alerts."""
+        self.give_backs = PostgresGiveBacks(connections.workers, clock, self._rulebooks)
+        """What is owed back after a while."""
         self.schedules = PostgresSchedules(connections.workers, clock, lease_time, redaction)
         """The plans of scheduled rules and their runs."""
         self.schedule_desk = PostgresSchedules(connections.web, clock, lease_time, redaction)

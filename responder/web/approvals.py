@@ -6,8 +6,9 @@ from typing import Any
 from aiohttp import web
 
 from responder.model.approval import Question
+from responder.model.duration import format_duration
 from responder.model.incident import Incident
-from responder.model.rule import AllOf, Rule, Rung, StepKind, Undo, parts_of
+from responder.model.rule import AllOf, GiveBack, Rule, Rung, StepKind, Undo, parts_of
 from responder.ports import Dossier
 from responder.web.access import bearer_of
 from responder.web.answers import answer
@@ -78,7 +79,12 @@ def consequences(step: Rung) -> tuple[str, ...]:
         Undo.NEVER: "it is not taken back",
         Undo.IF_NOT_RECOVERED: "where it does not help it would be taken back, which is asked for again",
     }
-    undos = {undo[part.undo] for part in parts_of(step)}
+    undos = {
+        f"it is given back after {format_duration(part.undo.after)}, which this yes covers"
+        if isinstance(part.undo, GiveBack)
+        else undo[part.undo]
+        for part in parts_of(step)
+    }
     several = ("its parts run in this order, and stop at the first that fails",)
     kept = undos if len(undos) == 1 else ("some of its parts are taken back where it does not help",)
     return (

@@ -23,6 +23,7 @@ from responder.decide.schedules import next_run
 from responder.engine.contests import Contests
 from responder.engine.evidence import Evidence
 from responder.engine.gather import Gather
+from responder.engine.give_backs import GiveBacks
 from responder.engine.halting import Halt
 from responder.engine.intake import GroupCommit
 from responder.engine.ownership import Ownership
@@ -82,6 +83,7 @@ class ForReal:
     worker: Worker
     evidence: Evidence
     schedules: ScheduledRules
+    give_backs: GiveBacks
     planned: tuple[Plan, ...]
     halts: dict[int, int] = field(default_factory=dict)
 
@@ -119,7 +121,8 @@ class ForReal:
         await self.schedules.round()
         while True:
             runs = min((next_run(plan, self.clock.now) for plan in self.planned), default=None)
-            known = [await self._due(), await self._contested(), left[0][0] if left else None, runs]
+            owed = await self._owed_back()
+            known = [await self._due(), await self._contested(), left[0][0] if left else None, runs, owed]
             moment = min((one for one in known if one is not None), default=None)
             if moment is None or moment > until:
                 await self._set(until)
@@ -132,7 +135,22 @@ class ForReal:
                 await self.schedules.made()
             if known[1] is not None and known[1] <= self.clock.now:
                 await self.contests.round()
+            if owed is not None and owed <= self.clock.now:
+                await self.give_backs.round()
             await self._work()
+
+    async def _owed_back(self) -> datetime | None:
+        """When the next one is due that is not behind a later one on its target."""
+        found: datetime | None = await self.db.one(
+            """SELECT min(due_at) FROM (
+                   SELECT max(l.due_at) AS due_at
+                   FROM give_backs g JOIN attempts a ON a.id = g.attempt_id
+                   JOIN attempts b ON b.target = a.target AND b.number >= a.number
+                   JOIN give_backs l ON l.attempt_id = b.id
+                   WHERE g.opened_as IS NULL AND l.opened_as IS NULL
+                   GROUP BY g.attempt_id) due"""
+        )
+        return found
 
     async def _set(self, moment: datetime) -> None:
         self.clock.now = moment
@@ -222,8 +240,10 @@ async def for_real(scene: Scene, stage: Stage, dsn: str, patch: pytest.MonkeyPat
                 at_once=1,
                 around=partial(_asking, stage),
             )
+            give_backs = GiveBacks(store.give_backs, world.actions, world.inventory)
             planned = tuple(rule.on for rule in scene.rulebook.rules if rule.on is not None)
-            yield ForReal(db, store, clock, intake, contests, worker, evidence, schedules, planned)
+            parts = (intake, contests, worker, evidence, schedules, give_backs)
+            yield ForReal(db, store, clock, *parts, planned)
         finally:
             intake.close()
             await writing

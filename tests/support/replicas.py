@@ -23,6 +23,7 @@ from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen
 from responder.model.errors import RefusedError
 from responder.model.incident import MemberAlert
+from responder.model.inventory import Inventory
 from responder.model.matcher import Matcher, MatchOp
 from responder.model.rule import Limits, Position, Probe, Rule, Rulebook, SeverityCase, Step, StepKind, Verify
 from responder.model.severity import Severity
@@ -313,6 +314,8 @@ async def replica(
         give_up_after=timedelta(hours=24),
         rounds=store.rounds,
         schedules=store.schedules,
+        give_backs=store.give_backs,
+        inventory=Inventory(),
         lists={},
         metrics=build_metrics("test"),
         settings=settings,

@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-from responder.decide.all_of import done_parts
+from responder.decide.all_of import done_parts, step_of
 from responder.decide.case import (
     AttemptEnd,
     AttemptVerdict,
@@ -22,6 +22,7 @@ from responder.model.base import canonical_json
 from responder.model.duration import format_duration
 from responder.model.guard import GuardVerdict
 from responder.model.incident import IncidentState, Verification
+from responder.model.rule import GiveBack
 from responder.model.timeline import EntryDraft, EntryKind
 
 
@@ -85,7 +86,8 @@ def part_needless(case: Case, entry: EntryDraft, now: datetime, terms: Terms) ->
 
 def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: Terms) -> Change:
     """An attempt has an outcome: verify what happened, quarantine what nobody knows."""
-    entry, asked = _effect(attempt, end), case.incident.by_hand
+    end = _owed_back(case, attempt, end)
+    entry, asked = _with_give_back(_effect(attempt, end), end), case.incident.by_hand
     if asked is not None and case.rule.verify is None and end.outcome in {Outcome.DONE, Outcome.NOT_DONE}:
         return unproven(case, asked, attempt, end, entry, now, terms)
     if attempt.undo_of is not None and end.outcome is Outcome.DONE:
@@ -105,6 +107,24 @@ def ended(case: Case, attempt: Attempt, end: AttemptEnd, now: datetime, terms: T
             return change.model_copy(update={"end": end, "verdict": verdict})
         case Outcome.UNKNOWN | Outcome.STARTED:
             return _quarantined(case, attempt, end, entry, now, terms)
+
+
+def _owed_back(case: Case, attempt: Attempt, end: AttemptEnd) -> AttemptEnd:
+    """With after how long it is given back: it is owed from now on, whatever becomes of the incident."""
+    if end.outcome is not Outcome.DONE or attempt.undo_of is not None:
+        return end
+    if attempt.step >= len(case.rule.steps):
+        return end
+    undo = step_of(case, attempt).undo
+    return end.model_copy(update={"give_back_after": undo.after}) if isinstance(undo, GiveBack) else end
+
+
+def _with_give_back(entry: EntryDraft, end: AttemptEnd) -> EntryDraft:
+    if end.give_back_after is None:
+        return entry
+    after = format_duration(end.give_back_after)
+    facts = {**entry.facts, "give_back_after": after}
+    return entry.model_copy(update={"text": f"{entry.text}; given back in {after}", "facts": facts})
 
 
 def _part_ended(

@@ -32,6 +32,8 @@ def asked_by_hand(case: Case, asked: ByHand, now: datetime, terms: Terms) -> Cha
 
 
 def _asks(asked: ByHand) -> str:
+    if asked.gives_back is not None:
+        return asked.title
     if not asked.acts:
         return f"opened by hand by {asked.actor}: {asked.title}"
     wants = "wants to know by hand what would come of" if asked.dry_run else "asks by hand for"
@@ -126,7 +128,10 @@ def unproven(
     terms: Terms,
 ) -> Change:
     """The action says what became of it. Nothing was to prove that it helped: that is for people to say."""
-    if end.outcome is Outcome.DONE:
+    if asked.gives_back is not None:
+        came = "ran" if end.outcome is Outcome.DONE else "found nothing left to do"
+        why = f"given back: {attempt.action} {came} on {attempt.target}"
+    elif end.outcome is Outcome.DONE:
         why = f"{attempt.action} ran on {attempt.target}; whether it helped is for {asked.actor} to say"
     else:
         why = f"{attempt.action} found nothing left to do on {attempt.target}; nothing was done"

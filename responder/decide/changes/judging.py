@@ -82,6 +82,9 @@ def _judged(case: Case, index: int, one: _Judged, entry: EntryDraft, terms: Term
     if facts.firing == 0 and by_hand is None:
         return go_on(case, now, terms, "no alert of it fires any more")
     if by_hand is not None and (judgement.shadow or verdict.ruling is Ruling.REFUSE):
+        if by_hand.gives_back is not None:
+            reason = f"{by_hand.title}, and may not be: {judgement.reasons}"
+            return escalated(case, now, reason, terms, entry)
         return not_let(case, by_hand, facts, judgement, entry, terms)
     if verdict.refuses is Refuses.TARGET:
         skip = f"step {index + 1} ({facts.action}) is passed over: {verdict.reason}"
