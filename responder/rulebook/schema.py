@@ -180,7 +180,8 @@ def _rules() -> Schema:
 
 
 def _lists() -> Schema:
-    steps = {"type": "array", "minItems": 1, "items": _ref("step")}
+    items = {"anyOf": [_ref("step"), _ref("evidence")]}
+    steps = {"type": "array", "minItems": 1, "items": items}
     return {"type": "object", "additionalProperties": steps, "description": "Steps that several rules share."}
 
 
