@@ -34,7 +34,7 @@ def _knows(rule: Rule, fixed: Mapping[str, str], name: str) -> bool:
 
 def inhibits(rule: Rule, key: Mapping[str, str], book: Rulebook) -> tuple[Inhibits, ...]:
     """What would inhibit an incident of the rule with this key, as this rulebook, the rule's own, has it."""
-    if not rule.inhibited_by or key == OVERFLOW:
+    if key == OVERFLOW:
         return ()
     found = (_of(rule, key, other) for name in rule.inhibited_by if (other := book.rule(name)) is not None)
     return tuple(one for one in found if one is not None)

@@ -383,7 +383,7 @@ class Memory:
             for one in self._explaining(each.rule)
             if has_values(one.incident.key, each)
         ]
-        first = min(found, key=lambda one: one.id.int, default=None)
+        first = min(found, key=lambda one: (one.opened_at, one.rule, one.id.int), default=None)
         return None if first is None else Inhibitor(id=first.id, rule=first.rule)
 
     def _explaining(self, rule: str) -> Iterator[Kept]:

@@ -21,7 +21,7 @@ WHERE i.state NOT IN ('resolved', 'recorded') AND (i.state <> 'pending' OR i.dea
   AND i.by_hand IS NULL AND i.key <> $4::text::jsonb
   AND NOT EXISTS (SELECT FROM jsonb_each_text(w.labels::jsonb) AS l (name, value)
                   WHERE coalesce(i.key ->> l.name, '') <> l.value)
-ORDER BY i.id LIMIT 1
+ORDER BY i.opened_at, i.rule, i.id LIMIT 1
 """
 """What is due to open counts: of two that are heard of together neither opens before the other is seen."""
 

@@ -6,6 +6,7 @@ attempt with its outcome, verdict and moments, and all words to people.
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ import pytest
 
 from responder.rehearsal.scene import Around, Scene, read_scenes
 from responder.rulebook.mistake import Mistakes
-from tests.support.drawn_scenes import drawn
+from tests.support.drawn_scenes import RISING, drawn
 from tests.support.for_real import played_for_real
 from tests.support.lives import rehearsed
 from tests.support.pools import with_pools
@@ -44,6 +45,7 @@ def mostly_real(cases: Sequence[Any], every: int) -> list[Any]:
 
 
 BASE = next(scene for scene in scenes() if scene.file.endswith("guards.test.yaml"))
+RISING_BASE = next(scene for scene in scenes() if scene.file.endswith("rising.test.yaml"))
 
 
 @pytest.mark.parametrize("scene", mostly_real(scenes(), 3), ids=lambda scene: scene.test.name)
@@ -60,6 +62,14 @@ async def test_whatever_happens_at_random_is_the_same(
 ) -> None:
     """Alerts, failures, silences, people and restraints that nobody thought of together."""
     await the_same(drawn(BASE, seed), dsn, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", mostly_real(range(20), 7))
+async def test_what_rises_is_explained_or_is_passed_on_is_the_same(
+    seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With all of that at random, over incidents that depend on each other."""
+    await the_same(drawn(RISING_BASE, seed, RISING, timedelta(minutes=50)), dsn, monkeypatch)
 
 
 async def the_same(scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

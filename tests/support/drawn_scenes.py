@@ -1,6 +1,7 @@
 """Whole tests of rules drawn by a seed: alerts, effects, what the source says, people, restraints."""
 
 import random
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -21,16 +22,18 @@ from responder.rehearsal.script import (
 
 _END = timedelta(minutes=20)
 _RULES = ("Stuck", "Beside", "Asked", "Climbing", "Often", "Told")
+RISING = ("Rising", "Waits", "Cause", "Effect", "Further", "Passed", "Once")
+"""What is called so is taken by the rules of rising.yaml: several may take, or explain, the same."""
 _WORDS = (CommandKind.APPROVE, CommandKind.ACKNOWLEDGE, CommandKind.TAKE_OVER, CommandKind.HAND_BACK)
 _ACTIONS = ("postgres.cancel_queries", "postgres.terminate_queries")
 _SCOPES: tuple[tuple[Matcher, ...], ...] = ((), (Matcher(name="db", op=MatchOp.EQUAL, value="x"),))
 _EFFECTS = (*[Effect.DONE] * 5, Effect.NOT_DONE, Effect.UNKNOWN)
 
 
-def drawn(base: Scene, seed: int) -> Scene:
+def drawn(base: Scene, seed: int, rules: Sequence[str] = _RULES, end: timedelta = _END) -> Scene:
     """The scene with a world of its own; the same for the same seed. The rules are those of guards.yaml."""
     rnd = random.Random(seed)  # noqa: S311 - to be the same each time
-    alerts = {str(one.labels): one for one in (_alert(rnd) for _ in range(rnd.randint(2, 5)))}
+    alerts = {str(one.labels): one for one in (_alert(rnd, rules) for _ in range(rnd.randint(2, 5)))}
     test = replace(
         base.test,
         alerts=tuple(alerts.values()),
@@ -57,14 +60,15 @@ def drawn(base: Scene, seed: int) -> Scene:
             )
             for _ in range(rnd.randint(0, 2))
         ),
-        expect=(replace(base.test.expect[-1], at=_END),),
+        expect=(replace(base.test.expect[-1], at=end),),
     )
     return replace(base, test=test)
 
 
-def _alert(rnd: random.Random) -> AlertSeries:
+def _alert(rnd: random.Random, rules: Sequence[str]) -> AlertSeries:
     labels = {
-        "alertname": rnd.choice(_RULES),
+        "alertname": rnd.choice(rules),
+        **({"tier": "db"} if rules is RISING else {}),
         "server": rnd.choice("aab"),
         "db": rnd.choice("xyz"),
         "severity": rnd.choice(["warning", "critical"]),

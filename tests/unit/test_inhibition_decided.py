@@ -51,6 +51,7 @@ SHARED: list[tuple[Rule, Rule, set[str]]] = [
     (a_rule("A", None), a_rule("B", None), set()),
     (a_rule("A", ("alertname", "server")), a_rule("B", ("server",), alertname="B"), {"server"}),
     (a_rule("A", (), cluster="x"), a_rule("B", (), cluster="x"), {"cluster"}),
+    (a_rule("A", (), cluster="x"), a_rule("B", None), {"cluster"}),
     (a_rule("A", ("server",), tier="web"), a_rule("B", ("server",), tier="db"), {"server"}),
 ]
 

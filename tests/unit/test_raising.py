@@ -150,6 +150,15 @@ def test_the_time_suppressed_does_not_count() -> None:
     assert in_time(held, stay(held, START)).progress.raise_from == START
 
 
+def test_what_never_opened_has_no_time_yet() -> None:
+    """Quiet from its beginning: it ends without one, or opens with all of it, whenever that is."""
+    over = rising(S.SUPPRESSED, raise_from=None).model_copy(update={"now": START + 5 * HOUR})
+    ended = in_time(over, stay(over, START + 9 * HOUR).model_copy(update={"state": S.RESOLVED}))
+    assert ended.progress.raise_from is None
+    begins = in_time(over, opened(over, over.now, TERMS))
+    assert begins.progress.raise_from == over.now
+
+
 def test_it_counts_from_the_opening_and_anew_where_a_ladder_begins_anew() -> None:
     """A recorded one begins anew; a resolved one goes on with its time. Without `raise` nothing is kept."""
     begins = opened(rising(S.PENDING, raise_from=None), LATER, TERMS)

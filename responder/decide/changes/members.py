@@ -150,10 +150,9 @@ def raised(case: Case, by: Raise, now: datetime, terms: Terms) -> Change:
         text=f"it is {severity} now, no longer {incident.severity}: not over {after} after it opened (raise)",
         facts={"from": incident.severity.value, "to": severity.value, "raised_after": after},
     )
-    tells = {} if incident.progress.acknowledged_by is None else WITHDRAWN
     asked = incident.state is IncidentState.AWAITING_APPROVAL
     page = {"page_at": now} if incident.state.pages and not asked else {}
-    change = _worse(case, severity, entry, now, terms, **tells, **page)
+    change = _worse(case, severity, entry, now, terms, **WITHDRAWN, **page)
     return change.model_copy(update={"severity": severity})
 
 
