@@ -17,6 +17,7 @@ import yaml
 
 from responder.actions.registry import Registry
 from responder.cli.main import main
+from responder.model.rule import AllOf, Rule
 from responder.rulebook.load import check
 from tests.support.manual import MANUAL
 from tests.support.manual_alerts import defined
@@ -129,6 +130,22 @@ def test_all_that_the_page_names_is_there() -> None:
     assert everywhere["Rules"] == there["Rules"]
     assert everywhere["Schedules"] == there["Schedules"]
     assert everywhere["Alerts"] == there["Alerts"]
+
+
+def test_the_actions_of_a_block_are_those_of_its_rules() -> None:
+    """What the rules and schedules that a section names do and ask is what it names as actions."""
+    report = check([ROOT / "rules"], surroundings())
+    assert report.rulebook is not None
+    used = {rule.name: actions_of(rule) for rule in report.rulebook.rules}
+    for section in mapped():
+        rules = (*section.named("Rules"), *section.named("Schedules"))
+        assert set(section.named("Actions")) == set().union(*(used[name] for name in rules)), section.title
+
+
+def actions_of(rule: Rule) -> set[str]:
+    """Of its ladder, parts of an `all` among them, of its evidence and of its runs."""
+    ladder = [part for rung in rule.steps for part in (rung.parts if isinstance(rung, AllOf) else (rung,))]
+    return {step.action for step in (*ladder, *rule.evidence, *rule.checks)}
 
 
 def test_what_the_page_calls_missing_is_missing() -> None:
