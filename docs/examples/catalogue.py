@@ -116,9 +116,9 @@ def deployment(namespace: str, workload: str | dict[str, str]) -> str:
     """The key of the deployment. A real action asks the API for the pod's owners; this one cuts its name."""
     match workload:
         case str():
-            return f"kubernetes/{namespace}/deployment/{workload}"
+            return f"kubernetes/prod/{namespace}/deployment/{workload}"
         case {"pod": pod} if pod.count("-") >= 2:
-            return f"kubernetes/{namespace}/deployment/{pod.rsplit('-', 2)[0]}"
+            return f"kubernetes/prod/{namespace}/deployment/{pod.rsplit('-', 2)[0]}"
         case _:
             raise RefusedError(f"{workload} leads to no deployment in {namespace}")
 
@@ -178,7 +178,7 @@ class PodLogs(Looking[Pods]):
 
     def resolve(self, params: Pods) -> tuple[Target, ...]:
         """The pod."""
-        return at(f"kubernetes/{params.namespace}/pod/{params.pod}")
+        return at(f"kubernetes/prod/{params.namespace}/pod/{params.pod}")
 
 
 class RecentChanges(Looking[InNamespace]):
@@ -189,7 +189,7 @@ class RecentChanges(Looking[InNamespace]):
 
     def resolve(self, params: InNamespace) -> tuple[Target, ...]:
         """The namespace."""
-        return at(f"kubernetes/{params.namespace}")
+        return at(f"kubernetes/prod/{params.namespace}")
 
 
 class UndoRollout(Changing[Rollout]):
@@ -238,7 +238,7 @@ class Cordon(Changing[OneNode]):
 
     def resolve(self, params: OneNode) -> tuple[Target, ...]:
         """The node."""
-        return at(f"kubernetes/node/{params.node}")
+        return at(f"kubernetes/prod/node/{params.node}")
 
     def undo(self, params: OneNode, state_before: Mapping[str, Any]) -> UndoStep | None:
         """New pods again."""
@@ -254,7 +254,7 @@ class Uncordon(Changing[OneNode]):
 
     def resolve(self, params: OneNode) -> tuple[Target, ...]:
         """The node."""
-        return at(f"kubernetes/node/{params.node}")
+        return at(f"kubernetes/prod/node/{params.node}")
 
 
 class Drain(Changing[Drained]):
@@ -265,7 +265,7 @@ class Drain(Changing[Drained]):
 
     def resolve(self, params: Drained) -> tuple[Target, ...]:
         """The node."""
-        return at(f"kubernetes/node/{params.node}")
+        return at(f"kubernetes/prod/node/{params.node}")
 
 
 class DiskUse(Looking[OnHost]):
