@@ -528,6 +528,7 @@ def _api(
         intake=engine.intake,
         desk=stored.store,
         store=stored.store,
+        history=stored.store.history,
         terms=settings.terms,
         sources={
             name: WebhookSource(
@@ -626,8 +627,10 @@ async def _make_days(stored: _Stored, settings: Settings) -> None:
 async def _drop_days(stored: _Stored, settings: Settings) -> None:
     if not settings.journal_kept_for:
         return
-    for name in await drop_older(stored.dsn, await stored.store.now() - settings.journal_kept_for):
+    before = await stored.store.now() - settings.journal_kept_for
+    for name in await drop_older(stored.dsn, before):
         _log.info("a day of the journal was dropped", partition=name)
+    await stored.store.history.forget(before)
 
 
 async def _expire_runs(stored: _Stored, settings: Settings) -> None:

@@ -958,6 +958,73 @@ class GiveBackStore(Protocol):
         ...
 
 
+class KeptPast(Frozen):
+    """What became of imported episodes."""
+
+    new: int
+    longer: int
+    """Known before, and more of their end is known now."""
+    known: int
+
+
+class JournalPage(NamedTuple):
+    """Rows in the order in which they were heard, each as a line of JSON; all that came up to `after`.
+
+    A line is an array: received_at, source, fingerprint, standing, starts_at, ends_at, labels, annotations,
+    generator_url, content hash. What was imported is heard of when it began and when it ended.
+    """
+
+    lines: tuple[str, ...]
+    after: datetime
+
+
+class HeardAlert(Frozen):
+    """An alert that was heard of, with how many episodes are known of it."""
+
+    source: str
+    fingerprint: str
+    labels: dict[str, str]
+    episodes: int
+    seen_at: datetime
+
+
+class HeardPage(Frozen):
+    """Some of them, by source and fingerprint. `after` is where the next page begins; None at the end."""
+
+    alerts: tuple[HeardAlert, ...]
+    after: tuple[str, str] | None
+
+
+class History(Protocol):
+    """What fired before now, for whoever thinks about rules. Nothing that acts reads it."""
+
+    async def heard_since(self) -> datetime | None:
+        """When the oldest row of the journal was received; None where nothing was heard of yet."""
+        ...
+
+    async def keep(self, source: str, episodes: Sequence[Alert]) -> KeptPast:
+        """Keep imported episodes. One that overlaps a known one of its alert is that one.
+
+        Nothing is ever done about them: they open, join and wake no incident.
+        """
+        ...
+
+    async def forget(self, before: datetime) -> None:
+        """Forget imported episodes that ended before then."""
+        ...
+
+    async def rows(self, after: datetime, until: datetime, at_least: int) -> JournalPage:
+        """What was heard after one moment and before another, with what was imported.
+
+        A page may have fewer rows than asked for; it is the last one where its `after` reaches `until`.
+        """
+        ...
+
+    async def heard(self, since: datetime, after: tuple[str, str], at_least: int) -> HeardPage:
+        """The alerts that were heard of since then, imported ones too, after one of them."""
+        ...
+
+
 class Desk(Protocol):
     """What people see and do: the store's side of the HTTP API."""
 

@@ -74,6 +74,13 @@ class Client:
         """The text at a path below the API."""
         return self._checked("GET", path, params=params).text
 
+    async def later_text(self, path: str, **params: str | int) -> str:
+        """As `text`, for whoever does something else meanwhile."""
+        answer = await self._ask("GET", path, params, None, self._headers(None))
+        if answer.status >= HTTPStatus.BAD_REQUEST:
+            raise self._error(answer)
+        return answer.text
+
     def post(
         self, path: str, body: Mapping[str, Any], key: str | None = None, *, may: tuple[int, ...] = ()
     ) -> Any:
@@ -90,13 +97,16 @@ class Client:
         key: str | None = None,
         may: tuple[int, ...] = (),
     ) -> Answer:
-        headers = {"Idempotency-Key": key} if key is not None else {}
-        if (token := self._known_token()) is not None:
-            headers["Authorization"] = f"Bearer {token}"
-        answer = asyncio.run(self._ask(method, path, params or {}, body, headers))
+        answer = asyncio.run(self._ask(method, path, params or {}, body, self._headers(key)))
         if answer.status >= HTTPStatus.BAD_REQUEST and answer.status not in may:
             raise self._error(answer)
         return answer
+
+    def _headers(self, key: str | None) -> Mapping[str, str]:
+        headers = {"Idempotency-Key": key} if key is not None else {}
+        if (token := self._known_token()) is not None:
+            headers["Authorization"] = f"Bearer {token}"
+        return headers
 
     async def _ask(
         self,

@@ -5,6 +5,7 @@ import getpass
 import json
 import os
 from collections.abc import Callable
+from datetime import timedelta
 from enum import IntEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, ParamSpec, TypeVar
@@ -13,6 +14,7 @@ import click
 
 from responder.cli.client import Client, ServerAwayError, ServerRefusedError
 from responder.cli.local import DEFAULT_URL
+from responder.model.duration import parse_duration
 from responder.model.errors import PermanentError, TemporaryError
 
 if TYPE_CHECKING:
@@ -56,6 +58,28 @@ def ends_in_words(command: Callable[P, R]) -> Callable[P, R]:
     return wrapped
 
 
+_SHORTEST = timedelta(seconds=1)
+_LONGEST = timedelta(days=3650)
+
+
+class SpanType(click.ParamType[timedelta]):
+    """A duration as Prometheus writes it."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> timedelta:
+        """Fails where it is none, or no time to look back."""
+        if isinstance(value, timedelta):
+            return value
+        try:
+            span = parse_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        if not _SHORTEST <= span <= _LONGEST:
+            self.fail(f"{value} is not between 1s and 10y", param, ctx)
+        return span
+
+
 def _http(_context: click.Context, _option: click.Parameter, value: str | None) -> str | None:
     if value is not None and not value.startswith(("http://", "https://")):
         raise click.BadParameter(f"{value!r} is no address of HTTP; write http://{value}")
@@ -80,6 +104,22 @@ def speaks(command: Callable[..., None]) -> Callable[..., None]:
     @url_option
     @token_option
     @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+    @ends_in_words
+    @functools.wraps(command)
+    def wrapped(
+        *args: Any, config_file: Path | None, url: str | None, token: str | None, **kwargs: Any
+    ) -> None:
+        command(*args, client=Client(url, token, config_file), **kwargs)
+
+    return wrapped
+
+
+def speaks_quietly(command: Callable[..., None]) -> Callable[..., None]:
+    """As `speaks`, for a command that has a format of its own."""
+
+    @config_option
+    @url_option
+    @token_option
     @ends_in_words
     @functools.wraps(command)
     def wrapped(

@@ -34,6 +34,7 @@ _COMMANDS = {
     "freeze": "windows",
     "halt": "halting",
     "incidents": "incidents",
+    "journal": "journal",
     "report": "report",
     "maintenance": "windows",
     "notifications": "notifications",

@@ -1,4 +1,4 @@
-"""Commands about Prometheus's alerting rules: rules to begin with, and alerts that no rule covers."""
+"""`responder rules import`: rules to begin with, from Prometheus's alerting rules."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,11 +7,9 @@ from typing import NoReturn
 import click
 
 from responder.cli import output
-from responder.cli.common import ExitCode, config_option, ends_in_words, fail, print_json, settings
-from responder.cli.rule_files import checked
+from responder.cli.common import ExitCode, ends_in_words, fail
 from responder.model.severity import Severity
 from responder.review.words import count
-from responder.rulebook.gaps import Gap, gaps
 from responder.rulebook.load import read_files
 from responder.rulebook.mistake import Mistake, Mistakes
 from responder.rulebook.prometheus import SEVERITIES, PrometheusAlert, read_alerts, skeleton
@@ -40,7 +38,7 @@ _prometheus_files = click.option(
 def import_rules(files: tuple[Path, ...], words: tuple[str, ...], target: Path | None) -> None:
     """Write a rule for each alert of Prometheus's rule files. It records and changes nothing."""
     severities = {**SEVERITIES, **dict(map(_meaning, words))}
-    alerts = _alerts(files)
+    alerts = alerting_rules(files)
     text, number = skeleton(alerts, severities)
     if target is None:
         click.echo(text, nl=False)
@@ -58,61 +56,20 @@ def import_rules(files: tuple[Path, ...], words: tuple[str, ...], target: Path |
     output.say(f"Next: responder rules check {target}")
 
 
-@click.command("gaps")
-@_prometheus_files
-@click.argument("paths", nargs=-1, type=click.Path(path_type=Path))
-@config_option
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-@ends_in_words
-def find_gaps(
-    files: tuple[Path, ...], paths: tuple[Path, ...], config_file: Path | None, as_json: bool
-) -> None:
-    """Alerts of Prometheus's rule files that no rule in PATHS covers (default: those of the settings).
-
-    Needs no server; exits 1 where there is a gap.
-    """
-    chosen = settings(config_file).settings
-    report = checked(paths or chosen.rules, chosen)
-    if report.rulebook is None:
-        _end_by(report.mistakes)
-    alerts = _alerts(files)
-    found = gaps(alerts, report.rulebook.rules)
-    if as_json:
-        print_json({"alerts": len(alerts), "gaps": [gap.model_dump(mode="json") for gap in found]})
-    else:
-        rows = [(gap.alert.name, _place_of(gap.alert), _near(gap)) for gap in found]
-        output.table(
-            ("ALERT", "FILE", "NEAREST RULE"), rows, f"Covered: {count(len(alerts), 'alerting rule')}."
-        )
-    if found:
-        raise SystemExit(ExitCode.WRONG)
-
-
-def _alerts(files: tuple[Path, ...]) -> tuple[PrometheusAlert, ...]:
+def alerting_rules(files: tuple[Path, ...]) -> tuple[PrometheusAlert, ...]:
     """The alerting rules of the files; what is wrong with these ends the command."""
     mistakes = Mistakes()
     alerts = read_alerts(sorted(read_files(files, mistakes)), mistakes)
     if mistakes.found:
-        _end_by(mistakes.sorted())
+        end_by(mistakes.sorted())
     return alerts
 
 
-def _end_by(mistakes: Iterable[Mistake]) -> NoReturn:
+def end_by(mistakes: Iterable[Mistake]) -> NoReturn:
+    """End with the mistakes of files."""
     for mistake in mistakes:
         output.say(str(mistake), err=True)
     raise SystemExit(ExitCode.WRONG)
-
-
-def _place_of(alert: PrometheusAlert) -> str:
-    return f"{alert.position.file}:{alert.position.line}"
-
-
-def _near(gap: Gap) -> str:
-    if gap.near is None:
-        return "-"
-    return (
-        f"{gap.near}: {'; '.join(f'{one.matcher} does not hold, it is {one.value!r}' for one in gap.failed)}"
-    )
 
 
 def _meaning(written: str) -> tuple[str, Severity]:

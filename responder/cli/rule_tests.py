@@ -44,7 +44,7 @@ def test_rules(
     files = _files(paths or (_DEFAULT,))
     chosen = settings(config_file).settings
     around = Around(_surroundings(chosen), chosen.terms, chosen.engine.budgets)
-    with _quiet():
+    with quiet():
         report = play(files, around)
     covered = coverage(report.played) if (covers or requires) and not report.mistakes else None
     if form == "json":
@@ -75,7 +75,7 @@ def _files(paths: Sequence[Path]) -> list[Path]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """What the engine logs of itself is no news here: the timeline has it."""
     before = structlog.get_config()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))

@@ -18,7 +18,8 @@ from responder.cli.common import (
     settings,
     speaks,
 )
-from responder.cli.prometheus_rules import find_gaps, import_rules
+from responder.cli.gaps import find_gaps
+from responder.cli.prometheus_rules import import_rules
 from responder.cli.rule_explained import explain_alert
 from responder.cli.rule_files import checked
 from responder.cli.started import client_of, warn_of_other_settings
@@ -30,17 +31,21 @@ from responder.rulebook.schema import schema
 
 
 class _Commands(click.Group):
-    """The commands about rules; playing tests needs the engine, which no other does."""
+    """The commands about rules; playing them needs the engine, which no other does."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "test"])
+        return sorted([*super().list_commands(ctx), "backtest", "test"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name != "test":
-            return super().get_command(ctx, cmd_name)
-        from responder.cli.rule_tests import test_rules  # noqa: PLC0415 - it imports the engine
+        if cmd_name == "test":
+            from responder.cli.rule_tests import test_rules  # noqa: PLC0415 - it imports the engine
 
-        return test_rules
+            return test_rules
+        if cmd_name == "backtest":
+            from responder.cli.backtest import backtest_rules  # noqa: PLC0415 - likewise
+
+            return backtest_rules
+        return super().get_command(ctx, cmd_name)
 
 
 @click.group(cls=_Commands)

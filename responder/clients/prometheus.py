@@ -1,4 +1,4 @@
-"""Prometheus's HTTP API v1, as 2.42 to 3.x answer it: instant queries, alerts, since when it is up.
+"""Prometheus's HTTP API v1, as 2.42 to 3.x answer it: instant and range queries, alerts, since when it is up.
 
 An answer that may be incomplete is no answer: whatever Prometheus warns about (a remote read that failed, a
 partial response) raises. What a number means belongs to the probe that asked.
@@ -32,6 +32,18 @@ class Sample:
 
     labels: Mapping[str, str]
     value: float
+
+
+@dataclass(frozen=True, slots=True)
+class Series:
+    """One series of a range query: its values at the moments at which it had one, seconds since 1970."""
+
+    labels: Mapping[str, str]
+    values: tuple[tuple[float, float], ...]
+
+
+POINTS_AT_MOST = 11_000
+"""For one series of a range query: Prometheus refuses more."""
 
 
 class RuleState(StrEnum):
@@ -72,6 +84,32 @@ class Prometheus:
         data = await self._data(await self._http.post_form("api/v1/query", form, limit))
         try:
             return _samples(data["resultType"], data["result"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise self._unlike_prometheus(error) from None
+
+    async def query_range(
+        self, promql: str, start: datetime, end: datetime, step: timedelta, within: timedelta
+    ) -> tuple[Series, ...]:
+        """The values of a query at each step from one moment to another, both included.
+
+        Raises:
+            PermanentError: the query is wrong, or asks for too many points.
+        """
+        form = {
+            "query": promql,
+            "start": f"{start.timestamp():.3f}",
+            "end": f"{end.timestamp():.3f}",
+            "step": f"{step.total_seconds():.3f}",
+            "timeout": f"{max(1, int(within.total_seconds()))}s",
+        }
+        data = await self._data(await self._http.post_form("api/v1/query_range", form, within))
+        try:
+            return tuple(
+                Series(
+                    _labels(one["metric"]), tuple((float(pair[0]), _number(pair)) for pair in one["values"])
+                )
+                for one in data["result"]
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise self._unlike_prometheus(error) from None
 

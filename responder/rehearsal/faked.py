@@ -29,7 +29,7 @@ from responder.model.rule import Position, StepKind
 from responder.model.schedule import SCHEDULES_SOURCE
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, UndoStep
-from responder.rehearsal.memory import Clock
+from responder.rehearsal.kept import Clock
 from responder.rehearsal.rehearsal import Now
 from responder.rehearsal.script import Effect, FakedAction, FakedProbe, RuleTest, SourceWord
 

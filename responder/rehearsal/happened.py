@@ -14,7 +14,8 @@ from responder.model.incident import Incident, IncidentState
 from responder.model.policy import NoticeKind
 from responder.model.schedule import ScheduledRun
 from responder.model.timeline import EntryDraft, EntryKind
-from responder.rehearsal.memory import Kept, Memory
+from responder.rehearsal.kept import Kept
+from responder.rehearsal.memory import Memory
 from responder.rehearsal.script import What
 
 

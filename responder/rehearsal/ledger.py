@@ -1,7 +1,7 @@
 """Attempts, claims, starts and breakers in memory: what the store's ledger counts, counted the same way."""
 
 from collections import defaultdict, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
@@ -28,6 +28,7 @@ from responder.model.breaker import Breaker
 from responder.model.budget import Budget, Budgets, BudgetScope
 from responder.model.guard import Ruling
 from responder.model.incident import Incident
+from responder.rehearsal.stirred import Kind, Stir, budget
 
 Place = tuple[str, str]
 """A rule on a target."""
@@ -54,6 +55,10 @@ class _Start:
 class Ledger:
     """What was tried, how it went, and what holds which target."""
 
+    allowed: Budgets = field(default_factory=Budgets)
+    """What disruptive starts are allowed."""
+    stirred: list[Stir] = field(default_factory=list)
+    """What was written that others may see, since it was cleared last."""
     attempts: dict[UUID, Attempt] = field(default_factory=dict)
     """In the order of their intents."""
     claims: dict[str, Claim] = field(default_factory=dict)
@@ -79,8 +84,11 @@ class Ledger:
         self._of_place[intent.rule, intent.target].append(attempt.id)
         if attempt.id == attempt.holder:
             self._claim(intent, attempt, now)
+        self.stirred += (Stir(Kind.TARGET, intent.target), Stir(Kind.NEAR, intent.namespace))
         for one in _spends(intent):
             self._starts.append(_Start(now, one.target, one.namespace, attempt.id))
+            spent = self.budgets(one.target, one.namespace, self.allowed, now)
+            self.stirred += (budget(each.scope, each.name) for each in spent if each.used_up)
         return attempt
 
     def _claim(self, intent: Intent, attempt: Attempt, now: datetime) -> None:
@@ -92,6 +100,7 @@ class Ledger:
                 rule=intent.rule,
                 since=now,
             )
+            self.stirred.append(Stir(Kind.TARGET, target))
 
     def end(self, end: AttemptEnd, now: datetime) -> None:
         """The outcome of an attempt."""
@@ -101,12 +110,20 @@ class Ledger:
             "state_after": end.state_after,
             "ended_at": now,
         }
-        self.attempts[end.attempt_id] = self.attempts[end.attempt_id].model_copy(update=ended)
+        attempt = self.attempts[end.attempt_id] = self.attempts[end.attempt_id].model_copy(update=ended)
+        self.stirred.append(Stir(Kind.TARGET, attempt.target))
+        if end.outcome is Outcome.NOT_DONE:  # what it spent comes back
+            for start in self._starts:
+                if start.attempt_id == attempt.id:
+                    self.stirred.append(budget(BudgetScope.GLOBAL, ""))
+                    self.stirred.append(budget(BudgetScope.NAMESPACE, start.namespace))
+                    self.stirred.append(budget(BudgetScope.TARGET, start.target))
 
     def quarantine(self, one: Quarantine) -> None:
         """Nobody knows whether it happened: its claim stays."""
         for held in self.held_by(one.attempt_id):
             self.claims[held.target] = held.model_copy(update={"quarantined": True, "reason": one.reason})
+            self.stirred.append(Stir(Kind.TARGET, held.target))
 
     def held_by(self, attempt_id: UUID) -> list[Claim]:
         """The claims of an attempt that are no quarantine."""
@@ -115,12 +132,15 @@ class Ledger:
     def verdict(self, verdict: AttemptVerdict, now: datetime) -> None:
         """The verdict of an attempt; its claim ends, unless it stays or is a quarantine."""
         attempt = self.attempts[verdict.attempt_id]
+        self.stirred.append(Stir(Kind.TARGET, attempt.target))
         for held in [] if verdict.claim_stays else self.held_by(attempt.id):
             del self.claims[held.target]
+            self.stirred.append(Stir(Kind.TARGET, held.target))
         for one in [attempt, *self.parts_of(attempt)]:
             written = {"verdict": one.verdict or verdict.verdict, "verdict_at": one.verdict_at or now}
             if one.undo_of is None or one.id == attempt.id:
                 self.attempts[one.id] = one.model_copy(update=written)
+                self.stirred.append(Stir(Kind.TARGET, one.target))
         new = verdict.verdict if attempt.verdict is None else None
         if attempt.undo_of is None and new in {Verdict.RECOVERED, Verdict.NOT_RECOVERED}:
             self._judged[attempt.rule].append((attempt.id, new))
@@ -132,11 +152,28 @@ class Ledger:
         if len(last) == after and all(verdict is Verdict.NOT_RECOVERED for _, verdict in last):
             failed = tuple(attempt for attempt, _ in reversed(last))
             self.breakers.setdefault(rule, Breaker(rule=rule, opened_at=now, attempts=failed))
+            self.stirred.append(Stir(Kind.BREAKER, rule))
 
     def shadow_run(self, incident_id: UUID, rule: str, run: ShadowRun, now: datetime) -> None:
         """A step that was judged in shadow: what would have started counts for shadow's own limits."""
         if run.ruling is Ruling.GO and run.target is not None:
             self._shadow[rule, run.target].append((now, incident_id))
+            self.stirred.append(Stir(Kind.TARGET, run.target))
+
+    def forget(self, before: datetime, live: Collection[UUID | None]) -> None:
+        """Forget attempts that were begun before then: no limit counts them. Those of open incidents stay."""
+        old = {one.id for one in self.attempts.values() if one.intended_at < before and one.id not in live}
+        for attempt_id in old:
+            del self.attempts[attempt_id]
+        self._order = [one for one in self._order if one not in old]
+        for place, made in list(self._of_place.items()):
+            self._of_place[place] = [one for one in made if one not in old]
+            if not self._of_place[place]:
+                del self._of_place[place]
+        for place, runs in list(self._shadow.items()):
+            self._shadow[place] = [run for run in runs if run[0] >= before]
+            if not self._shadow[place]:
+                del self._shadow[place]
 
     def parts_of(self, attempt: Attempt) -> list[Attempt]:
         """Every attempt of the `all:` that this is a part of, in order."""

@@ -1,9 +1,10 @@
 """The alerts of one incident: counted as they join and end, never walked through."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from operator import is_
 
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey
@@ -29,6 +30,8 @@ class Member:
     joined_at: datetime
     heard_at: datetime | None = None
     """When it was first heard of, where no rule took it then."""
+    told: tuple[AlertRecord, MemberAlert] | None = None
+    """What a Case carried of it last, and of which record that was made."""
 
     @property
     def episode(self) -> Episode:
@@ -48,9 +51,14 @@ class Membership:
     first_starts_at: datetime | None = None
     first_heard_at: datetime | None = None
     sources: dict[str, None] = field(default_factory=dict)
+    _told: tuple[list[AlertRecord], Members] | None = None
+    """What a Case carried of them last, with the records that it was made of."""
+    _common: tuple[list[Member], dict[str, str]] = ([], {})
+    """The labels that some members have in common."""
 
     def join(self, member: Member) -> None:
         """A firing episode becomes a member."""
+        self._told = None
         self.total += 1
         self.firing[member.episode] = member
         self.sources[member.key.source] = None
@@ -60,11 +68,13 @@ class Membership:
 
     def starts(self, member: Member, at: datetime) -> None:
         """Its start is known to be this one."""
+        self._told = member.told = None
         member.starts_at = at
         self.first_starts_at = at if self.first_starts_at is None else min(self.first_starts_at, at)
 
     def end(self, member: Member, at: datetime) -> None:
         """It fires no more."""
+        self._told = member.told = None
         member.ends_at = at
         if self.firing.pop(member.episode, None) is not None:
             self.ended.append(member)
@@ -80,7 +90,19 @@ class Membership:
         """What a Case carries of them."""
         firing = islice(reversed(self.firing.values()), SAMPLE)
         told = [*firing, *self.ended][:SAMPLE]
-        sample = tuple(_as_alert(one, records[one.key]) for one in told)
+        known = [records[one.key] for one in told]
+        if len(self.firing) <= SAMPLE and self._told is not None and _same(self._told[0], known):
+            return self._told[1]
+        sample = tuple(_as_alert(one, record) for one, record in zip(told, known, strict=True))
+        if not _same(self._common[0], told):
+            self._common = (told, common_labels([one.labels for one in sample]))
+        members = self._as_members(records, sample)
+        self._told = (known, members)
+        return members
+
+    def _as_members(
+        self, records: Mapping[AlertKey, AlertRecord], sample: tuple[MemberAlert, ...]
+    ) -> Members:
         return Members(
             firing=len(self.firing),
             total=self.total,
@@ -89,11 +111,22 @@ class Membership:
             newest_seen_at=self.newest_seen_at(records),
             sources=tuple(sorted(self.sources)),
             sample=sample,
-            common_labels=common_labels([one.labels for one in sample]),
+            common_labels=self._common[1],
         )
 
 
+def _same(before: Sequence[object], now: Sequence[object]) -> bool:
+    """Whether they are the very same ones; a record is another one whenever its alert is heard of."""
+    return len(before) == len(now) and all(map(is_, before, now))
+
+
 def _as_alert(member: Member, record: AlertRecord) -> MemberAlert:
+    if member.told is None or member.told[0] is not record:
+        member.told = (record, _made(member, record))
+    return member.told[1]
+
+
+def _made(member: Member, record: AlertRecord) -> MemberAlert:
     current = member.generation == record.generation
     return MemberAlert(
         source=member.key.source,

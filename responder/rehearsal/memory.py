@@ -2,15 +2,13 @@
 
 It lasts as long as a rehearsal and has one owner. So nothing races, and nothing is locked; what intake and
 the owner's transactions mean for an incident (who joins, who is woken when, what is not written) is the same
-as in the store.
+as in the store. Whose turn it is stands in `turns`, what is known of alerts in `alerts`, what is counted over
+all incidents in `counts`, and what was tried in `ledger`.
 """
 
-import heapq
-from collections import defaultdict, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Protocol
 from uuid import UUID
 
 from responder.decide.case import (
@@ -25,18 +23,23 @@ from responder.decide.case import (
 from responder.decide.fold import AlertRecord
 from responder.decide.inhibit import has_values, inhibits
 from responder.model.alert import AlertKey
-from responder.model.attempt import Attempt, Claim, Intent, Outcome
+from responder.model.attempt import Attempt, Claim, Intent
+from responder.model.budget import Budgets
 from responder.model.incident import Command, Incident, IncidentState
 from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rule, Rulebook
-from responder.model.schedule import ScheduledRun
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA, Storm
 from responder.ports import IncidentKey, Lease, NewByHand, NewIncident, OwedBack
-from responder.rehearsal.idle import Idle
+from responder.rehearsal.alerts import Alerts
+from responder.rehearsal.counts import Counts
+from responder.rehearsal.kept import Clock, Kept, Observer
 from responder.rehearsal.ledger import Ledger
-from responder.rehearsal.members import Episode, Member, Membership
+from responder.rehearsal.members import Member
+from responder.rehearsal.owed_back import OwedBacks
+from responder.rehearsal.stirred import STORM, Kind, Stir
+from responder.rehearsal.turns import Turns
 from responder.store.openings import NEWS_WITHIN
 
 _HEARS_AT_ONCE = {
@@ -46,72 +49,36 @@ _HEARS_AT_ONCE = {
     IncidentState.RECORDED,
 }
 """What is quiet hears of its members at once, all others soon."""
-_NOT_UNDER_WAY = {
-    IncidentState.PENDING,
-    IncidentState.RESOLVED,
-    IncidentState.RECORDED,
-    IncidentState.CLOSED,
-}
 _WAITING = {IncidentState.HELD, IncidentState.AWAITING_APPROVAL}
 _NAMED = 3
 _SHOWN = 120
 _VALUE_SHOWN = 60
 
 
-class Observer(Protocol):
-    """Who is told what happens. A rehearsal keeps no history of its own: a backtest has too much of it."""
-
-    def opened(self, kept: "Kept", at: datetime) -> None:
-        """An incident was opened; it may be pending."""
-        ...
-
-    def changed(self, kept: "Kept", before: Incident, change: Change, at: datetime) -> None:
-        """A change was recorded: of an intent, too."""
-        ...
-
-    def ran(self, run: ScheduledRun, at: datetime) -> None:
-        """A scheduled rule ran: the run has its report."""
-        ...
-
-
-@dataclass(slots=True)
-class Kept:
-    """One incident as it stands."""
-
-    incident: Incident
-    rule: Rule
-    """As pinned."""
-    identity: IncidentKey
-    members: Membership = field(default_factory=Membership)
-    attempt: UUID | None = None
-    """The newest."""
-    commands: deque[Command] = field(default_factory=deque)
-    findings: list[Finding] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class Clock:
-    """The one clock of a rehearsal."""
-
-    now: datetime
-
-
-Order = tuple[Severity, datetime, int]
-"""Who comes first of those that are due at one moment."""
-
-
-def _order(incident: Incident, due: datetime) -> Order:
-    return (incident.severity, due, incident.id.int)
-
-
 class Memory:
-    """See `ports.Store`, of which it has what deciding and performing ask for."""
+    """See `ports.Store`, of which it has what deciding and performing ask for.
 
-    def __init__(self, clock: Clock, rulebook: Rulebook, terms: Terms, observer: Observer) -> None:
+    With `forgets` closed incidents are given up, and what no limit counts any more: a backtest of a month has
+    more of them than memory.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        rulebook: Rulebook,
+        terms: Terms,
+        budgets: Budgets,
+        observer: Observer,
+        *,
+        forgets: bool = False,
+    ) -> None:
         self.clock = clock
-        self.ledger = Ledger()
-        self.records: dict[AlertKey, AlertRecord] = {}
+        self.ledger = Ledger(budgets)
+        self.alerts = Alerts(terms.flapping.episodes)
         self.incidents: dict[UUID, Kept] = {}
+        self.turns = Turns(clock, self.incidents)
+        self.counts = Counts(terms.storm)
+        self.owed = OwedBacks(clock, self.ledger, self.incidents)
         self.restrained: list[Restraint] = []
         self._restraints_made = 0
         self.rulebook = rulebook
@@ -119,171 +86,99 @@ class Memory:
         self._rules = {rule.name: rule for rule in rulebook.rules}
         self._terms = terms
         self.observer = observer
+        self._forgets = forgets
+        self._made = 0
+        """How many incidents there were."""
         self._open: dict[IncidentKey, UUID] = {}
         """Those that are not closed."""
-        self._episodes: dict[Episode, list[tuple[UUID, Member]]] = {}
-        """The incidents that an episode belongs to, one of each rule that took it."""
-        self._joined: dict[AlertKey, deque[datetime]] = {}
-        """When the newest episodes of an alert joined, as many as flapping counts."""
-        self._under_way: dict[str, dict[UUID, None]] = defaultdict(dict)
-        self._pending: dict[str, dict[UUID, None]] = defaultdict(dict)
-        self._not_closed: dict[str, int] = defaultdict(int)
-        """By rule, how many incidents are neither resolved nor closed."""
-        self._openings: deque[datetime] = deque()
-        self._owed_back: dict[UUID, datetime] = {}
-        self._given_back: dict[UUID, UUID] = {}
-        """By the attempt that is given back, the incident that does it."""
-        self._part_of: dict[UUID, dict[UUID, None]] = defaultdict(dict)
-        self._due: list[tuple[datetime, int, UUID]] = []
-        self._ready: list[tuple[Severity, datetime, int, UUID]] = []
-        """Those that are due now, the worst first: as workers take them."""
-        self.idle: dict[UUID, Idle] = {}
-        self.working: Order | None = None
-        """The place in line of the incident that is at work."""
-
-    # --- time ------------------------------------------------------------------------------------------
+        self._stirred: list[Stir] = []
+        """What the incident that is at work has done that others may see."""
 
     async def now(self) -> datetime:
         """The rehearsal's."""
         return self.clock.now
 
-    def next_due(self) -> datetime | None:
-        """When the next incident is due."""
-        while self._due and self._is_stale(self._due[0][0], self._due[0][2]):
-            heapq.heappop(self._due)
-        return self._due[0][0] if self._due else None
+    # --- whose turn it is ------------------------------------------------------------------------------
 
-    def take_due(self) -> Kept | None:
-        """The incident that is due now, the worst first."""
-        while (due := self.next_due()) is not None and due <= self.clock.now:
-            _, order, incident_id = heapq.heappop(self._due)
-            severity = self.incidents[incident_id].incident.severity
-            heapq.heappush(self._ready, (severity, due, order, incident_id))
-        while self._ready:
-            _, due, _, incident_id = heapq.heappop(self._ready)
-            if not self._is_stale(due, incident_id):
-                self.idle.pop(incident_id, None)
-                self.working = _order(self.incidents[incident_id].incident, due)
-                return self.incidents[incident_id]
-        return None
+    def worked(self) -> None:
+        """Whoever was at work has come to rest: others see what it has done."""
+        stirred = [*self._stirred, *self.ledger.stirred]
+        if stirred:
+            self.turns.rouse(stirred, self.clock.now)
+            self._stirred.clear()
+            self.ledger.stirred.clear()
+        self.turns.working = None
 
     def rest(self, kept: Kept, until: datetime) -> None:
-        """Its last look has changed nothing: before `until` the next ones would not either, but the last."""
-        incident, now = kept.incident, self.clock.now
-        if incident.due_at is None or incident.due_at <= now:
-            return
-        idle = Idle(now, incident.due_at - now)
+        """See `Turns.rest`; what restrains has ends of its own."""
+        now = self.clock.now
         stands = [one for restraint in self.restrained for one in (restraint.since, restraint.until)]
-        until = min([until, *(one for one in stands if one is not None and one > now)])
-        look = idle.last_look(until)
-        if look > incident.due_at:
-            self.idle[incident.id] = idle
-            self._due_at(kept, look)
+        self.turns.rest(kept, min([until, *(one for one in stands if one is not None and one > now)]))
 
-    def rouse(self, moment: datetime) -> None:
-        """Something happens: whoever is idle looks when it would have looked next.
+    def forget(self, kept: Kept) -> None:
+        """It is closed: nothing comes of it any more."""
+        if self._forgets and not self.owed.concerns(kept.incident.id):
+            self.counts.forget(kept.incident)
+            del self.incidents[kept.incident.id]
 
-        What an incident does at that moment comes after the looks of those that are before it in line.
-        """
-        after = self.working
-        for incident_id, idle in self.idle.items():
-            kept = self.incidents[incident_id]
-            look = idle.look(moment)
-            if after is not None and look == moment and _order(kept.incident, look) < after:
-                look += idle.every
-            if kept.incident.due_at is not None and look < kept.incident.due_at:
-                self._due_at(kept, look)
-        self.idle.clear()
-
-    def _due_at(self, kept: Kept, moment: datetime) -> None:
-        """As the looks that were left out would have written it."""
-        incident = kept.incident
-        progress, hold = incident.progress, incident.progress.hold
-        if hold is not None and hold.until == incident.due_at:
-            progress = progress.model_copy(update={"hold": hold.model_copy(update={"until": moment})})
-        kept.incident = incident.model_copy(update={"due_at": moment, "progress": progress})
-        self._put_back(kept)
-
-    def _put_back(self, kept: Kept) -> None:
-        """It is due when it says."""
-        due = kept.incident.due_at
-        if due is not None:
-            heapq.heappush(self._due, (due, kept.incident.id.int, kept.incident.id))
-
-    def _is_stale(self, due: datetime, incident_id: UUID) -> bool:
-        return self.incidents[incident_id].incident.due_at != due
+    def forget_before(self, before: datetime) -> None:
+        """What ended before then is nothing that anybody asks for."""
+        self.alerts.forget(before, self.incidents)
+        newest = {kept.attempt for kept in self.incidents.values()}
+        self.ledger.forget(before, newest | self.owed.of_attempts())
 
     # --- intake ----------------------------------------------------------------------------------------
 
     def keep(self, record: AlertRecord, *, news: bool) -> None:
         """What is known of an alert now; the incidents of its episodes hear of `news`."""
-        before = self.records.get(record.key)
-        self.rouse(self.clock.now)
-        self.records[record.key] = record
+        before = self.alerts.records.get(record.key)
+        self.alerts.keep(record)
         if before is None:
             return
-        for generation in {before.generation, record.generation}:
-            for found, member in self._episodes.get((record.key, generation), ()):
-                if generation != record.generation and member.ends_at is not None:
-                    continue
-                self._bring_up_to_date(self.incidents[found], member, record)
-                if news:
-                    self._wake(self.incidents[found], None)
-
-    def _bring_up_to_date(self, kept: Kept, member: Member, record: AlertRecord) -> None:
-        if member.generation != record.generation:
-            kept.members.end(member, record.last_end or member.starts_at)
-            return
-        member.seen_at = record.seen_at
-        kept.members.starts(member, record.starts_at)
-        if record.ends_at is not None:
-            kept.members.end(member, record.ends_at)
+        for incident_id, member in self.alerts.moved(before, record):
+            kept = self.incidents.get(incident_id)
+            if kept is None:
+                continue
+            self.turns.rouse([Stir(Kind.INCIDENT, incident_id)], self.clock.now)
+            _bring_up_to_date(kept, member, record)
+            if news:
+                self._wake(kept, None)
 
     def is_in_closed(self, record: AlertRecord) -> bool:
         """Whether its episode belongs to a closed incident."""
-        found = self._episodes.get((record.key, record.generation), ())
-        return any(self.incidents[one].incident.state is IncidentState.CLOSED for one, _ in found)
+        found = [self.incidents.get(one) for one in self.alerts.owners_of(record)]
+        return any(kept is None or kept.incident.state is IncidentState.CLOSED for kept in found)
 
     def open_or_join(self, wanted: Sequence[NewIncident]) -> None:
         """See `ports.IntakeTransaction.open_or_join`."""
-        began = [record for new in wanted for key in new.members if self._is_new(record := self.records[key])]
-        free = {(one.key, one.generation) for one in began}
-        for new in sorted(wanted, key=lambda one: one.identity):
-            joining = [self.records[key] for key in new.members]
-            joining = [one for one in joining if (one.key, one.generation) in free]
+        records = self.alerts.records
+        free = {key for new in wanted for key in new.members if self.alerts.is_free(records[key])}
+        for new in sorted(wanted, key=lambda one: one.identity) if len(wanted) > 1 else wanted:
+            joining = [records[key] for key in new.members if key in free]
             if not joining:
                 continue
-            self.rouse(self.clock.now)
             there = self._open.get(new.identity)
             if there is None:
                 kept = self._opened(new)
             else:
                 kept = self.incidents[there]
+                self.turns.rouse([Stir(Kind.INCIDENT, there)], self.clock.now)
                 self._wake(kept, new.severity)
             for record in joining:
                 self._join(kept, record)
             if there is None:
                 self.observer.opened(kept, self.clock.now)
 
-    def _is_new(self, record: AlertRecord) -> bool:
-        """Whether its episode fires, and no rule has taken it before."""
-        return record.firing and (record.key, record.generation) not in self._episodes
-
     def _join(self, kept: Kept, record: AlertRecord) -> None:
-        now = self.clock.now
         member = Member(
             key=record.key,
             generation=record.generation,
             starts_at=record.starts_at,
             ends_at=None,
             seen_at=record.seen_at,
-            joined_at=now,
+            joined_at=self.clock.now,
         )
-        belongs = self._episodes.setdefault(member.episode, [])
-        if not belongs:
-            most = self._terms.flapping.episodes
-            self._joined.setdefault(record.key, deque(maxlen=most)).append(now)
-        belongs.append((kept.incident.id, member))
+        self.alerts.join(kept.incident.id, member)
         kept.members.join(member)
 
     def _opened(self, new: NewIncident) -> Kept:
@@ -294,8 +189,9 @@ class Memory:
         self, identity: IncidentKey, key: dict[str, str], severity: Severity, rule: Rule, due: datetime
     ) -> Kept:
         now = self.clock.now
+        self._made += 1
         incident = Incident(
-            id=UUID(int=len(self.incidents) + 1),
+            id=UUID(int=self._made),
             rule=rule.name,
             rulebook_hash=self._hash,
             key=key,
@@ -309,11 +205,9 @@ class Memory:
         )
         kept = self.incidents[incident.id] = Kept(incident, rule, identity)
         self._open[identity] = incident.id
-        self._not_closed[rule.name] += 1
-        if rule.name != UMBRELLA.name:
-            self._openings.append(now)
-        self._pending[rule.name][incident.id] = None
-        self._put_back(kept)
+        if self.counts.opened(incident, now):
+            self.turns.rouse([STORM], now)
+        self.turns.put_back(kept)
         return kept
 
     def _wake(self, kept: Kept, severity: Severity | None) -> None:
@@ -330,40 +224,39 @@ class Memory:
         due = at if incident.due_at is None else min(incident.due_at, at)
         woken = {"wakes": incident.wakes + 1, "due_at": due, **moved}
         kept.incident = incident.model_copy(update=woken)
-        self._put_back(kept)
+        self.turns.put_back(kept)
 
     async def standing(
         self, rules: Sequence[str], keys: Sequence[IncidentKey], at_most: int
     ) -> tuple[Mapping[str, int], set[IncidentKey]]:
         """See `ports.Store.standing`."""
-        counted = {rule: min(self._not_closed[rule], at_most) for rule in rules}
+        counted = {rule: min(self.counts.not_closed[rule], at_most) for rule in rules}
         return counted, {key for key in keys if key in self._open}
 
     async def contested(self, limit: int) -> Sequence[AlertRecord]:
-        """See `ports.Store.contested`. Looks at every alert: asked only where some are."""
-        found = [one for one in self.records.values() if one.contested_at is not None]
-        return sorted(found, key=lambda one: one.contested_at or self.clock.now)[:limit]
+        """See `ports.Store.contested`."""
+        return self.alerts.contested_ones(limit)
 
     # --- the owner's view and its changes ----------------------------------------------------------------
 
     def newest_seen_at(self, kept: Kept) -> datetime | None:
         """The newest observation of any firing member."""
-        return kept.members.newest_seen_at(self.records)
+        return kept.members.newest_seen_at(self.alerts.records)
 
     async def load(self, lease: Lease) -> Case:
         """The case as it stands now."""
         kept = self.incidents[lease.incident_id]
         attempt = None if kept.attempt is None else self.ledger.attempts[kept.attempt]
         held = [] if attempt is None else self.ledger.held_by(attempt.holder)
+        kept.inhibits = wanted = inhibits(kept.rule, kept.incident.key, self.rulebook)
         umbrella = kept.incident.rule == UMBRELLA.name
-        wanted = inhibits(kept.rule, kept.incident.key, self.rulebook)
         return Case(
             now=self.clock.now,
             incident=kept.incident,
             rule=kept.rule,
             current=UMBRELLA if umbrella else self._rules.get(kept.incident.rule),
             current_hash=self._hash,
-            members=kept.members.as_members(self.records),
+            members=kept.members.as_members(self.alerts.records),
             attempt=attempt,
             parts=() if attempt is None else tuple(self.ledger.parts_of(attempt)),
             holds=bool(held),
@@ -387,24 +280,21 @@ class Memory:
         return None if first is None else Inhibitor(id=first.id, rule=first.rule)
 
     def _explaining(self, rule: str) -> Iterator[Kept]:
-        yield from (self.incidents[one] for one in self._under_way[rule])
-        for one in self._pending[rule]:
+        yield from (self.incidents[one] for one in self.counts.under_way[rule])
+        for one in self.counts.pending[rule]:
             deadline = self.incidents[one].incident.deadline
             if deadline is not None and deadline <= self.clock.now:
                 yield self.incidents[one]
 
     def _storm(self, kept: Kept) -> Storm:
-        terms = self._terms.storm
-        while self._openings and self._openings[0] <= self.clock.now - terms.within:
-            self._openings.popleft()
-        openings = min(len(self._openings), terms.openings)
+        openings = self.counts.openings(self.clock.now)
         found = self._open.get(_umbrella_key())
         over = {IncidentState.RESOLVED, IncidentState.RECORDED}
         umbrella = None if found is None or self.incidents[found].incident.state in over else found
         if kept.incident.rule != UMBRELLA.name:
             return Storm(openings=openings, umbrella=umbrella)
-        parts = [self.incidents[one] for one in self._part_of[kept.incident.id]]
-        covered: dict[str, int] = defaultdict(int)
+        parts = [self.incidents[one] for one in self.counts.part_of[kept.incident.id]]
+        covered = Counter(self.counts.closed_parts[kept.incident.id])
         for part in parts:
             covered[part.incident.rule] += 1
         firing = [one for one in parts if one.members.firing and one.incident.state is IncidentState.RECORDED]
@@ -419,7 +309,7 @@ class Memory:
         if change.end is not None:
             self.ledger.end(change.end, now)
             if change.end.give_back_after is not None:
-                self._owed_back[change.end.attempt_id] = now + change.end.give_back_after
+                self.owed.owe(change.end.attempt_id, now + change.end.give_back_after)
         if change.quarantine is not None:
             self.ledger.quarantine(change.quarantine)
         if change.verdict is not None:
@@ -457,29 +347,24 @@ class Memory:
                 "rulebook_hash": change.rulebook_hash or before.rulebook_hash,
             }
         )
-        self._count(kept, before)
-        self._put_back(kept)
+        self._seen_by_others(kept, before)
+        self.turns.put_back(kept)
         self.observer.changed(kept, before, change, now)
 
-    def _count(self, kept: Kept, before: Incident) -> None:
-        """What is counted over all incidents is kept as they move: counting each time takes too long."""
+    def _seen_by_others(self, kept: Kept, before: Incident) -> None:
         incident = kept.incident
-        if incident.progress.part_of != before.progress.part_of:
-            if before.progress.part_of is not None:
-                self._part_of[before.progress.part_of].pop(incident.id, None)
-            if incident.progress.part_of is not None:
-                self._part_of[incident.progress.part_of][incident.id] = None
-        if incident.state is before.state:
+        if self.counts.moved(before, incident):
+            self._stirred.append(Stir(Kind.UNDER_WAY, incident.rule))
+        if (before.state, before.deadline) == (incident.state, incident.deadline):
             return
         if incident.state is IncidentState.CLOSED:
             self._open.pop(kept.identity, None)
-        self._pending[incident.rule].pop(incident.id, None)
-        over = {IncidentState.RESOLVED, IncidentState.CLOSED}
-        self._not_closed[incident.rule] += (before.state in over) - (incident.state in over)
-        if incident.state in _NOT_UNDER_WAY or incident.by_hand is not None:
-            self._under_way[incident.rule].pop(incident.id, None)
-        else:
-            self._under_way[incident.rule][incident.id] = None
+        if incident.rule == UMBRELLA.name:
+            self._stirred.append(STORM)
+        if kept.attempt is not None:  # whoever waits for its target is told by when it is proven
+            attempt = self.ledger.attempts[kept.attempt]
+            held = [one.target for one in self.ledger.held_by(attempt.holder)]
+            self._stirred += (Stir(Kind.TARGET, target) for target in {attempt.target, *held})
 
     async def commit_intent(
         self, lease: Lease, intent: Intent, change: Change, *, after: int | None = None
@@ -498,59 +383,24 @@ class Memory:
         if there is None:
             due = self.clock.now + pending_for
             kept = self._add(_umbrella_key(), {}, UMBRELLA.severity[0].severity, UMBRELLA, due)
+            self._stirred.append(STORM)
             self.observer.opened(kept, self.clock.now)
         elif self.incidents[there].incident.state in {IncidentState.RESOLVED, IncidentState.RECORDED}:
             self._woken(self.incidents[there], self.clock.now)
 
-    # --- what is given back ----------------------------------------------------------------------------
-
     async def owed_back(self, limit: int) -> Sequence[OwedBack]:
         """See `ports.GiveBackStore.owed_back`."""
-        now, attempts = self.clock.now, self.ledger.attempts
-        pending = [attempts[one] for one in self._owed_back if one not in self._given_back]
-        numbers = {one: number for number, one in enumerate(attempts)}
-
-        def later(one: Attempt) -> bool:
-            return any(
-                other.target == one.target and numbers[other.id] > numbers[one.id] for other in pending
-            )
-
-        due = [one for one in pending if self._owed_back[one.id] <= now and not later(one)]
-        due.sort(key=lambda one: (self._owed_back[one.id], numbers[one.id]))
-        return [self._owed(one, numbers) for one in due[:limit]]
-
-    def _owed(self, attempt: Attempt, numbers: Mapping[UUID, int]) -> OwedBack:
-        incident = self.incidents[attempt.incident_id].incident
-        newer = [
-            one
-            for one in self.ledger.attempts.values()
-            if one.target == attempt.target
-            and numbers[one.id] > numbers[attempt.id]
-            and one.action == attempt.action
-            and one.undo_of is None
-            and one.outcome is not Outcome.NOT_DONE
-            and not self._is_taken_back(one)
-        ]
-        last = newer[-1] if newer else None
-        return OwedBack(attempt, incident.key, incident.severity, last, self.clock.now)
-
-    def _is_taken_back(self, attempt: Attempt) -> bool:
-        """Whether what it did is no more there, or it is itself what gives something back."""
-        attempts = self.ledger.attempts.values()
-        given = self._given_back.get(attempt.id)
-        by_undo = any(one.undo_of == attempt.id and one.outcome is Outcome.DONE for one in attempts)
-        in_time = any(one.incident_id == given and one.outcome is Outcome.DONE for one in attempts)
-        return by_undo or in_time or attempt.incident_id in self._given_back.values()
+        return self.owed.due(limit)
 
     async def open_give_back(self, owed: OwedBack, new: NewByHand) -> None:
         """See `ports.GiveBackStore.open_give_back`."""
-        self.rouse(self.clock.now)
+        self.turns.rouse_all(self.clock.now)
         identity: IncidentKey = (new.rule.name, owed.attempt.id.bytes)
         kept = self._add(identity, dict(new.labels), new.severity, new.rule, self.clock.now)
         book = Rulebook(rules=(new.rule,))
         own = {"by_hand": new.asked, "rulebook_hash": book.hash}
         kept.incident = kept.incident.model_copy(update=own)
-        self._given_back[owed.attempt.id] = kept.incident.id
+        self.owed.opened(owed.attempt.id, kept.incident.id)
         self.observer.opened(kept, self.clock.now)
 
     async def add_finding(self, incident_id: UUID, finding: Finding) -> None:
@@ -563,14 +413,14 @@ class Memory:
 
     def command(self, command: Command) -> None:
         """A person's act; the incident is due."""
-        self.rouse(self.clock.now)
+        self.turns.rouse_all(self.clock.now)
         kept = self.incidents[command.incident_id]
         kept.commands.append(command)
         self._woken(kept, self.clock.now)
 
     def restrain(self, restraint: Restraint) -> None:
         """A halt, a freeze, or maintenance begins. What waits is looked at when maintenance begins."""
-        self.rouse(self.clock.now)
+        self.turns.rouse_all(self.clock.now)
         self.restrained.append(restraint)
         self._restraints_made += 1
         if restraint.kind is RestraintKind.MAINTENANCE:
@@ -585,7 +435,7 @@ class Memory:
 
     def resume(self, number: int) -> None:
         """A restraint is over, because somebody says so."""
-        self.rouse(self.clock.now)
+        self.turns.rouse_all(self.clock.now)
         self.restrained = [one for one in self.restrained if one.id != number]
 
     def _stands(self) -> tuple[Restraint, ...]:
@@ -601,6 +451,7 @@ class Memory:
     async def ledger_view(self, question: LedgerQuestion, incident: Incident) -> LedgerView:
         """See `ports.Store.ledger_view`."""
         target, ledger = question.target, self.ledger
+        self.incidents[incident.id].asked = question
         spends = question.disruptive and target is not None
         namespace = question.namespace or ""
         return LedgerView(
@@ -608,7 +459,7 @@ class Memory:
             history=ledger.history(question, incident),
             newest=None if target is None else ledger.newest(question.rule, target),
             claim=None if target is None else self._claim(target),
-            flapped_at=None if target is None else self._flapped_at(incident, question.flapping.episodes),
+            flapped_at=None if target is None else self._flapped_at(question, incident),
             recurred=ledger.recurred(question, incident),
             breaker=ledger.breakers.get(question.rule),
             open_incidents=self._open_incidents(question, incident),
@@ -624,35 +475,40 @@ class Memory:
         proven_by = holder.deadline if holder.state is IncidentState.VERIFYING else None
         return held.model_copy(update={"proven_by": proven_by})
 
-    def _flapped_at(self, incident: Incident, episodes: int) -> datetime | None:
-        """When the n-th newest episode of an alert that fires joined; of several alerts the latest."""
+    def _flapped_at(self, question: LedgerQuestion, incident: Incident) -> datetime | None:
         firing = self.incidents[incident.id].members.firing
-        joined = [self._joined[key] for key, _ in firing]
-        return max((times[0] for times in joined if len(times) == episodes), default=None)
+        return self.alerts.flapped_at(firing, question.flapping.episodes)
 
     def _open_incidents(self, question: LedgerQuestion, incident: Incident) -> OpenIncidents | None:
         if question.limits.only_if_open_at_most is None:
             return None
-        found = self._under_way[question.rule]
+        found = self.counts.under_way[question.rule]
         others = sorted(one for one in found if one != incident.id)
         named = [self.incidents[one].incident.key for one in others]
         return OpenIncidents(count=len(found), others=tuple(_words(key) for key in named if key)[:_NAMED])
 
     async def alerts_named(self, alertname: str) -> Sequence[AlertKey]:
         """See `ports.Store.alerts_named`."""
-        return [key for key, one in self.records.items() if one.firing and _named(one, alertname)]
+        return self.alerts.named(alertname)
 
     async def heard_of(self, keys: Sequence[AlertKey]) -> Mapping[AlertKey, datetime]:
         """See `ports.Store.heard_of`."""
-        return {key: self.records[key].seen_at for key in keys if key in self.records}
+        records = self.alerts.records
+        return {key: records[key].seen_at for key in keys if key in records}
 
     async def ground(self) -> tuple[str, ...]:
         """A rehearsal stands on nothing that a rule could hit."""
         return ()
 
 
-def _named(record: AlertRecord, alertname: str) -> bool:
-    return record.labels.get("alertname") == alertname
+def _bring_up_to_date(kept: Kept, member: Member, record: AlertRecord) -> None:
+    if member.generation != record.generation:
+        kept.members.end(member, record.last_end or member.starts_at)
+        return
+    member.seen_at = record.seen_at
+    kept.members.starts(member, record.starts_at)
+    if record.ends_at is not None:
+        kept.members.end(member, record.ends_at)
 
 
 def _umbrella_key() -> IncidentKey:

@@ -19,7 +19,7 @@ from responder.model.schedule import (
     ScheduledRun,
     ScheduleStanding,
 )
-from responder.rehearsal.memory import Clock, Observer
+from responder.rehearsal.kept import Clock, Observer
 
 _RUNS = 1 << 127
 """Where the ids of runs begin: no incident has one of them."""

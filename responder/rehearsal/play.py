@@ -15,7 +15,7 @@ from responder.rehearsal.checks import Difference, compare
 from responder.rehearsal.enact import Enactment
 from responder.rehearsal.faked import Stage
 from responder.rehearsal.happened import Happened, Timeline, offset_words, timelines
-from responder.rehearsal.memory import Clock
+from responder.rehearsal.kept import Clock
 from responder.rehearsal.rehearsal import Now, Rehearsal
 from responder.rehearsal.scene import Around, Scene, read_scenes
 from responder.rehearsal.script import (

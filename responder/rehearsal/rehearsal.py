@@ -39,7 +39,8 @@ from responder.model.rule import Rule, Rulebook
 from responder.model.schedule import Plan
 from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
 from responder.rehearsal.idle import idle_until, looked, repeats
-from responder.rehearsal.memory import Clock, Kept, Memory, Observer
+from responder.rehearsal.kept import Clock, Kept, Observer
+from responder.rehearsal.memory import Memory
 from responder.rehearsal.planned import MemorySchedules
 from responder.telemetry import Metrics, build_metrics
 
@@ -121,14 +122,19 @@ class Rehearsal:
         freezes: tuple[Freeze, ...] = (),
         *,
         skips: bool = True,
+        forgets: bool = False,
     ) -> None:
         self.clock = clock
         self._world = world
+        self._forgets = forgets
+        """As a backtest, which plays no scheduled rules: what they ask is asked of the systems outside."""
         self._skips = skips and not freezes  # these begin by the calendar
-        self.memory = Memory(clock, rulebook, terms, observer)
+        self.memory = Memory(clock, rulebook, terms, settings.budgets, observer, forgets=forgets)
         self._terms = terms
         self._now = now
         self._agenda: list[tuple[datetime, int, Act]] = []
+        self._settling = False
+        """Whether the source is going to be asked about contested alerts."""
         self._number = 0
         store = cast("Store", self.memory)  # it has what deciding and performing ask for
         self._rules = ActiveRules(store)
@@ -139,6 +145,8 @@ class Rehearsal:
         self._began = clock.now
         self._schedules = self._planning(world)
         self._give_backs = GiveBacks(self.memory, world.actions, world.inventory)
+        self.without_rule = 0
+        """Episodes that no rule took."""
         self._perform = self._performing(store, world, settings, freezes)
 
     def _performing(
@@ -175,8 +183,8 @@ class Rehearsal:
 
     def _planning(self, world: World) -> ScheduledRules:
         """Scheduled rules, each of which begins to be planned now."""
-        self._planned = MemorySchedules(self.clock, self.memory.records, self.memory.observer)
-        for rule in self._rules.rulebook.rules:
+        self._planned = MemorySchedules(self.clock, self.memory.alerts.records, self.memory.observer)
+        for rule in () if self._forgets else self._rules.rulebook.rules:
             if rule.on is not None:
                 self._plan(rule.on)
         return ScheduledRules(
@@ -219,33 +227,43 @@ class Rehearsal:
 
     async def run(self, until: datetime) -> None:
         """Everything that happens up to that moment, and at it."""
-        if self.clock.now == self._began:
+        if self.clock.now == self._began and not self._forgets:
             await self._schedules.round()  # the plans begin now
         while (moment := self._next()) is not None and moment <= until:
             self._other_answers(moment)
-            self.clock.now = max(self.clock.now, moment)
-            while self._agenda and self._agenda[0][0] <= self.clock.now:
-                await heapq.heappop(self._agenda)[2]()
-            while (kept := self.memory.take_due()) is not None:
-                await self._work(kept)
-                self.memory.working = None
-                if self._agenda and self._agenda[0][0] <= self.clock.now:
-                    break
+            await self._at(moment)
         self._other_answers(until)
         self.clock.now = max(self.clock.now, until)
-        self.memory.rouse(until + timedelta.resolution)
+        self.memory.turns.rouse_all(until + timedelta.resolution)
+
+    async def run_before(self, until: datetime) -> None:
+        """Everything that happens before that moment, which it is then. Nothing outside changes by itself."""
+        while (moment := self._next()) is not None and moment < until:
+            await self._at(moment)
+        self.clock.now = until
+
+    async def _at(self, moment: datetime) -> None:
+        """Everything that happens at one moment; what happens outside comes first."""
+        self.clock.now = max(self.clock.now, moment)
+        while self._agenda and self._agenda[0][0] <= self.clock.now:
+            await heapq.heappop(self._agenda)[2]()
+        while (kept := self.memory.turns.take_due()) is not None:
+            await self._work(kept)
+            self.memory.worked()
+            if self._agenda and self._agenda[0][0] <= self.clock.now:
+                return
 
     def _next(self) -> datetime | None:
         acts = self._agenda[0][0] if self._agenda else None
-        answers = self._world.changes_after(self.clock.now) if self.memory.idle else None
-        known = (self.memory.next_due(), acts, answers)
+        answers = self._world.changes_after(self.clock.now) if self.memory.turns.idle else None
+        known = (self.memory.turns.next_due(), acts, answers)
         return min((one for one in known if one is not None), default=None)
 
     def _other_answers(self, moment: datetime) -> None:
         """Rouse who is idle where the systems outside answer otherwise from some moment up to this one on."""
-        at = self._world.changes_after(self.clock.now) if self.memory.idle else None
+        at = self._world.changes_after(self.clock.now) if self.memory.turns.idle else None
         if at is not None and at <= moment:
-            self.memory.rouse(at)
+            self.memory.turns.rouse_all(at)
 
     # --- intake ----------------------------------------------------------------------------------------
 
@@ -265,9 +283,10 @@ class Rehearsal:
 
     async def hear(self, rows: Sequence[Observation], refold: Sequence[AlertKey] = ()) -> None:
         """What a transaction of intake does with these rows of the journal, none older than those before."""
-        by_key: dict[AlertKey, list[Observation]] = {key: [] for key in refold}
+        by_key: dict[AlertKey, Sequence[Observation]] = dict.fromkeys(refold, ())
         for row in rows:
-            by_key.setdefault(row.key, []).append(row)
+            key = row.key
+            by_key[key] = (*by_key.get(key, ()), row)
         begun = [
             record
             for key, new in by_key.items()
@@ -277,14 +296,13 @@ class Rehearsal:
             wanted = await self._crowds.all_within(self._wanted([record for record, _ in begun]))
             self._crowds.opened(wanted)
             self.memory.open_or_join(wanted)
-        if any(
-            self.memory.records[key].contested_at is not None for key in by_key if key in self.memory.records
-        ):
+        if self.memory.alerts.contested and not self._settling:
+            self._settling = True
             self.at(self.clock.now + _CONTESTS_EVERY, self._settle_contests)
 
     def _fold(self, key: AlertKey, rows: Sequence[Observation]) -> tuple[AlertRecord, bool] | None:
         """The alert's record as it is now, and whether an episode may have begun."""
-        old, window = self.memory.records.get(key), self._terms.contest_window
+        old, window = self.memory.alerts.records.get(key), self._terms.contest_window
         record = old
         for row in sorted(rows, key=lambda one: one.order) if len(rows) > 1 else rows:
             record = step(record, row, window)
@@ -305,7 +323,7 @@ class Rehearsal:
         if changed:
             self.memory.keep(record, news=news)
         else:
-            self.memory.records[key] = record
+            self.memory.alerts.keep(record)
         return record, old.generation != record.generation or old.newest_start != record.newest_start
 
     def _anew(self, old: AlertRecord, record: AlertRecord) -> AlertRecord:
@@ -321,7 +339,9 @@ class Rehearsal:
         """The incidents that episodes open or join, one for each key, as bad as the worst of its alerts."""
         groups: dict[tuple[str, bytes], NewIncident] = {}
         for record in begun:
-            for new in self._rules.indexed.incidents_of(record.labels):
+            taken = self._rules.indexed.incidents_of(record.labels)
+            self.without_rule += not taken
+            for new in taken:
                 there = groups.get(new.identity)
                 members = (*(there.members if there is not None else ()), record.key)
                 worst = new if there is None or new.severity < there.severity else there
@@ -329,6 +349,7 @@ class Rehearsal:
         return list(groups.values())
 
     async def _settle_contests(self) -> None:
+        self._settling = False
         await self._contests.round()
 
     # --- work ------------------------------------------------------------------------------------------
@@ -349,13 +370,12 @@ class Rehearsal:
         )
 
     def _worked(self, kept: Kept, before: Incident) -> None:
-        """It waits: idle, where it has seen nothing new; else whoever is idle may see what it has done."""
-        now = self.clock.now
-        if not repeats(before, kept.incident):
-            self.memory.rouse(now)
-        elif self._skips and looked(before, kept.incident):
+        """It waits: idle, where it has seen nothing new."""
+        if kept.incident.state is IncidentState.CLOSED:
+            self.memory.forget(kept)
+        elif self._skips and repeats(before, kept.incident) and looked(before, kept.incident):
             seen = self.memory.newest_seen_at(kept)
-            self.memory.rest(kept, idle_until(kept.incident, kept.rule, seen, self._terms, now))
+            self.memory.rest(kept, idle_until(kept.incident, kept.rule, seen, self._terms, self.clock.now))
 
     async def _move(self, lease: Lease, case: Case) -> None:
         memory = self.memory

@@ -63,7 +63,7 @@ class Scene:
         """The systems outside, as the test tells of them."""
         own = self.surroundings
         return World(
-            FakedActions(_own_actions(own), stage),
+            FakedActions(own_actions(own), stage),
             faked_probes(stage, own.inventory, own.queries),
             FakedSource(stage, has_api=self.source.has_api),
             stage.changes_after,
@@ -111,7 +111,7 @@ def _surroundings(tests: RuleTests, given: Surroundings) -> Surroundings:
     return replace(own, prometheus=True)
 
 
-def _own_actions(own: Surroundings) -> BuiltActions:
+def own_actions(own: Surroundings) -> BuiltActions:
     """The real actions, for their parameters and targets. Their clients connect to nothing."""
     inventory = own.inventory
     clusters = {source.name: (("http://127.0.0.1:9",), Access()) for source in own.sources if source.has_api}

@@ -47,6 +47,7 @@ from responder.store.clock import ServiceClock
 from responder.store.connection import Connections
 from responder.store.desk import PostgresDesk
 from responder.store.give_backs import PostgresGiveBacks
+from responder.store.history import PostgresHistory
 from responder.store.intake import PostgresIntake
 from responder.store.leases import Leases
 from responder.store.outbox import PostgresOutbox, Wording
@@ -105,6 +106,8 @@ class PostgresStore(PostgresDesk):
         """The same, for people."""
         self.outbox = PostgresOutbox(connections.workers, clock)
         """The words to people."""
+        self.history = PostgresHistory(connections.web, clock)
+        """What fired before now."""
         self._ground: tuple[str, ...] | None = None
 
     async def now(self) -> datetime:

@@ -18,7 +18,7 @@ from responder.model.base import Frozen
 from responder.model.budget import Budgets
 from responder.model.redaction import SHIPPED, Redaction
 from responder.model.rule import Rule
-from responder.ports import Desk, Dispatch, Dossier, Intake, ScheduleDesk, Store
+from responder.ports import Desk, Dispatch, Dossier, History, Intake, ScheduleDesk, Store
 from responder.rulebook.mistake import Mistake
 from responder.telemetry import Metrics
 from responder.web.refusals import Refusals
@@ -101,6 +101,8 @@ class Api:
     intake: Intake
     desk: Desk
     store: Store
+    history: History
+    """What fired before now."""
     sources: Mapping[str, WebhookSource]
     metrics: Metrics
     rules: RuleDesk

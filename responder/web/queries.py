@@ -1,6 +1,7 @@
 """Reads query parameters and the key of a request, and says what is wrong with them."""
 
 import re
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -30,6 +31,20 @@ def asked_flag(request: web.Request, name: str, *, default: bool) -> bool:
     if text.lower() not in _WORDS:
         raise RequestError(400, f"{text!r} is neither true nor false", field=name, mend="send true or false")
     return _WORDS[text.lower()]
+
+
+def asked_moment(request: web.Request, name: str) -> datetime:
+    """A moment with its zone. Raises RequestError (400) where it is none."""
+    text = request.query.get(name, "")
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise RequestError(
+            400, f"{text[:40]!r} is no moment", field=name, mend="send one like 2026-11-24T03:00:00+00:00"
+        )
+    return moment.astimezone(UTC)
 
 
 def asked_key(request: web.Request) -> str | None:

@@ -12,6 +12,7 @@ from responder.web.approvals import Approvals
 from responder.web.by_hand import ByHandRoutes
 from responder.web.dead_letters import DeadLetters
 from responder.web.health import Health
+from responder.web.history import HistoryRoutes
 from responder.web.incidents import Incidents
 from responder.web.limits import Limits
 from responder.web.notifications import Notifications
@@ -83,6 +84,7 @@ def build(api: Api) -> web.Application:
         RestraintRoutes(api),
         DeadLetters(api),
         Rules(api),
+        HistoryRoutes(api),
         Reports(api),
         ScheduleRoutes(api),
         Sources(api),

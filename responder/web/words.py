@@ -222,3 +222,18 @@ class RuleFiles(Frozen):
     """Rule files to check, by name."""
 
     files: dict[Name, str]
+
+
+class PastEpisode(Frozen):
+    """One interval in which an alert fired, as somebody else remembers it. Without an end it fires still."""
+
+    labels: dict[str, str]
+    starts_at: AwareDatetime
+    ends_at: AwareDatetime | None = None
+
+
+class PastEpisodes(Frozen):
+    """Episodes for the history of a source: nothing is done about them."""
+
+    source: Name
+    episodes: tuple[PastEpisode, ...] = Field(max_length=1000)

@@ -41,7 +41,7 @@ from responder.model.schedule import Plan
 from responder.ports import Dispatch, Lease, NewRestraint
 from responder.rehearsal.enact import Enactment
 from responder.rehearsal.faked import Stage
-from responder.rehearsal.memory import Clock
+from responder.rehearsal.kept import Clock
 from responder.rehearsal.rehearsal import Act, Doing, Now, doing
 from responder.rehearsal.scene import Scene
 from responder.rehearsal.script import Restrains

@@ -46,6 +46,9 @@ from responder.ports import (
     Added,
     DeadLetter,
     Dossier,
+    HeardPage,
+    JournalPage,
+    KeptPast,
     NewByHand,
     NewRestraint,
     OpenedByHand,
@@ -567,6 +570,28 @@ def _review(dossier: Dossier, form: ReviewFormat) -> str:
     return f"{form}: {dossier.incident.rule}"
 
 
+class NoHistory:
+    """Implements `ports.History`: nothing was heard of."""
+
+    async def heard_since(self) -> datetime | None:
+        return None
+
+    async def keep(self, source: str, episodes: Sequence[Alert]) -> KeptPast:
+        del source
+        return KeptPast(new=len(episodes), longer=0, known=0)
+
+    async def forget(self, before: datetime) -> None:
+        del before
+
+    async def rows(self, after: datetime, until: datetime, at_least: int) -> JournalPage:
+        del after, at_least
+        return JournalPage((), until)
+
+    async def heard(self, since: datetime, after: tuple[str, str], at_least: int) -> HeardPage:
+        del since, after, at_least
+        return HeardPage(alerts=(), after=None)
+
+
 @asynccontextmanager
 async def listening(
     settings: WebSettings | None = None, started: StartedWith = _STARTED, **source: Any
@@ -583,6 +608,7 @@ async def listening(
         intake=intake,
         desk=desk,
         store=cast("Store", SmallStore(desk)),
+        history=NoHistory(),
         sources={"default": WebhookSource("default", decode("default"), divide("default"), **source)},
         metrics=build_metrics("0"),
         rules=rules,

@@ -151,7 +151,7 @@ async def test_time_only_moves_to_what_happens(tmp_path: Path) -> None:
     zero: datetime = play.rehearsal.clock.now
     await play.rehearsal.run(zero + timedelta(days=365))
     assert play.rehearsal.clock.now == zero + timedelta(days=365)
-    assert play.memory.next_due() is None
+    assert play.memory.turns.next_due() is None
 
 
 async def test_an_incident_hears_within_seconds_of_what_happened_during_its_move(tmp_path: Path) -> None:

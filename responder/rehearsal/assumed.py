@@ -1,0 +1,167 @@
+"""The systems outside in a backtest: what was recorded of them, and where nothing was, what is assumed.
+
+Everything that is assumed is counted and told with the result: a backtest says what the rules would have done
+in a world that was so. What no rehearsal can know is whether an act would have helped. It is assumed that it
+would not have: every alert ends when the journal says.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, cast
+from uuid import UUID
+
+from responder.decide.case import ProbeReading, SourceView
+from responder.decide.fold import AlertRecord
+from responder.model.alert import AlertKey
+from responder.model.attempt import Attempt, ElementOutcome, Outcome
+from responder.model.base import Frozen
+from responder.model.incident import MemberAlert
+from responder.model.rule import Probe
+from responder.model.target import Element, State, Target
+from responder.ports import Action, Actions, UndoStep
+
+
+class Assumption(StrEnum):
+    """What is assumed where nothing was recorded; each is a sentence for people."""
+
+    PROMOTED = "every rule is promoted, and no ceiling of the settings holds it"
+    EFFECT = "an act is done and changes nothing: every alert ends when the journal says"
+    LOOK = "a look finds the target as it should be, with one element to act on"
+    PROBE = "a probe answers as the rule expects"
+    CONDITION = "the condition of a step holds"
+    SOURCE = "the source says what the journal says: nothing was silenced, and it always answered"
+    EVIDENCE = "evidence is not gathered, and scheduled rules do not run"
+    PEOPLE = "nobody acknowledges, approves or takes over anything"
+
+
+@dataclass(slots=True)
+class Assumed:
+    """What was assumed, and how often, by what it was assumed of."""
+
+    times: Counter[tuple[Assumption, str]] = field(default_factory=Counter)
+
+    def note(self, what: Assumption, of: str = "") -> None:
+        """Once more."""
+        self.times[what, of] += 1
+
+
+class AssumedState(State):
+    """A target that nobody has looked at."""
+
+    elements: tuple[str, ...] = ("what is there",)
+
+    @property
+    def summary(self) -> str:
+        """That nobody has looked."""
+        return "not looked at"
+
+
+class _Assumed:
+    """One action, of which nothing but its parameters, targets and kind is known."""
+
+    def __init__(self, own: Action[Any, Any], assumed: Assumed) -> None:
+        self._own = own
+        self._assumed = assumed
+        self.name, self.kind, self.deadline, self.fenced = own.name, own.kind, own.deadline, own.fenced
+        self.Params: type[Frozen] = own.Params
+
+    def resolve(self, params: Any) -> tuple[Target, ...]:
+        return self._own.resolve(params)
+
+    async def look(self, params: Any, target: Target) -> State:
+        del params, target
+        self._assumed.note(Assumption.LOOK, self.name)
+        return AssumedState()
+
+    def pin(self, params: Any, state: State) -> tuple[Element, ...]:
+        del params
+        return tuple(Element(key=name, title=name) for name in cast("AssumedState", state).elements)
+
+    def at_most(self, params: Any) -> int:
+        return self._own.at_most(params)
+
+    def refuse(self, params: Any, state: State) -> str | None:
+        del params, state
+        return None
+
+    async def run(
+        self, target: Target, element: Element, params: Any, state: State, attempt_id: UUID
+    ) -> ElementOutcome:
+        del target, params, state, attempt_id
+        self._assumed.note(Assumption.EFFECT, self.name)
+        return ElementOutcome(element=element.key, outcome=Outcome.DONE)
+
+    async def happened(self, attempt: Attempt) -> tuple[ElementOutcome, ...]:
+        """A backtest is never cut off, so nobody has to ask."""
+        return tuple(ElementOutcome(element=one.key, outcome=Outcome.UNKNOWN) for one in attempt.elements)
+
+    def undo(self, params: Any, state_before: Mapping[str, Any]) -> UndoStep | None:
+        return self._own.undo(params, state_before)
+
+    def consent(self, params: Any, state: State) -> Mapping[str, Any]:
+        del params
+        return {"ground": list(state.ground)}
+
+
+class AssumedActions:
+    """Implements `ports.Actions`."""
+
+    def __init__(self, own: Actions, assumed: Assumed) -> None:
+        self._own = own
+        self._assumed = assumed
+        self._known: dict[str, _Assumed] = {}
+
+    def get(self, name: str) -> Action[Any, Any]:
+        """The action with nothing behind it. Raises PermanentError where there is none of that name."""
+        if name not in self._known:
+            self._known[name] = _Assumed(self._own.get(name), self._assumed)
+        return cast("Action[Any, Any]", self._known[name])
+
+
+class AssumedProbes:
+    """Implements `ports.Probes`."""
+
+    def __init__(self, assumed: Assumed) -> None:
+        self._assumed = assumed
+
+    async def ask(self, probe: Probe, labels: Mapping[str, str]) -> ProbeReading:
+        """As the rule expects."""
+        del labels
+        self._assumed.note(Assumption.PROBE, str(probe))
+        return ProbeReading(holds=True, text="as expected")
+
+
+class JournalSource:
+    """Implements `ports.AlertState`: the source says what was heard of it."""
+
+    def __init__(self, askable: frozenset[str], assumed: Assumed) -> None:
+        self._askable = askable
+        self._assumed = assumed
+        self.records: Mapping[AlertKey, AlertRecord] = {}
+
+    async def ask(
+        self, members: Sequence[MemberAlert], *, fresh: bool, incident: UUID | None = None
+    ) -> SourceView:
+        """See `ports.AlertState.ask`."""
+        del fresh, incident
+        asked = [one for one in members if one.source in self._askable]
+        if not asked:
+            return SourceView(configured=False)
+        firing = sum(self.records[AlertKey(one.source, one.fingerprint)].firing for one in asked)
+        return SourceView(configured=True, firing=firing, absent=len(asked) - firing)
+
+    async def standings(
+        self, source: str, labels: Mapping[str, Mapping[str, str]]
+    ) -> Mapping[str, bool] | None:
+        """What it said of contested alerts is in the journal."""
+        del source, labels
+        return None
+
+
+def never(moment: datetime) -> datetime | None:
+    """What the systems outside say changes only where something is heard."""
+    del moment
+    return None
