@@ -208,18 +208,7 @@ async def running(
         files = RuleFiles(settings.rules, around, store, engine.rules, metrics)
         pager = _pager(settings.emergency, metrics, stack)
         begun = await stack.enter_async_context(AsyncExitStack())
-        store_asked = StoreAsked(
-            store, stored.connections.web, stored.anchoring, engine.halt, pages=pager is not None
-        )
-        stack.push_async_callback(store_asked.close)
-        standing = Standing(
-            stored=store_asked,
-            engine=engine,
-            files=files,
-            pages=pager is not None,
-            asked=asked,
-            log=log,
-        )
+        standing = _standing(stored, engine, files, asked, log, stack, pages=pager is not None)
         switch = _switch(settings.dead_mans_switch, standing, metrics, stack)
         by_hand = ActsByHand(engine.actions, around)
         api = _api(settings, stored, engine, files, metrics, pager, standing, switch, by_hand)
@@ -242,16 +231,35 @@ async def running(
         metrics.store_up.set(1)
         begun.push_async_callback(stored.anchoring.anchor)
         begun.push_async_callback(engine.stop)
-        keeping = asyncio.create_task(_house_keeping(stored, settings, servers))
-        begun.push_async_callback(_cancel, keeping)
-        begun.push_async_callback(_cancel, asyncio.create_task(_judge_anew(stored)))
-        if switch is not None:
-            begun.push_async_callback(_cancel, asyncio.create_task(switch.run()))
+        for beside in (_house_keeping(stored, settings, servers), _judge_anew(stored), _lives(switch)):
+            begun.push_async_callback(_cancel, asyncio.create_task(beside))
         url = f"http://{site[0]}:{site[1]}"
         _log.info("serving", url=url, autonomy_at_most=settings.engine.reach)
         if (point := crash_points.wanted()) is not None:
             _log.warning("this process will end itself without a warning", crash_point=point)
         yield Running(url, engine, store, files)
+
+
+def _standing(
+    stored: "_Stored",
+    engine: Engine,
+    files: RuleFiles,
+    asked: Asked,
+    log: LogOutput | None,
+    stack: AsyncExitStack,
+    *,
+    pages: bool,
+) -> Standing:
+    """What says how each part of this process stands."""
+    store = StoreAsked(stored.store, stored.connections.web, stored.anchoring, engine.halt, pages=pages)
+    stack.push_async_callback(store.close)
+    return Standing(stored=store, engine=engine, files=files, pages=pages, asked=asked, log=log)
+
+
+async def _lives(switch: DeadMansSwitch | None) -> None:
+    """Say to somebody outside that this process lives, where an address is configured."""
+    if switch is not None:
+        await switch.run()
 
 
 @dataclass(frozen=True, slots=True)
@@ -518,7 +526,6 @@ def _api(
         return write_review(dossier, form, settings.severities)
 
     refusals = Refusals()
-    room = BYTES_AT_MOST // max(1, len(settings.sources))
 
     async def ready() -> Sequence[Part]:
         return [*await standing.parts(), *life_signs(switch), *refused(refusals)]
@@ -530,26 +537,13 @@ def _api(
         store=stored.store,
         history=stored.store.history,
         terms=settings.terms,
-        sources={
-            name: WebhookSource(
-                name=name,
-                decode=decoder(source, stored.redaction, Remembered(room)),
-                divide=divider(source, stored.redaction),
-                token=source.bearer(),
-                basic=source.basic(),
-            )
-            for name, source in settings.sources.items()
-        },
+        sources=_webhooks(settings, stored.redaction),
         metrics=metrics,
         rules=files,
         ready=ready,
         review=review,
         halt_file=engine.halt.file_reason,
-        started_with=StartedWith(
-            settings=hashes(settings),
-            halt_file=settings.engine.halt_file,
-            promoted=frozenset(settings.engine.promoted),
-        ),
+        started_with=_started_with(settings),
         ceilings=engine.trust.possible,
         anchor=lambda: stored.anchoring.state,
         dispatch=engine.dispatcher,
@@ -564,6 +558,29 @@ def _api(
         unstored=Unstored(engine.rules, pager) if pager is not None else None,
         askable=frozenset(engine.reconcile.sources),
         refusals=refusals,
+    )
+
+
+def _webhooks(settings: Settings, redaction: Redaction) -> dict[str, WebhookSource]:
+    """Who may deliver what; each remembers what it has decoded in its part of the room."""
+    room = BYTES_AT_MOST // max(1, len(settings.sources))
+    return {
+        name: WebhookSource(
+            name=name,
+            decode=decoder(source, redaction, Remembered(room)),
+            divide=divider(source, redaction),
+            token=source.bearer(),
+            basic=source.basic(),
+        )
+        for name, source in settings.sources.items()
+    }
+
+
+def _started_with(settings: Settings) -> StartedWith:
+    return StartedWith(
+        settings=hashes(settings),
+        halt_file=settings.engine.halt_file,
+        promoted=frozenset(settings.engine.promoted),
     )
 
 

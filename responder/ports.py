@@ -1101,6 +1101,10 @@ class Desk(Protocol):
         """Circuit breakers: those that are open first, then the newest that were."""
         ...
 
+    async def open_breaker(self, rule: str) -> Breaker | None:
+        """The circuit breaker of a rule; None where it is closed."""
+        ...
+
     async def reset_breaker(self, rule: str, actor: str, reason: str) -> bool:
         """Close the circuit breaker of a rule; False where it is not open."""
         ...

@@ -95,35 +95,11 @@ class Engine:
         self.intake.starting = True
         self.ownership = Ownership(store, metrics, lease_time, heartbeat_every)
         self._evidence = Evidence(store, actions, settings.evidence_timeout.total_seconds())
-        self.trust = trust = Trust(settings, source_ceilings)
-        gather = Gather(
-            store,
-            actions,
-            probes,
-            alert_state,
-            self.halt,
-            trust,
-            terms,
-            settings.budgets,
-            Watchdog(store, settings.watchdog),
-            settings.freezes,
-        )
+        self.trust = Trust(settings, source_ceilings)
+        gather = self._gather(probes, alert_state, terms)
         self.foresight = Foresight(store, self.rules, gather, terms)
-        perform = Perform(
-            store=store,
-            intake=self.intake,
-            actions=actions,
-            probes=probes,
-            gather=gather,
-            evidence=self._evidence,
-            ownership=self.ownership,
-            halt=self.halt,
-            metrics=metrics,
-            terms=terms,
-            budgets=settings.budgets,
-        )
-        poll = settings.poll_every.total_seconds()
         self.crew = Crew(settings.workers, settings.waiting_at_most, self._begin_worker)
+        perform, poll = self._perform(gather, probes, terms), settings.poll_every.total_seconds()
         self._worker = Worker(
             store, self.ownership, perform, self.dispatcher, metrics, terms, wake, self.crew, poll
         )
@@ -143,6 +119,35 @@ class Engine:
         self.schedules = ScheduledRules(schedules, self.rules, actions, self.intake, self.ownership, metrics)
         self._give_backs = GiveBacks(give_backs, actions, inventory)
         self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def _gather(self, probes: Probes, alert_state: AlertState, terms: Terms) -> Gather:
+        return Gather(
+            self._store,
+            self.actions,
+            probes,
+            alert_state,
+            self.halt,
+            self.trust,
+            terms,
+            self._settings.budgets,
+            Watchdog(self._store, self._settings.watchdog),
+            self._settings.freezes,
+        )
+
+    def _perform(self, gather: Gather, probes: Probes, terms: Terms) -> Perform:
+        return Perform(
+            store=self._store,
+            intake=self.intake,
+            actions=self.actions,
+            probes=probes,
+            gather=gather,
+            evidence=self._evidence,
+            ownership=self.ownership,
+            halt=self.halt,
+            metrics=self._metrics,
+            terms=terms,
+            budgets=self._settings.budgets,
+        )
 
     @property
     def freezes(self) -> tuple[Freeze, ...]:

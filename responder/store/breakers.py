@@ -38,6 +38,8 @@ SELECT {COLUMNS} FROM breakers WHERE reset_at IS NULL OR NOT $1
 ORDER BY reset_at IS NOT NULL, id DESC LIMIT $2
 """
 
+_OPEN_NOW = f"SELECT {COLUMNS} FROM breakers WHERE rule = $1 AND reset_at IS NULL"
+
 _RESET = """
 UPDATE breakers SET reset_at = $2, actor = $3, reason = $4 WHERE rule = $1 AND reset_at IS NULL RETURNING 1
 """
@@ -57,6 +59,12 @@ async def open_after(connection: Connection, attempt_id: UUID, failures: int, no
 async def listed(connection: Connection, limit: int, *, open_only: bool) -> Sequence[Breaker]:
     """Openings, those that last first, then the newest."""
     return [Breaker.model_validate(dict(row)) for row in await connection.fetch(_LIST, open_only, limit)]
+
+
+async def open_now(connection: Connection, rule: str) -> Breaker | None:
+    """A rule's breaker; None where it is closed."""
+    row = await connection.fetchrow(_OPEN_NOW, rule)
+    return None if row is None else Breaker.model_validate(dict(row))
 
 
 async def reset(connection: Connection, rule: str, actor: str, reason: str, now: datetime) -> bool:

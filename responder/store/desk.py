@@ -249,6 +249,11 @@ class PostgresDesk:
         async with self._lane.connection() as connection:
             return await breakers.listed(connection, limit, open_only=open_only)
 
+    async def open_breaker(self, rule: str) -> Breaker | None:
+        """See `ports.Desk.open_breaker`."""
+        async with self._lane.connection() as connection:
+            return await breakers.open_now(connection, rule)
+
     async def reset_breaker(self, rule: str, actor: str, reason: str) -> bool:
         """See `ports.Desk.reset_breaker`."""
         async with transaction(self._lane) as connection:

@@ -25,8 +25,6 @@ from responder.web.words import IncidentAct
 
 SEARCHED = 10_000
 """Among so many newest incidents a prefix of an id is looked up."""
-_EVERY_RULE = 100_000
-"""More rules than a rulebook has."""
 _SHORTEST = 4
 _WHOLE = 36
 _TEXT = re.compile(r"[0-9a-z-]{4,36}")
@@ -82,8 +80,8 @@ class Incidents:
         halted = file is not None and self._api.halt_file() is not None
         removed = [Way(kind=WayKind.REMOVE_FILE, of=str(file))] if halted else []
         rule = dossier.incident.rule
-        broken = await self._api.desk.breakers(_EVERY_RULE, open_only=True)
-        reset = [Way(kind=WayKind.RESET_BREAKER, of=one.rule) for one in broken]
+        broken = await self._api.desk.open_breaker(rule)
+        reset = [] if broken is None else [Way(kind=WayKind.RESET_BREAKER, of=rule)]
         promote = [] if await self._promoted(rule) else [Way(kind=WayKind.PROMOTE, of=rule)]
         held = ways_of_claims(await self._api.desk.claims())
         return [*removed, *ways_to_end(await self._api.store.restraints()), *reset, *promote, *held]

@@ -29,7 +29,7 @@ RELOADS = int(os.environ.get("RELOADS", "16"))
 FILES = 3
 RULES_IN_EACH = 4
 SHARDS = 10
-POSTERS = 4
+POSTERS = 12
 SEVERITIES = {"A": "P3", "B": "P2", "C": "P1"}
 BROKEN = "C"
 """The version that stands in every file of a broken rulebook, but for the one with the mistake."""

@@ -323,12 +323,15 @@ async def test_a_person_resets_the_breaker_and_that_is_kept(db: Stored) -> None:
     assert not await db.store.reset_breaker(RULE.name, "ada", "once more")
     await verdicts(db, owners[3:5], [N, N])
     assert await db.store.breakers(10, open_only=True) == []
+    assert await db.store.open_breaker(RULE.name) is None
     again = await verdicts(db, owners[5:6], [N])
     assert await start(db, owners[6]) is IntentLost.BROKEN
     newest, first = await db.store.breakers(10, open_only=False)
     assert (newest.reset_at, newest.attempts[0]) == (None, again[0])
     assert (first.actor, first.reason) == ("ada", "the index is back")
     assert await db.store.breakers(10, open_only=True) == [newest]
+    assert await db.store.open_breaker(RULE.name) == newest
+    assert await db.store.open_breaker("Other") is None
 
 
 async def test_two_failures_at_once_count_each_other(db: Stored) -> None:

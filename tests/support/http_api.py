@@ -408,6 +408,9 @@ class RememberingDesk:
         )
         return [one.model_copy(update={"at": one.at - n * timedelta(minutes=5)}) for n in range(3)][:limit]
 
+    async def open_breaker(self, rule: str) -> Breaker | None:
+        return next((one for one in await self.breakers(1, open_only=True) if one.rule == rule), None)
+
     async def breakers(self, limit: int, *, open_only: bool) -> Sequence[Breaker]:
         open_one = Breaker(rule="RunawayQueries", opened_at=NOW, attempts=(OTHER, INCIDENT, OTHER))
         past = {"reset_at": NOW, "actor": "ada", "reason": "the index is back"}
