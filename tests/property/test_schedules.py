@@ -85,6 +85,13 @@ def planned_between(plan: Plan, after: datetime, until: datetime) -> list[dateti
     looks=st.lists(st.tuples(st.integers(1, 900), st.booleans()), min_size=1, max_size=12),
     late=st.integers(1, 300),
 )
+@example(
+    cron="30 2 * * *",
+    zone="Europe/Berlin",
+    begin=datetime(2026, 10, 24, 23, 0, tzinfo=UTC),
+    looks=[(200, False)],
+    late=300,
+)
 def test_each_planned_time_is_decided_once_and_at_most_one_run_is_made_at_a_look(
     cron: str, zone: str, begin: datetime, looks: list[tuple[int, bool]], late: int
 ) -> None:

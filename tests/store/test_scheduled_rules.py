@@ -166,6 +166,107 @@ async def test_a_run_whose_process_died_is_made_by_another(on: Stored) -> None:
     assert await on.sql(FIRING) == []
 
 
+async def test_who_was_overtaken_keeps_no_report(on: Stored) -> None:
+    """The first one comes back while the second is at it: it goes on, and has the second one's report."""
+    await planned(on)
+    slow, second = Looks(percent=99.0), Looks()
+    slow.opened.clear()
+    second.opened.clear()
+    async with replica(on.store, slow) as dead, replica(on.store, second) as other:
+        await dead.schedules.round()
+        await on.silence(dead.ownership.worker_id)
+        await other.schedules.round()
+        slow.opened.set()
+        await dead.schedules.made()
+        (run,) = await runs(on.store)
+        assert (run.state, run.epoch, run.report) == (RunState.RUNNING, 2, None)
+        assert await on.sql(FIRING) == []
+        second.opened.set()
+        await other.schedules.made()
+    (run,) = await runs(on.store)
+    assert run.report is not None
+    assert run.report.outcome is Outcome.AS_EXPECTED
+
+
+async def test_a_run_of_its_own_is_left_alone_by_whoever_makes_it(on: Stored) -> None:
+    """However often it looks meanwhile, it asks once."""
+    await planned(on)
+    looks = Looks()
+    looks.opened.clear()
+    async with replica(on.store, looks) as one:
+        for _ in range(3):
+            await one.schedules.round()
+        looks.opened.set()
+        await one.schedules.made()
+    (run,) = await runs(on.store)
+    assert (run.state, run.epoch, looks.asked) == (RunState.ENDED, 1, 1)
+
+
+async def test_a_process_that_is_deposed_begins_nothing(on: Stored) -> None:
+    """Its heartbeat is too old by its own clock: others decide."""
+    await planned(on)
+    async with replica(on.store, lease_time=timedelta(0)) as one:
+        await one.round()
+    assert await runs(on.store) == ()
+
+
+async def test_whoever_decides_waits_for_whoever_is_at_it(on: Stored) -> None:
+    """Of two that decide at once the second would decide once more what the first one has decided."""
+    await planned(on)
+    async with replica(on.store) as one:
+        await one.schedules.round()
+        await one.schedules.made()
+        await later(on)
+        async with on.raw.transaction():
+            await on.raw.execute("UPDATE schedules SET decided_to = (SELECT at FROM civil_now)")
+            deciding = asyncio.create_task(one.round())
+            await on.somebody_waits(1)
+        await deciding
+    assert len(await runs(on.store)) == 1
+
+
+async def test_a_person_asks_for_a_run_in_turn_with_the_plan(on: Stored) -> None:
+    """What is asked for between a decision and its end would keep the planned run from being there."""
+    book = await planned(on)
+    async with on.raw.transaction():
+        await on.raw.execute("SELECT FROM schedules FOR UPDATE")
+        asking = asyncio.create_task(
+            on.store.schedule_desk.ask(RunAsked(None, "Morning", book, "ann", "to see"))
+        )
+        await on.somebody_waits(1)
+        assert await runs(on.store) == ()
+    assert (await asking)[1] is True
+
+
+async def test_nothing_that_is_kept_or_told_of_a_run_has_a_secret(on: Stored) -> None:
+    """What an error quotes goes through the redaction before it is stored; people are told what is stored."""
+    await planned(on)
+    error = TemporaryError("no connection with password=hunter22 to test/one")
+    async with replica(on.store, Looks(error=error)) as one:
+        await one.round()
+    kept = "SELECT report::text FROM scheduled_runs UNION ALL SELECT annotations::text FROM alerts"
+    told = [text for (text,) in await on.sql(kept)]
+    assert len(told) == 2
+    assert all("no connection with" in text and "hunter22" not in text for text in told)
+
+
+async def test_a_run_whose_rule_is_gone_has_ended(on: Stored) -> None:
+    """What it finds is not kept: nobody could look after it."""
+    await planned(on)
+    looks = Looks(percent=99.0)
+    looks.opened.clear()
+    async with replica(on.store, looks) as one, replica(on.store) as other:
+        await one.schedules.round()
+        await on.store.activate(Rulebook(rules=()), "test")
+        await other.rules.follow()
+        await other.round()
+        looks.opened.set()
+        await one.schedules.made()
+    (run,) = await runs(on.store)
+    assert (run.state, run.why, run.report) == (RunState.ENDED, "its rule is not planned any more", None)
+    assert await on.sql(FIRING) == []
+
+
 async def test_a_run_whose_processes_all_die_fails_and_people_hear_of_it(on: Stored) -> None:
     """After three of them it is not begun again: an incident says so, and ends with the next good run."""
     await planned(on, ago=timedelta(0))
