@@ -148,6 +148,9 @@ def _held_why(hold: Hold, incident: Incident, now: datetime, standing: Standing 
     words = _held_words(hold, incident, now, standing)
     if hold.holders and all(is_over(one, standing, now) for one in hold.holders):
         return f"{words}; it is judged again {until(hold.until, now)}"
+    stale = hold.stale_at
+    if stale is not None and stale < hold.deadline:
+        return f"{words}; people are told {until(stale, now)}: its alert's last word is too old then"
     return f"{words}; people are told {until(hold.deadline, now)} if nothing changes"
 
 

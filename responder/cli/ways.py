@@ -1,7 +1,7 @@
 """What a tired person can type about an incident, and what halts it: with the ids filled in."""
 
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, assert_never
 
@@ -122,13 +122,19 @@ def _own_releases(dossier: Dossier) -> tuple[Way, ...]:
 
 def _next_step(dossier: Dossier) -> str:
     step = dossier.incident.progress.step
-    return f"step {step + 1}, {dossier.rule['steps'][step]['action']},"
+    return f"step {step + 1}, {_called(dossier.rule['steps'][step])},"
+
+
+def _called(step: Mapping[str, Any]) -> str:
+    """Its action, or those of an `all:` in their order."""
+    return " then ".join(part["action"] for part in step.get("all") or (step,))
 
 
 def _begins(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
     """How what was only recorded in shadow is begun: a person takes it over, and hands it back."""
     incident = dossier.incident
-    if not _only_recorded(incident) or not _step_left(dossier) or dossier.members.firing == 0:
+    steps = dossier.rule.get("steps", ())
+    if not _only_recorded(incident) or not steps or dossier.members.firing == 0:
         return
     last = last_judged(dossier)
     shadows = [word for word in last.held_by if word.shadow] if last is not None else []
@@ -137,7 +143,7 @@ def _begins(dossier: Dossier, standing: Standing | None, now: datetime) -> Itera
     yield f"responder incidents take-over {incident.id} --reason ...   (to begin it: this, then hand it back)"
     yield (
         f"responder incidents hand-back {incident.id} --reason ..."
-        f"   (after the take-over: {_next_step(dossier)} is judged again{again})"
+        f"   (after the take-over: step 1, {_called(steps[0])}, is judged, by the rule as it is now{again})"
     )
 
 
@@ -158,17 +164,15 @@ def beside(way: Way, word: GuardWord, refusing: Sequence[GuardWord], incident: I
         return also
     if incident.state is IncidentState.TAKEN_OVER:
         return "   (nothing starts before a hand-back)"
-    return _of_a_ceiling(way, incident) if way.kind in _CEILINGS else ""
+    return _of_a_ceiling(incident) if way.kind in _CEILINGS else ""
 
 
-def _of_a_ceiling(way: Way, incident: Incident) -> str:
+def _of_a_ceiling(incident: Incident) -> str:
     """A higher ceiling begins nothing that is over, and answers nothing that is asked."""
     if incident.state is IncidentState.AWAITING_APPROVAL:
         return "   (the question that was asked stays, and needs its answer)"
     if not _only_recorded(incident):
         return ""
-    if way.kind is WayKind.EDIT_RULE:
-        return "   (it does not begin this one, which goes by the rule as it was)"
     return "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
 
 

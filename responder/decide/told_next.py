@@ -75,7 +75,12 @@ def _to_come(incident: Incident, terms: Terms, *, left: bool) -> Iterator[NextWo
         case IncidentState.AWAITING_APPROVAL:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "somebody answers", terms)
         case IncidentState.HELD:
-            yield _at(incident, deadline, NoticeKind.ESCALATED, "what holds it ends first", terms)
+            stale = None if progress.hold is None else progress.hold.stale_at
+            if stale is not None and stale < deadline:
+                unless = "what holds it ends first, or its alert is told again (by then its word is too old)"
+                yield _at(incident, stale, NoticeKind.ESCALATED, unless, terms)
+            else:
+                yield _at(incident, deadline, NoticeKind.ESCALATED, "what holds it ends first", terms)
         case IncidentState.OPEN:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "the next step has a result", terms)
         case IncidentState.VERIFYING if not left:

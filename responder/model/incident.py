@@ -87,7 +87,8 @@ class Holder(Frozen):
 class Hold(Frozen):
     """Why the ladder waits: the guard that said so, in its words, and until when at the latest.
 
-    `until` is when it is looked at again; `holders` are all that hold it, when it was judged last.
+    `until` is when it is looked at again; `holders` are all that hold it, when it was judged last. `stale_at`
+    is when the word that its alerts fire is too old to act on: people are told then, unless it comes again.
     """
 
     guard: str
@@ -95,6 +96,7 @@ class Hold(Frozen):
     until: datetime
     since: datetime
     deadline: datetime
+    stale_at: datetime | None = None
     holder: str | None = None
     holders: tuple[Holder, ...] = ()
 

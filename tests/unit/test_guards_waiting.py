@@ -13,7 +13,14 @@ from responder.decide.guards.consent import autonomy
 from responder.decide.guards.limits import attempts_left, cooldown, open_at_most
 from responder.decide.guards.limits import budget as budget_left
 from responder.decide.guards.service import storm
-from responder.decide.guards.source import self_caused, source_answers, still_firing, suppressed, too_old
+from responder.decide.guards.source import (
+    self_caused,
+    source_answers,
+    stale_at,
+    still_firing,
+    suppressed,
+    too_old,
+)
 from responder.decide.guards.target import (
     claim_free,
     condition,
@@ -115,6 +122,15 @@ def test_an_alert_that_fires_beside_a_silenced_one_is_not_suppressed() -> None:
     assert suppressed(facts(source=view), TERMS).ruling is Ruling.GO
     assert source_answers(facts(source=view), TERMS).reason == "the source was asked"
     assert source_answers(facts(source=SourceView(configured=False)), TERMS).asked is False
+
+
+def test_when_a_word_is_too_old_is_known_where_nobody_can_confirm_it() -> None:
+    """From the newest word on; a source that can be asked confirms it, and a person needs no alert."""
+    unasked, heard = SourceView(configured=False), NOW - MINUTE
+    assert stale_at(facts(source=unasked, newest_seen_at=heard), TERMS) == heard + TERMS.max_alert_age
+    assert stale_at(facts(source=unasked, newest_seen_at=None), TERMS) is None
+    assert stale_at(facts(source=SourceView(configured=True), newest_seen_at=heard), TERMS) is None
+    assert stale_at(facts(source=unasked, newest_seen_at=heard, by_hand="ann"), TERMS) is None
 
 
 def test_a_word_is_too_old_one_moment_after_its_age() -> None:

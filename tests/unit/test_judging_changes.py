@@ -18,6 +18,7 @@ from responder.decide.changes import (
 )
 from responder.decide.changes.question import question_words
 from responder.decide.changes.spent import refused
+from responder.decide.guards.source import stale_at
 from responder.model.approval import Approval, Consent, Question
 from responder.model.attempt import Outcome
 from responder.model.by_hand import GOOD_FOR
@@ -372,6 +373,11 @@ def test_a_hold_says_what_holds_it_and_lasts_no_longer_than_the_severity_allows(
     assert (kept.guard, kept.reason, kept.holder) == ("claim", "held by incident 7", "incident 7")
     assert (kept.since, kept.until, kept.deadline) == (START, START + TERMS.hold_every, START + HOUR)
     assert (change.due_at, change.deadline) == (kept.until, kept.deadline)
+    assert kept.stale_at is None
+    unasked = seen(source=SourceView(configured=False))
+    stale = judged(case(S.OPEN), 0, unasked, of(WAITS), TERMS).progress.hold
+    assert stale is not None
+    assert stale.stale_at == stale_at(unasked, TERMS)
     assert [entry.kind for entry in change.entries] == [EntryKind.JUDGED, EntryKind.STATE]
     assert change.entries[1].text == "Held: held by incident 7"
     soon, short = START + 10 * SECOND, START + TERMS.suppressed_every

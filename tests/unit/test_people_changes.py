@@ -11,6 +11,7 @@ from responder.decide.changes.people import obeyed
 from responder.decide.changes.question import question_words
 from responder.model.approval import Approval
 from responder.model.attempt import Outcome
+from responder.model.autonomy import Autonomy
 from responder.model.by_hand import GOOD_FOR, ByHand
 from responder.model.incident import (
     ClosedAs,
@@ -186,18 +187,31 @@ def test_what_is_handed_back_goes_on_at_once() -> None:
     assert texts == ["ann handed it back to automation: because", "Open: ann handed it back"]
 
 
-def test_what_was_recorded_in_shadow_is_judged_again_after_a_take_over_and_a_hand_back() -> None:
-    """By the step that shadow ended at; a hand-back alone changes nothing of what is recorded."""
-    recorded = case(S.RECORDED, shadow=True, step=1)
+def test_what_shadow_alone_has_ended_begins_anew_after_a_take_over_and_a_hand_back() -> None:
+    """With its first step and the rule as it is now, also where every step was passed over."""
+    given = case(S.RECORDED, shadow=True, step=2, in_auto="x", outcome="y")
+    newer = given.rule.model_copy(update={"autonomy": Autonomy.APPROVE})
+    recorded = given.model_copy(update={"current": newer, "current_hash": "b" * 64})
     taken = said(recorded, K.TAKE_OVER)
-    assert (taken.state, taken.progress.step) == (S.TAKEN_OVER, 1)
+    assert (taken.state, taken.progress.step) == (S.TAKEN_OVER, 2)
     alone = said(recorded, K.HAND_BACK)
     assert (alone.state, alone.entries[0].facts["changed"]) == (S.RECORDED, False)
-    update = {"state": taken.state, "progress": taken.progress}
-    handed = said(
-        recorded.model_copy(update={"incident": recorded.incident.model_copy(update=update)}), K.HAND_BACK
+    theirs = recorded.incident.model_copy(update={"state": taken.state, "progress": taken.progress})
+    handed = said(recorded.model_copy(update={"incident": theirs}), K.HAND_BACK, now=LATER)
+    assert (handed.state, handed.progress.step, handed.progress.taken_over_by) == (S.OPEN, 0, None)
+    assert (handed.progress.shadow, handed.progress.outcome, handed.progress.in_auto) == (False, None, None)
+    assert handed.rulebook_hash == "b" * 64
+    assert [entry.kind for entry in handed.entries] == [EntryKind.PERSON, EntryKind.RULE, EntryKind.STATE]
+
+
+def test_what_a_person_asked_for_or_what_was_done_does_not_begin_anew() -> None:
+    """Only what had no effect at all: the ladder goes on where it stood."""
+    asked = case(S.TAKEN_OVER, given={"by_hand": BY_HAND}, shadow=True, step=1)
+    done = case(S.TAKEN_OVER, shadow=True, step=1).model_copy(
+        update={"attempt": an_attempt(LATER, Outcome.DONE, None)}
     )
-    assert (handed.state, handed.progress.step) == (S.OPEN, 1)
+    for one in (asked, done):
+        assert said(one, K.HAND_BACK).progress.step == 1
 
 
 def escalated_one(asked: ByHand | None = None, step: int = 0) -> Case:

@@ -104,6 +104,17 @@ def test_what_is_told_next_is_what_happens_then(
     assert (notice.kind, notice.level) == (word.kind, word.level)
 
 
+def test_what_is_held_is_told_when_its_word_is_too_old_where_that_comes_first() -> None:
+    """Nobody reads of a deadline that another guard does not wait for."""
+    ends = "unless what holds it ends first"
+    for stale, told in (
+        (10, f"10m, at 00:10:00 UTC, {ends}, or its alert is told again (by then its word is too old)"),
+        (30, f"30m, at 00:30:00 UTC, {ends}"),
+    ):
+        hold = HELD.model_copy(update={"stale_at": START + timedelta(minutes=stale)})
+        assert line(an_incident(IncidentState.HELD, hold=hold)) == f"escalates to level 1 (chat) in {told}"
+
+
 def test_a_page_goes_to_the_level_that_people_were_told_at_last() -> None:
     """Told at the second level already, it pages that one; a verification then tells nothing else."""
     paging = an_incident(IncidentState.VERIFYING, page_at=DEADLINE, escalations=2)

@@ -207,3 +207,6 @@ def test_of_several_guards_that_hold_it_the_headline_names_all_and_the_latest_en
     said = "halted by root: deploy (halt 7, where env)"
     assert f": {said}; people are told in 10m if nothing changes." in headline(one, after(0))
     assert list(holder_lines(one, after(0))) == []
+    stale = dossier(IncidentState.HELD, hold=HOLD.model_copy(update={"stale_at": after(120)}))
+    told = f": {said}; people are told in 2m: its alert's last word is too old then."
+    assert told in headline(stale, after(0))

@@ -32,7 +32,7 @@ from responder.decide.changes.by_hand import UNSEEN, not_let
 from responder.decide.changes.endings import escalated, recorded_in_shadow
 from responder.decide.changes.question import question_words
 from responder.decide.changes.spent import refused
-from responder.decide.guards.source import suppressed_words
+from responder.decide.guards.source import stale_at, suppressed_words
 from responder.model.approval import Question
 from responder.model.duration import format_duration
 from responder.model.guard import Guard, GuardVerdict, Judgement, Refuses, Ruling
@@ -280,6 +280,7 @@ def _held(case: Case, facts: Facts, judgement: Judgement, entry: EntryDraft, ter
         until=until,
         since=before.since if before else now,
         deadline=deadline,
+        stale_at=stale_at(facts, terms),
         holder=verdict.holder,
         holders=tuple(
             Holder(

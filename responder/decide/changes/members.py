@@ -75,27 +75,38 @@ def reopened(case: Case, now: datetime, terms: Terms) -> Change:
 
     Nothing of a recorded one is under way, so it starts anew with the rule as it is now.
     """
-    fresh = case.incident.state is IncidentState.RECORDED
-    progress = (
-        {
-            "step": 0,
-            "passed_over": None,
-            "opened_at": now,
-            "shadow": False,
-            "evidence_started": False,
-            "in_auto": None,
-            "part_of": None,
-        }
-        if fresh
-        else {"acknowledged_by": None, "acknowledged_at": None}
-    )
-    newer = _newer(case) if fresh else None
-    rule, told = (case.rule, ()) if newer is None else (newer, _renewal(case, newer))
     why = "it fires again" if case.incident.progress.part_of is None else "it is no part of a storm any more"
-    ended = {"verification": None, "outcome": None, "maintenance": None, "inhibited": None}
-    tells = {"page_at": page_due(rule, now), "level_since": now}
-    rises = {"raise_from": None, **begins(rule, now)} if fresh else {}
-    change = go_on(case, now, terms, why, *told, **ended, **tells, **rises, **progress)
+    if case.incident.state is IncidentState.RECORDED:
+        return begun_anew(case, now, terms, why)
+    seen = {"acknowledged_by": None, "acknowledged_at": None}
+    tells = {"page_at": page_due(case.rule, now), "level_since": now}
+    return go_on(case, now, terms, why, **_ENDED, **tells, **seen)
+
+
+_ENDED: dict[str, None] = {"verification": None, "outcome": None, "maintenance": None, "inhibited": None}
+"""Of a progress: how the ladder ended before."""
+
+
+def begun_anew(
+    case: Case, now: datetime, terms: Terms, why: str, *entries: EntryDraft, **progress: Any
+) -> Change:
+    """Nothing of it is under way: it begins with the first step, by the rule as it is now."""
+    newer = _newer(case)
+    rule, told = (case.rule, ()) if newer is None else (newer, _renewal(case, newer))
+    anew: dict[str, Any] = {
+        "step": 0,
+        "passed_over": None,
+        "opened_at": now,
+        "shadow": False,
+        "evidence_started": False,
+        "in_auto": None,
+        "part_of": None,
+        "page_at": page_due(rule, now),
+        "level_since": now,
+        "raise_from": None,
+        **begins(rule, now),
+    }
+    change = go_on(case, now, terms, why, *entries, *told, **{**_ENDED, **anew, **progress})
     return change if newer is None else change.model_copy(update={"rulebook_hash": case.current_hash})
 
 

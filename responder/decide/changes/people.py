@@ -8,10 +8,10 @@ from responder.decide.case import (
     Change,
     Terms,
 )
-from responder.decide.changes.base import go_on, stay
+from responder.decide.changes.base import attempted, go_on, stay
 from responder.decide.changes.endings import NOTHING_UNDER_WAY, closed, end_told, escalated
 from responder.decide.changes.groups import half_done
-from responder.decide.changes.members import asked_again, patience, told_again
+from responder.decide.changes.members import asked_again, begun_anew, patience, told_again
 from responder.decide.raising import next_raise
 from responder.model.approval import Approval, Question
 from responder.model.incident import ClosedAs, Command, CommandKind, IncidentState
@@ -92,8 +92,7 @@ def _obey(case: Case, command: Command, entry: EntryDraft, now: datetime, terms:
         case CommandKind.TAKE_OVER if state is not IncidentState.CLOSED:
             return _taken_over(case, entry, now, terms)
         case CommandKind.HAND_BACK if state is IncidentState.TAKEN_OVER:
-            handed = {"taken_over_by": None, "level_since": now}
-            return go_on(case, now, terms, f"{entry.actor} handed it back", entry, **handed)
+            return _handed_back(case, entry, now, terms)
         case CommandKind.HAND_BACK if state is IncidentState.ESCALATED:
             return _handed_on(case, entry, now, terms)
         case CommandKind.CLOSE if state is not IncidentState.CLOSED:
@@ -125,6 +124,15 @@ def _taken_over(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> C
         due_at=now,
         entries=(entry,),
     )
+
+
+def _handed_back(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
+    """The ladder goes on where it stood, judged anew; what shadow alone had ended begins anew."""
+    handed = {"taken_over_by": None, "level_since": now}
+    why = f"{entry.actor} handed it back"
+    if case.incident.progress.shadow and case.incident.by_hand is None and not attempted(case):
+        return begun_anew(case, now, terms, why, entry, **handed)
+    return go_on(case, now, terms, why, entry, **handed)
 
 
 def _handed_on(case: Case, entry: EntryDraft, now: datetime, terms: Terms) -> Change:

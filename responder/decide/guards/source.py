@@ -1,6 +1,6 @@
 """Guards over the alerts: do they still fire, may they be believed, did somebody want them silent?"""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from responder.decide.case import Facts, SourceView, Terms
 from responder.decide.guards.base import go, refuse, wait, wait_until
@@ -74,6 +74,13 @@ def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
         reason = f"the newest word that it fires is {age} old, more than {limit}"
         return refuse(Guard.TOO_OLD, reason, Refuses.INCIDENT)
     return go(Guard.TOO_OLD, f"heard of {span(facts.now - newest)} ago")
+
+
+def stale_at(facts: Facts, terms: Terms) -> datetime | None:
+    """When `too_old` refuses if nothing more is heard; None where its source can be asked."""
+    if facts.by_hand is not None or facts.source.configured or facts.newest_seen_at is None:
+        return None
+    return facts.newest_seen_at + terms.max_alert_age
 
 
 def blind(facts: Facts, terms: Terms) -> GuardVerdict:
