@@ -11,7 +11,7 @@ Each rule stands under one thing that its match demands, the first of these that
 
 Only what demands nothing of that, such as `namespace != "dev"` alone, is tried for every alert. The
 candidates are tried in the rulebook's order, by the rules' own matchers: the index only leaves out what
-cannot match. What a scheduled rule found is that rule's by its label, and such a rule stands nowhere else.
+cannot match. What a scheduled rule found is that rule's, by its label.
 """
 
 from collections import Counter
@@ -85,9 +85,7 @@ class RuleIndex:
             yield from (self._present[name] for name in labels if name in self._present)
 
     def _place_all(self) -> None:
-        demands = [
-            [pairs for m in rule.match if rule.on is None and (pairs := _pairs(m))] for rule in self._rules
-        ]
+        demands = [[pairs for m in rule.match if (pairs := _pairs(m))] for rule in self._rules]
         counts = Counter(pair for rule in demands for pairs in rule for pair in pairs)
         expressions: dict[str, list[tuple[str, int]]] = {}
         rest: list[int] = []
@@ -96,8 +94,6 @@ class RuleIndex:
             return sum(counts[pair] for pair in pairs)
 
         for at, (rule, demanded) in enumerate(zip(self._rules, demands, strict=True)):
-            if rule.on is not None:
-                continue
             pairs = min(demanded, key=rules_under, default=())
             crowded = rules_under(pairs) > _CROWD
             expression = _expression(rule) if crowded or not pairs else None

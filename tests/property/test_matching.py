@@ -11,12 +11,14 @@ from responder.decide.match import incident_key, taken_by
 from responder.model.autonomy import Autonomy
 from responder.model.matcher import Matcher, MatchOp, compiled
 from responder.model.rule import Limits, Position, Rule, Rulebook, SeverityCase
+from responder.model.schedule import SCHEDULE_LABEL
 from responder.model.severity import Severity
 from responder.rulebook import index, patterns
 from responder.rulebook.index import RuleIndex
 from responder.rulebook.patterns import Patterns
 from tests.support.matcher_texts import VALUES as ODD_VALUES
 from tests.support.matcher_texts import expression
+from tests.support.scheduled import scheduled
 
 NAMES = st.sampled_from(["alertname", "severity", "job"])
 VALUES = st.sampled_from(["", "a", "b", "c", "a|b", "a" * 40, "ab" * 20, "a\nb"]) | st.sampled_from(
@@ -102,6 +104,30 @@ def test_the_index_finds_what_the_plain_loop_finds(
         matching = [one for one in rules if all(each.matches(labels) for each in one.match)]
         keeping = next((at for at, one in enumerate(matching) if not one.continues), len(matching))
         assert list(book.taking(labels)) == matching[: keeping + 1], "up to the first that keeps it"
+
+
+@settings(max_examples=200)
+@given(MATCHES, st.sets(st.integers(0, 7)), LABELS, st.sampled_from([None, "", "s0", "s1", "r0", "x"]))
+def test_what_a_scheduled_rule_found_is_its_own_and_nothing_else_is(
+    matches: list[list[Matcher]], before: set[int], labels: dict[str, str], says: str | None
+) -> None:
+    """Wherever it stands among rules that would take anything: by its label alone, in the index and loop."""
+    rules: list[Rule] = []
+    for at, match in enumerate(matches):
+        if at in before:
+            rules.append(scheduled(f"s{len(rules)}"))
+        rules.append(rule(f"r{at}", *match))
+    alert = labels if says is None else {**labels, SCHEDULE_LABEL: says}
+    finding = {**alert, "alertname": says or labels.get("alertname", "")}
+    for each in (alert, finding):
+        taken = RuleIndex(Rulebook(rules=tuple(rules))).taking(each)
+        assert taken == taken_by(rules, each)
+        if says:
+            assert all(one.on is not None and one.name == says for one in taken)
+        else:
+            assert all(one.on is None for one in taken)
+    own = next((one for one in rules if one.on is not None and one.name == says), None)
+    assert own is None or RuleIndex(Rulebook(rules=tuple(rules))).taking(finding) == (own,)
 
 
 @given(st.lists(PATTERNS, max_size=20), VALUES)

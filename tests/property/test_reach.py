@@ -1,5 +1,6 @@
 """What the check says no alert reaches, none reaches: held against every label set of a small world."""
 
+import json
 from itertools import product
 
 from hypothesis import given, settings
@@ -48,7 +49,7 @@ def written(rules: list[tuple[Matcher, ...]], when: tuple[Matcher, ...]) -> str:
         {"name": f"R{at}", "match": [str(one) for one in match], "severity": severity}
         for at, match in enumerate(rules)
     ]
-    return str({"rules": found})
+    return json.dumps({"rules": found})
 
 
 @settings(max_examples=100)
