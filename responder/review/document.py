@@ -7,7 +7,7 @@ each writer escapes it for its own form.
 from collections.abc import Iterator
 from typing import Any
 
-from responder.model.attempt import Verdict
+from responder.model.attempt import Outcome, Quarantined, Verdict
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.guard import called
@@ -391,7 +391,10 @@ def _act_fields(act: Act, facts: ReviewFacts) -> Iterator[Field]:
     )
     took = lasted(act.ended_at - act.intended_at) if act.ended_at else "no end is known"
     yield Field(name="Took", value=took)
-    yield Field(name="Outcome", value=act.outcome.value.replace("_", " "))
+    lost = ": nobody can say whether it happened" if act.outcome is Outcome.UNKNOWN else ""
+    yield Field(name="Outcome", value=f"{act.outcome.value.replace('_', ' ')}{lost}")
+    if act.quarantined is not None:
+        yield Field(name="Quarantine", value=plain(_quarantine(act.quarantined)))
     yield Field(name="Verified", value=_verdict(act))
     if act.approved_by is not None:
         yield Field(name="Approved by", value=plain(act.approved_by))
@@ -401,6 +404,13 @@ def _act_fields(act: Act, facts: ReviewFacts) -> Iterator[Field]:
         yield Field(name="Takes back", value=f"attempt {act.undo_of}")
     yield Field(name="Parameters", value=plain(value_text(act.params)))
     yield Field(name="Attempt", value=str(act.attempt_id))
+
+
+def _quarantine(left: Quarantined) -> str:
+    if left.released_at is None:
+        return f"the target stays held until a person releases it: {left.reason}"
+    by = f" by {left.released_by}" if left.released_by else ""
+    return f"released{by} at {when(left.released_at)}: {left.reason}"
 
 
 SHOWN = 20

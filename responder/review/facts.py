@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from responder.model.attempt import Attempt, Outcome, Verdict
+from responder.model.attempt import Attempt, Outcome, Quarantined, Verdict
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.incident import Incident, IncidentState, MemberAlert
@@ -69,6 +69,8 @@ class Act(Frozen):
     """Which part of an `all:` it is, or takes back; from 0."""
     approved_by: str | None = None
     """Who said yes to it, where somebody was asked; or who asked for it by hand."""
+    quarantined: Quarantined | None = None
+    """Where it left its target quarantined, and whether a person has released that."""
 
 
 class HeldBack(Frozen):
@@ -260,7 +262,8 @@ def read(dossier: Dossier, terms: SeverityTerms) -> ReviewFacts:
     incident, opened_at = dossier.incident, dossier.incident.opened_at
     entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
     attempts = sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id))
-    acts = tuple(_act(attempt, _approved_by(attempt, dossier)) for attempt in attempts)
+    left = {one.attempt_id: one for one in dossier.quarantined}
+    acts = tuple(_act(one, _approved_by(one, dossier), left.get(one.id)) for one in attempts)
     alerts = _alerts(dossier, entries)
     detected_at = min(dossier.members.first_heard_at or opened_at, opened_at)
     stages = stages_of(entries, opened_at, _began(incident.by_hand, later=detected_at < opened_at))
@@ -364,7 +367,7 @@ def _approved_by(attempt: Attempt, dossier: Dossier) -> str | None:
     return by_hand.actor if by_hand is not None else None
 
 
-def _act(attempt: Attempt, approved_by: str | None) -> Act:
+def _act(attempt: Attempt, approved_by: str | None, quarantined: Quarantined | None) -> Act:
     ends = {result.element: result for result in attempt.results}
     elements = tuple(
         ElementEnd(
@@ -391,6 +394,7 @@ def _act(attempt: Attempt, approved_by: str | None) -> Act:
         undo_of=attempt.undo_of,
         part=attempt.part,
         approved_by=approved_by,
+        quarantined=quarantined,
     )
 
 

@@ -12,8 +12,8 @@ from responder.model.base import Frozen
 from responder.model.guard import Guard
 from responder.model.incident import IncidentState
 from responder.model.timeline import EntryKind
-from responder.review.facts import HeldBack, ReviewFacts
-from responder.review.words import count, lasted
+from responder.review.facts import Act, HeldBack, ReviewFacts
+from responder.review.words import count, lasted, when
 
 LATE = timedelta(minutes=5)
 """An alert that arrives longer than this after its start was notified late: an evaluation interval and a
@@ -58,12 +58,22 @@ def follow_ups(facts: ReviewFacts) -> tuple[FollowUp, ...]:
 def _unknown_outcomes(facts: ReviewFacts) -> Iterator[FollowUp]:
     for act in facts.acts:
         if act.outcome is Outcome.UNKNOWN:
-            text = (
-                f"Find out whether {act.action} on {act.target} happened (attempt {act.attempt_id}). "
-                f"Its target is quarantined until a person or a later look says so: "
-                f"responder targets list, then responder targets release."
-            )
-            yield FollowUp(topic=Topic.UNKNOWN_OUTCOME, text=text)
+            what = f"whether {act.action} on {act.target} happened (attempt {act.attempt_id})"
+            stands = f"Find out {what}. Its target is quarantined until a person releases it: {_RELEASE}."
+            released = _released(act)
+            over = f"{released}: write down {what}, which nobody could say before."
+            yield FollowUp(topic=Topic.UNKNOWN_OUTCOME, text=over if released else stands)
+
+
+_RELEASE = "responder targets list, then responder targets release"
+
+
+def _released(act: Act) -> str | None:
+    """Who has released the target that it left quarantined, and when; None where nobody has."""
+    left = act.quarantined
+    if left is None or left.released_at is None:
+        return None
+    return f"{left.released_by or 'Somebody'} released {left.target} at {when(left.released_at)}"
 
 
 _UNDER_WAY = {IncidentState.OPEN, IncidentState.REMEDIATING, IncidentState.VERIFYING, IncidentState.HELD}
@@ -76,12 +86,11 @@ def _without_verdict(facts: ReviewFacts) -> Iterator[FollowUp]:
     for act in facts.acts:
         open_end = act.outcome is Outcome.DONE and act.verdict_at is None and act.attempt_id not in taken_back
         if open_end and facts.state not in _UNDER_WAY:
-            text = (
-                f"{act.action} on {act.target} was done, and neither verified nor taken back "
-                f"(attempt {act.attempt_id}). Bring the target into order, then release it: "
-                f"responder targets list, then responder targets release."
-            )
-            yield FollowUp(topic=Topic.QUARANTINE, text=text)
+            was = f"{act.action} on {act.target} was done, and neither verified nor taken back"
+            mend = f"Bring the target into order, then release it: {_RELEASE}"
+            if released := _released(act):
+                mend = f"{released}: write down how it was brought into order"
+            yield FollowUp(topic=Topic.QUARANTINE, text=f"{was} (attempt {act.attempt_id}). {mend}.")
 
 
 def _timeline(facts: ReviewFacts) -> Iterator[FollowUp]:

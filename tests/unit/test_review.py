@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responder.model.attempt import Outcome, Verdict
+from responder.model.attempt import Outcome, Quarantined, Verdict
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
 from responder.model.timeline import EntryKind
@@ -195,6 +195,28 @@ def test_an_unknown_outcome_asks_for_the_target_first() -> None:
     assert [item.topic for item in found] == [Topic.UNKNOWN_OUTCOME, Topic.REVIEW, Topic.UNANSWERED]
     assert TARGET in found[0].text
     assert ACTION in found[0].text
+
+
+def test_a_quarantine_is_told_with_who_released_it() -> None:
+    """Then nobody is asked to release it any more, but to write down what was found."""
+    for outcome, asks in (
+        (Outcome.UNKNOWN, f"write down whether {ACTION} on {TARGET} happened"),
+        (Outcome.DONE, "write down how it was brought into order"),
+    ):
+        story = Story().opens().acts(1, outcome).escalates(2, 1, "nobody can say")
+        stands = Quarantined(target=TARGET, attempt_id=ATTEMPT, reason="nobody can say")
+        dossier = story.dossier(IncidentState.ESCALATED, firing=1).model_copy(
+            update={"quarantined": (stands,)}
+        )
+        assert "responder targets release" in follow_ups(facts_of(dossier))[0].text
+        assert "the target stays held until a person releases it: nobody can say" in review_of(dossier, "md")
+        given = stands.model_copy(update={"released_at": after(90), "released_by": "ada"})
+        over = dossier.model_copy(update={"quarantined": (given,)})
+        told = follow_ups(facts_of(over))[0].text
+        assert f"ada released {TARGET} at 2026-11-21 00:01:00" in told
+        assert asks in told
+        assert "targets release" not in told
+        assert "released by ada at 2026-11-21 00:01:00" in review_of(over, "md")
 
 
 def test_what_was_done_without_a_verdict_is_owed() -> None:
