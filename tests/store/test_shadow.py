@@ -61,7 +61,7 @@ async def test_what_was_not_looked_at_says_so(db: Stored) -> None:
     for facts in ({"step": 0}, {"step": 1, "observed": True}, {"step": 0, "observed": True}, {"step": 0}):
         case = await db.store.load(lease)
         judged = EntryDraft(kind=EntryKind.JUDGED, text="judged", facts=facts)
-        recorded = change(case, IncidentState.RECORDED, shadow_run=RUN, entries=(judged,))
+        recorded = change(case, IncidentState.RECORDED, shadow_runs=(RUN,), entries=(judged,))
         await db.store.record(lease, case, recorded)
         [newest, *_] = await db.store.shadow_runs(since, None, 10)
         found.append(newest.observed)
