@@ -18,7 +18,7 @@ PARTS += $(if $(shell PATH="$$PATH:/usr/local/go/bin" command -v go),,golang)
 bench: PARTS := wrk
 SUDO := $(if $(filter 0,$(shell id -u)),,sudo)
 
-.PHONY: help install demo run test test-real promises crash chaos mutants bench bench-rules lint parts constraints clean
+.PHONY: help install demo run test test-real promises crash chaos mutants bench bench-rules bench-backtest lint parts constraints clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(firstword $(MAKEFILE_LIST)) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -68,6 +68,9 @@ bench: install parts ## intake and the way to an action's start, as ratios to th
 
 bench-rules: install ## what 10,000 rules cost at loading, at matching and in the durable intake, as ratios
 	$(BIN)/python -m benchmarks.rules
+
+bench-backtest: install ## a backtest of a million rows beside a bare read of them, and what memory it takes (ROWS=...)
+	$(BIN)/python -m benchmarks.backtest --rows $(or $(ROWS),1000000)
 
 lint: install ## ruff, formatting, mypy, the import layers
 	$(BIN)/ruff check .

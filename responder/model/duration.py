@@ -40,6 +40,7 @@ def parse_duration(text: str) -> timedelta:
         raise ValueError(f"{text!r} is too long a duration") from None
 
 
+@lru_cache(maxsize=1024)
 def format_duration(value: timedelta) -> str:
     """Write a duration the shortest way Prometheus would read back; below a millisecond is dropped."""
     rest = int(value / timedelta(milliseconds=1))

@@ -23,6 +23,8 @@ from responder.model.rule import Probe
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, UndoStep
 
+_REMEMBERED = 4096
+
 
 class Assumption(StrEnum):
     """What is assumed where nothing was recorded; each is a sentence for people."""
@@ -67,9 +69,16 @@ class _Assumed:
         self._assumed = assumed
         self.name, self.kind, self.deadline, self.fenced = own.name, own.kind, own.deadline, own.fenced
         self.Params: type[Frozen] = own.Params
+        self._targets: dict[str, tuple[Target, ...]] = {}
+        """By parameters: the inventory stays as it is."""
 
     def resolve(self, params: Any) -> tuple[Target, ...]:
-        return self._own.resolve(params)
+        written = params.model_dump_json()
+        if written not in self._targets:
+            if len(self._targets) >= _REMEMBERED:
+                self._targets.clear()
+            self._targets[written] = self._own.resolve(params)
+        return self._targets[written]
 
     async def look(self, params: Any, target: Target) -> State:
         del params, target
