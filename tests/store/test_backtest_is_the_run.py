@@ -1,0 +1,201 @@
+"""The backtest of a journal against the engine's run that wrote it: the same matches, incidents and moves.
+
+The run is the engine's own on a real PostgreSQL, over alerts drawn by a seed, with systems outside that are
+as a backtest assumes them: every look finds something, every act is done, and the source says what it sent.
+What the run decided is read from its tables; what the backtest decides comes from its journal alone.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from responder.decide.case import Change
+from responder.model.incident import Incident
+from responder.model.schedule import ScheduledRun
+from responder.rehearsal.backtest import Backtest, Setting
+from responder.rehearsal.enact import Enactment
+from responder.rehearsal.faked import Stage
+from responder.rehearsal.kept import Clock, Kept
+from responder.rehearsal.rehearsal import Now
+from responder.rehearsal.rows import moments, read_rows
+from responder.rehearsal.scene import Around, Scene, own_actions, read_scenes
+from responder.rehearsal.script import AlertSeries, Effect, FakedAction, Span
+from responder.rulebook.mistake import Mistakes
+from tests.support.drawn_scenes import drawn
+from tests.support.for_real import ForReal, for_real
+from tests.support.rule_surroundings import surroundings
+
+FILE = Path(__file__).parents[1] / "unit" / "rehearsed" / "guards.test.yaml"
+ACTIONS = ("postgres.cancel_queries", "postgres.terminate_queries")
+PAGE = 7
+"""Rows of a page: so few that pages end in the middle of everything."""
+TIED = {0}
+"""Two incidents wait until one moment and for one target: whom PostgreSQL gives first is chance."""
+SEEDS = [
+    pytest.param(seed, marks=() if seed < 4 else (pytest.mark.real,))
+    for seed in range(24)
+    if seed not in TIED
+]
+
+
+def base() -> Scene:
+    mistakes = Mistakes()
+    scene = read_scenes([FILE], Around(surroundings()), mistakes)[0]
+    assert not mistakes.found
+    return scene
+
+
+BASE = base()
+
+
+def as_assumed(seed: int) -> Scene:
+    """Alerts that nobody thought of together, some of them again and again; nothing else happens."""
+    scene = drawn(BASE, seed)
+    at = scene.test.position
+    acts = tuple(
+        FakedAction(position=at, action=name, since=timedelta(0), finds=("it",), run=Effect.DONE)
+        for name in ACTIONS
+    )
+    alerts = tuple(apart(again(one, seed), number) for number, one in enumerate(scene.test.alerts, start=1))
+    test = replace(scene.test, actions=acts, alerts=alerts, source=(), people=(), restraints=())
+    return replace(scene, test=test)
+
+
+def again(series: AlertSeries, seed: int) -> AlertSeries:
+    """What ends fires once more a while later; every other test has some that flap."""
+    last = series.fires[-1]
+    if last.until is None:
+        return series
+    pause, turns = timedelta(seconds=37 + seed), 1 + seed % 2 * 3
+    spans = [
+        Span(last.until + turn * 2 * pause + pause, last.until + turn * 2 * pause + 2 * pause)
+        for turn in range(turns)
+    ]
+    return replace(series, fires=(*series.fires, *spans))
+
+
+def apart(series: AlertSeries, number: int) -> AlertSeries:
+    """No two alerts have the same moments: whom PostgreSQL gives first of those due at one is chance."""
+    shift = number * timedelta(milliseconds=41, microseconds=17)
+    spans = [
+        Span(one.since + shift, None if one.until is None else one.until + shift) for one in series.fires
+    ]
+    return replace(series, fires=tuple(spans))
+
+
+@dataclass
+class Recorder:
+    """Keeps every incident of a backtest, those that it gives up, too."""
+
+    kept: dict[UUID, Kept] = field(default_factory=dict)
+
+    def opened(self, kept: Kept, at: datetime) -> None:
+        """See `kept.Observer`."""
+        del at
+        self.kept[kept.incident.id] = kept
+
+    def changed(self, kept: Kept, before: Incident, change: Change, at: datetime) -> None:
+        """Nothing more than it keeps already."""
+
+    def ran(self, run: ScheduledRun, at: datetime) -> None:
+        """No scheduled rule is played."""
+        raise AssertionError(f"{run} at {at}")
+
+
+def named(incident: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (incident["rule"], tuple(sorted(incident["key"].items())), incident["opened_at"])
+
+
+@dataclass
+class Decided:
+    """What a run or a backtest has decided."""
+
+    incidents: list[Any]
+    matches: list[Any]
+    attempts: list[Any]
+
+
+async def of_the_run(real: ForReal) -> Decided:
+    incidents = {one.id: one for one in await real.incidents()}
+    members = await real.db.sql("SELECT incident_id, fingerprint, generation, joined_at FROM members")
+    attempts = [one for incident_id in incidents for one in (await dossier_of(real, incident_id)).attempts]
+    return decided(incidents.values(), [(incidents[one[0]], *one[1:]) for one in members], attempts)
+
+
+async def dossier_of(real: ForReal, incident_id: UUID) -> Any:
+    dossier = await real.store.incident(incident_id)
+    assert dossier is not None
+    return dossier
+
+
+def decided(incidents: Any, members: Any, attempts: Any) -> Decided:
+    plain = {one.id: one.model_dump() for one in incidents}
+    return Decided(
+        sorted(
+            (*named(one), one["severity"], one["state"], one["progress"]["step"]) for one in plain.values()
+        ),
+        sorted((*named(one.model_dump()), *rest) for one, *rest in members),
+        sorted(
+            (
+                *named(plain[one.incident_id]),
+                one.step,
+                one.action,
+                one.target,
+                one.intended_at,
+                one.outcome,
+                str(one.verdict),
+                str(one.verdict_at),
+            )
+            for one in attempts
+        ),
+    )
+
+
+async def of_the_backtest(real: ForReal, scene: Scene) -> Decided:
+    since, until = scene.test.start, scene.test.start + scene.test.expect[-1].at
+    askable = frozenset({scene.source.name}) if scene.source.has_api else frozenset[str]()
+    setting = Setting(since, until, own_actions(scene.surroundings), askable, scene.terms, scene.settings)
+    backtest, recorder = Backtest(scene.rulebook, setting), Recorder()
+    backtest.rehearsal.memory.observer = recorder
+    after = since - timedelta(seconds=1)
+    while after < until:
+        page = await real.store.history.rows(after, until + timedelta(seconds=1), PAGE)
+        await backtest.hear(moments(read_rows(page.lines)))
+        after = page.after
+    await backtest.rehearsal.run(until)
+    kept = recorder.kept.values()
+    members = [
+        (one.incident, member.key.fingerprint, member.generation, member.joined_at)
+        for one in kept
+        for member in [*one.members.firing.values(), *one.members.ended]
+    ]
+    attempts = backtest.rehearsal.memory.ledger.attempts.values()
+    return decided([one.incident for one in kept], members, attempts)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_a_backtest_decides_what_the_run_decided(
+    seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Which episode joins which incident when, how bad it is, every attempt with its moment and verdict."""
+    scene = as_assumed(seed)
+    stage = Stage(scene.test, Clock(scene.test.start), Now())
+    async with for_real(scene, stage, dsn, monkeypatch) as real:
+        acts = list(Enactment(scene.source, stage, real, scene.surroundings.redaction).acts())
+        await real.run(acts, scene.test.start + scene.test.expect[-1].at)
+        run, played = await of_the_run(real), await of_the_backtest(real, scene)
+    assert run.incidents
+    assert played.incidents == run.incidents
+    assert played.matches == run.matches
+    assert played.attempts == run.attempts
+
+
+def test_the_drawn_runs_are_worth_comparing() -> None:
+    """Among their alerts are some that begin again, and rules that act on one target."""
+    scenes = [as_assumed(seed) for seed in range(24)]
+    assert any(len(one.fires) > 2 for scene in scenes for one in scene.test.alerts)
