@@ -104,6 +104,9 @@ class ScheduledRules:
         """Decide what is planned by now, and take up what nobody makes."""
         if not self._ownership.alive() or not await self._follow():
             return
+        if not any(rule.on is not None for rule in self._rules.rulebook.rules):
+            self.troubled = {}
+            return
         standing = await self._schedules.standing()
         self.troubled = {plan.rule: words for plan in standing.plans if (words := trouble(plan)) is not None}
         for plan in standing.plans:

@@ -11,6 +11,7 @@ from responder.web.roles import Grant, Role
 from responder.web.settings import PersonSettings, WebSettings
 from tests.http.test_people_routes import asked
 from tests.support.http_api import INCIDENT, OTHER, QUESTION, RULE, TOKEN, listening
+from tests.support.scheduled import scheduled
 from tests.support.virtual import member
 
 REASON = {"reason": "the release broke it"}
@@ -39,7 +40,7 @@ EACH = people(*(person(role.value, (role, "")) for role in Role))
 READS = [
     "whoami", "service", "halt", "anchor", "targets", "alerts/unmatched", "incidents", "approvals", "rules",
     f"incidents/{INCIDENT}", f"incidents/{INCIDENT}/review", f"incidents/{INCIDENT}/verify",
-    "rules/RunawayQueries", "dead-letters", "dead-letters/1", "actions",
+    "rules/RunawayQueries", "dead-letters", "dead-letters/1", "actions", "schedules", "schedules/Morning",
 ]  # fmt: skip
 ANSWER = {"question": str(OTHER)}
 WRITES: list[tuple[str, dict[str, Any], Role]] = [
@@ -56,6 +57,7 @@ WRITES: list[tuple[str, dict[str, Any], Role]] = [
     ("dead-letters/retry", {"ids": [9]}, Role.ADMIN),
     ("dead-letters/drop", {"ids": [1], **REASON}, Role.ADMIN),
     ("rules/reload", {}, Role.ADMIN),
+    ("schedules/Morning/run", REASON, Role.OPERATOR),
     ("breakers/reset", {"rule": "RunawayQueries", **REASON}, Role.ADMIN),
     ("rules/RunawayQueries/promote", {"level": "auto", **REASON}, Role.ADMIN),
     *(
@@ -79,6 +81,7 @@ WRITES: list[tuple[str, dict[str, Any], Role]] = [
 async def test_each_role_may_do_its_part_and_no_more(role: Role) -> None:
     """Every route: a role reads all, and does what it and the roles before it may; all else is 403."""
     async with listening(EACH) as served, aiohttp.ClientSession(served.url, headers=by(role.value)) as client:
+        served.desk.scheduled = (scheduled("Morning"),)
         for path in READS:
             async with client.get(f"/api/v1/{path}") as response:
                 assert response.status == 200, path
@@ -101,6 +104,25 @@ async def test_what_concerns_the_whole_service_needs_an_admin() -> None:
             assert status == 403
             assert "the role admin" in told["error"]
         assert served.desk.acts == []
+
+
+@pytest.mark.parametrize(
+    ("scope", "may"),
+    [
+        ('rule="Morning"', True),
+        ('alertname="Morning"', True),
+        ('rule="Evening"', False),
+        ('env="prod"', False),
+    ],
+)
+async def test_a_planned_check_is_run_by_whoever_handles_its_incidents(scope: str, may: bool) -> None:
+    """What is not known of its findings is never covered."""
+    one = people(person("bo", (Role.OPERATOR, scope)))
+    async with listening(one) as served, aiohttp.ClientSession(served.url, headers=by("bo")) as client:
+        served.desk.scheduled = (scheduled("Morning"),)
+        status, _ = await asked(client, "POST", "/api/v1/schedules/Morning/run", json=REASON)
+        assert status == (202 if may else 403)
+        assert [run.asked_by for run in served.schedules.kept] == (["bo"] if may else [])
 
 
 SCOPES = [
