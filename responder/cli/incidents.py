@@ -160,18 +160,22 @@ def verify(incident_id: str | None, anchor_file: Path | None, client: Client, as
     """
     wanted = [incident_id] if incident_id is not None else _all_ids(client)
     told = [client.get(f"incidents/{segment(one)}/verify") for one in wanted]
+    older = incident_id is None and len(told) == _MOST
     broken = [one for one in told if not one["holds"]]
     state = client.get("anchor")
     lines = [] if anchor_file is None else _checked_lines(client, anchor_file)
     failed = [line for line in lines if not line["holds"]]
     if as_json:
         anchor = {**state, "checked": None if anchor_file is None else lines}
-        print_json({"holds": not broken and not failed, "incidents": told, "anchor": anchor})
+        holds = not broken and not failed
+        print_json({"holds": holds, "incidents": told, "older_not_looked_at": older, "anchor": anchor})
     else:
         for one in broken:
             output.say(f"{one['id']}: {one['broken']}")
         entries = sum(one["entries"] for one in told)
         output.say(f"{len(told)} timelines with {entries} entries, {len(broken)} broken.")
+        if older:
+            output.say(f"These are the newest {_MOST} incidents: older ones were not looked at.")
         _tell_anchor(state, anchor_file, lines)
     if broken or failed:
         raise SystemExit(ExitCode.WRONG)

@@ -315,6 +315,23 @@ def test_verify_compares_with_an_anchor_file(served: Served, tmp_path: Path) -> 
     assert "line 2: behind by 3" in " ".join(told.output.split())
 
 
+def test_verify_says_where_it_has_not_looked_at_every_incident(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as one answer holds: older ones may be there, and nobody is to believe that they hold."""
+    told = responder("incidents", "verify", served=served).output
+    assert "2 timelines" in told
+    assert "older ones were not looked at" not in told
+    monkeypatch.setattr("responder.cli.incidents._MOST", 2)
+    told = responder("incidents", "verify", served=served).output
+    assert "These are the newest 2 incidents: older ones were not looked at." in told
+    assert responder("incidents", "verify", "--json", served=served).output.count(
+        '"older_not_looked_at": true'
+    )
+    one = responder("incidents", "verify", str(INCIDENT), "--json", served=served).output
+    assert '"older_not_looked_at": false' in one
+
+
 def test_verify_exits_1_when_a_chain_is_broken(served: Served) -> None:
     """One incident or all of them; the broken one is named."""
     assert responder("incidents", "verify", str(INCIDENT), served=served).exit_code == 0
