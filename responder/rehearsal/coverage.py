@@ -76,6 +76,7 @@ def _parts(rule: Rule) -> Iterator[str]:
     if opens and len(rule.severity) > 1:
         yield from dict.fromkeys(_severity(case.severity.value) for case in rule.severity)
     yield from (_raised(one.to.value) for one in rule.raises)
+    yield from (_inhibited(name) for name in rule.inhibited_by)
     for index, step in enumerate(rule.checks):
         yield _check(index, step, finding=False)
         if step.expect:
@@ -101,6 +102,10 @@ _PAGED = "people told at its opening"
 
 def _severity(word: str) -> str:
     return f"severity {word}"
+
+
+def _inhibited(name: str) -> str:
+    return f"inhibited by {name}"
 
 
 def _raised(word: str) -> str:
@@ -160,6 +165,7 @@ def _reached(rule: Rule, happened: Happened) -> Iterator[str]:
         for finding in (False, True):
             if (rule.name, index, finding) in happened.checked:
                 yield _check(index, step, finding=finding)
+    yield from (_inhibited(name) for name in happened.inhibited.get(rule.name, ()))
     if rule.name not in happened.severities:
         return
     yield _OPENED

@@ -64,6 +64,8 @@ class Happened:
     """Rule and step of what a scheduled run asked, and whether that was a finding."""
     severities: dict[str, set[str]] = field(default_factory=dict)
     """By rule, the severities that its incidents opened with."""
+    inhibited: dict[str, set[str]] = field(default_factory=dict)
+    """By rule, the rules of the incidents that explained its own."""
     raised: dict[str, set[str]] = field(default_factory=dict)
     """By rule, the severities that time alone made of its incidents."""
     _attempts: dict[UUID, Fact] = field(default_factory=dict)
@@ -87,6 +89,8 @@ class Happened:
             if notice.level > 0 and notice.kind is not NoticeKind.OPENED:
                 severity = incident.severity.value
                 self._note(What.ESCALATIONS, kept, at, {**fields, "severity": severity})
+        if (by := change.progress.inhibited) is not None:
+            self.inhibited.setdefault(kept.rule.name, set()).add(by.rule)
         self._steps_read(kept, before, change)
 
     def ran(self, run: ScheduledRun, at: datetime) -> None:

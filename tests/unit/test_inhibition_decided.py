@@ -130,7 +130,7 @@ def test_what_another_explains_is_suppressed_before_anything_of_its_own(
     """With the other's name, for a day at most, and looked at often; nobody is told."""
     change = applied(explained(state, **more))
     assert (change.state, change.notices) == (S.SUPPRESSED, ())
-    assert change.progress.inhibited == CAUSE
+    assert (change.progress.inhibited, change.progress.maintenance) == (CAUSE, None)
     assert (change.deadline, change.due_at) == (START + DAY, START + EVERY)
     why = f"inhibited: only recorded while incident {CAUSE.id} of Cause is under way"
     assert change.entries[-1].facts["why"] == why
@@ -186,6 +186,10 @@ def test_another_reason_takes_the_place_of_the_first_and_gives_no_more_time() ->
     maintained = applied(suppressed(CAUSE, quiet=True, deadline=end))
     assert (maintained.progress.inhibited, maintained.progress.maintenance) == (None, "maintenance 7")
     assert isinstance(move(explained(S.SUPPRESSED, None)), Recheck)
+    longer = applied(suppressed(CAUSE, quiet=True))
+    assert longer.deadline == START + timedelta(hours=1), "no longer than the maintenance lasts"
+    soon = applied(suppressed(OTHER, deadline=START + TICK))
+    assert (soon.deadline, soon.due_at) == (START + TICK, START + TICK)
 
 
 def test_who_waits_for_an_answer_looks_again() -> None:
