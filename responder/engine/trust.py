@@ -12,6 +12,8 @@ from responder.model.matcher import Matcher, all_match
 from responder.model.rule import Rule, Step
 from responder.model.way import Way, WayKind
 
+_REMEMBERED = 1024
+
 
 class Trust:
     """Gathers ceilings: settings, sources, the rule as pinned and as it is now, the step, the promotion."""
@@ -19,6 +21,8 @@ class Trust:
     def __init__(self, settings: EngineSettings, sources: Mapping[str, Ceiling]) -> None:
         self._settings = settings
         self._sources = sources
+        self._hashes: dict[int, tuple[Rule, str]] = {}
+        """The acting parts of rules by the very objects: hashing one is a good part of judging a step."""
 
     def ceilings(self, case: Case, step: Step) -> tuple[Ceiling, ...]:
         """All ceilings, the settings' first: of equals the first is named.
@@ -72,12 +76,20 @@ class Trust:
     def _of_sources(self, case: Case) -> tuple[Ceiling, ...]:
         return tuple(self._sources[name] for name in case.members.sources if name in self._sources)
 
+    def _acting_hash(self, rule: Rule) -> str:
+        known = self._hashes.get(id(rule))
+        if known is None or known[0] is not rule:
+            if len(self._hashes) >= _REMEMBERED:
+                self._hashes.clear()
+            known = self._hashes[id(rule)] = (rule, rule.acting_hash)
+        return known[1]
+
     def _of_promotion(self, case: Case) -> Ceiling:
         """What nobody promoted is capped at shadow. A person's word stands above the settings'.
 
         Who promotes a rule promotes it as it is now: an older version is beyond that.
         """
-        acting = case.rule.acting_hash
+        acting = self._acting_hash(case.rule)
         way = _promote(case.rule) if _is_current(case) else None
         level = case.promotions.get(acting)
         if level is None and acting in self._settings.promoted:

@@ -15,8 +15,13 @@ from responder.decide.raising import next_raise
 from responder.model.incident import Incident, IncidentState
 from responder.model.rule import Rule
 
-_LOOKS = {IncidentState.HELD, IncidentState.VERIFYING, IncidentState.SUPPRESSED}
-"""The states that look again at something outside."""
+_LOOKS = {
+    IncidentState.HELD,
+    IncidentState.VERIFYING,
+    IncidentState.SUPPRESSED,
+    IncidentState.RECORDED,
+}
+"""The states that look again at something outside; what is recorded, at its own alerts."""
 _DAY = timedelta(days=1)
 
 
