@@ -41,6 +41,7 @@ READS = [
     "whoami", "service", "halt", "anchor", "targets", "alerts/unmatched", "incidents", "approvals", "rules",
     f"incidents/{INCIDENT}", f"incidents/{INCIDENT}/review", f"incidents/{INCIDENT}/verify",
     "rules/RunawayQueries", "dead-letters", "dead-letters/1", "actions", "schedules", "schedules/Morning",
+    "rulebook", "journal",
 ]  # fmt: skip
 ANSWER = {"question": str(OTHER)}
 WRITES: list[tuple[str, dict[str, Any], Role]] = [
@@ -58,6 +59,7 @@ WRITES: list[tuple[str, dict[str, Any], Role]] = [
     ("dead-letters/drop", {"ids": [1], **REASON}, Role.ADMIN),
     ("rules/reload", {}, Role.ADMIN),
     ("schedules/Morning/run", REASON, Role.OPERATOR),
+    ("journal/imported", {"source": "default", "episodes": []}, Role.ADMIN),
     ("breakers/reset", {"rule": "RunawayQueries", **REASON}, Role.ADMIN),
     ("rules/RunawayQueries/promote", {"level": "auto", **REASON}, Role.ADMIN),
     *(

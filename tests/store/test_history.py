@@ -9,18 +9,20 @@ from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.model.alert import Alert
 from responder.ports import KeptPast
+from responder.store.history import _IMPORTING
+from tests.support.parts import until
 from tests.support.stored import BOOK, MINUTE, T0, Stored, alert, ended, stored
 
 EVER = datetime(1999, 1, 1, tzinfo=UTC)
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
 
-async def rows(db: Stored, at_least: int, after: datetime = EVER, until: datetime = NEVER) -> list[list[str]]:
+async def rows(db: Stored, at_least: int, after: datetime = EVER, end: datetime = NEVER) -> list[list[str]]:
     """All pages, the lines of each."""
     pages: list[list[str]] = []
     step = timedelta.resolution
-    while after < until - step:
-        page = await db.store.history.rows(after, until, at_least)
+    while after < end - step:
+        page = await db.store.history.rows(after, end, at_least)
         assert page.after > after
         if page.lines:
             pages.append(list(page.lines))
@@ -100,19 +102,33 @@ async def test_a_later_import_knows_more_of_the_end(dsn: str) -> None:
 
 
 async def test_two_imports_at_once_keep_each_episode_once(dsn: str) -> None:
-    """They wait for each other: none fails, and none is kept twice."""
+    """The second waits for the first: what that has kept by then is known."""
     async with stored(dsn) as db:
-        told = [ended(str(name), 0, 5) for name in range(50)]
-        shifted = [ended(str(name), 1, 6) for name in range(50)]
-        kept = await asyncio.gather(keep(db, *told), keep(db, *shifted))
-        assert sum(one.new for one in kept) == 50
-        assert len(await episodes(db)) == 50
+        first = db.raw.transaction()
+        await first.start()
+        await db.raw.execute("SELECT pg_advisory_xact_lock($1)", _IMPORTING)
+        second = asyncio.create_task(keep(db, ended("a", 1, 6)))
+        await until(lambda: waits(db), "the second import waits")
+        await db.raw.execute(
+            "INSERT INTO imported_episodes VALUES ('main', $1, $2, $3, '{}', $2)",
+            ended("a").fingerprint,
+            T0,
+            T0 + 5 * MINUTE,
+        )
+        await first.commit()
+        assert await second == KeptPast(new=0, longer=1, known=0)
+
+
+async def waits(db: Stored) -> bool:
+    return bool(await db.one("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"))
 
 
 async def test_episodes_that_touch_are_two(dsn: str) -> None:
     """It ended and fired anew between two looks."""
     async with stored(dsn) as db:
         assert (await keep(db, ended("a", 0, 5), ended("a", 5, 9))).new == 2
+        assert (await keep(db, ended("a", 9, 12))).new == 1
+        assert (await keep(db, ended("a", -3, 0))).new == 1
 
 
 async def test_the_past_is_read_in_order_and_each_row_once(dsn: str) -> None:
