@@ -21,6 +21,8 @@ _IN_STORMS = 0.03
 _BURST = 60
 """Times that an alert begins in one burst of flapping."""
 _TOLD_IN_A_STORM = 5
+_FIRING = 1.2
+"""So many alerts are needed for one that is told all the time: each is quiet now and then."""
 
 
 class Row(NamedTuple):
@@ -39,7 +41,7 @@ def past(rows: int, seed: int = 1) -> Iterator[Row]:
     """About so many rows, in the order in which they were heard."""
     rnd = random.Random(seed)  # noqa: S311 - to be the same each time
     telling = int(rows * (1 - _FLAPPING - _IN_STORMS))
-    alerts = max(1, telling * _RESENT // SPAN)
+    alerts = max(1, int(telling * _FIRING * _RESENT / SPAN))
     streams = [_long(rnd, number) for number in range(alerts)]
     streams += [_flaps(rnd, number) for number in range(int(rows * _FLAPPING) // (2 * _BURST))]
     each = int(rows * _IN_STORMS) // (_STORMS * _TOLD_IN_A_STORM)

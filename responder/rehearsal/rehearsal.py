@@ -246,6 +246,11 @@ class Rehearsal:
         self.clock.now = max(self.clock.now, until)
         self.memory.turns.rouse_all(until + timedelta.resolution)
 
+    def is_due_before(self, moment: datetime) -> bool:
+        """Whether anything happens before that moment."""
+        due = self._next()
+        return due is not None and due < moment
+
     async def run_before(self, until: datetime) -> None:
         """Everything that happens before that moment, which it is then. Nothing outside changes by itself."""
         while (moment := self._next()) is not None and moment < until:
@@ -313,6 +318,11 @@ class Rehearsal:
     def _fold(self, key: AlertKey, rows: Sequence[Observation]) -> tuple[AlertRecord, bool] | None:
         """The alert's record as it is now, and whether an episode may have begun."""
         old, window = self.memory.alerts.records.get(key), self._terms.contest_window
+        if old is not None and old.firing and len(rows) == 1 and old.contested_at is None:
+            told = step(old, rows[0], window)
+            if told.firing and told.starts_at is old.starts_at and told.newest_start is old.newest_start:
+                self.memory.alerts.records[key] = told  # by far the most rows say only that it fires on
+                return told, False
         record = old
         for row in sorted(rows, key=lambda one: one.order) if len(rows) > 1 else rows:
             record = step(record, row, window)

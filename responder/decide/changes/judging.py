@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Any
 from uuid import uuid5
 
@@ -177,6 +178,7 @@ def _computed(facts: Facts) -> str:
     return f"; {', '.join(facts.computed)}" if facts.computed else ""
 
 
+@lru_cache(maxsize=1024)
 def _told(one: GuardVerdict) -> dict[str, Any]:
     """One verdict for the timeline; what is as usual is left out."""
     told = {
