@@ -1,4 +1,4 @@
-"""The systems outside in a backtest: what was recorded of them, and where nothing was, what is assumed.
+"""The systems outside in a backtest: what the journal says of them, and all else as it is assumed.
 
 Everything that is assumed is counted and told with the result: a backtest says what the rules would have done
 in a world that was so. What no rehearsal can know is whether an act would have helped. It is assumed that it
@@ -35,7 +35,7 @@ class Assumption(StrEnum):
     PROBE = "a probe answers as the rule expects"
     CONDITION = "the condition of a step holds"
     SOURCE = "the source says what the journal says: nothing was silenced, and it always answered"
-    EVIDENCE = "evidence is not gathered, and scheduled rules do not run"
+    EVIDENCE = "evidence finds nothing of note, and scheduled rules do not run"
     PEOPLE = "nobody acknowledges, approves or takes over anything"
 
 
