@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from tests.support.command import Done, responder
 from tests.support.whole import AUTH, HOOK, firing, payload, service
+
+pytestmark = pytest.mark.real  # it takes long
 
 OTHER = """\
 rules:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
+import pytest
 from pydantic import SecretStr
 from yarl import URL
 
@@ -44,6 +45,7 @@ async def beating(url: str, process: Process, metrics: Metrics) -> AsyncIterator
         await switch.close()
 
 
+@pytest.mark.real  # it takes long
 async def test_it_is_called_while_the_process_is_ready_and_not_otherwise() -> None:
     """What is not ready sends nothing and says why; even what cannot be asked for its state stays silent."""
     process, metrics = Process(), build_metrics("test")

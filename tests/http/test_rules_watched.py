@@ -6,12 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from click.testing import CliRunner
 
 from responder import app
 from responder.cli import main
 from tests.support.parts import until
 from tests.support.whole import AUTH, HOOK, RULES, firing, payload, settings_for, told
+
+pytestmark = pytest.mark.real  # it takes long
 
 LATER = f"{RULES}  - name: Later\n    match: 'alertname = \"Lonely\"'\n    severity: P3\n    escalate: true\n"
 _FAILURES = "responder_rulebook_load_failures_total"

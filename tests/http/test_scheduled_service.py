@@ -5,9 +5,12 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from responder.settings import Settings
 from tests.support.whole import incident_in, serving, settings_for, told
+
+pytestmark = pytest.mark.real  # it takes long
 
 REASON = {"actor": "ann", "reason": "after the mend"}
 CHECKS = """\

@@ -22,6 +22,7 @@ from responder.model.breaker import Breaker
 from responder.model.budget import Budgets, BudgetScope, Start
 from responder.model.guard import Refuses, Ruling
 from responder.model.rule import Limits, Recurrence, StepKind
+from responder.model.way import Way, WayKind
 from tests.unit.test_guards import NOW, TERMS, facts
 
 SECONDS = st.integers(0, 2 * 3600).map(lambda seconds: timedelta(seconds=seconds))
@@ -112,7 +113,7 @@ def test_an_open_breaker_escalates_and_says_how_it_is_reset(failures: int, limit
     found = Breaker(rule="Stuck", opened_at=NOW, attempts=(UUID(int=1),) * failures)
     verdict = breaker(facts(breaker=found, limits=limits), TERMS)
     assert verdict.refuses is Refuses.INCIDENT
-    assert "responder breaker reset Stuck --reason" in verdict.reason
+    assert verdict.ways == (Way(kind=WayKind.RESET_BREAKER, of="Stuck"),)
     assert breaker(facts(limits=limits), TERMS).ruling is Ruling.GO
 
 

@@ -10,8 +10,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import psutil
+import pytest
 
 from tests.support.parts import folder, until
+
+pytestmark = pytest.mark.real  # it takes long
 
 
 class Demo:

@@ -51,6 +51,7 @@ def _told(service: Service, *arguments: str) -> str:
     return told.output
 
 
+@pytest.mark.real  # it takes long
 async def test_shadow_does_everything_but_the_kill() -> None:
     """Looked at, judged, pinned, and told by name what it would have hit; the session runs on untouched.
 

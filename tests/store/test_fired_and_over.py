@@ -117,6 +117,7 @@ _WORDS = st.tuples(st.sampled_from(["p-1", "p-2"]), st.booleans(), st.integers(0
 )
 
 
+@pytest.mark.real  # it takes long
 @settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(told=st.lists(_WORDS, min_size=1, max_size=6))
 async def test_a_folded_batch_means_what_its_deliveries_mean_one_by_one(
