@@ -22,6 +22,8 @@ from responder.telemetry import LogLevel, LogSettings, configure_logging
 from tests.support.secrets import LEAKS, ORDINARY
 from tests.support.traces import everything_stored, found_in
 
+pytestmark = pytest.mark.real  # it takes long
+
 HOOK = "/api/v1/webhooks/alertmanager/default"
 JSON = {"Content-Type": "application/json"}
 BODY_LIMIT = 64 * 1024

@@ -30,6 +30,8 @@ from tests.support.drawn_scenes import drawn
 from tests.support.for_real import ForReal, for_real
 from tests.support.rule_surroundings import surroundings
 
+pytestmark = pytest.mark.real  # it takes long
+
 FILE = Path(__file__).parents[1] / "unit" / "rehearsed" / "guards.test.yaml"
 ACTIONS = ("postgres.cancel_queries", "postgres.terminate_queries")
 PAGE = 7

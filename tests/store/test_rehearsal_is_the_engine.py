@@ -20,6 +20,8 @@ from tests.support.lives import rehearsed
 from tests.support.pools import with_pools
 from tests.support.rule_surroundings import surroundings
 
+pytestmark = pytest.mark.real  # it takes long
+
 ROOT = Path(__file__).parents[2]
 FOLDERS = ("tests/unit/rehearsed", "rules")
 FILES = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.test.yaml"))]
