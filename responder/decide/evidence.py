@@ -51,14 +51,15 @@ def awaited_until(case: Case, now: datetime) -> datetime | None:
 def kept(
     rule: Rule, before: tuple[EvidenceFound, ...], findings: Iterable[Finding]
 ) -> tuple[EvidenceFound, ...]:
-    """What is known of the evidence that conditions ask for, after these findings."""
+    """What is known of the evidence that conditions ask for, after these findings; in the rule's order."""
     asked = {step.when.index for step in rule.steps if isinstance(step.when, OnEvidence)}
     new = {
         index: _found(index, finding)
         for finding in findings
         if (index := finding.facts.get("evidence")) in asked
     }
-    return (*(one for one in before if one.index not in new), *(new[index] for index in sorted(new)))
+    known = {one.index: one for one in before} | new
+    return tuple(known[index] for index in sorted(known))
 
 
 def _found(index: int, finding: Finding) -> EvidenceFound:
