@@ -33,7 +33,7 @@ from responder.decide.schedules import (
 )
 from responder.engine.looking import looked, problem
 from responder.engine.ownership import Ownership
-from responder.engine.rules import ActiveRules
+from responder.engine.rules import ActiveRules, IndexedRules
 from responder.model.alert import Alert, Delivery
 from responder.model.errors import ResponderError
 from responder.model.rule import Rule
@@ -102,27 +102,30 @@ class ScheduledRules:
 
     async def round(self) -> None:
         """Decide what is planned by now, and take up what nobody makes."""
-        if not self._ownership.alive() or not await self._follow():
+        active = self._rules.indexed  # another may be the active one a moment later
+        if not self._ownership.alive() or not await self._follow(active):
             return
-        if not any(rule.on is not None for rule in self._rules.rulebook.rules):
+        if not any(rule.on is not None for rule in active.rulebook.rules):
             self.troubled = {}
             return
         standing = await self._schedules.standing()
         self.troubled = {plan.rule: words for plan in standing.plans if (words := trouble(plan)) is not None}
         for plan in standing.plans:
-            rule = self._rules.rulebook.rule(plan.rule)
+            rule = active.rulebook.rule(plan.rule)
             if rule is None or rule.on is None or rule.on.key != plan.plan:
                 continue
             try:
-                await self._see_to(rule, rule.on, plan, standing)
+                await self._see_to(rule, rule.on, plan, standing, active.hash)
             except ResponderError as error:  # it must not keep the other rules from their turn
                 _log.warning("a scheduled rule could not be seen to", rule=rule.name, error=str(error))
 
-    async def _see_to(self, rule: Rule, plan: Plan, standing: PlanStanding, now: ScheduleStanding) -> None:
+    async def _see_to(
+        self, rule: Rule, plan: Plan, standing: PlanStanding, now: ScheduleStanding, rulebook: str
+    ) -> None:
         if standing.going is not None:
             await self._look_after(rule, standing, standing.going, now)
         if next_run(plan, standing.decided_to) <= now.civil or now.civil < standing.decided_to:
-            await self._decide(rule, plan)
+            await self._decide(rule, plan, rulebook)
 
     async def made(self) -> None:
         """Until every run of this process has ended: for whoever wants to know what came of it."""
@@ -139,10 +142,10 @@ class ScheduledRules:
 
     # --- plans -------------------------------------------------------------------------------------------
 
-    async def _follow(self) -> bool:
+    async def _follow(self, active: IndexedRules) -> bool:
         """Whether the plans that stand are those of the rulebook that this process knows."""
-        rulebook = self._rules.hash
-        plans = {rule.name: rule.on.key for rule in self._rules.rulebook.rules if rule.on is not None}
+        rulebook = active.hash
+        plans = {rule.name: rule.on.key for rule in active.rulebook.rules if rule.on is not None}
         self._rounds += 1
         if self._followed != rulebook:
             if not await self._schedules.follow(plans, rulebook):
@@ -160,11 +163,11 @@ class ScheduledRules:
             standing = await self._schedules.standing()
             await self._deliver(over(forgotten, standing.now))
 
-    async def _decide(self, rule: Rule, plan: Plan) -> None:
+    async def _decide(self, rule: Rule, plan: Plan, rulebook: str) -> None:
         """What is planned up to now. What is decided here is decided by this replica alone."""
         decided = await self._schedules.decide(
             rule.name,
-            self._rules.hash,
+            rulebook,
             self._ownership.worker_id,
             lasts(rule),
             lambda standing, civil: due(plan, standing.decided_to, civil, going=standing.going is not None),

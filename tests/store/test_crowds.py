@@ -13,7 +13,7 @@ from responder.model.incident import OVERFLOW
 from responder.model.rule import Rulebook
 from responder.store.connection import Connections
 from responder.store.settings import StoreSettings
-from tests.store.test_group_commit import RULE, Writer, alert, delivery
+from tests.support.writer import RULE, Writer, alert, delivery
 
 CAP = 3
 EACH = RULE.model_copy(update={"group_by": ("pod",)})

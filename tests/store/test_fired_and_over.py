@@ -13,9 +13,7 @@ from responder.engine import commit
 from responder.engine.isolate import Isolation
 from responder.model.alert import Alert, Delivery, Rejected, Standing
 from responder.model.rule import Rulebook
-from responder.store.connection import Connections
-from responder.store.settings import StoreSettings
-from tests.store.test_group_commit import RULE, START, Writer, alert, delivery
+from tests.support.writer import RULE, START, Writer, alert, delivery, writing
 
 _BAD = (Rejected("a test's", "{}"),)
 """A letter in a batch has all of it folded, in one transaction."""
@@ -28,15 +26,8 @@ ORDER BY 1, 2
 
 @pytest.fixture
 async def writer(dsn: str) -> AsyncIterator[Writer]:
-    connections = await Connections.open(dsn, StoreSettings())
-    one = Writer(dsn, connections)
-    await one.store.activate(Rulebook(rules=(RULE,)), "test")
-    await one.rules.follow()
-    running = asyncio.create_task(one.intake.run())
-    yield one
-    one.intake.close()
-    await running
-    await connections.close()
+    async with writing(dsn, Rulebook(rules=(RULE,))) as one:
+        yield one
 
 
 def fires(second: int, pod: str = "p-1") -> Alert:

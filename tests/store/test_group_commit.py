@@ -4,7 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from typing import Any, cast
 
@@ -13,13 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from responder.decide.case import Terms
 from responder.decide.fold import fold
 from responder.engine import commit
 from responder.engine.contests import Contests
 from responder.engine.intake import GroupCommit
 from responder.engine.rematch import Rematch
-from responder.engine.rules import ActiveRules
 from responder.engine.settings import EngineSettings
 from responder.engine.wake import Wake
 from responder.model.alert import (
@@ -31,7 +29,6 @@ from responder.model.alert import (
     Retried,
     SourcePosition,
     Standing,
-    fingerprint,
     heard,
 )
 from responder.model.errors import OverloadedError, StoreAwayError, TemporaryError
@@ -41,76 +38,17 @@ from responder.model.severity import Severity
 from responder.ports import AlertState
 from responder.store import at_once
 from responder.store.connection import Connections
-from responder.store.postgres import PostgresStore
 from responder.store.settings import StoreSettings
-from responder.store.timeline import TimelineKeys
 from responder.telemetry import build_metrics
 from tests.support.moved_clock import FAKE, set_clock
 from tests.support.parts import until
-from tests.support.virtual import ladder
-
-START = datetime(2026, 1, 1, tzinfo=UTC)
-LABELS = {"alertname": "A", "pod": "p-1"}
-ALERT = fingerprint(LABELS)
-TERMS = Terms()
-RULE = ladder().model_copy(
-    update={"match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="A"),), "group_by": ("alertname",)}
-)
-
-B = RULE.model_copy(
-    update={"name": "Second", "match": (Matcher(name="alertname", op=MatchOp.EQUAL, value="B"),)}
-)
-
-
-def alert(standing: Standing = Standing.FIRING, ends: int | None = None, **labels: str) -> Alert:
-    """One alert that started at the start."""
-    given = {**LABELS, **labels}
-    return Alert(
-        fingerprint=fingerprint(given),
-        labels=given,
-        annotations={"summary": "s"},
-        standing=standing,
-        starts_at=START,
-        ends_at=START + timedelta(seconds=ends) if ends is not None else None,
-    )
-
-
-def delivery(*alerts: Alert, rejected: tuple[Rejected, ...] = ()) -> Delivery:
-    """One POST."""
-    return Delivery(source="am", alerts=alerts, rejected=rejected)
-
-
-class Writer:
-    """A group commit on a database of the test's own."""
-
-    def __init__(self, dsn: str, connections: Connections, **settings: int) -> None:
-        self.dsn = dsn
-        self.store = PostgresStore(connections, timedelta(seconds=15), TimelineKeys("1", {"1": b"k" * 16}))
-        self.rules = ActiveRules(self.store)
-        engine = EngineSettings(terms=TERMS, **settings)
-        self.metrics = build_metrics("test")
-        self.intake = GroupCommit(self.store, self.rules, engine, self.metrics, Wake())
-
-    async def ask(self, sql: str) -> list[tuple[object, ...]]:
-        """Rows as another connection sees them: what is committed."""
-        connection = await asyncpg.connect(self.dsn)
-        try:
-            return [tuple(row) for row in await connection.fetch(sql)]
-        finally:
-            await connection.close()
+from tests.support.writer import ALERT, LABELS, RULE, START, TERMS, B, Writer, alert, delivery, writing
 
 
 @pytest.fixture
 async def writer(dsn: str) -> AsyncIterator[Writer]:
-    connections = await Connections.open(dsn, StoreSettings())
-    one = Writer(dsn, connections)
-    await one.store.activate(Rulebook(rules=(RULE,)), "test")
-    await one.rules.follow()
-    running = asyncio.create_task(one.intake.run())
-    yield one
-    one.intake.close()
-    await running
-    await connections.close()
+    async with writing(dsn, Rulebook(rules=(RULE,))) as one:
+        yield one
 
 
 async def test_an_answer_means_that_it_is_committed(writer: Writer) -> None:

@@ -1,6 +1,5 @@
 """A delivery is matched by one rulebook, on a real PostgreSQL: whatever becomes active while it is stored."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any
@@ -11,9 +10,7 @@ from responder.engine.commit import Commit
 from responder.engine.rules import IndexedRules
 from responder.model.alert import Delivery, Rejected, Standing
 from responder.model.rule import Rulebook
-from responder.store.connection import Connections
-from responder.store.settings import StoreSettings
-from tests.store.test_group_commit import RULE, B, Writer, alert, delivery
+from tests.support.writer import RULE, B, Writer, alert, delivery, writing
 
 _MATCHED = """
 SELECT DISTINCT i.rule FROM members m JOIN incidents i ON i.id = m.incident_id ORDER BY 1
@@ -33,16 +30,8 @@ OLD, NEW = version("old"), version("new")
 
 @pytest.fixture
 async def writer(dsn: str) -> AsyncIterator[Writer]:
-    connections = await Connections.open(dsn, StoreSettings())
-    one = Writer(dsn, connections)
-    await one.store.activate(NEW, "test")
-    await one.store.activate(OLD, "test")
-    await one.rules.follow()
-    running = asyncio.create_task(one.intake.run())
-    yield one
-    one.intake.close()
-    await running
-    await connections.close()
+    async with writing(dsn, NEW, OLD) as one:
+        yield one
 
 
 def mixed() -> Delivery:

@@ -368,6 +368,31 @@ async def test_only_the_active_rulebook_is_decided_for(on: Stored) -> None:
     assert len(await runs(on.store)) == 1
 
 
+async def test_a_run_is_of_one_rulebook_whatever_becomes_active_meanwhile(
+    on: Stored, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who looked by the older one decides nothing: the run that names the newer one asks its steps."""
+    await planned(on, scheduled(checks=(check("older"),)))
+    newer = Rulebook(rules=(scheduled(checks=(check("newer"),)),))
+    async with replica(on.store) as one:
+        standing = on.store.schedules.standing
+
+        async def overtaken() -> object:
+            seen = await standing()
+            await on.store.activate(newer, "test")
+            await one.rules.follow()
+            return seen
+
+        with monkeypatch.context() as patch:
+            patch.setattr(one.schedules._schedules, "standing", overtaken)
+            await one.round()
+        assert await runs(on.store) == ()
+        await one.round()
+    (run,) = await runs(on.store)
+    assert run.report is not None
+    assert (run.rulebook_hash, [step.name for step in run.report.steps]) == (newer.hash, ["newer"])
+
+
 async def test_a_run_by_hand_is_made_once_and_says_who_and_why(on: Stored) -> None:
     """The same key is the same run; while one goes on there is no other."""
     book = await planned(on, ago=timedelta(0))
