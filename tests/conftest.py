@@ -20,7 +20,6 @@ settings.register_profile(
     deadline=None,
     derandomize="CI" in os.environ,
     suppress_health_check=[HealthCheck.too_slow],
-    max_examples=60,
     stateful_step_count=30,
 )
 settings.register_profile("deep", settings.get_profile("suite"), max_examples=3000, stateful_step_count=80)

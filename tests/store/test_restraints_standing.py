@@ -225,6 +225,7 @@ async def test_whoever_follows_hears_of_a_halt_at_once_and_that_nobody_can_be_he
     await until(lambda: heard_last(None), "it has heard of the end", every=0.01)
     monkeypatch.undo()
     await db.store.halt("ada", "look again")
+    await until(lambda: heard_last("by ada: look again"), "it looks each second from now on", every=0.01)
     await db.raw.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE datname = current_database() AND application_name = 'responder halt'"

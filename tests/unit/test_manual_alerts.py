@@ -36,16 +36,16 @@ def test_each_alert_has_fired_in_a_test_with_its_severity() -> None:
 
 def test_each_alert_says_what_is_wrong_what_to_do_and_where_it_stands() -> None:
     """Summary, description and a link to a heading of the manual; words name only labels that there are."""
-    labels = {
-        name: {label for one in fired() if one["alertname"] == name for label in one} for name in names()
-    }
-    for one in defined():
-        assert one.annotations.keys() == {"summary", "description", "runbook_url"}, one.name
+    labels: dict[str, set[str]] = {}
+    for one in fired():
+        labels.setdefault(one["alertname"], set()).update(one)
+    for alert in defined():
+        assert alert.annotations.keys() == {"summary", "description", "runbook_url"}, alert.name
         assert re.fullmatch(
-            r"https://runbooks\.example\.org/operations-manual#[a-z0-9-]+", one.annotations["runbook_url"]
+            r"https://runbooks\.example\.org/operations-manual#[a-z0-9-]+", alert.annotations["runbook_url"]
         )
-        named = set(re.findall(r"\$labels\.(\w+)", " ".join(one.annotations.values())))
-        assert named <= labels[one.name], one.name
+        named = set(re.findall(r"\$labels\.(\w+)", " ".join(alert.annotations.values())))
+        assert named <= labels[alert.name], alert.name
 
 
 def test_each_alert_is_aggregated() -> None:
@@ -53,7 +53,3 @@ def test_each_alert_is_aggregated() -> None:
     for one in defined():
         assert re.search(r"\b(by \(|absent\()", one.expr), one.name
         assert _BARE_SELECTOR.match(one.expr) is None, one.name
-
-
-def names() -> set[str]:
-    return {one.name for one in defined()}
