@@ -9,6 +9,7 @@ from uuid import UUID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from responder.cli.steps import Telling, lines_of
 from responder.decide.case import Change, Terms
 from responder.decide.next_move import next_move
 from responder.model.autonomy import Autonomy
@@ -16,6 +17,7 @@ from responder.model.incident import Command, CommandKind, IncidentState
 from responder.model.rule import Undo
 from responder.model.timeline import Entry, EntryDraft, body_hash
 from responder.ports import Dossier
+from responder.review.explained import explain
 from responder.review.write import Form
 from tests.support.dossiers import facts_of, review_of
 from tests.support.virtual import (
@@ -120,18 +122,28 @@ async def drive(store: TellingStore, *, undoable: bool) -> None:
             return
 
 
+def telling(store: TellingStore) -> Telling:
+    """As `responder explain` tells it now."""
+    return Telling(now=store.world.now, incident=store.incident)
+
+
 @settings(max_examples=120)
 @given(
-    EVENTS, st.sampled_from(list(Undo)), st.sampled_from([Autonomy.SHADOW, Autonomy.APPROVE, Autonomy.AUTO])
+    EVENTS,
+    st.sampled_from(list(Undo)),
+    st.sampled_from([Autonomy.SHADOW, Autonomy.APPROVE, Autonomy.AUTO]),
+    st.integers(0, 2),
+    st.sampled_from([1, 1, 3]),
 )
 def test_the_review_tells_what_happened(
-    events: list[str | int | CommandKind], undo: Undo, autonomy: Autonomy
+    events: list[str | int | CommandKind], undo: Undo, autonomy: Autonomy, repeat: int, parts: int
 ) -> None:
     """In every form, the same twice; the last stage is the incident's state, every attempt is told.
 
     It calls an incident over exactly where it is over: a resolved one always, one that acts or waits never.
     """
-    store = TellingStore(World(), ladder(undo=undo, autonomy=autonomy), incident(), members())
+    rule = ladder(undo=undo, autonomy=autonomy, repeat=repeat, parts=parts)
+    store = TellingStore(World(lasting=parts > 1), rule, incident(), members())
 
     async def all_of_it() -> None:
         await drive(store, undoable=undo is not Undo.NEVER)
@@ -150,6 +162,25 @@ def test_the_review_tells_what_happened(
         IncidentState.RESOLVED, IncidentState.RECORDED, IncidentState.CLOSED,
     }:  # fmt: skip
         assert facts.recovered_at is None
+    told = [line for step in explain(dossier).steps for line in lines_of(step, telling(store))]
+    assert sum(line.startswith("started") for _, line in told) == len(store.attempts)
     forms: tuple[Form, ...] = get_args(Form)
     for form in forms:
         assert review_of(dossier, form) == review_of(dossier, form)
+
+
+def test_the_words_on_a_step_of_several_parts_that_is_taken_again() -> None:
+    """How often it may be taken, each part of each time, and what each part was judged as."""
+    store = TellingStore(World(lasting=True), ladder(repeat=1, parts=2), incident(), members())
+    asyncio.run(drive(store, undoable=False))
+    dossier = store.dossier()
+    step = explain(dossier).steps[0]
+    assert step.action == "test.hit then test.hit"
+    lines = [line for _, line in lines_of(step, telling(store))]
+    assert lines[0] == "taken up to 2 times, as long as it does not help"
+    assert lines[1].endswith("on test/target, part 2, test.hit: done")
+    assert lines[2].endswith("on test/target, part 1, test.hit: done")
+    assert lines[3] == "only if step 1 has not helped by 00:05:30 UTC"
+    assert any(", part 2, test.hit on test/target: every guard let it go" in line for line in lines)
+    review = review_of(dossier, "md")
+    assert "1 of the ladder, part 2 of it" in review

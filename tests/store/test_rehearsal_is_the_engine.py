@@ -14,7 +14,7 @@ import pytest
 
 from responder.rehearsal.scene import Around, Scene, read_scenes
 from responder.rulebook.mistake import Mistakes
-from tests.support.drawn_scenes import RISING, drawn
+from tests.support.drawn_scenes import LADDERS, RISING, drawn
 from tests.support.for_real import played_for_real
 from tests.support.lives import rehearsed
 from tests.support.pools import with_pools
@@ -55,6 +55,7 @@ def mostly_real(cases: Sequence[Any], every: int) -> list[Any]:
 
 BASE = next(scene for scene in scenes() if scene.file.endswith("guards.test.yaml"))
 RISING_BASE = next(scene for scene in scenes() if scene.file.endswith("rising.test.yaml"))
+LADDER = next(scene for scene in scenes() if scene.file.endswith("ladders.test.yaml"))
 
 
 @pytest.mark.parametrize("scene", some_real(), ids=lambda scene: scene.test.name)
@@ -79,6 +80,14 @@ async def test_what_rises_is_explained_or_is_passed_on_is_the_same(
 ) -> None:
     """With all of that at random, over incidents that depend on each other."""
     await the_same(drawn(RISING_BASE, seed, RISING, timedelta(minutes=50)), dsn, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", mostly_real(range(24), 8))
+async def test_whatever_happens_to_steps_of_several_acts_is_the_same(
+    seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts, repeats and give-backs, whatever fails of them, whoever says what, and whatever holds them."""
+    await the_same(drawn(LADDER, seed, LADDERS), dsn, monkeypatch)
 
 
 async def the_same(scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

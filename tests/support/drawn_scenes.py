@@ -24,20 +24,25 @@ _END = timedelta(minutes=20)
 _RULES = ("Stuck", "Beside", "Asked", "Climbing", "Often", "Told")
 RISING = ("Rising", "Waits", "Cause", "Effect", "Further", "Passed", "Once")
 """What is called so is taken by the rules of rising.yaml: several may take, or explain, the same."""
+LADDERS = ("Again", "Both", "BothAsked", "BothAgain", "Lent")
+"""Rules of ladders.yaml, whose steps are more than one act."""
 _WORDS = (CommandKind.APPROVE, CommandKind.ACKNOWLEDGE, CommandKind.TAKE_OVER, CommandKind.HAND_BACK)
 _ACTIONS = ("postgres.cancel_queries", "postgres.terminate_queries")
+_SILENCES = ("alertmanager.silence", "alertmanager.expire_silence")
 _SCOPES: tuple[tuple[Matcher, ...], ...] = ((), (Matcher(name="db", op=MatchOp.EQUAL, value="x"),))
+_ALSO_FAILS = (*[Effect.DONE] * 3, Effect.NOT_DONE, Effect.NOT_DONE, Effect.UNKNOWN)
 _EFFECTS = (*[Effect.DONE] * 5, Effect.NOT_DONE, Effect.UNKNOWN)
 
 
 def drawn(base: Scene, seed: int, rules: Sequence[str] = _RULES, end: timedelta = _END) -> Scene:
     """The scene with a world of its own; the same for the same seed. The rules are those of guards.yaml."""
     rnd = random.Random(seed)  # noqa: S311 - to be the same each time
-    alerts = {str(one.labels): one for one in (_alert(rnd, rules) for _ in range(rnd.randint(2, 5)))}
+    most = 8 if rules is LADDERS else 5
+    alerts = {str(one.labels): one for one in (_alert(rnd, rules) for _ in range(rnd.randint(2, most)))}
     test = replace(
         base.test,
         alerts=tuple(alerts.values()),
-        actions=tuple(_action(rnd, base) for _ in range(rnd.randint(1, 4))),
+        actions=tuple(_action(rnd, base, names) for names in _acting(rnd, rules)),
         source=tuple(
             SourceSays(_span(rnd), rnd.choice(list(SourceWord)), rnd.choice(_SCOPES), "so")
             for _ in range(rnd.randint(0, 2))
@@ -65,6 +70,12 @@ def drawn(base: Scene, seed: int, rules: Sequence[str] = _RULES, end: timedelta 
     return replace(base, test=test)
 
 
+def _acting(rnd: random.Random, rules: Sequence[str]) -> list[Sequence[str]]:
+    """What each told action may be; of ladders all that they have, for else most stop at their first look."""
+    some: list[Sequence[str]] = [_ACTIONS] * rnd.randint(1, 4)
+    return [*([one] for one in (*_ACTIONS, *_SILENCES)), *some, _SILENCES] if rules is LADDERS else some
+
+
 def _alert(rnd: random.Random, rules: Sequence[str]) -> AlertSeries:
     labels = {
         "alertname": rnd.choice(rules),
@@ -76,14 +87,14 @@ def _alert(rnd: random.Random, rules: Sequence[str]) -> AlertSeries:
     return AlertSeries(labels, {}, (_span(rnd),))
 
 
-def _action(rnd: random.Random, base: Scene) -> FakedAction:
+def _action(rnd: random.Random, base: Scene, names: Sequence[str]) -> FakedAction:
     return FakedAction(
         position=base.test.position,
-        action=rnd.choice(_ACTIONS),
+        action=rnd.choice(names),
         since=rnd.choice([timedelta(0), timedelta(0), _seconds(rnd, 900)]),
         finds=rnd.choice([("pid 1",), ("pid 1",), ()]),
         away=rnd.choice([None, None, None, "it does not answer"]),
-        run=rnd.choice(_EFFECTS),
+        run=rnd.choice(_EFFECTS if len(names) > 1 else _ALSO_FAILS),
     )
 
 
