@@ -17,7 +17,7 @@ from responder.model.attempt import Attempt, ElementOutcome, Outcome
 from responder.rehearsal import faked
 from responder.rehearsal.enact import Enactment
 from responder.rehearsal.faked import Stage
-from responder.rehearsal.memory import Clock
+from responder.rehearsal.kept import Clock
 from responder.rehearsal.rehearsal import Act, Now
 from responder.rehearsal.scene import Around, Scene, read_scenes
 from responder.rulebook.mistake import Mistakes
