@@ -169,7 +169,7 @@ class LedgerQuestion(Frozen):
 
 
 class OpenIncidents(Frozen):
-    """The incidents of one rule that are under way: neither pending nor over."""
+    """The incidents of one rule that are under way, and the one that asks: neither waiting nor over."""
 
     count: int
     more: bool = False

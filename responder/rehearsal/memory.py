@@ -226,6 +226,15 @@ class Memory:
         kept.incident = incident.model_copy(update=woken)
         self.turns.put_back(kept)
 
+    def __contains__(self, identity: object) -> bool:
+        """Whether an incident of that rule and group is not closed."""
+        return identity in self._open
+
+    def live(self, identity: IncidentKey) -> Kept | None:
+        """The incident of that rule and group that is not closed."""
+        found = self._open.get(identity)
+        return None if found is None else self.incidents[found]
+
     async def standing(
         self, rules: Sequence[str], keys: Sequence[IncidentKey], at_most: int
     ) -> tuple[Mapping[str, int], set[IncidentKey]]:
@@ -482,10 +491,11 @@ class Memory:
     def _open_incidents(self, question: LedgerQuestion, incident: Incident) -> OpenIncidents | None:
         if question.limits.only_if_open_at_most is None:
             return None
-        found = self.counts.under_way[question.rule]
+        found = (kept.incident.id for kept in self._explaining(question.rule))
         others = sorted(one for one in found if one != incident.id)
-        named = [self.incidents[one].incident.key for one in others]
-        return OpenIncidents(count=len(found), others=tuple(_words(key) for key in named if key)[:_NAMED])
+        keys = [self.incidents[one].incident.key for one in others]
+        named = tuple(_words(key) for key in keys if key)[:_NAMED]
+        return OpenIncidents(count=1 + len(others), others=named)
 
     async def alerts_named(self, alertname: str) -> Sequence[AlertKey]:
         """See `ports.Store.alerts_named`."""

@@ -61,14 +61,14 @@ EXISTS (SELECT FROM workers w
 _ORPHAN = f"""
 SELECT i.id FROM incidents i
 WHERE i.owner IS NOT NULL AND i.due_at IS NOT NULL AND NOT {_ALIVE.format(id="i.owner")}
-ORDER BY i.severity, i.due_at LIMIT 1
+ORDER BY i.severity, i.due_at, i.id LIMIT 1
 FOR UPDATE OF i SKIP LOCKED
 """
 
 _DUE = """
 SELECT i.id FROM incidents i
 WHERE i.severity = '{severity}' AND i.due_at <= (SELECT service_time()) AND i.owner IS NULL
-ORDER BY i.due_at LIMIT 1
+ORDER BY i.due_at, i.id LIMIT 1
 FOR UPDATE OF i SKIP LOCKED
 """
 

@@ -180,20 +180,23 @@ _OTHERS_NAMED = 3
 
 _OPEN = f"""
 -- What a person opened under the rule's name is not one more that the rule's alerts did.
-WITH open AS MATERIALIZED (
+WITH others AS MATERIALIZED (
     SELECT id, key FROM incidents
-    WHERE rule = $1 AND state NOT IN ('pending', 'resolved', 'recorded', 'closed') AND by_hand IS NULL
-    LIMIT greatest($7::integer + 1, {_OPEN_COUNTED})
+    WHERE rule = $1 AND state <> 'closed' AND id <> $4 AND by_hand IS NULL
+          AND state NOT IN ('resolved', 'recorded') AND (state <> 'pending' OR deadline <= $17)
+    LIMIT greatest($7::integer, {_OPEN_COUNTED} - 1)
 )
 SELECT jsonb_build_object(
-    'count', (SELECT count(*) FROM open),
-    'more', (SELECT count(*) FROM open) = greatest($7 + 1, {_OPEN_COUNTED}),
+    'count', 1 + (SELECT count(*) FROM others),
+    'more', (SELECT count(*) FROM others) = greatest($7, {_OPEN_COUNTED} - 1),
     'others', ARRAY(
         SELECT (SELECT left(string_agg(l.name || '=' || left(l.value, 60), ', ' ORDER BY l.name), 120)
                 FROM jsonb_each_text(o.key) AS l (name, value))
-        FROM open o WHERE o.id <> $4 AND o.key <> '{{}}' ORDER BY o.id LIMIT {_OTHERS_NAMED}))
+        FROM others o WHERE o.key <> '{{}}' ORDER BY o.id LIMIT {_OTHERS_NAMED}))
 WHERE $7 IS NOT NULL
 """
+"""The incident that asks is one of them in any case: a step is looked at while its opening is being written.
+What is due to open counts: of many that are heard of together each sees all others, whoever comes first."""
 
 _FLAPPED = f"""
 SELECT max(episode.joined_at)
@@ -525,6 +528,7 @@ def _asked(question: LedgerQuestion, incident: Incident) -> tuple[Any, ...]:
         question.shadow,
         question.acts_since,
         incident.opened_at,
+        now,
     )
 
 

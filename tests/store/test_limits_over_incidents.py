@@ -414,7 +414,7 @@ async def attempts_of(db: Stored, owned: Owned) -> tuple[Attempt, ...]:
 
 
 async def test_open_incidents_of_a_rule_are_those_under_way(db: Stored) -> None:
-    """Neither pending nor over; the others are named by their group, and all are counted."""
+    """The one that asks, and all that are neither waiting nor over; the others are named by their group."""
     owners = await incidents(db, len(IncidentState))
     for owned, state in zip(owners, IncidentState, strict=True):
         assert await db.store.record(*owned, change(owned[1], state))
@@ -426,12 +426,24 @@ async def test_open_incidents_of_a_rule_are_those_under_way(db: Stored) -> None:
     limits = RULE.limits.model_copy(update={"only_if_open_at_most": 3})
     asker = owners[0][1]
     found = (await seen(db, asker, limits=limits)).open_incidents
-    assert found == OpenIncidents(count=len(under_way), others=tuple(under_way[:3]))
+    assert found == OpenIncidents(count=1 + len(under_way), others=tuple(under_way[:3]))
     await db.sql("UPDATE incidents SET key = '{}' WHERE key ->> 'server' = 'db2'")
     unnamed = (await seen(db, asker, limits=limits)).open_incidents
-    assert unnamed == OpenIncidents(count=len(under_way), others=tuple(under_way[1:4]))
+    assert unnamed == OpenIncidents(count=1 + len(under_way), others=tuple(under_way[1:4]))
     assert (await seen(db, asker)).open_incidents is None
-    assert (await seen(db, asker, limits=limits, rule="Other")).open_incidents == OpenIncidents(count=0)
+    assert (await seen(db, asker, limits=limits, rule="Other")).open_incidents == OpenIncidents(count=1)
+
+
+async def test_of_many_that_are_heard_of_together_the_first_sees_all_others(db: Stored) -> None:
+    """Its own opening may not be written yet, nor any other's: what is due to open counts all the same."""
+    await db.observe(*(alert(server=f"db{n}") for n in (1, 2, 3)))
+    await db.observe(alert(server="db4"), pending_for=HOUR)
+    _, case = await db.leased()
+    limits = RULE.limits.model_copy(update={"only_if_open_at_most": 1})
+    found = (await seen(db, case, limits=limits)).open_incidents
+    assert found is not None
+    assert (found.count, len(found.others)) == (3, 2)
+    assert "server=db4" not in found.others
 
 
 async def test_an_incident_that_a_person_opened_under_a_rule_keeps_that_rule_from_nothing(
