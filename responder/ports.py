@@ -978,6 +978,21 @@ class JournalPage(NamedTuple):
     after: datetime
 
 
+class RecordedPage(NamedTuple):
+    """What was recorded of incidents, in the order of their opening: each fact as a line of JSON.
+
+    A line is an array: when, its kind (`judged`, `attempt`, `verification`, `command`), the incident's rule,
+    the hash of its group as hexadecimals, and what it tells. The first page has every restraint of the span,
+    too: kind `restraint`, without rule and group.
+    """
+
+    lines: tuple[str, ...]
+    after: UUID | None
+    """The incident that the next page begins after; None where this is the last."""
+    complete_until: datetime
+    """Every fact from before then stands in this page or in one before it."""
+
+
 class HeardAlert(Frozen):
     """An alert that was heard of, with how many episodes are known of it."""
 
@@ -1017,6 +1032,15 @@ class History(Protocol):
         """What was heard after one moment and before another, with what was imported.
 
         A page may have fewer rows than asked for; it is the last one where its `after` reaches `until`.
+        """
+        ...
+
+    async def recorded(
+        self, since: datetime, until: datetime, after: UUID | None, incidents: int
+    ) -> RecordedPage:
+        """What was decided, done and said in incidents that opened in that span, so many of them at most.
+
+        Incidents that a person opened by hand are left out: no alert of the journal leads to them.
         """
         ...
 

@@ -1,6 +1,7 @@
 """`responder rules backtest`: what rules would have done with the alerts of the past."""
 
 import asyncio
+import json
 import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime, timedelta
@@ -18,13 +19,16 @@ from responder.cli.rule_tests import quiet
 from responder.model.errors import PermanentError
 from responder.model.rule import Rulebook
 from responder.rehearsal.backtest import Backtest, Setting
-from responder.rehearsal.result import Difference, Result, RuleResult, differences, result_of
+from responder.rehearsal.recorded import Fact, read_facts
+from responder.rehearsal.result import Counted, Difference, Result, RuleResult, differences, result_of
 from responder.rehearsal.rows import moments, read_rows
 from responder.rehearsal.scene import own_actions
 from responder.review.words import count
 from responder.settings import Settings
 
 _PAGE = 10_000
+_INCIDENTS = 100
+"""Incidents of a page of what was recorded: each has some dozens of facts."""
 _CURRENT = "current"
 _MOST_RULES = 20
 _MOST_DIFFERENCES = 40
@@ -97,9 +101,13 @@ async def _played(client: Client, books: Sequence[Rulebook], setting: Setting) -
     """Every rulebook over the same rows, read once."""
     played = [Backtest(book, setting) for book in books]
     span = max(1, int((setting.until - setting.since).total_seconds()))
+    recorded = _Recorded(client, setting)
     with click.progressbar(length=span, label="Playing", file=sys.stderr) as bar:
         done = 0
         async for lines, after in _pages(client, setting.since, setting.until):
+            async for facts in recorded.before(after):
+                for one in played:
+                    one.recall(facts)
             rows = read_rows(lines)
             for one in played:
                 await one.hear(moments(rows))
@@ -134,6 +142,29 @@ async def _page(client: Client, after: datetime, until: datetime) -> tuple[Seque
     return lines, datetime.fromisoformat(first.strip('"'))
 
 
+class _Recorded:
+    """What was recorded, read no further than is needed."""
+
+    def __init__(self, client: Client, setting: Setting) -> None:
+        self._client = client
+        self._span = {"since": setting.since.isoformat(), "until": setting.until.isoformat()}
+        self._after: dict[str, str] = {}
+        self._complete_until: datetime | None = setting.since
+        """None where everything was read."""
+
+    async def before(self, moment: datetime) -> AsyncIterator[list[Fact]]:
+        """What was not read yet of everything up to a moment."""
+        while self._complete_until is not None and self._complete_until <= moment:
+            text = await self._client.later_text(
+                "journal/recorded", **self._span, **self._after, limit=_INCIDENTS
+            )
+            first, *lines = text.split("\n")
+            after, until = json.loads(first)
+            self._after = {"after": after}
+            self._complete_until = None if after is None else datetime.fromisoformat(until)
+            yield read_facts(lines)
+
+
 def _write(file: Path, text: str) -> None:
     try:
         file.write_text(text, encoding="utf-8")
@@ -159,8 +190,16 @@ def _say(found: Result) -> None:
     output.heading("Guards that held, asked or refused")
     rows = [(one.guard, one.ruling, str(one.times)) for one in found.guards]
     output.table(("GUARD", "RULING", "TIMES"), rows, "None did.")
+    output.heading("Taken from the record")
+    _say_counted(found.recorded)
+    if not found.recorded:
+        output.say("Nothing: no incident of these rules and groups opened then.")
     output.heading("Assumed")
-    for one in found.assumptions:
+    _say_counted(found.assumptions)
+
+
+def _say_counted(counted: Sequence[Counted]) -> None:
+    for one in counted:
         of = f"{one.of}: " if one.of else ""
         times = f" ({one.times} times)" if one.of else ""
         output.say(f"- {of}{one.text}{times}")

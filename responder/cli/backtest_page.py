@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 
 from responder.model.severity import Severity
-from responder.rehearsal.result import Difference, Interval, Result
+from responder.rehearsal.result import Counted, Difference, Interval, Result
 
 _WIDTH = 960
 _HEIGHT = 180
@@ -63,11 +63,14 @@ def _parts(found: Result, other: Result | None, changed: Sequence[Difference]) -
     yield "<h2>Guards that held, asked or refused</h2>\n" + _table(
         ("Guard", "Ruling", "Times"), guards, "None."
     )
-    yield "<h2>Assumed</h2>\n<ul>"
-    for one in found.assumptions:
-        text = f"{one.of}: {one.text} ({one.times:,} times)" if one.of else one.text
-        yield f"<li>{escape(text)}</li>"
-    yield "</ul>\n"
+    yield "<h2>Taken from the record</h2>\n" + _counted(found.recorded)
+    yield "<h2>Assumed</h2>\n" + _counted(found.assumptions)
+
+
+def _counted(counted: Sequence[Counted]) -> str:
+    told = (f"{one.of}: {one.text} ({one.times:,} times)" if one.of else one.text for one in counted)
+    items = "".join(f"<li>{escape(one)}</li>" for one in told)
+    return f"<ul>{items}</ul>\n" if items else "<p>Nothing.</p>\n"
 
 
 def _highest(found: Result, other: Result | None) -> int:

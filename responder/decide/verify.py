@@ -6,6 +6,7 @@ configured, its word is needed; only where there is none does the webhook's word
 """
 
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from responder.decide.all_of import owed_parts
@@ -28,12 +29,12 @@ def assess(case: Case, reading: Reading, now: datetime, terms: Terms) -> Change:
         update={"good_since": (running.good_since or now) if good else None, "no_data": no_data}
     )
     if stable(case, running, now) and case.members.firing == 0:
-        return _recovered(case, running, text, now, terms)
+        return _recovered(case, running, _told(Verdict.RECOVERED, text, case, reading), now, terms)
     if now >= running.deadline and not good:
-        return _failed(case, running, text, now, terms)
+        return _failed(case, running, text, reading, now, terms)
     if over(case, running, now, terms):
-        return _failed(case, running, _too_short(case, running, now), now, terms)
-    entry = _entry(None, text)
+        return _failed(case, running, _too_short(case, running, now), reading, now, terms)
+    entry = _told(None, text, case, reading)
     told = running.last == text
     return stay(
         case,
@@ -96,18 +97,20 @@ def _alert_holds(case: Case, reading: Reading) -> tuple[bool | None, str]:
     return True, "the source says that the alert ended"
 
 
-def _recovered(case: Case, running: Verification, text: str, now: datetime, terms: Terms) -> Change:
+def _recovered(case: Case, running: Verification, entry: EntryDraft, now: datetime, terms: Terms) -> Change:
     held = format_duration(_stable_for(case))
-    change = resolved(case, now, f"recovered, stable for {held}", terms, _entry(Verdict.RECOVERED, text))
+    change = resolved(case, now, f"recovered, stable for {held}", terms, entry)
     return _with_verdict(change, running, Verdict.RECOVERED, terms)
 
 
-def _failed(case: Case, running: Verification, text: str, now: datetime, terms: Terms) -> Change:
+def _failed(
+    case: Case, running: Verification, text: str, reading: Reading, now: datetime, terms: Terms
+) -> Change:
     if running.no_data is not None:
-        entry = _entry(Verdict.NO_DATA, text)
+        entry = _told(Verdict.NO_DATA, text, case, reading)
         reason = f"nobody can say whether it recovered: {running.no_data}"
         return _with_verdict(escalated(case, now, reason, terms, entry), running, Verdict.NO_DATA, terms)
-    entry = _entry(Verdict.NOT_RECOVERED, text)
+    entry = _told(Verdict.NOT_RECOVERED, text, case, reading)
     why = f"not recovered in time: {text}"
     attempt, progress = case.attempt, case.incident.progress
     if attempt is None or attempt.holder != running.attempt_id or attempt.step >= len(case.rule.steps):
@@ -143,14 +146,19 @@ def _with_verdict(
     return change.model_copy(update={"verdict": written, "quarantine": None})
 
 
-def _entry(verdict: Verdict | None, text: str) -> EntryDraft:
+def _told(verdict: Verdict | None, text: str, case: Case, reading: Reading) -> EntryDraft:
+    """With what each probe said: whoever plays the past anew asks for it."""
     words = {
         None: "not yet",
         Verdict.RECOVERED: "recovered",
         Verdict.NOT_RECOVERED: "not recovered",
         Verdict.NO_DATA: "no data",
     }
-    facts = {"verdict": verdict.value if verdict else None, "reading": text}
+    facts: dict[str, Any] = {"verdict": verdict.value if verdict else None, "reading": text}
+    probes = case.rule.verify.probes if case.rule.verify is not None else ()
+    if probes:
+        said = zip(probes, reading.probes, strict=False)
+        facts["probes"] = {str(probe): one.holds for probe, one in said}
     return EntryDraft(
         kind=EntryKind.VERIFICATION, text=f"Verification, {words[verdict]}: {text}", facts=facts
     )

@@ -1,4 +1,4 @@
-"""The systems outside in a backtest: what the journal says of them, and all else as it is assumed.
+"""The systems outside in a backtest: as it was recorded, and where nothing was, as it is assumed.
 
 Everything that is assumed is counted and told with the result: a backtest says what the rules would have done
 in a world that was so. What no rehearsal can know is whether an act would have helped. It is assumed that it
@@ -13,15 +13,20 @@ from enum import StrEnum
 from typing import Any, cast
 from uuid import UUID
 
+from pydantic import Field
+
 from responder.decide.case import ProbeReading, SourceView
 from responder.decide.fold import AlertRecord
 from responder.model.alert import AlertKey
 from responder.model.attempt import Attempt, ElementOutcome, Outcome
 from responder.model.base import Frozen
+from responder.model.errors import TemporaryError
 from responder.model.incident import MemberAlert
 from responder.model.rule import Probe
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, UndoStep
+from responder.rehearsal.kept import Clock
+from responder.rehearsal.recorded import Recorded
 
 _REMEMBERED = 4096
 
@@ -36,7 +41,7 @@ class Assumption(StrEnum):
     CONDITION = "the condition of a step holds"
     SOURCE = "the source says what the journal says: nothing was silenced, and it always answered"
     EVIDENCE = "evidence finds nothing of note, and scheduled rules do not run"
-    PEOPLE = "nobody acknowledges, approves or takes over anything"
+    PEOPLE = "nobody says anything beside what was recorded; nothing is done, released or reset by hand"
 
 
 @dataclass(slots=True)
@@ -51,22 +56,29 @@ class Assumed:
 
 
 class AssumedState(State):
-    """A target that nobody has looked at."""
+    """A target that nobody has looked at, or what was recorded of it."""
 
-    elements: tuple[str, ...] = ("what is there",)
+    elements: tuple[Element, ...] = (Element(key="what is there", title="what is there"),)
+    floor: str | None = None
+    """Why it refused."""
+    facts: dict[str, Any] = Field(default_factory=dict)
+    """What the attempt kept of it."""
 
     @property
     def summary(self) -> str:
-        """That nobody has looked."""
+        """That nobody looks now."""
         return "not looked at"
 
 
 class _Assumed:
-    """One action, of which nothing but its parameters, targets and kind is known."""
+    """One action with its own parameters, targets and kind; what it comes to is recorded or assumed."""
 
-    def __init__(self, own: Action[Any, Any], assumed: Assumed) -> None:
+    def __init__(self, own: Action[Any, Any], assumed: Assumed, recorded: Recorded, clock: Clock) -> None:
         self._own = own
         self._assumed = assumed
+        self._recorded = recorded
+        self._clock = clock
+        self.relative: frozenset[str] = own.relative
         self.name, self.kind, self.deadline, self.fenced = own.name, own.kind, own.deadline, own.fenced
         self.Params: type[Frozen] = own.Params
         self._targets: dict[str, tuple[Target, ...]] = {}
@@ -81,25 +93,38 @@ class _Assumed:
         return self._targets[written]
 
     async def look(self, params: Any, target: Target) -> State:
-        del params, target
-        self._assumed.note(Assumption.LOOK, self.name)
-        return AssumedState()
+        del params
+        found = self._recorded.found(self.name, target.key, self._clock.now)
+        if found is None:
+            self._assumed.note(Assumption.LOOK, self.name)
+            return AssumedState()
+        if found.away is not None:
+            raise TemporaryError(found.away)
+        return AssumedState(elements=found.elements, floor=found.floor, facts=dict(found.state))
+
+    def present(self, state: State) -> Mapping[str, int]:
+        """What was kept with an attempt; of what nobody looked at nobody can say what is there."""
+        facts = cast("AssumedState", state).facts
+        return {name: value for name in self.relative if isinstance(value := facts.get(name), int)}
 
     def pin(self, params: Any, state: State) -> tuple[Element, ...]:
         del params
-        return tuple(Element(key=name, title=name) for name in cast("AssumedState", state).elements)
+        return cast("AssumedState", state).elements
 
     def at_most(self, params: Any) -> int:
         return self._own.at_most(params)
 
     def refuse(self, params: Any, state: State) -> str | None:
-        del params, state
-        return None
+        del params
+        return cast("AssumedState", state).floor
 
     async def run(
         self, target: Target, element: Element, params: Any, state: State, attempt_id: UUID
     ) -> ElementOutcome:
-        del target, params, state, attempt_id
+        del params, state, attempt_id
+        known = self._recorded.done(self.name, target.key, element.key, self._clock.now)
+        if known is not None:
+            return known
         self._assumed.note(Assumption.EFFECT, self.name)
         return ElementOutcome(element=element.key, outcome=Outcome.DONE)
 
@@ -108,7 +133,7 @@ class _Assumed:
         return tuple(ElementOutcome(element=one.key, outcome=Outcome.UNKNOWN) for one in attempt.elements)
 
     def undo(self, params: Any, state_before: Mapping[str, Any]) -> UndoStep | None:
-        return self._own.undo(params, state_before)
+        return self._own.undo(params, {**state_before, **state_before.get("facts", {})})
 
     def consent(self, params: Any, state: State) -> Mapping[str, Any]:
         del params
@@ -118,28 +143,36 @@ class _Assumed:
 class AssumedActions:
     """Implements `ports.Actions`."""
 
-    def __init__(self, own: Actions, assumed: Assumed) -> None:
+    def __init__(self, own: Actions, assumed: Assumed, recorded: Recorded, clock: Clock) -> None:
         self._own = own
         self._assumed = assumed
+        self._recorded = recorded
+        self._clock = clock
         self._known: dict[str, _Assumed] = {}
 
     def get(self, name: str) -> Action[Any, Any]:
         """The action with nothing behind it. Raises PermanentError where there is none of that name."""
         if name not in self._known:
-            self._known[name] = _Assumed(self._own.get(name), self._assumed)
+            own = self._own.get(name)
+            self._known[name] = _Assumed(own, self._assumed, self._recorded, self._clock)
         return cast("Action[Any, Any]", self._known[name])
 
 
 class AssumedProbes:
     """Implements `ports.Probes`."""
 
-    def __init__(self, assumed: Assumed) -> None:
+    def __init__(self, assumed: Assumed, recorded: Recorded) -> None:
         self._assumed = assumed
+        self._recorded = recorded
 
     async def ask(self, probe: Probe, labels: Mapping[str, str]) -> ProbeReading:
-        """As the rule expects."""
+        """As it was recorded, else as the rule expects."""
         del labels
-        self._assumed.note(Assumption.PROBE, str(probe))
+        asked, of_step = str(probe), self._recorded.now.doing is not None
+        known = self._recorded.condition(asked) if of_step else self._recorded.probe(asked)
+        if known is not None:
+            return ProbeReading(holds=known[0], text="as it was recorded")
+        self._assumed.note(Assumption.CONDITION if of_step else Assumption.PROBE, asked)
         return ProbeReading(holds=True, text="as expected")
 
 

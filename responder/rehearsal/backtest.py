@@ -1,7 +1,8 @@
 """A backtest: one rulebook over what was heard, in virtual time and in the order in which it was heard.
 
 Rows come in as they are read and are let go of; what is kept is what is open now, and counts. The engine's
-own logic decides, as in a rehearsal; `assumed` stands for the systems outside.
+own logic decides, as in a rehearsal. For the systems outside and for people stands what was `recorded`, which
+`recall` plays; where nothing was, what is `assumed`.
 """
 
 from collections.abc import Iterable
@@ -22,6 +23,8 @@ from responder.rehearsal.assumed import (
     never,
 )
 from responder.rehearsal.kept import Clock
+from responder.rehearsal.recall import Recall
+from responder.rehearsal.recorded import Fact, Recorded
 from responder.rehearsal.rehearsal import Now, Rehearsal, World
 from responder.rehearsal.rows import Moment
 from responder.rehearsal.tally import Tally
@@ -61,11 +64,11 @@ class Backtest:
             self.assumed.note(always)
         self.tally = Tally(setting.bucket, setting.since)
         self.rows = 0
+        clock, now = Clock(setting.since), Now()
+        self.recorded = Recorded(now)
         source = JournalSource(setting.askable, self.assumed)
-        world = World(
-            AssumedActions(setting.actions, self.assumed), AssumedProbes(self.assumed), source, never
-        )
-        clock = Clock(setting.since)
+        actions = AssumedActions(setting.actions, self.assumed, self.recorded, clock)
+        world = World(actions, AssumedProbes(self.assumed, self.recorded), source, never)
         self.rehearsal = Rehearsal(
             rulebook,
             world,
@@ -73,12 +76,17 @@ class Backtest:
             setting.terms,
             clock,
             self.tally,
-            Now(),
+            now,
             forgets=True,
         )
         source.records = self.rehearsal.memory.alerts.records
+        self._recall = Recall(self.rehearsal, self.recorded, setting.since)
         self._longest = max([_DAY, *_windows(rulebook)])
         self._tidied = setting.since
+
+    def recall(self, facts: Iterable[Fact]) -> None:
+        """What was recorded next; of whatever is heard no fact may come later than that."""
+        self._recall.hear(facts)
 
     async def hear(self, moments: Iterable[Moment]) -> None:
         """What was heard next, moment by moment."""
@@ -90,6 +98,7 @@ class Backtest:
             self.rows += len(rows)
             if at >= self._tidied + _DAY:
                 self.rehearsal.memory.forget_before(at - self._longest)
+                self.recorded.forget(at - _DAY, self.rehearsal.memory)
                 self._tidied = at
 
     async def end(self) -> None:

@@ -37,7 +37,7 @@ from responder.model.incident import Incident, IncidentState
 from responder.model.inventory import Inventory
 from responder.model.rule import Rule, Rulebook
 from responder.model.schedule import Plan
-from responder.ports import Actions, AlertState, Lease, NewIncident, Probes, Store
+from responder.ports import Actions, AlertState, IncidentKey, Lease, NewIncident, Probes, Store
 from responder.rehearsal.idle import idle_until, looked, repeats
 from responder.rehearsal.kept import Clock, Kept, Observer
 from responder.rehearsal.memory import Memory
@@ -70,6 +70,8 @@ class Now:
     """What is being done at this moment: whoever stands for a system may ask."""
 
     doing: Doing | None = None
+    of: IncidentKey | None = None
+    """For which incident, by its rule and group."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -416,11 +418,11 @@ class Rehearsal:
     async def _performed(
         self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None
     ) -> Change | None:
-        self._now.doing = doing(case, move)
+        self._now.doing, self._now.of = doing(case, move), self.memory.incidents[lease.incident_id].identity
         try:
             return await self._perform(lease, case, move, now, before)
         finally:
-            self._now.doing = None
+            self._now.doing = self._now.of = None
 
 
 def doing(case: Case, move: Move) -> Doing | None:

@@ -7,7 +7,9 @@ from datetime import datetime
 from responder.model.base import Frozen
 from responder.model.severity import Severity
 from responder.model.storm import UMBRELLA
+from responder.rehearsal.assumed import Assumption
 from responder.rehearsal.backtest import Backtest
+from responder.rehearsal.recorded import Known
 from responder.rehearsal.tally import RuleTally
 
 
@@ -35,8 +37,8 @@ class RuleResult(Frozen):
     """How often people were told that they have to act."""
 
 
-class Assumed(Frozen):
-    """Something that was assumed, of what, and how often."""
+class Counted(Frozen):
+    """Something that was assumed, or taken from the record: of what, and how often."""
 
     text: str
     of: str
@@ -66,7 +68,9 @@ class Result(Frozen):
     silent: tuple[str, ...]
     """Rules that took nothing."""
     over_time: tuple[Interval, ...]
-    assumptions: tuple[Assumed, ...]
+    recorded: tuple[Counted, ...]
+    """What was taken from the record."""
+    assumptions: tuple[Counted, ...]
 
     @property
     def incidents(self) -> int:
@@ -112,7 +116,6 @@ def result_of(backtest: Backtest) -> Result:
     """What came of it, once it has ended."""
     tally, setting = backtest.tally, backtest.setting
     rules = [_rule(name, one) for name, one in tally.rules.items() if one.incidents]
-    times = backtest.assumed.times
     buckets = -((setting.since - setting.until) // setting.bucket)
     return Result(
         rulebook=backtest.rulebook.hash,
@@ -130,11 +133,16 @@ def result_of(backtest: Backtest) -> Result:
             )
             for number in range(buckets)
         ),
-        assumptions=tuple(
-            Assumed(text=what.value, of=of, times=number)
-            for (what, of), number in sorted(times.items(), key=lambda item: (item[0][0].name, item[0][1]))
-        ),
+        recorded=tuple(_counted(backtest.recorded.used)),
+        assumptions=tuple(_counted(backtest.assumed.times)),
     )
+
+
+def _counted(
+    times: Mapping[tuple[Assumption, str], int] | Mapping[tuple[Known, str], int],
+) -> Iterator[Counted]:
+    for (what, of), number in sorted(times.items(), key=lambda item: (item[0][0].name, item[0][1])):
+        yield Counted(text=what.value, of=of, times=number)
 
 
 def differences(here: Result, there: Result) -> tuple[Difference, ...]:

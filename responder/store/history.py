@@ -7,10 +7,11 @@ because every delivery would pay for it: a page reads the rows of one day, and s
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from uuid import UUID
 
 from responder.model.alert import Alert
 from responder.model.base import json_of_texts
-from responder.ports import HeardAlert, HeardPage, JournalPage, KeptPast
+from responder.ports import HeardAlert, HeardPage, JournalPage, KeptPast, RecordedPage
 from responder.store.clock import ServiceClock
 from responder.store.connection import Lane
 from responder.store.transaction import transaction
@@ -120,6 +121,43 @@ FETCH FIRST $4 ROWS WITH TIES
 """
 
 
+_RECORDED = """
+WITH page AS MATERIALIZED (
+    SELECT id, rule, encode(key_hash, 'hex') AS key, opened_at FROM incidents
+    WHERE id > coalesce($3, first_uuid7($1)) AND id < first_uuid7($2)
+          AND (by_hand IS NULL OR by_hand->>'gives_back' IS NOT NULL)
+    ORDER BY id LIMIT $4
+),
+told AS (
+    SELECT p.id, p.rule, p.key, t.at, 1 AS place, t.number, t.kind, t.facts
+    FROM page p JOIN timeline t ON t.incident_id = p.id
+    WHERE t.kind IN ('judged', 'verification')
+    UNION ALL
+    SELECT p.id, p.rule, p.key, a.intended_at, 2, a.number, 'attempt', json_build_object(
+        'step', a.step, 'part', a.part, 'action', a.action, 'target', a.target, 'params', a.params,
+        'elements', a.elements, 'state_before', a.state_before, 'outcome', a.outcome, 'results', a.results)
+    FROM page p JOIN attempts a ON a.incident_id = p.id
+    UNION ALL
+    SELECT p.id, p.rule, p.key, c.given_at, 3, c.number, 'command', json_build_object(
+        'kind', c.kind, 'actor', c.actor, 'reason', c.reason, 'facts', c.facts)
+    FROM page p JOIN commands c ON c.incident_id = p.id
+)
+SELECT (SELECT count(*) FROM page) AS incidents, (SELECT max(id::text)::uuid FROM page) AS last,
+       (SELECT max(opened_at) FROM page) AS opened,
+       array(SELECT json_build_array(at, kind, rule, key, facts)::text
+             FROM told ORDER BY at, place, number, id) AS lines
+"""
+
+_RESTRAINTS = """
+SELECT json_build_array(since, 'restraint', '', '', to_json(r))::text AS line
+FROM (SELECT id, kind, match, allow, actor, reason, since, until, ended_at FROM restraints
+      WHERE since < $2 AND coalesce(least(ended_at, until), 'infinity') > $1) AS r
+ORDER BY since, id
+"""
+_SLACK = timedelta(seconds=1)
+"""Ids of incidents sort by the milliseconds of their opening, and no more."""
+
+
 class PostgresHistory:
     """See `ports.History`."""
 
@@ -166,6 +204,20 @@ class PostgresHistory:
                     return JournalPage(tuple(row["line"] for row in found), last)
                 begin = await connection.fetchval(_NEXT, end)
         return JournalPage((), until)
+
+    async def recorded(
+        self, since: datetime, until: datetime, after: UUID | None, incidents: int
+    ) -> RecordedPage:
+        """See `ports.History.recorded`."""
+        async with self._lane.connection() as connection:
+            standing = () if after is not None else await connection.fetch(_RESTRAINTS, since, until)
+            page = await connection.fetchrow(_RECORDED, since, until, after, incidents)
+        if page is None:
+            raise AssertionError("a statement without FROM has one row")
+        lines = (*(row["line"] for row in standing), *page["lines"])
+        if page["incidents"] < incidents:
+            return RecordedPage(lines, None, until)
+        return RecordedPage(lines, page["last"], page["opened"] - _SLACK)
 
     async def forget(self, before: datetime) -> None:
         """See `ports.History.forget`."""

@@ -15,7 +15,7 @@ from responder.review.words import count
 from responder.web.answers import COMMON_HEADERS, RequestError, answer
 from responder.web.api import Api
 from responder.web.bodies import FILES_LIMIT, read_as
-from responder.web.queries import asked_limit, asked_moment
+from responder.web.queries import asked_id, asked_limit, asked_moment
 from responder.web.words import PastEpisode, PastEpisodes
 
 LINES = "application/x-ndjson"
@@ -33,6 +33,7 @@ class HistoryRoutes:
             web.get("/api/v1/rulebook", self.rulebook),
             web.get("/api/v1/journal", self.span),
             web.get("/api/v1/journal/rows", self.rows),
+            web.get("/api/v1/journal/recorded", self.recorded),
             web.get("/api/v1/journal/alerts", self.alerts),
             web.post("/api/v1/journal/imported", self.keep),
         ]
@@ -57,6 +58,18 @@ class HistoryRoutes:
         page = await self._api.history.rows(after, until, asked_limit(request))
         body = "\n".join((json.dumps(page.after.isoformat()), *page.lines))
         return web.Response(text=body, content_type=LINES, headers=COMMON_HEADERS)
+
+    async def recorded(self, request: web.Request) -> web.Response:
+        """What was decided, done and said in incidents that opened in a span; each fact is a line.
+
+        The first line says after which incident the next page begins (null: this is the last), and until
+        when everything is told.
+        """
+        since, until = asked_moment(request, "since"), asked_moment(request, "until")
+        after, limit = asked_id(request, "after"), asked_limit(request)
+        page = await self._api.history.recorded(since, until, after, limit)
+        head = json.dumps([page.after and str(page.after), page.complete_until.isoformat()])
+        return web.Response(text="\n".join((head, *page.lines)), content_type=LINES, headers=COMMON_HEADERS)
 
     async def alerts(self, request: web.Request) -> web.Response:
         """The alerts that were heard of since then, by source and fingerprint."""

@@ -2,6 +2,7 @@
 
 import re
 from datetime import UTC, datetime
+from uuid import UUID
 
 from aiohttp import web
 
@@ -45,6 +46,17 @@ def asked_moment(request: web.Request, name: str) -> datetime:
             400, f"{text[:40]!r} is no moment", field=name, mend="send one like 2026-11-24T03:00:00+00:00"
         )
     return moment.astimezone(UTC)
+
+
+def asked_id(request: web.Request, name: str) -> UUID | None:
+    """An id, or None where there is none. Raises RequestError (400) where it is none of ours."""
+    text = request.query.get(name)
+    if text is None:
+        return None
+    try:
+        return UUID(text)
+    except ValueError as error:
+        raise RequestError(400, f"{text[:40]!r} is no id", field=name, mend="send a UUID") from error
 
 
 def asked_key(request: web.Request) -> str | None:

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from tests.support.command import Done, responder
-from tests.support.whole import AUTH, HOOK, firing, payload, service
+from tests.support.whole import AUTH, HOOK, firing, incident_in, payload, service
 
 pytestmark = pytest.mark.real  # it takes long
 
@@ -50,6 +50,19 @@ async def test_the_active_rules_open_what_they_opened(dsn: str, tmp_path: Path) 
         assert sum(sum(one["opened"].values()) for one in told["over_time"]) == 2
 
 
+async def test_what_people_did_is_played(dsn: str, tmp_path: Path) -> None:
+    """On the incident of that rule and group; told as taken from the record, in the table, too."""
+    async with service(dsn, tmp_path) as client:
+        await heard(client, firing(instance="a"))
+        incident = await incident_in(client, "escalated")
+        given = await called(client, tmp_path, "incidents", "take-over", incident["id"], "--reason", "mine")
+        assert given.exit_code == 0, given.stderr
+        found = await backtest(client, tmp_path, str(tmp_path / "rules.yaml"))
+        assert [(one["of"], one["times"]) for one in found["recorded"]] == [("take_over", 1)]
+        done = await called(client, tmp_path, "rules", "backtest", str(tmp_path / "rules.yaml"))
+        assert "- take_over: people say what they said (1 times)" in done.stdout
+
+
 async def test_other_rules_are_told_by_what_they_do_otherwise(dsn: str, tmp_path: Path) -> None:
     """As a table, and as a page that needs nothing beside itself; labels are no markup."""
     (tmp_path / "other.yaml").write_text(OTHER)
@@ -60,7 +73,7 @@ async def test_other_rules_are_told_by_what_they_do_otherwise(dsn: str, tmp_path
         assert done.exit_code == 0, done.stderr
         assert "1 incident opened: 1 P1." in done.stdout
         assert "Took nothing: Never." in done.stdout
-        assert "nobody acknowledges" in done.stdout
+        assert "nobody says anything beside what was recorded" in done.stdout
         rows = [line.split() for line in done.stdout.splitlines()]
         assert ["Watched", "incidents", "2", "1"] in rows
         page = (tmp_path / "page.html").read_text()

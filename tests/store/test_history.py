@@ -4,14 +4,21 @@ import asyncio
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
+from uuid import UUID, uuid4
 
 from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.model.alert import Alert
-from responder.ports import KeptPast
+from responder.model.attempt import Attempt
+from responder.model.by_hand import ByHand
+from responder.model.incident import Command, CommandKind, Incident
+from responder.model.severity import Severity
+from responder.model.timeline import EntryDraft, EntryKind
+from responder.ports import IncidentKey, KeptPast, NewByHand, NewIncident
+from responder.rehearsal.recorded import Fact, FactKind, read_facts
 from responder.store.history import _IMPORTING
 from tests.support.parts import until
-from tests.support.stored import BOOK, MINUTE, T0, Stored, alert, ended, stored
+from tests.support.stored import BOOK, MINUTE, RULE, T0, Stored, alert, change, ended, intent, stored
 
 EVER = datetime(1999, 1, 1, tzinfo=UTC)
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -180,3 +187,61 @@ async def test_what_is_older_than_the_journal_is_forgotten(dsn: str) -> None:
         await keep(db, ended("old", 0, 5), ended("newer", 0, 50), alert("open"))
         await db.store.history.forget(T0 + 10 * MINUTE)
         assert await db.one("SELECT count(*) FROM imported_episodes") == 2
+
+
+# What was recorded ---------------------------------------------------------------------------------------
+
+
+async def recorded(db: Stored, incidents: int) -> list[list[Fact]]:
+    """All pages, the facts of each."""
+    after: UUID | None = None
+    pages: list[list[Fact]] = []
+    ends = EVER
+    while True:
+        page = await db.store.history.recorded(EVER, NEVER, after, incidents)
+        facts = read_facts(page.lines)
+        assert all(fact.at >= ends for fact in facts if fact.kind is not FactKind.RESTRAINT)
+        pages.append(facts)
+        if page.after is None:
+            return pages
+        after, ends = page.after, page.complete_until
+
+
+async def test_what_was_recorded_is_told_incident_after_incident(dsn: str) -> None:
+    """What was judged, attempted, read and said, with the rule and group; none comes too late."""
+    async with stored(dsn) as db:
+        identities = []
+        for pod in "abc":
+            await db.observe(alert(server=pod))
+            lease, case = await db.leased()
+            identities.append(identity(case.incident))
+            entry = EntryDraft(kind=EntryKind.VERIFICATION, text="read", facts={"probes": {"q": pod == "b"}})
+            attempt = await db.store.commit_intent(lease, intent(case, f"t/{pod}"), change(case))
+            assert isinstance(attempt, Attempt)
+            assert await db.store.record(lease, case, change(case, entries=(entry,)))
+            await db.store.give_command(
+                Command(
+                    id=uuid4(),
+                    incident_id=case.incident.id,
+                    kind=CommandKind.ACKNOWLEDGE,
+                    actor="ada",
+                    given_at=await db.store.now(),
+                )
+            )
+        await db.store.halt("ada", "look")
+        asked = ByHand(actor="ada", reason="so", title="slow", asked_at=await db.store.now())
+        await db.store.open_by_hand(NewByHand(None, asked, RULE, {}, Severity.P2))
+        for size in (1, 2, 10):
+            facts = [fact for page in await recorded(db, size) for fact in page]
+            kinds = [fact.kind for fact in facts if fact.kind is not FactKind.RESTRAINT]
+            assert kinds == [FactKind.ATTEMPT, FactKind.VERIFICATION, FactKind.COMMAND] * 3
+            assert [one.told["reason"] for one in facts if one.kind is FactKind.RESTRAINT] == ["look"]
+            targets = [one.told["target"] for one in facts if one.kind is FactKind.ATTEMPT]
+            assert targets == ["t/a", "t/b", "t/c"]
+            owners = [fact.of for fact in facts if fact.kind is FactKind.ATTEMPT]
+            assert owners == identities
+
+
+def identity(incident: Incident) -> IncidentKey:
+    new = NewIncident(incident.rule, "", incident.key, incident.severity, timedelta(0), ())
+    return new.identity

@@ -52,6 +52,7 @@ from responder.ports import (
     NewByHand,
     NewRestraint,
     OpenedByHand,
+    RecordedPage,
     RunAsked,
     ShadowRunTold,
     Store,
@@ -589,6 +590,12 @@ class NoHistory:
     async def rows(self, after: datetime, until: datetime, at_least: int) -> JournalPage:
         del after, at_least
         return JournalPage((), until)
+
+    async def recorded(
+        self, since: datetime, until: datetime, after: UUID | None, incidents: int
+    ) -> RecordedPage:
+        del since, after, incidents
+        return RecordedPage((), None, until)
 
     async def heard(self, since: datetime, after: tuple[str, str], at_least: int) -> HeardPage:
         del since, after, at_least
