@@ -25,7 +25,7 @@ from responder.rehearsal.rehearsal import Now
 
 _FRESH = timedelta(hours=1)
 """How long what others have seen of a target is believed."""
-_FLOORS = {Guard.FLOOR, Guard.MANAGED, Guard.OVERRIDE, Guard.OWN_GROUND}
+_FLOORS = {Guard.FLOOR, Guard.SCOPE, Guard.MANAGED, Guard.OVERRIDE, Guard.OWN_GROUND}
 """Guards that ask the target itself: where one refused, the target is played as refusing."""
 
 

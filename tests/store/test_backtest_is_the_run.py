@@ -1,8 +1,9 @@
 """The backtest of a journal against the engine's run that wrote it: the same matches, incidents and moves.
 
-The run is the engine's own on a real PostgreSQL, over alerts drawn by a seed, with systems outside that are
-as a backtest assumes them: every look finds something, every act is done, and the source says what it sent.
-What the run decided is read from its tables; what the backtest decides comes from its journal alone.
+The run is the engine's own on a real PostgreSQL, over alerts drawn by a seed or written down in a test of
+rules: with systems outside that are as a backtest assumes them, and with others, of which it knows what was
+recorded. What the run decided is read from its tables; what the backtest decides comes from its journal and
+from its record.
 """
 
 from collections.abc import Mapping
@@ -27,7 +28,8 @@ from responder.rehearsal.rows import moments, read_rows
 from responder.rehearsal.scene import Around, Scene, own_actions, read_scenes
 from responder.rehearsal.script import AlertSeries, Effect, FakedAction, Span
 from responder.rulebook.mistake import Mistakes
-from tests.support.drawn_scenes import drawn
+from tests.store.test_rehearsal_is_the_engine import LADDER, RISING_BASE, scenes
+from tests.support.drawn_scenes import LADDERS, RISING, drawn
 from tests.support.for_real import ForReal, for_real
 from tests.support.rule_surroundings import surroundings
 
@@ -40,6 +42,28 @@ INCIDENTS = 2
 PAGE = 7
 """Rows of a page: so few that pages end in the middle of everything."""
 SEEDS = range(24)
+PROMOTED = "a backtest takes every rule for promoted"
+SOURCE = "what the source said when it was asked is not recorded"
+EVIDENCE = "what evidence found is not played"
+RELATIVE = "a number that is relative to what is there needs to know what was"
+OTHERWISE = {
+    "in shadow nothing is done and nobody is told": PROMOTED,
+    "what nobody has promoted stays in shadow": PROMOTED,
+    "what would be added is told in shadow": PROMOTED,
+    "what is silenced is left alone until it is not": SOURCE,
+    "a source that does not answer holds, and what has ended meanwhile is over": SOURCE,
+    "the source knows of the end before it is notified": SOURCE,
+    "what nobody could tell of is no failure, and none the less": SOURCE,
+    "evidence that is as wanted lets a step be taken": EVIDENCE,
+    "evidence that is not passes a step over": EVIDENCE,
+    "several steps that are one are passed over by one condition": EVIDENCE,
+    "the number is what the look found and what the rule adds, "
+    "bounded by its ceiling, each time anew": RELATIVE,
+    "at its ceiling already the step is refused for the target, and the next one is taken": RELATIVE,
+    "what is given back is as it was before, by what was done and not by what an alert says": RELATIVE,
+}
+"""Tests of rules that come to something else, and why."""
+WRITTEN = [one for one in scenes() if "/rehearsed" in one.file and one.test.name not in OTHERWISE]
 
 
 def base() -> Scene:
@@ -167,13 +191,14 @@ async def of_the_backtest(real: ForReal, scene: Scene) -> Decided:
     setting = Setting(since, until, own_actions(scene.surroundings), askable, scene.terms, scene.settings)
     backtest, recorder = Backtest(scene.rulebook, setting), Recorder()
     backtest.rehearsal.memory.observer = recorder
-    told = await real.store.history.recorded(since, until, None, INCIDENTS)
+    end = until + timedelta(seconds=1)
+    told = await real.store.history.recorded(since, end, None, INCIDENTS)
     backtest.recall(read_facts(told.lines))
     after = since - timedelta(seconds=1)
     while after < until:
-        page = await real.store.history.rows(after, until + timedelta(seconds=1), PAGE)
+        page = await real.store.history.rows(after, end, PAGE)
         while told.after is not None and told.complete_until <= page.after:
-            told = await real.store.history.recorded(since, until, told.after, INCIDENTS)
+            told = await real.store.history.recorded(since, end, told.after, INCIDENTS)
             backtest.recall(read_facts(told.lines))
         await backtest.hear(moments(read_rows(page.lines)))
         after = page.after
@@ -202,6 +227,42 @@ async def test_a_backtest_decides_what_was_decided_given_what_was_recorded(
 ) -> None:
     """The same where looks, acts, people and restraints had a say: each is played as it was recorded."""
     await decides_the_same(as_recorded(seed), dsn, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(12))
+async def test_a_backtest_decides_what_was_decided_of_steps_of_several_acts(
+    seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Parts that fail, repeats, and give-backs with what became of them."""
+    await decides_the_same(unsaid(drawn(LADDER, seed, LADDERS)), dsn, monkeypatch)
+
+
+@pytest.mark.parametrize("seed", range(8))
+async def test_a_backtest_decides_what_was_decided_of_what_depends_on_each_other(
+    seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What rises, is explained by another, or is passed on."""
+    rising = drawn(RISING_BASE, seed, RISING, timedelta(minutes=50))
+    await decides_the_same(unsaid(rising), dsn, monkeypatch)
+
+
+def unsaid(scene: Scene) -> Scene:
+    """The source says what it sends: its own word is not recorded."""
+    return replace(scene, test=replace(scene.test, source=()))
+
+
+@pytest.mark.parametrize("scene", WRITTEN, ids=lambda scene: scene.test.name)
+async def test_a_backtest_decides_what_a_test_of_rules_came_to(
+    scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Looks, acts, probes, conditions, people and restraints as they were written down."""
+    await decides_the_same(scene, dsn, monkeypatch)
+
+
+def test_what_a_backtest_cannot_know_is_named() -> None:
+    """Each test of rules that is left out is there, and is of what the record does not tell."""
+    names = {scene.test.name for scene in scenes()}
+    assert set(OTHERWISE) <= names
 
 
 async def decides_the_same(scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -66,7 +66,7 @@ def test_a_target_that_did_not_answer_or_refused_does_so_again() -> None:
     away = recorded(judged(0, verdict(Guard.LOOK, "wait", "it is away"))).found(ACTION, TARGET, after(0))
     assert away is not None
     assert (away.away, away.floor) == ("it is away", None)
-    for guard in (Guard.FLOOR, Guard.MANAGED, Guard.OVERRIDE, Guard.OWN_GROUND):
+    for guard in (Guard.FLOOR, Guard.SCOPE, Guard.MANAGED, Guard.OVERRIDE, Guard.OWN_GROUND):
         floor = recorded(judged(0, verdict(Guard.LOOK, "go"), verdict(guard, "refuse", "no"))).found(
             ACTION, TARGET, after(0)
         )
