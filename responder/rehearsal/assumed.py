@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, cast
+from typing import Any, cast, get_type_hints
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import ValidationError
 
 from responder.decide.case import ProbeReading, SourceView
 from responder.decide.fold import AlertRecord
@@ -26,7 +26,7 @@ from responder.model.rule import Probe
 from responder.model.target import Element, State, Target
 from responder.ports import Action, Actions, UndoStep
 from responder.rehearsal.kept import Clock
-from responder.rehearsal.recorded import Recorded
+from responder.rehearsal.recorded import Found, Recorded
 
 _REMEMBERED = 4096
 
@@ -61,8 +61,6 @@ class AssumedState(State):
     elements: tuple[Element, ...] = (Element(key="what is there", title="what is there"),)
     floor: str | None = None
     """Why it refused."""
-    facts: dict[str, Any] = Field(default_factory=dict)
-    """What the attempt kept of it."""
 
     @property
     def summary(self) -> str:
@@ -100,23 +98,28 @@ class _Assumed:
             return AssumedState()
         if found.away is not None:
             raise TemporaryError(found.away)
-        return AssumedState(elements=found.elements, floor=found.floor, facts=dict(found.state))
+        return self._as_it_was(found) or AssumedState(elements=found.elements, floor=found.floor)
+
+    def _as_it_was(self, found: Found) -> State | None:
+        """The action's own state, where it was kept as this version of it is: the action does the rest."""
+        model: type[State] = get_type_hints(type(self._own).look)["return"]
+        try:
+            return model.model_validate(found.state) if found.state else None
+        except ValidationError:
+            return None
 
     def present(self, state: State) -> Mapping[str, int]:
-        """What was kept with an attempt; of what nobody looked at nobody can say what is there."""
-        facts = cast("AssumedState", state).facts
-        return {name: value for name in self.relative if isinstance(value := facts.get(name), int)}
+        """Of what nobody has looked at nobody can say what is there."""
+        return {} if isinstance(state, AssumedState) else self._own.present(state)
 
     def pin(self, params: Any, state: State) -> tuple[Element, ...]:
-        del params
-        return cast("AssumedState", state).elements
+        return state.elements if isinstance(state, AssumedState) else self._own.pin(params, state)
 
     def at_most(self, params: Any) -> int:
         return self._own.at_most(params)
 
     def refuse(self, params: Any, state: State) -> str | None:
-        del params
-        return cast("AssumedState", state).floor
+        return state.floor if isinstance(state, AssumedState) else self._own.refuse(params, state)
 
     async def run(
         self, target: Target, element: Element, params: Any, state: State, attempt_id: UUID
@@ -133,11 +136,11 @@ class _Assumed:
         return tuple(ElementOutcome(element=one.key, outcome=Outcome.UNKNOWN) for one in attempt.elements)
 
     def undo(self, params: Any, state_before: Mapping[str, Any]) -> UndoStep | None:
-        return self._own.undo(params, {**state_before, **state_before.get("facts", {})})
+        return self._own.undo(params, state_before)
 
     def consent(self, params: Any, state: State) -> Mapping[str, Any]:
-        del params
-        return {"ground": list(state.ground)}
+        assumed = isinstance(state, AssumedState)
+        return {"ground": list(state.ground)} if assumed else self._own.consent(params, state)
 
 
 class AssumedActions:
@@ -161,15 +164,17 @@ class AssumedActions:
 class AssumedProbes:
     """Implements `ports.Probes`."""
 
-    def __init__(self, assumed: Assumed, recorded: Recorded) -> None:
+    def __init__(self, assumed: Assumed, recorded: Recorded, clock: Clock) -> None:
         self._assumed = assumed
         self._recorded = recorded
+        self._clock = clock
 
     async def ask(self, probe: Probe, labels: Mapping[str, str]) -> ProbeReading:
         """As it was recorded, else as the rule expects."""
         del labels
         asked, of_step = str(probe), self._recorded.now.doing is not None
-        known = self._recorded.condition(asked) if of_step else self._recorded.probe(asked)
+        at = self._clock.now
+        known = self._recorded.condition(asked, at) if of_step else self._recorded.probe(asked, at)
         if known is not None:
             return ProbeReading(holds=known[0], text="as it was recorded")
         self._assumed.note(Assumption.CONDITION if of_step else Assumption.PROBE, asked)

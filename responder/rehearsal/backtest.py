@@ -68,7 +68,7 @@ class Backtest:
         self.recorded = Recorded(now)
         source = JournalSource(setting.askable, self.assumed)
         actions = AssumedActions(setting.actions, self.assumed, self.recorded, clock)
-        world = World(actions, AssumedProbes(self.assumed, self.recorded), source, never)
+        world = World(actions, AssumedProbes(self.assumed, self.recorded, clock), source, never)
         self.rehearsal = Rehearsal(
             rulebook,
             world,

@@ -34,11 +34,11 @@ class Recall:
                 case FactKind.RESTRAINT:
                     self._restraint(fact, at)
                 case _:
+                    self._recorded.hear(fact)
                     self._rehearsal.at(at, partial(self._answer, fact))
 
     async def _answer(self, fact: Fact) -> None:
         """Whoever waits and may see it looks when it would have looked next."""
-        self._recorded.hear(fact)
         stirred = [Stir(Kind.TARGET, fact.told["target"])] if "target" in fact.told else []
         if (kept := self._memory.live(fact.of)) is not None:
             stirred.append(Stir(Kind.INCIDENT, kept.incident.id))

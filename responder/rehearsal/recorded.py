@@ -1,19 +1,22 @@
 """What was recorded of the systems outside, for a backtest: each question has the answer that it had.
 
-Facts come as they were written: what was judged, with what the look and the condition had to say; attempts,
-with what became of each element; what each probe said. Each is known from its moment on, and answers the same
-question until another one is known: an incident that looks again and sees nothing new writes nothing.
+Facts are what was judged, with what the look and the condition had to say; attempts, with what became of each
+element; what each probe said; what evidence found. The same question is that of the same step of the same
+incident, known by its rule and group. An answer holds until another one is known: an incident that looks
+again and sees nothing new writes nothing. Others that look at the same target by the same action are told
+what was seen there last, if that is not long ago.
 
-The same question is that of the same step of the same incident, known by its rule and group. Other rules that
-look at the same target by the same action are told what was seen there last, if that is not long ago.
+In a backtest nothing takes time, so its looks come a little before those that were recorded: what was written
+within a second is the answer to this very look, and what was written first answers whatever was asked before.
 """
 
+from bisect import bisect_left, bisect_right
 from collections import Counter
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from pydantic_core import from_json
 
@@ -25,6 +28,8 @@ from responder.rehearsal.rehearsal import Now
 
 _FRESH = timedelta(hours=1)
 """How long what others have seen of a target is believed."""
+_THIS_LOOK = timedelta(seconds=1)
+_FIRST_LOOK = timedelta(minutes=5)
 _FLOORS = {Guard.FLOOR, Guard.SCOPE, Guard.MANAGED, Guard.OVERRIDE, Guard.OWN_GROUND}
 """Guards that ask the target itself: where one refused, the target is played as refusing."""
 
@@ -32,6 +37,7 @@ _FLOORS = {Guard.FLOOR, Guard.SCOPE, Guard.MANAGED, Guard.OVERRIDE, Guard.OWN_GR
 class FactKind(StrEnum):
     """Of what a fact tells."""
 
+    EVIDENCE = "evidence"
     JUDGED = "judged"
     ATTEMPT = "attempt"
     VERIFICATION = "verification"
@@ -92,125 +98,155 @@ class Done:
     results: Mapping[str, ElementOutcome]
 
 
-_Place = tuple[str, str]
-"""An action on a target."""
+_Answer = TypeVar("_Answer")
 
 
 @dataclass(slots=True)
-class _Known:
-    """What is known of one incident, by step and by probe."""
+class _Series(Generic[_Answer]):
+    """The answers to one question, in the order of their moments."""
 
-    heard_at: datetime
-    found: dict[tuple[int, _Place], Found] = field(default_factory=dict)
-    done: dict[tuple[int, _Place], Done] = field(default_factory=dict)
-    conditions: dict[int, bool | None] = field(default_factory=dict)
-    probes: dict[str, bool | None] = field(default_factory=dict)
+    moments: list[datetime] = field(default_factory=list)
+    answers: list[_Answer] = field(default_factory=list)
+
+    def add(self, at: datetime, answer: _Answer) -> None:
+        """One more; of one moment the last counts."""
+        number = bisect_right(self.moments, at)
+        self.moments.insert(number, at)
+        self.answers.insert(number, answer)
+
+    def at(self, moment: datetime, lasts: timedelta | None = None) -> _Answer | None:
+        """The answer at a moment; with `lasts` only while it is no older."""
+        number = bisect_right(self.moments, moment)
+        if number and self.moments[number - 1] == moment:
+            return self.answers[number - 1]
+        ahead = self.moments[number] - moment if number < len(self.moments) else timedelta.max
+        if ahead <= _THIS_LOOK:
+            return self.answers[number]
+        if number:
+            fresh = lasts is None or moment - self.moments[number - 1] <= lasts
+            return self.answers[number - 1] if fresh else None
+        return self.answers[number] if lasts is None and ahead <= _FIRST_LOOK else None
+
+    def forget(self, before: datetime) -> bool:
+        """Forget what is older, but for the last. Whether nothing else is left."""
+        number = max(0, min(bisect_left(self.moments, before), len(self.moments)) - 1)
+        del self.moments[:number], self.answers[:number]
+        return len(self.moments) <= 1 and (not self.moments or self.moments[0] < before)
+
+
+_Question = tuple[Hashable, ...]
 
 
 @dataclass(slots=True)
 class Recorded:
-    """What is known up to the moment that a backtest has come to."""
+    """What is known of a span."""
 
     now: Now
     used: Counter[tuple[Known, str]] = field(default_factory=Counter)
     """What was taken from the record, of what, and how often."""
-    _of: dict[IncidentKey, _Known] = field(default_factory=dict)
-    _found: dict[_Place, Found] = field(default_factory=dict)
-    """By whomever it was seen last."""
-    _done: dict[_Place, Done] = field(default_factory=dict)
+    _found: dict[_Question, _Series[Found]] = field(default_factory=dict)
+    _done: dict[_Question, _Series[Done]] = field(default_factory=dict)
+    _holds: dict[_Question, _Series[tuple[bool | None]]] = field(default_factory=dict)
 
     # --- what is heard -------------------------------------------------------------------------------------
 
     def hear(self, fact: Fact) -> None:
-        """It is known from now on. What was redacted tells nothing."""
-        known = self._of.setdefault(fact.of, _Known(fact.at))
-        known.heard_at = fact.at
+        """It is known. What was redacted tells nothing."""
         match fact.kind:
             case FactKind.JUDGED if "action" in fact.told:
-                self._judged(fact, known)
+                self._judged(fact)
+            case FactKind.EVIDENCE if fact.told.get("target") and "state" in fact.told:
+                self._keep(fact, Found(fact.at, state=fact.told["state"]))
             case FactKind.ATTEMPT:
-                self._attempt(fact, known)
+                self._attempt(fact)
             case FactKind.VERIFICATION:
-                known.probes.update(fact.told.get("probes", {}))
+                for probe, holds in fact.told.get("probes", {}).items():
+                    _add(self._holds, (fact.of, probe), fact.at, (holds,))
             case _:
                 return
 
-    def _judged(self, fact: Fact, known: _Known) -> None:
-        told, step = fact.told, int(fact.told["step"])
+    def _keep(self, fact: Fact, answer: Found | Done) -> None:
+        """As the answer to that step of that incident, and to whoever asks the same of the target."""
+        told, known = fact.told, self._found if isinstance(answer, Found) else self._done
+        place = (str(told["action"]), str(told["target"]))
+        _add(cast("Any", known), place, fact.at, answer)
+        if "step" in told:
+            _add(cast("Any", known), (fact.of, int(told["step"]), *place), fact.at, answer)
+
+    def _judged(self, fact: Fact) -> None:
+        told = fact.told
         words = {one["guard"]: one for one in told.get("verdicts", ()) if not one.get("not_asked")}
         if (said := words.get(Guard.CONDITION)) is not None:
-            known.conditions[step] = _HOLDS.get(said["ruling"])
+            _add(self._holds, (fact.of, int(told["step"])), fact.at, (_HOLDS.get(said["ruling"]),))
         if told.get("target") is not None and not told.get("observed"):
-            place = (str(told["action"]), str(told["target"]))
-            known.found[step, place] = self._found[place] = _found(fact, words)
+            self._keep(fact, _found(fact, words))
 
-    def _attempt(self, fact: Fact, known: _Known) -> None:
+    def _attempt(self, fact: Fact) -> None:
         told = fact.told
-        step, place = int(told["step"]), (str(told["action"]), str(told["target"]))
         elements = tuple(Element.model_validate(one) for one in told["elements"])
-        found = Found(fact.at, elements, state=told["state_before"])
-        known.found[step, place] = self._found[place] = found
+        self._keep(fact, Found(fact.at, elements, state=told["state_before"]))
         results = [ElementOutcome.model_validate(one) for one in told["results"]]
         if results and told["outcome"] != Outcome.STARTED:
-            done = Done(fact.at, {one.element: one for one in results})
-            known.done[step, place] = self._done[place] = done
+            self._keep(fact, Done(fact.at, {one.element: one for one in results}))
 
     def forget(self, before: datetime, live: Container[IncidentKey]) -> None:
-        """What was heard before then of incidents that nobody asks for."""
-        self._of = {of: one for of, one in self._of.items() if one.heard_at >= before or of in live}
-        self._found = {place: one for place, one in self._found.items() if one.at >= before}
-        self._done = {place: one for place, one in self._done.items() if one.at >= before}
+        """What was heard before then of incidents that nobody asks for, and of places."""
+        for known in (self._found, self._done, self._holds):
+            series = cast("dict[_Question, _Series[Any]]", known)
+            for asked in [one for one, said in series.items() if said.forget(before) and one[0] not in live]:
+                del series[asked]
 
     # --- what is asked -------------------------------------------------------------------------------------
 
     def found(self, action: str, target: str, at: datetime) -> Found | None:
         """What a look at this moment finds, as far as it is known."""
-        place, (known, step) = (action, target), self._asking()
-        own = known.found.get((step, place)) if known else None
-        found = own or _if_fresh(self._found.get(place), at)
-        if found is None:
-            return None
-        self.used[Known.LOOK, action] += 1
+        found = self._answer(self._found, (action, target), at)
+        if found is not None:
+            self.used[Known.LOOK, action] += 1
         return found
 
     def done(self, action: str, target: str, element: str, at: datetime) -> ElementOutcome | None:
         """What an act on an element comes to, as far as it is known."""
-        place, (known, step) = (action, target), self._asking()
-        own = known.done.get((step, place)) if known else None
-        done = own or _if_fresh(self._done.get(place), at)
+        done = self._answer(self._done, (action, target), at)
         if done is None or element not in done.results:
             return None
         self.used[Known.EFFECT, action] += 1
         return done.results[element]
 
-    def condition(self, asked: str) -> tuple[bool | None] | None:
+    def condition(self, asked: str, at: datetime) -> tuple[bool | None] | None:
         """Whether the condition of the step that is taken holds; None where nobody knows."""
-        known, step = self._asking()
-        if known is None or step not in known.conditions:
-            return None
-        self.used[Known.CONDITION, asked] += 1
-        return (known.conditions[step],)
+        doing = self.now.doing
+        said = self._holds.get((self.now.of, doing.step)) if doing is not None else None
+        return self._said(Known.CONDITION, asked, said, at)
 
-    def probe(self, asked: str) -> tuple[bool | None] | None:
+    def probe(self, asked: str, at: datetime) -> tuple[bool | None] | None:
         """Whether a probe of the verification holds; None where nobody knows."""
-        known = None if self.now.of is None else self._of.get(self.now.of)
-        if known is None or asked not in known.probes:
-            return None
-        self.used[Known.PROBE, asked] += 1
-        return (known.probes[asked],)
+        return self._said(Known.PROBE, asked, self._holds.get((self.now.of, asked)), at)
 
-    def _asking(self) -> tuple[_Known | None, int]:
-        """What is known of the incident that asks, and the step that it takes."""
-        doing, of = self.now.doing, self.now.of
-        return (None, 0) if doing is None or of is None else (self._of.get(of), doing.step)
+    def _said(
+        self, what: Known, asked: str, said: _Series[tuple[bool | None]] | None, at: datetime
+    ) -> tuple[bool | None] | None:
+        answer = None if said is None else said.at(at)
+        if answer is not None:
+            self.used[what, asked] += 1
+        return answer
+
+    def _answer(
+        self, known: Mapping[_Question, _Series[_Answer]], place: tuple[str, str], at: datetime
+    ) -> _Answer | None:
+        doing = self.now.doing
+        own = known.get((self.now.of, doing.step, *place)) if doing is not None else None
+        answer = None if own is None else own.at(at)
+        if answer is None and (there := known.get(place)) is not None:
+            return there.at(at, _FRESH)
+        return answer
+
+
+def _add(known: dict[_Question, _Series[_Answer]], asked: _Question, at: datetime, answer: _Answer) -> None:
+    known.setdefault(asked, _Series()).add(at, answer)
 
 
 _HOLDS = {"go": True, "refuse": False}
-_Answer = TypeVar("_Answer", Found, Done)
-
-
-def _if_fresh(known: _Answer | None, at: datetime) -> _Answer | None:
-    return known if known is not None and at - known.at <= _FRESH else None
 
 
 def _found(fact: Fact, words: Mapping[str, Mapping[str, Any]]) -> Found:

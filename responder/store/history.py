@@ -131,7 +131,7 @@ WITH page AS MATERIALIZED (
 told AS (
     SELECT p.id, p.rule, p.key, t.at, 1 AS place, t.number, t.kind, t.facts
     FROM page p JOIN timeline t ON t.incident_id = p.id
-    WHERE t.kind IN ('judged', 'verification')
+    WHERE t.kind IN ('evidence', 'judged', 'verification')
     UNION ALL
     SELECT p.id, p.rule, p.key, a.intended_at, 2, a.number, 'attempt', json_build_object(
         'step', a.step, 'part', a.part, 'action', a.action, 'target', a.target, 'params', a.params,

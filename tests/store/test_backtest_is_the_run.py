@@ -44,8 +44,9 @@ PAGE = 7
 SEEDS = range(24)
 PROMOTED = "a backtest takes every rule for promoted"
 SOURCE = "what the source said when it was asked is not recorded"
-EVIDENCE = "what evidence found is not played"
-RELATIVE = "a number that is relative to what is there needs to know what was"
+STATE = (
+    "what evidence and looks found is played where it is the action's own state; these tests make up theirs"
+)
 OTHERWISE = {
     "in shadow nothing is done and nobody is told": PROMOTED,
     "what nobody has promoted stays in shadow": PROMOTED,
@@ -55,13 +56,12 @@ OTHERWISE = {
     "a source that does not answer holds, and what has ended meanwhile is over": SOURCE,
     "the source knows of the end before it is notified": SOURCE,
     "what nobody could tell of is no failure, and none the less": SOURCE,
-    "evidence that is as wanted lets a step be taken": EVIDENCE,
-    "evidence that is not passes a step over": EVIDENCE,
-    "several steps that are one are passed over by one condition": EVIDENCE,
-    "the number is what the look found and what the rule adds, "
-    "bounded by its ceiling, each time anew": RELATIVE,
-    "at its ceiling already the step is refused for the target, and the next one is taken": RELATIVE,
-    "what is given back is as it was before, by what was done and not by what an alert says": RELATIVE,
+    "evidence that is as wanted lets a step be taken": STATE,
+    "evidence that is not passes a step over": STATE,
+    "several steps that are one are passed over by one condition": STATE,
+    "the number is what the look found and what the rule adds, bounded by its ceiling, each time anew": STATE,
+    "at its ceiling already the step is refused for the target, and the next one is taken": STATE,
+    "what is given back is as it was before, by what was done and not by what an alert says": STATE,
 }
 """Tests of rules that come to something else, and why."""
 WRITTEN = [

@@ -6,8 +6,13 @@ from typing import Any
 from responder.model.attempt import Outcome
 from responder.model.guard import Guard
 from responder.ports import IncidentKey
+from responder.rehearsal.assumed import Assumed, AssumedActions
+from responder.rehearsal.kept import Clock
 from responder.rehearsal.recorded import Fact, FactKind, Known, Recorded
 from responder.rehearsal.rehearsal import Doing, Now
+from responder.rehearsal.scene import own_actions
+from tests.support.pools import with_pools
+from tests.support.rule_surroundings import surroundings
 
 T0 = datetime(2026, 11, 1, tzinfo=UTC)
 MINE: IncidentKey = ("Stuck", b"\x01")
@@ -54,8 +59,8 @@ def test_a_look_finds_what_was_judged_and_an_attempt_says_it_better() -> None:
     found = known.found(ACTION, TARGET, after(0))
     assert found is not None
     assert [one.title for one in found.elements] == ["pid 7", "element 2", "element 3"]
-    known.hear(attempt(1, Outcome.DONE))
-    found = known.found(ACTION, TARGET, after(1))
+    known.hear(attempt(0, Outcome.DONE))
+    found = known.found(ACTION, TARGET, after(0))
     assert found is not None
     assert ([one.key for one in found.elements], found.state) == (["7/1"], {"replicas": 3})
     assert known.used == {(Known.LOOK, ACTION): 2}
@@ -96,6 +101,22 @@ def test_the_own_answer_holds_until_another_comes_and_that_of_others_for_an_hour
     ) == recorded(judged(0)).found(ACTION, TARGET, after(0))
 
 
+def test_a_look_comes_a_little_before_it_was_recorded() -> None:
+    """Within a second it is this very look, whatever was known; what came first answers the first look."""
+    known = recorded(
+        judged(1, verdict(Guard.FLOOR, "refuse", "one")), judged(2, element_count=0, elements=[])
+    )
+
+    def refused(minute: float) -> str | None:
+        found = known.found(ACTION, TARGET, after(minute))
+        return None if found is None else found.floor
+
+    assert [refused(one) for one in (0, 1, 1.9, 1.99)] == ["one", "one", "one", None]
+    assert known.found(ACTION, TARGET, after(-4.1)) is None, "that is another look"
+    theirs = recorded(judged(1, of=OTHERS))
+    assert theirs.found(ACTION, TARGET, after(0.9)) is None, "of others only what was seen before"
+
+
 def test_an_act_comes_to_what_became_of_each_element() -> None:
     """Not where it has not ended, nor for an element that was not there."""
     known = recorded(attempt(0, Outcome.NOT_DONE))
@@ -111,14 +132,14 @@ def test_conditions_are_of_the_step_and_probes_of_the_incident() -> None:
     """Yes, no, and that nobody could say; of another step or incident nothing is known."""
     for ruling, holds in (("go", True), ("refuse", False), ("ask", None)):
         fact = judged(0, verdict(Guard.CONDITION, ruling))
-        assert recorded(fact).condition("q") == (holds,)
-        assert recorded(fact, step=1).condition("q") is None
-        assert recorded(fact, of=OTHERS).condition("q") is None
+        assert recorded(fact).condition("q", T0) == (holds,)
+        assert recorded(fact, step=1).condition("q", T0) is None
+        assert recorded(fact, of=OTHERS).condition("q", T0) is None
     read = Fact(T0, FactKind.VERIFICATION, MINE, {"probes": {"q": False, "r": None}})
     known = recorded(read)
-    assert (known.probe("q"), known.probe("r"), known.probe("s")) == ((False,), (None,), None)
-    assert recorded(read, of=OTHERS).probe("q") is None
-    assert recorded(read, of=None).probe("q") is None
+    assert (known.probe("q", T0), known.probe("r", T0), known.probe("s", T0)) == ((False,), (None,), None)
+    assert recorded(read, of=OTHERS).probe("q", T0) is None
+    assert recorded(read, of=None).probe("q", T0) is None
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
@@ -128,3 +149,24 @@ def test_what_nobody_asks_for_any_more_is_forgotten() -> None:
         known.forget(after(1), live)
         assert (known.found(ACTION, TARGET, after(1)) is not None) is stays
         assert (known.done(ACTION, TARGET, "7/1", after(1)) is not None) is stays
+
+
+async def test_a_state_that_was_kept_is_the_actions_own() -> None:
+    """It pins and says what is there by its own logic; of a state that it does not know nothing is."""
+    around = surroundings(catalogue=with_pools())
+    own = own_actions(around).get("test.scale_pools")
+    given = {"connection": "orders", "group": "workers", "size": 5, "at_most": 2}
+    params = own.Params.model_validate(given)
+    [target] = own.resolve(params)
+    pools = [{"name": "a", "size": 3, "version": 1}, {"name": "b", "size": 3, "version": 1}]
+    known, clock = recorded(), Clock(T0)
+    for state, present, elements in (
+        ({"ground": [], "pools": pools}, {"size": 3}, ["pool a, from 3 to 5", "pool b, from 3 to 5"]),
+        ({"unknown": 1}, {}, ["pid 7"]),
+    ):
+        known.hear(attempt(0, Outcome.DONE, action=own.name, target=target.key, state_before=state))
+        action = AssumedActions(own_actions(around), Assumed(), known, clock).get(own.name)
+        found = await action.look(params, target)
+        assert action.present(found) == present
+        assert [one.title for one in action.pin(params, found)] == elements
+        assert action.relative == own.relative
