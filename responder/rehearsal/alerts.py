@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from responder.decide.fold import AlertRecord
@@ -87,6 +87,3 @@ class Alerts:
             record = self.records.pop(key)
             self._episodes.pop((key, record.generation), None)
             self._joined.pop(key, None)
-
-
-FORGOTTEN_AFTER = timedelta(days=1)

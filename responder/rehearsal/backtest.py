@@ -81,7 +81,8 @@ class Backtest:
         )
         source.records = self.rehearsal.memory.alerts.records
         self._recall = Recall(self.rehearsal, self.recorded, setting.since)
-        self._longest = max([_DAY, *_windows(rulebook)])
+        counted = (setting.engine.budgets.within, setting.terms.flapping.within)
+        self._longest = max([_DAY, *counted, *_windows(rulebook)])
         self._tidied = setting.since
 
     def recall(self, facts: Iterable[Fact]) -> None:
@@ -111,7 +112,8 @@ class Backtest:
 def _promoted(rulebook: Rulebook, engine: EngineSettings) -> EngineSettings:
     """As if every rule were promoted, and nothing but the rules held anything back."""
     promoted = tuple(rule.acting_hash for rule in rulebook.rules)
-    return EngineSettings(ceiling=Autonomy.AUTO, promoted=promoted, budgets=engine.budgets)
+    free = {"ceiling": Autonomy.AUTO, "ceilings": (), "freezes": (), "watchdog": None, "halt_file": None}
+    return engine.model_copy(update={**free, "promoted": promoted})
 
 
 def _windows(rulebook: Rulebook) -> Iterable[timedelta]:

@@ -9,6 +9,7 @@ all incidents in `counts`, and what was tried in `ledger`.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import islice
 from uuid import UUID
 
 from responder.decide.case import (
@@ -25,7 +26,7 @@ from responder.decide.inhibit import has_values, inhibits
 from responder.model.alert import AlertKey
 from responder.model.attempt import Attempt, Claim, Intent
 from responder.model.budget import Budgets
-from responder.model.incident import Command, Incident, IncidentState
+from responder.model.incident import SAMPLE, Command, Incident, IncidentState
 from responder.model.inhibition import Inhibitor, Inhibits
 from responder.model.restraint import Restraint, RestraintKind, Restraints
 from responder.model.rule import Rule, Rulebook
@@ -443,9 +444,14 @@ class Memory:
         return self._restraints_made + 1
 
     def resume(self, number: int) -> None:
-        """A restraint is over, because somebody says so."""
+        """A restraint is over, because somebody says so. What maintenance kept quiet hears of it at once."""
         self.turns.rouse_all(self.clock.now)
+        over = [one.name for one in self.restrained if one.id == number]
         self.restrained = [one for one in self.restrained if one.id != number]
+        for kept in self.incidents.values():
+            incident = kept.incident
+            if incident.state is IncidentState.SUPPRESSED and incident.progress.maintenance in over:
+                self._woken(kept, self.clock.now)
 
     def _stands(self) -> tuple[Restraint, ...]:
         now = self.clock.now
@@ -485,7 +491,7 @@ class Memory:
         return held.model_copy(update={"proven_by": proven_by})
 
     def _flapped_at(self, question: LedgerQuestion, incident: Incident) -> datetime | None:
-        firing = self.incidents[incident.id].members.firing
+        firing = islice(reversed(self.incidents[incident.id].members.firing), SAMPLE)
         return self.alerts.flapped_at(firing, question.flapping.episodes)
 
     def _open_incidents(self, question: LedgerQuestion, incident: Incident) -> OpenIncidents | None:

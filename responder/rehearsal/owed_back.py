@@ -23,7 +23,7 @@ class OwedBacks:
 
     def owe(self, attempt_id: UUID, at: datetime) -> None:
         """It is to be given back at that moment."""
-        self._owed[attempt_id] = at
+        self._owed.setdefault(attempt_id, at)
 
     def opened(self, attempt_id: UUID, incident_id: UUID) -> None:
         """An incident gives it back."""

@@ -413,7 +413,8 @@ class Rehearsal:
             self.at(self.clock.now + end.give_back_after, self._give_back)
 
     async def _give_back(self) -> None:
-        await self._give_backs.round()
+        while await self._give_backs.round():  # what was behind a later one on its target is next
+            pass
 
     async def _performed(
         self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None

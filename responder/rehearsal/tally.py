@@ -14,6 +14,9 @@ from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.rehearsal.kept import Kept
 
+_NEVER_OPENED = {IncidentState.PENDING, IncidentState.CLOSED}
+"""What is still pending after a change was only woken; what closes by it never opened."""
+
 
 @dataclass(slots=True)
 class RuleTally:
@@ -26,7 +29,6 @@ class RuleTally:
     """Episodes that joined them."""
     starts: Counter[str] = field(default_factory=Counter)
     """Actions that would have started, undo left out."""
-    undone: int = 0
     guards: Counter[tuple[str, str]] = field(default_factory=Counter)
     """By guard and ruling, how often one held, asked or refused."""
     escalations: int = 0
@@ -55,7 +57,7 @@ class Tally:
         tally = self.rules[incident.rule]
         for entry in change.entries:
             self._entry(kept, tally, entry, at)
-        if before.state is IncidentState.PENDING and incident.state is not IncidentState.CLOSED:
+        if before.state is IncidentState.PENDING and incident.state not in _NEVER_OPENED:
             tally.incidents += 1
             self._live[incident.id] = incident.severity
             self.opened_over_time[(at - self.since) // self.bucket][incident.severity] += 1
@@ -78,7 +80,7 @@ class Tally:
 
     def _entry(self, kept: Kept, tally: RuleTally, entry: EntryDraft, at: datetime) -> None:
         match entry.kind:
-            case EntryKind.INTENT:
+            case EntryKind.INTENT if "undo_of" not in entry.facts:
                 self._started(tally, entry.facts, at)
             case EntryKind.JUDGED if entry.facts["ruling"] != Ruling.GO.name.lower():
                 tally.guards[entry.facts["decided_by"], entry.facts["ruling"]] += 1

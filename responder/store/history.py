@@ -32,7 +32,7 @@ _FIRST = """
 SELECT min(received_at) FROM journal WHERE received_at >= $1 AND received_at < $2
 """
 
-_PAGE = """
+_PAGE = r"""
 SELECT received_at, json_build_array(received_at, source, fingerprint, standing, starts_at, ends_at, labels,
                                      annotations, generator_url, encode(content_hash, 'hex'))::text AS line
 FROM (
@@ -40,16 +40,17 @@ FROM (
            content_hash
     FROM journal WHERE received_at > $1 AND received_at < $2
     UNION ALL
-    SELECT starts_at, source, fingerprint, 'firing', starts_at, NULL, labels, '{}', '', ''
+    SELECT starts_at, source, fingerprint, 'firing', starts_at, NULL, labels, '{}', '', '\x01'
     FROM imported_episodes WHERE starts_at > $1 AND starts_at < $2
     UNION ALL
-    SELECT ends_at, source, fingerprint, 'resolved', starts_at, ends_at, labels, '{}', '', ''
+    SELECT ends_at, source, fingerprint, 'resolved', starts_at, ends_at, labels, '{}', '', '\x00'
     FROM imported_episodes WHERE ends_at > $1 AND ends_at < $2
 ) AS rows
 ORDER BY received_at
 FETCH FIRST $3 ROWS WITH TIES
 """
-"""Rows of one moment are never parted: they may be of one delivery, which was matched as one."""
+"""Rows of one moment are never parted: they may be of one delivery, which was matched as one. Where one
+imported episode ends as the next begins, the end comes first (`Observation.order`)."""
 
 _NEXT = """
 SELECT least(

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID, uuid4
 
+from responder.decide.fold import AlertRecord, step
 from responder.engine.rematch import Rematch
 from responder.engine.rules import ActiveRules
 from responder.model.alert import Alert
@@ -16,6 +17,7 @@ from responder.model.severity import Severity
 from responder.model.timeline import EntryDraft, EntryKind
 from responder.ports import IncidentKey, KeptPast, NewByHand, NewIncident
 from responder.rehearsal.recorded import Fact, FactKind, read_facts
+from responder.rehearsal.rows import read_rows
 from responder.store.history import _IMPORTING
 from tests.support.parts import until
 from tests.support.stored import BOOK, MINUTE, RULE, T0, Stored, alert, change, ended, intent, stored
@@ -245,3 +247,16 @@ async def test_what_was_recorded_is_told_incident_after_incident(dsn: str) -> No
 def identity(incident: Incident) -> IncidentKey:
     new = NewIncident(incident.rule, "", incident.key, incident.severity, timedelta(0), ())
     return new.identity
+
+
+async def test_imported_episodes_that_touch_are_heard_as_two(dsn: str) -> None:
+    """The end of the one comes before the beginning of the next: a fold sees two."""
+    async with stored(dsn) as db:
+        await keep(db, ended("a", 0, 5), ended("a", 5, 9))
+        page = await db.store.history.rows(EVER, NEVER, 100)
+        told = read_rows(page.lines)
+        record: AlertRecord | None = None
+        for row in sorted(told, key=lambda one: one.order):
+            record = step(record, row, MINUTE)
+        assert record is not None
+        assert (len(told), record.generation, record.firing) == (4, 2, False)

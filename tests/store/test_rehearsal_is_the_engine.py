@@ -4,11 +4,9 @@ Compared are the whole timeline (moment, kind, words), the incident with its pro
 attempt with its outcome, verdict and moments, and all words to people.
 """
 
-from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -38,27 +36,12 @@ def scenes() -> list[Scene]:
     return read
 
 
-def some_real() -> list[Any]:
-    """Of the scenes that are made for this a third is among the quick tests, of those that ship a ninth."""
-    made = [scene for scene in scenes() if "/rehearsed" in scene.file]
-    shipped = [scene for scene in scenes() if "/rehearsed" not in scene.file]
-    return [*mostly_real(made, 3), *mostly_real(shipped, 9)]
-
-
-def mostly_real(cases: Sequence[Any], every: int) -> list[Any]:
-    """All of them; each of so many is among the quick tests, the others are with the real parts."""
-    return [
-        pytest.param(one, marks=() if number % every == 0 else (pytest.mark.real,))
-        for number, one in enumerate(cases)
-    ]
-
-
 BASE = next(scene for scene in scenes() if scene.file.endswith("guards.test.yaml"))
 RISING_BASE = next(scene for scene in scenes() if scene.file.endswith("rising.test.yaml"))
 LADDER = next(scene for scene in scenes() if scene.file.endswith("ladders.test.yaml"))
 
 
-@pytest.mark.parametrize("scene", some_real(), ids=lambda scene: scene.test.name)
+@pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.test.name)
 async def test_a_rehearsed_incident_lives_as_in_the_engine(
     scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -66,7 +49,7 @@ async def test_a_rehearsed_incident_lives_as_in_the_engine(
     await the_same(scene, dsn, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", mostly_real(range(20), 5))
+@pytest.mark.parametrize("seed", range(20))
 async def test_whatever_happens_at_random_is_the_same(
     seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -74,7 +57,7 @@ async def test_whatever_happens_at_random_is_the_same(
     await the_same(drawn(BASE, seed), dsn, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", mostly_real(range(20), 7))
+@pytest.mark.parametrize("seed", range(20))
 async def test_what_rises_is_explained_or_is_passed_on_is_the_same(
     seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -82,7 +65,7 @@ async def test_what_rises_is_explained_or_is_passed_on_is_the_same(
     await the_same(drawn(RISING_BASE, seed, RISING, timedelta(minutes=50)), dsn, monkeypatch)
 
 
-@pytest.mark.parametrize("seed", mostly_real(range(24), 8))
+@pytest.mark.parametrize("seed", range(32))
 async def test_whatever_happens_to_steps_of_several_acts_is_the_same(
     seed: int, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,6 +38,7 @@ def intended(case: Case, intent: Intent, entry: EntryDraft, now: datetime, terms
         "elements": titles,
         "approval": str(intent.approval) if intent.approval else None,
         **({} if intent.part is None else {"part": intent.part}),
+        **({} if intent.undo_of is None else {"undo_of": str(intent.undo_of)}),
     }
     group = groups.begun(case, intent)
     which = "" if group is None or intent.part is None else f" (part {intent.part + 1} of {group.of})"
