@@ -40,7 +40,7 @@ class Assumption(StrEnum):
     PROBE = "a probe answers as the rule expects"
     CONDITION = "the condition of a step holds"
     SOURCE = "the source says what the journal says: nothing was silenced, and it always answered"
-    EVIDENCE = "evidence finds nothing of note, and scheduled rules do not run"
+    EVIDENCE = "evidence that was not recorded finds nothing of note, and scheduled rules do not run"
     PEOPLE = "nobody says anything beside what was recorded; nothing is done, released or reset by hand"
 
 

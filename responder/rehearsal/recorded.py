@@ -26,7 +26,9 @@ from responder.model.target import Element
 from responder.ports import IncidentKey
 from responder.rehearsal.rehearsal import Now
 
-_FRESH = timedelta(hours=1)
+_OWN = timedelta(days=1)
+"""How long the own answer holds: it may be that of an earlier incident of the group."""
+_OTHERS = timedelta(hours=1)
 """How long what others have seen of a target is believed."""
 _THIS_LOOK = timedelta(seconds=1)
 _FIRST_LOOK = timedelta(minutes=5)
@@ -114,8 +116,10 @@ class _Series(Generic[_Answer]):
         self.moments.insert(number, at)
         self.answers.insert(number, answer)
 
-    def at(self, moment: datetime, lasts: timedelta | None = None) -> _Answer | None:
-        """The answer at a moment; with `lasts` only while it is no older."""
+    def at(
+        self, moment: datetime, lasts: timedelta = _OWN, before: timedelta = _FIRST_LOOK
+    ) -> _Answer | None:
+        """The answer at a moment; the first is believed so long `before` it was written."""
         number = bisect_right(self.moments, moment)
         if number and self.moments[number - 1] == moment:
             return self.answers[number - 1]
@@ -123,9 +127,8 @@ class _Series(Generic[_Answer]):
         if ahead <= _THIS_LOOK:
             return self.answers[number]
         if number:
-            fresh = lasts is None or moment - self.moments[number - 1] <= lasts
-            return self.answers[number - 1] if fresh else None
-        return self.answers[number] if lasts is None and ahead <= _FIRST_LOOK else None
+            return self.answers[number - 1] if moment - self.moments[number - 1] <= lasts else None
+        return self.answers[number] if ahead <= before else None
 
     def forget(self, before: datetime) -> bool:
         """Forget what is older, but for the last. Whether nothing else is left."""
@@ -238,7 +241,7 @@ class Recorded:
         own = known.get((self.now.of, doing.step, *place)) if doing is not None else None
         answer = None if own is None else own.at(at)
         if answer is None and (there := known.get(place)) is not None:
-            return there.at(at, _FRESH)
+            return there.at(at, _OTHERS, before=_THIS_LOOK)
         return answer
 
 

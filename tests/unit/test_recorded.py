@@ -89,9 +89,13 @@ def test_what_was_not_looked_at_is_not_known() -> None:
 
 
 def test_the_own_answer_holds_until_another_comes_and_that_of_others_for_an_hour() -> None:
-    """An incident that sees nothing new writes nothing; of others nobody knows for how long it was so."""
+    """An incident that sees nothing new writes nothing; of others nobody knows for how long it was so.
+
+    After a day it may be another incident of the group, for which nothing was recorded.
+    """
     own = recorded(judged(0))
-    assert own.found(ACTION, TARGET, after(600)) is not None
+    assert own.found(ACTION, TARGET, after(24 * 60)) is not None
+    assert own.found(ACTION, TARGET, after(24 * 60 + 1)) is None
     theirs = recorded(judged(0, of=OTHERS))
     assert theirs.found(ACTION, TARGET, after(60)) is not None
     assert theirs.found(ACTION, TARGET, after(61)) is None
