@@ -981,9 +981,9 @@ class JournalPage(NamedTuple):
 class RecordedPage(NamedTuple):
     """What was recorded of incidents, in the order of their opening: each fact as a line of JSON.
 
-    A line is an array: when, its kind (`judged`, `attempt`, `verification`, `command`), the incident's rule,
-    the hash of its group as hexadecimals, and what it tells. The first page has every restraint of the span,
-    too: kind `restraint`, without rule and group.
+    A line is an array: when, its kind (`evidence`, `judged`, `attempt`, `verification`, `command`), the
+    incident's rule, the hash of its group as hexadecimals, and what it tells. The first page has every
+    restraint of the span, too: kind `restraint`, without rule and group.
     """
 
     lines: tuple[str, ...]

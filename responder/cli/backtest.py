@@ -193,7 +193,7 @@ def _say(found: Result) -> None:
     output.heading("Taken from the record")
     _say_counted(found.recorded)
     if not found.recorded:
-        output.say("Nothing: what was recorded then fits none of these rules.")
+        output.say("Nothing: nothing was recorded that fits these rules.")
     output.heading("Assumed")
     _say_counted(found.assumptions)
 

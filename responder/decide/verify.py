@@ -29,12 +29,12 @@ def assess(case: Case, reading: Reading, now: datetime, terms: Terms) -> Change:
         update={"good_since": (running.good_since or now) if good else None, "no_data": no_data}
     )
     if stable(case, running, now) and case.members.firing == 0:
-        return _recovered(case, running, _told(Verdict.RECOVERED, text, case, reading), now, terms)
+        return _recovered(case, running, _entry(Verdict.RECOVERED, text, case, reading), now, terms)
     if now >= running.deadline and not good:
         return _failed(case, running, text, reading, now, terms)
     if over(case, running, now, terms):
         return _failed(case, running, _too_short(case, running, now), reading, now, terms)
-    entry = _told(None, text, case, reading)
+    entry = _entry(None, text, case, reading)
     told = running.last == text
     return stay(
         case,
@@ -107,10 +107,10 @@ def _failed(
     case: Case, running: Verification, text: str, reading: Reading, now: datetime, terms: Terms
 ) -> Change:
     if running.no_data is not None:
-        entry = _told(Verdict.NO_DATA, text, case, reading)
+        entry = _entry(Verdict.NO_DATA, text, case, reading)
         reason = f"nobody can say whether it recovered: {running.no_data}"
         return _with_verdict(escalated(case, now, reason, terms, entry), running, Verdict.NO_DATA, terms)
-    entry = _told(Verdict.NOT_RECOVERED, text, case, reading)
+    entry = _entry(Verdict.NOT_RECOVERED, text, case, reading)
     why = f"not recovered in time: {text}"
     attempt, progress = case.attempt, case.incident.progress
     if attempt is None or attempt.holder != running.attempt_id or attempt.step >= len(case.rule.steps):
@@ -146,7 +146,7 @@ def _with_verdict(
     return change.model_copy(update={"verdict": written, "quarantine": None})
 
 
-def _told(verdict: Verdict | None, text: str, case: Case, reading: Reading) -> EntryDraft:
+def _entry(verdict: Verdict | None, text: str, case: Case, reading: Reading) -> EntryDraft:
     """With what each probe said: whoever plays the past anew asks for it."""
     words = {
         None: "not yet",
@@ -157,7 +157,7 @@ def _told(verdict: Verdict | None, text: str, case: Case, reading: Reading) -> E
     facts: dict[str, Any] = {"verdict": verdict.value if verdict else None, "reading": text}
     probes = case.rule.verify.probes if case.rule.verify is not None else ()
     if probes:
-        said = zip(probes, reading.probes, strict=False)
+        said = zip(probes, reading.probes, strict=True)
         facts["probes"] = {str(probe): one.holds for probe, one in said}
     return EntryDraft(
         kind=EntryKind.VERIFICATION, text=f"Verification, {words[verdict]}: {text}", facts=facts

@@ -99,7 +99,7 @@ class Backtest:
             self.rows += len(rows)
             if at >= self._tidied + _DAY:
                 self.rehearsal.memory.forget_before(at - self._longest)
-                self.recorded.forget(at - _DAY, self.rehearsal.memory)
+                self.recorded.forget(at - _DAY, self.rehearsal.memory.all_live)
                 self._tidied = at
 
     async def end(self) -> None:

@@ -7,7 +7,7 @@ all incidents in `counts`, and what was tried in `ledger`.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import islice
 from uuid import UUID
@@ -227,9 +227,10 @@ class Memory:
         kept.incident = incident.model_copy(update=woken)
         self.turns.put_back(kept)
 
-    def __contains__(self, identity: object) -> bool:
-        """Whether an incident of that rule and group is not closed."""
-        return identity in self._open
+    @property
+    def all_live(self) -> Container[IncidentKey]:
+        """The rules and groups with an incident that is not closed."""
+        return self._open.keys()
 
     def live(self, identity: IncidentKey) -> Kept | None:
         """The incident of that rule and group that is not closed."""

@@ -68,10 +68,9 @@ class Recall:
 
     def _restraint(self, fact: Fact, at: datetime) -> None:
         one = Restraint.model_validate(fact.told)
-        number = one.id
         self._rehearsal.at(at, partial(self._begin, one.model_copy(update={"ended_at": None})))
         if one.ended_at is not None:
-            self._rehearsal.at(max(one.ended_at, at), partial(self._end, number))
+            self._rehearsal.at(max(one.ended_at, at), partial(self._end, one.id))
 
     async def _begin(self, one: Restraint) -> None:
         self._recorded.used[Known.RESTRAINT, one.kind.value] += 1

@@ -16,7 +16,7 @@ from collections.abc import Container, Hashable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypeVar
 
 from pydantic_core import from_json
 
@@ -31,7 +31,9 @@ _OWN = timedelta(days=1)
 _OTHERS = timedelta(hours=1)
 """How long what others have seen of a target is believed."""
 _THIS_LOOK = timedelta(seconds=1)
+"""What is written so soon after a look is what that look has found."""
 _FIRST_LOOK = timedelta(minutes=5)
+"""How long before it was written the first answer is believed."""
 _FLOORS = {Guard.FLOOR, Guard.SCOPE, Guard.MANAGED, Guard.OVERRIDE, Guard.OWN_GROUND}
 """Guards that ask the target itself: where one refused, the target is played as refusing."""
 
@@ -85,19 +87,10 @@ def read_facts(lines: Iterable[str]) -> list[Fact]:
 class Found:
     """What a look has found. `away` is why it found nothing out, `floor` why the target refuses."""
 
-    at: datetime
     elements: tuple[Element, ...] = ()
     away: str | None = None
     floor: str | None = None
     state: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Done:
-    """What became of an attempt, by element."""
-
-    at: datetime
-    results: Mapping[str, ElementOutcome]
 
 
 _Answer = TypeVar("_Answer")
@@ -138,6 +131,9 @@ class _Series(Generic[_Answer]):
 
 
 _Question = tuple[Hashable, ...]
+_Answers = dict[_Question, _Series[_Answer]]
+Done = Mapping[str, ElementOutcome]
+"""What became of an attempt, by element."""
 
 
 @dataclass(slots=True)
@@ -147,9 +143,9 @@ class Recorded:
     now: Now
     used: Counter[tuple[Known, str]] = field(default_factory=Counter)
     """What was taken from the record, of what, and how often."""
-    _found: dict[_Question, _Series[Found]] = field(default_factory=dict)
-    _done: dict[_Question, _Series[Done]] = field(default_factory=dict)
-    _holds: dict[_Question, _Series[tuple[bool | None]]] = field(default_factory=dict)
+    _found: _Answers[Found] = field(default_factory=dict)
+    _done: _Answers[Done] = field(default_factory=dict)
+    _holds: _Answers[tuple[bool | None]] = field(default_factory=dict)
 
     # --- what is heard -------------------------------------------------------------------------------------
 
@@ -159,7 +155,7 @@ class Recorded:
             case FactKind.JUDGED if "action" in fact.told:
                 self._judged(fact)
             case FactKind.EVIDENCE if fact.told.get("target") and "state" in fact.told:
-                self._keep(fact, Found(fact.at, state=fact.told["state"]))
+                _keep(self._found, fact, Found(state=fact.told["state"]))
             case FactKind.ATTEMPT:
                 self._attempt(fact)
             case FactKind.VERIFICATION:
@@ -168,36 +164,27 @@ class Recorded:
             case _:
                 return
 
-    def _keep(self, fact: Fact, answer: Found | Done) -> None:
-        """As the answer to that step of that incident, and to whoever asks the same of the target."""
-        told, known = fact.told, self._found if isinstance(answer, Found) else self._done
-        place = (str(told["action"]), str(told["target"]))
-        _add(cast("Any", known), place, fact.at, answer)
-        if "step" in told:
-            _add(cast("Any", known), (fact.of, int(told["step"]), *place), fact.at, answer)
-
     def _judged(self, fact: Fact) -> None:
         told = fact.told
         words = {one["guard"]: one for one in told.get("verdicts", ()) if not one.get("not_asked")}
         if (said := words.get(Guard.CONDITION)) is not None:
             _add(self._holds, (fact.of, int(told["step"])), fact.at, (_HOLDS.get(said["ruling"]),))
         if told.get("target") is not None and not told.get("observed"):
-            self._keep(fact, _found(fact, words))
+            _keep(self._found, fact, _found(fact, words))
 
     def _attempt(self, fact: Fact) -> None:
         told = fact.told
         elements = tuple(Element.model_validate(one) for one in told["elements"])
-        self._keep(fact, Found(fact.at, elements, state=told["state_before"]))
+        _keep(self._found, fact, Found(elements, state=told["state_before"]))
         results = [ElementOutcome.model_validate(one) for one in told["results"]]
         if results and told["outcome"] != Outcome.STARTED:
-            self._keep(fact, Done(fact.at, {one.element: one for one in results}))
+            _keep(self._done, fact, {one.element: one for one in results})
 
     def forget(self, before: datetime, live: Container[IncidentKey]) -> None:
         """What was heard before then of incidents that nobody asks for, and of places."""
-        for known in (self._found, self._done, self._holds):
-            series = cast("dict[_Question, _Series[Any]]", known)
-            for asked in [one for one, said in series.items() if said.forget(before) and one[0] not in live]:
-                del series[asked]
+        _forget(self._found, before, live)
+        _forget(self._done, before, live)
+        _forget(self._holds, before, live)
 
     # --- what is asked -------------------------------------------------------------------------------------
 
@@ -211,10 +198,10 @@ class Recorded:
     def done(self, action: str, target: str, element: str, at: datetime) -> ElementOutcome | None:
         """What an act on an element comes to, as far as it is known."""
         done = self._answer(self._done, (action, target), at)
-        if done is None or element not in done.results:
+        if done is None or element not in done:
             return None
         self.used[Known.EFFECT, action] += 1
-        return done.results[element]
+        return done[element]
 
     def condition(self, asked: str, at: datetime) -> tuple[bool | None] | None:
         """Whether the condition of the step that is taken holds; None where nobody knows."""
@@ -234,9 +221,7 @@ class Recorded:
             self.used[what, asked] += 1
         return answer
 
-    def _answer(
-        self, known: Mapping[_Question, _Series[_Answer]], place: tuple[str, str], at: datetime
-    ) -> _Answer | None:
+    def _answer(self, known: _Answers[_Answer], place: tuple[str, str], at: datetime) -> _Answer | None:
         doing = self.now.doing
         own = known.get((self.now.of, doing.step, *place)) if doing is not None else None
         answer = None if own is None else own.at(at)
@@ -245,8 +230,24 @@ class Recorded:
         return answer
 
 
-def _add(known: dict[_Question, _Series[_Answer]], asked: _Question, at: datetime, answer: _Answer) -> None:
+def _add(known: _Answers[_Answer], asked: _Question, at: datetime, answer: _Answer) -> None:
     known.setdefault(asked, _Series()).add(at, answer)
+
+
+def _keep(known: _Answers[_Answer], fact: Fact, answer: _Answer) -> None:
+    """As the answer to that step of that incident, and to whoever asks the same of the target."""
+    told = fact.told
+    place = (str(told["action"]), str(told["target"]))
+    _add(known, place, fact.at, answer)
+    if "step" in told:
+        _add(known, (fact.of, int(told["step"]), *place), fact.at, answer)
+
+
+def _forget(known: _Answers[_Answer], before: datetime, live: Container[IncidentKey]) -> None:
+    for asked, series in list(known.items()):
+        is_over = series.forget(before)
+        if is_over and asked[0] not in live:
+            del known[asked]
 
 
 _HOLDS = {"go": True, "refuse": False}
@@ -256,7 +257,7 @@ def _found(fact: Fact, words: Mapping[str, Mapping[str, Any]]) -> Found:
     """By what the guards said that ask the target."""
     look = words.get(Guard.LOOK)
     if look is not None and look["ruling"] != Ruling.GO.name.lower():
-        return Found(fact.at, away=str(look["reason"]))
+        return Found(away=str(look["reason"]))
     refused = [
         str(one["reason"])
         for guard, one in words.items()
@@ -266,4 +267,4 @@ def _found(fact: Fact, words: Mapping[str, Mapping[str, Any]]) -> Found:
     more = range(len(titles), int(fact.told.get("element_count", 0)))
     names = [*titles, *(f"element {number + 1}" for number in more)]
     elements = tuple(Element(key=name, title=name) for name in names)
-    return Found(fact.at, elements, floor=refused[0] if refused else None)
+    return Found(elements, floor=refused[0] if refused else None)

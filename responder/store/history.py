@@ -135,7 +135,7 @@ told AS (
     WHERE t.kind IN ('evidence', 'judged', 'verification')
     UNION ALL
     SELECT p.id, p.rule, p.key, a.intended_at, 2, a.number, 'attempt', json_build_object(
-        'step', a.step, 'part', a.part, 'action', a.action, 'target', a.target, 'params', a.params,
+        'step', a.step, 'action', a.action, 'target', a.target,
         'elements', a.elements, 'state_before', a.state_before, 'outcome', a.outcome, 'results', a.results)
     FROM page p JOIN attempts a ON a.incident_id = p.id
     UNION ALL

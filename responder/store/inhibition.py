@@ -13,17 +13,22 @@ from responder.model.inhibition import Inhibitor, Inhibits
 from responder.store.connection import Connection
 from responder.store.storable import storable_json
 
-_FIND = """
+UNDER_WAY = """
+i.state <> 'closed' AND i.state NOT IN ('resolved', 'recorded')
+AND (i.state <> 'pending' OR i.deadline <= {now})
+"""
+"""Of an incident `i`. What is due to open counts: of those that are heard of together each sees the others,
+whichever is taken first. That it is not closed stands by itself: by this an index finds those of a rule."""
+
+_FIND = f"""
 SELECT i.id, i.rule
 FROM unnest($1::text[], $2::text[]) AS w (rule, labels)
-     JOIN incidents i ON i.rule = w.rule AND i.state <> 'closed'
-WHERE i.state NOT IN ('resolved', 'recorded') AND (i.state <> 'pending' OR i.deadline <= $3)
-  AND i.by_hand IS NULL AND i.key <> $4::text::jsonb
+     JOIN incidents i ON i.rule = w.rule AND {UNDER_WAY.format(now="$3")}
+WHERE i.by_hand IS NULL AND i.key <> $4::text::jsonb
   AND NOT EXISTS (SELECT FROM jsonb_each_text(w.labels::jsonb) AS l (name, value)
                   WHERE coalesce(i.key ->> l.name, '') <> l.value)
 ORDER BY i.opened_at, i.rule, i.id LIMIT 1
 """
-"""What is due to open counts: of two that are heard of together neither opens before the other is seen."""
 
 
 async def find(connection: Connection, wanted: Sequence[Inhibits], now: datetime) -> Inhibitor | None:

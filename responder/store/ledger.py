@@ -29,6 +29,7 @@ from responder.model.incident import SAMPLE, Incident
 from responder.store import breakers, budgets, give_backs, restraints
 from responder.store.clock import ServiceClock
 from responder.store.connection import Connection
+from responder.store.inhibition import UNDER_WAY
 from responder.store.storable import storable_json, storable_text
 
 _PLACE = re.compile(r"\$(\d+)")
@@ -181,9 +182,8 @@ _OTHERS_NAMED = 3
 _OPEN = f"""
 -- What a person opened under the rule's name is not one more that the rule's alerts did.
 WITH others AS MATERIALIZED (
-    SELECT id, key FROM incidents
-    WHERE rule = $1 AND state <> 'closed' AND id <> $4 AND by_hand IS NULL
-          AND state NOT IN ('resolved', 'recorded') AND (state <> 'pending' OR deadline <= $17)
+    SELECT i.id, i.key FROM incidents i
+    WHERE i.rule = $1 AND i.id <> $4 AND i.by_hand IS NULL AND {UNDER_WAY.format(now="$17")}
     LIMIT greatest($7::integer, {_OPEN_COUNTED} - 1)
 )
 SELECT jsonb_build_object(
@@ -195,8 +195,7 @@ SELECT jsonb_build_object(
         FROM others o WHERE o.key <> '{{}}' ORDER BY o.id LIMIT {_OTHERS_NAMED}))
 WHERE $7 IS NOT NULL
 """
-"""The incident that asks is one of them in any case: a step is looked at while its opening is being written.
-What is due to open counts: of many that are heard of together each sees all others, whoever comes first."""
+"""The incident that asks is one of them in any case: its own opening may still be being written."""
 
 _FLAPPED = f"""
 SELECT max(episode.joined_at)

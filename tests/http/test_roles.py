@@ -37,11 +37,13 @@ def by(name: str) -> dict[str, str]:
 
 EACH = people(*(person(role.value, (role, "")) for role in Role))
 
+DAY = "2026-11-01T00:00:00Z"
 READS = [
     "whoami", "service", "halt", "anchor", "targets", "alerts/unmatched", "incidents", "approvals", "rules",
     f"incidents/{INCIDENT}", f"incidents/{INCIDENT}/review", f"incidents/{INCIDENT}/verify",
     "rules/RunawayQueries", "dead-letters", "dead-letters/1", "actions", "schedules", "schedules/Morning",
-    "rulebook", "journal",
+    "rulebook", "journal", f"journal/rows?after={DAY}&until={DAY}",
+    f"journal/recorded?since={DAY}&until={DAY}",
 ]  # fmt: skip
 ANSWER = {"question": str(OTHER)}
 WRITES: list[tuple[str, dict[str, Any], Role]] = [

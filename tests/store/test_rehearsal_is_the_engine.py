@@ -6,42 +6,19 @@ attempt with its outcome, verdict and moments, and all words to people.
 
 from dataclasses import asdict
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
-from responder.rehearsal.scene import Around, Scene, read_scenes
-from responder.rulebook.mistake import Mistakes
+from responder.rehearsal.scene import Scene
 from tests.support.drawn_scenes import LADDERS, RISING, drawn
 from tests.support.for_real import played_for_real
 from tests.support.lives import rehearsed
-from tests.support.pools import with_pools
-from tests.support.rule_surroundings import surroundings
+from tests.support.rule_scenes import BASE, LADDER, RISING_BASE, SCENES
 
 pytestmark = pytest.mark.real  # it takes long
 
-ROOT = Path(__file__).parents[2]
-FOLDERS = ("tests/unit/rehearsed", "rules")
-FILES = [file for folder in FOLDERS for file in sorted((ROOT / folder).rglob("*.test.yaml"))]
 
-
-POOLS = sorted((ROOT / "tests/unit/rehearsed_pools").glob("*.test.yaml"))
-
-
-def scenes() -> list[Scene]:
-    mistakes = Mistakes()
-    read = read_scenes(FILES, Around(surroundings()), mistakes)
-    read += read_scenes(POOLS, Around(surroundings(catalogue=with_pools())), mistakes)
-    assert not mistakes.found, mistakes.sorted()
-    return read
-
-
-BASE = next(scene for scene in scenes() if scene.file.endswith("guards.test.yaml"))
-RISING_BASE = next(scene for scene in scenes() if scene.file.endswith("rising.test.yaml"))
-LADDER = next(scene for scene in scenes() if scene.file.endswith("ladders.test.yaml"))
-
-
-@pytest.mark.parametrize("scene", scenes(), ids=lambda scene: scene.test.name)
+@pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.test.name)
 async def test_a_rehearsed_incident_lives_as_in_the_engine(
     scene: Scene, dsn: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

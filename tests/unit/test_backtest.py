@@ -6,9 +6,11 @@ from datetime import UTC, datetime, timedelta
 from responder.engine.settings import EngineSettings
 from responder.model.alert import Alert, Observation, Standing, content_hash, fingerprint
 from responder.model.budget import Budgets
+from responder.model.incident import IncidentState
 from responder.model.severity import Severity
+from responder.ports import NewIncident
 from responder.rehearsal.backtest import Backtest, Setting
-from responder.rehearsal.recorded import Fact, FactKind
+from responder.rehearsal.recorded import Fact, FactKind, Known
 from responder.rehearsal.result import Result, result_of
 from responder.rehearsal.rows import moments
 from responder.rehearsal.scene import own_actions
@@ -102,6 +104,21 @@ async def test_maintenance_that_ends_early_wakes_what_it_kept_quiet() -> None:
     backtest, _ = await played(rule, fires(2), until=60, facts=[window])
     [attempt] = backtest.rehearsal.memory.ledger.attempts.values()
     assert attempt.intended_at == after(20)
+
+
+async def test_words_that_fit_no_incident_are_counted() -> None:
+    """Nothing is done by them, and people are told how many there were."""
+    told = {"kind": "take_over", "actor": "ada", "reason": "mine", "facts": {}}
+    rule = "severity: P2\n    group_by: [db]\n    evidence: []\n    escalate: true"
+    of = NewIncident("Down", "", {"db": "x"}, Severity.P2, timedelta(0), ()).identity
+    facts = [Fact(after(5), FactKind.COMMAND, one, told) for one in (of, ("Gone", b""))]
+    backtest, result = await played(rule, fires(1), until=60, facts=facts)
+    assert [(one.text, one.of, one.times) for one in result.recorded] == [
+        (Known.PEOPLE.value, "take_over", 1),
+        (Known.UNFIT.value, "take_over", 1),
+    ]
+    [kept] = backtest.rehearsal.memory.incidents.values()
+    assert kept.incident.state is IncidentState.TAKEN_OVER
 
 
 async def test_what_is_lent_behind_another_is_given_back_after_it() -> None:

@@ -11,13 +11,15 @@ from responder.decide.case import AttemptVerdict, Case, Change, ProbeReading, Re
 from responder.decide.verify import assess, over, stable
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.incident import IncidentState, Progress, Verification
-from responder.model.rule import Undo
+from responder.model.rule import Comparison, PromqlProbe, Undo
+from responder.model.timeline import EntryKind
 from tests.support.dossiers import ATTEMPT, an_attempt
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members
 
 TERMS = Terms()
 SECOND = timedelta(seconds=1)
 DEADLINE = START + timedelta(minutes=5)
+ABOVE = Comparison(op="<", value=1.0)
 STABLE = timedelta(seconds=30)
 """The rule's `stable_for`."""
 RUNNING = Verification(started_at=START, deadline=DEADLINE, attempt_id=ATTEMPT)
@@ -99,6 +101,26 @@ def test_a_reading_is_good_bad_or_no_data(
     assert found.last == (text or no_data)
     assert change.entries[0].text == f"Verification, not yet: {found.last}"
     assert change.entries[0].facts == {"verdict": None, "reading": found.last}
+
+
+def test_what_each_probe_said_is_kept_with_every_verdict() -> None:
+    """Whoever plays the past anew is answered by it; also where nobody could say."""
+    case = verifying(since(START), firing=0)
+    assert case.rule.verify is not None
+    asked = [PromqlProbe.model_validate({"promql": name, "is": ABOVE}) for name in ("up", "down")]
+    verify = case.rule.verify.model_copy(update={"probes": tuple(asked)})
+    case = case.model_copy(update={"rule": case.rule.model_copy(update={"verify": verify})})
+    for now, probes in (
+        (START + SECOND, (GOOD, EMPTY)),
+        (DEADLINE, (GOOD, BAD)),
+        (DEADLINE, (EMPTY, EMPTY)),
+        (START + STABLE, (GOOD, GOOD)),
+    ):
+        [told] = [one for one in read(case, ENDED, now, *probes).entries if "probes" in one.facts]
+        assert told.kind is EntryKind.VERIFICATION
+        assert told.facts["probes"] == {
+            str(probe): one.holds for probe, one in zip(asked, probes, strict=True)
+        }
 
 
 def test_a_break_begins_the_time_of_being_good_anew() -> None:
