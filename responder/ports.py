@@ -1060,6 +1060,10 @@ class Desk(Protocol):
         """Everything about one incident, or None."""
         ...
 
+    async def waiting(self, limit: int) -> Sequence[Incident]:
+        """The incidents that wait for people, escalated or asking, the worst and longest waiting first."""
+        ...
+
     async def awaiting_approval(self, limit: int) -> Sequence[Incident]:
         """The incidents that ask a person, the worst and longest waiting first."""
         ...

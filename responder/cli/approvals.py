@@ -8,6 +8,7 @@ from responder.cli import output
 from responder.cli.client import Client
 from responder.cli.common import ExitCode, actor_option, fail, print_json, reason_option, speaks
 from responder.cli.person import give
+from responder.cli.ways import stale_lines
 from responder.model.incident import CommandKind
 from responder.review.words import count, is_empty, pairs, value_text
 
@@ -99,6 +100,7 @@ def _show(one: dict[str, Any], now: str, *, err: bool = False) -> None:
     group = f" ({pairs(one['key'])})" if one["key"] else ""
     given = {name: value_text(value) for name, value in one["params"].items() if not is_empty(value)}
     left = output.until(output.moment(one["until"]), output.moment(now)).removeprefix("in ")
+    stale = output.moment(one["stale_at"]) if one["stale_at"] else None
     output.say(f"{one['severity']} {one['rule']}{group}, incident {one['incident']}", err=err)
     for text in (
         f"would run {one['action']} on {one['target']}" + (f" with {_params(given)}" if given else ""),
@@ -107,6 +109,7 @@ def _show(one: dict[str, Any], now: str, *, err: bool = False) -> None:
         *one["consequences"],
         f"asked{' again' if one['times'] > 1 else ''} because {'; '.join(one['reasons'])}",
         f"to be answered within {left}",
+        *stale_lines(stale, output.moment(one["until"]), output.moment(now)),
         *(() if one["yours"] else ("your token may not answer it: that takes the role approver here",)),
     ):
         output.say(text, indent=2, err=err)

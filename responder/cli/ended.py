@@ -50,7 +50,9 @@ _HOW_IT_ENDED = {
     WayKind.RELEASE: "released since",
     WayKind.RESET_BREAKER: "reset since",
     WayKind.PROMOTE: "promoted since",
+    WayKind.EDIT_RULE: "edited since",
 }
+_COUNTS_ANEW = {WayKind.PROMOTE, WayKind.EDIT_RULE}
 
 
 def how_it_ended(
@@ -59,11 +61,10 @@ def how_it_ended(
     """What has become of it, in words; None while it lasts."""
     if not is_over(word, standing, now):
         return None
-    told = next((told for kind, told in _HOW_IT_ENDED.items() if _of(kind, word.ways)), "since ended")
+    kind = next((kind for kind in _HOW_IT_ENDED if _of(kind, word.ways)), None)
     waits = incident is not None and incident.state is IncidentState.RECORDED
-    if told == _HOW_IT_ENDED[WayKind.PROMOTE] and waits:
-        told += ": that counts when an alert of it fires anew"
-    return told
+    told = "since ended" if kind is None else _HOW_IT_ENDED[kind]
+    return f"{told}: that counts when an alert of it fires anew" if kind in _COUNTS_ANEW and waits else told
 
 
 def since_released(one: Quarantined, now: datetime) -> str:

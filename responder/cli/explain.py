@@ -35,14 +35,15 @@ def explain(incident_id: str, everything: bool, client: Client, as_json: bool) -
     if dossier.incident.state is not IncidentState.CLOSED:
         for line in halted_lines(client.get("halt"), dossier.incident.progress.hold):
             output.say(line)
-    _part("You can", you_can(dossier, standing, now))
+    promised = as_promised(told)
+    _part("You can", you_can(dossier, standing, now, promised.stale_at))
     explanation = explained(dossier)
     telling = Telling(now=now, everything=everything, standing=standing, incident=dossier.incident)
     _steps(dossier, explanation, telling)
     _part("Evidence", evidence_lines(explanation, dossier.incident, now))
     _part("Quiet", quiet_lines(explanation, now))
     seen = acknowledged_lines(dossier.incident, now)
-    _part("People", [*seen, *next_lines(dossier.incident, as_promised(told), now)])
+    _part("People", [*seen, *next_lines(dossier.incident, promised, now)])
     _part("Told", told_lines(dossier.notifications, now))
 
 

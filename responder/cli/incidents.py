@@ -38,9 +38,15 @@ def incidents() -> None:
 @speaks
 def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> None:
     """The newest incidents first: what is open, and what was only recorded in shadow a short while ago."""
-    told = client.get("incidents", live="false", limit=limit)
+    asked = min(limit + 1, _MOST)
+    told = client.get("incidents", live="false", limit=asked)
     if not ended:
-        told = {**told, "incidents": _current(client, told["incidents"], limit)}
+        told = {**told, "incidents": _current(client, told["incidents"], asked)}
+    more = len(told["incidents"]) > limit
+    if more:
+        waiting = client.get("incidents", waiting="true", limit=limit)["incidents"]
+        told = {**told, "incidents": _first(waiting, told["incidents"], limit)}
+    told = {**told, "more": more}
     if as_json:
         print_json(told)
         return
@@ -61,6 +67,8 @@ def list_incidents(ended: bool, limit: int, client: Client, as_json: bool) -> No
     ]
     none = "There is no incident." if ended else "No incident is open or was recorded lately."
     output.table(("ID", "", "STATE", "RULE", "GROUP", "OPENED", "IN AUTO"), rows, none)
+    if more:
+        output.say(f"There are more than {limit}: what waits for people is shown first, then the newest.")
 
 
 @incidents.command("open")
@@ -310,6 +318,12 @@ def _tell_anchor(state: dict[str, Any], file: Path | None, lines: list[dict[str,
 
 def _all_ids(client: Client) -> list[str]:
     return [one["id"] for one in client.get("incidents", live="false", limit=_MOST)["incidents"]]
+
+
+def _first(waiting: list[dict[str, Any]], newest: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:
+    """So many, the newest first: what waits for people does not give way to what is newer."""
+    kept = {one["id"]: one for one in (*waiting, *newest)}
+    return sorted(list(kept.values())[:limit], key=lambda one: str(one["id"]), reverse=True)
 
 
 def _current(client: Client, newest: list[dict[str, Any]], limit: int) -> list[dict[str, Any]]:

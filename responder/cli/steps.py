@@ -51,7 +51,10 @@ def without_steps(incident: Incident) -> str:
     if incident.by_hand is not None:
         return "A person opened it for people: it has no step, so there was nothing to judge."
     if incident.rule == UMBRELLA.name:
-        return "It stands for all incidents of the storm: it has no step of its own."
+        ends = (
+            "It ends when fewer incidents opened lately, and fewer of its own still fire, than make a storm."
+        )
+        return f"It stands for all incidents of the storm: it has no step of its own. {ends}"
     return "The rule has no step: it only gathers evidence, so there was nothing to judge."
 
 
@@ -61,7 +64,8 @@ def goes_on(step: StepTold, incident: Incident, now: datetime) -> Iterator[str]:
     if step.number != progress.step + 1:
         return
     if incident.state is IncidentState.RECORDED and progress.part_of is not None and due is not None:
-        yield f"judged again when the storm is over: it is looked at {output.until(due, now)}"
+        over = "when the storm is over (fewer open, and fewer of its incidents still fire, than make one)"
+        yield f"judged again {over}: it is looked at {output.until(due, now)}"
     if incident.state is IncidentState.HELD and hold is not None:
         yield f"judged again {output.until(hold.until, now)}, at {moment(hold.until, now)}"
 

@@ -45,7 +45,7 @@ def told_story(
     """The parts below the headline, each with its title; what is empty is left out."""
     facts = read(dossier, told.terms)
     parts = {
-        "You can": you_can(dossier, standing, now),
+        "You can": you_can(dossier, standing, now, told.stale_at),
         "Rule": [_rule_then(dossier)],
         "Held back": [
             line for one in facts.held_back for line in _held(one, _since(one, dossier, standing, now))
@@ -77,7 +77,8 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
         case IncidentState.PENDING if incident.deadline is not None and _by_alerts(incident):
             return f"it opens at {moment(incident.deadline, now)}, if its alert fires until then"
         case IncidentState.HELD if progress.hold is not None:
-            return _held_why(progress.hold, incident, now, standing)
+            why = _held_why(progress.hold, incident, now, standing)
+            return f"{why}{_yes_expires(progress.hold, incident, now, standing)}"
         case IncidentState.REMEDIATING if dossier.attempts:
             runs = dossier.attempts[-1]
             return f"{runs.action} on {runs.target}, started {moment(runs.intended_at, now)}"
@@ -93,7 +94,7 @@ def _why(dossier: Dossier, now: datetime, standing: Standing | None) -> str:
             last = last_judged(dossier)
             words = () if last is None else last.held_by
             told = marked(progress.escalation_reason, words, incident, standing, now)
-            return f"{told}{_left_quarantined(dossier, now)}"
+            return f"{told}{_also_refused(dossier, standing, now)}{_left_quarantined(dossier, now)}"
         case IncidentState.TAKEN_OVER if progress.taken_over_by:
             return f"{progress.taken_over_by} acts, automation is off"
         case IncidentState.RECORDED if progress.shadow and (short := _in_shadow(dossier, now, standing)):
@@ -111,6 +112,17 @@ def _verified(running: Verification, dossier: Dossier) -> str:
     """Which step is verified; nothing where no attempt is: what was found well needed none."""
     tried = [one for one in dossier.attempts if one.id == running.attempt_id]
     return "".join(f"did step {one.step + 1}, {one.action} on {one.target}, help? " for one in tried)
+
+
+def _also_refused(dossier: Dossier, standing: Standing | None, now: datetime) -> str:
+    """Who else refused the step because of which people were told, and still does."""
+    why, last = dossier.incident.progress.escalation_reason or "", last_judged(dossier)
+    refused = [one for one in (last.held_by if last is not None else ()) if one.ruling is Ruling.REFUSE]
+    if not any(one.reason in why for one in refused):
+        return ""
+    others = [one for one in refused if one.reason not in why and not is_over(one, standing, now)]
+    names = ", ".join(dict.fromkeys(one.called for one in others))
+    return f"; also refused by {names}" if names else ""
 
 
 def _left_quarantined(dossier: Dossier, now: datetime) -> str:
@@ -152,6 +164,19 @@ def _held_why(hold: Hold, incident: Incident, now: datetime, standing: Standing 
     if stale is not None and stale < hold.deadline:
         return f"{words}; people are told {until(stale, now)}: its alert's last word is too old then"
     return f"{words}; people are told {until(hold.deadline, now)} if nothing changes"
+
+
+def _yes_expires(hold: Hold, incident: Incident, now: datetime, standing: Standing | None) -> str:
+    """That a person's yes is spent before what holds it ends, so that they are asked again."""
+    yes = incident.progress.approval
+    if yes is None:
+        return ""
+    ends = [one.over_at for one in hold.holders if one.over_at and not is_over(one, standing, now)]
+    if yes.expires_at > max([hold.until, *ends]):
+        return ""
+    return (
+        f"; the yes of {yes.by} ends before that, at {moment(yes.expires_at, now)}: it is asked for anew then"
+    )
 
 
 def _held_words(hold: Hold, incident: Incident, now: datetime, standing: Standing | None) -> str:
@@ -211,6 +236,8 @@ def _held(held: HeldBack, since: str) -> Iterator[str]:
     what = f"{step}{held.action} on {held.target or 'no target'}"
     times = f" ({held.times} times, last {_second(held.last_at)})" if held.times > 1 else ""
     yield f"{_second(held.first_at)}  {what}: {_held_word(held)}{held.reason}{since}{times}"
+    others = (reason for guard, reason in held.objections if guard != held.guard)
+    yield from (f"also: {reason}" for reason in others)
     if held.elements:
         verb = "would have hit" if held.only_shadow else "found"
         yield f"{verb} {count(held.element_count, 'element')}:"
@@ -251,6 +278,8 @@ def next_lines(incident: Incident, told: Promised, now: datetime) -> list[str]:
     if incident.state is IncidentState.SUPPRESSED and incident.progress.inhibited is not None:
         return [f"nobody is told while {incident.progress.inhibited} is under way: then it is judged"]
     rises = [] if told.rises is None else [_rises(told.rises, now)]
+    if told.kept_by is not None:
+        rises = [f"{told.kept_by} said that it is {incident.severity}: it does not rise by time any more"]
     if word is None:
         return rises
     level = f"level {word.level} ({', '.join(word.channels)})"

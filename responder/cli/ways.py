@@ -7,7 +7,9 @@ from typing import Any, assert_never
 
 from responder.cli import output
 from responder.cli.ended import Standing, Word, can_be_lifted, has_ended, is_over, not_enough, refusing
+from responder.model.guard import Guard
 from responder.model.incident import Hold, Incident, IncidentState
+from responder.model.spoken import moment
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import GuardWord, Judged, explain
@@ -47,13 +49,20 @@ def command(way: Way) -> str:
             assert_never(way.kind)
 
 
-def you_can(dossier: Dossier, standing: Standing | None, now: datetime) -> list[str]:
-    """The commands, each a line; nothing where nobody can change how it goes on."""
+def you_can(
+    dossier: Dossier, standing: Standing | None, now: datetime, stale_at: datetime | None = None
+) -> list[str]:
+    """The commands, each a line; nothing where nobody can change how it goes on.
+
+    `stale_at` is when a yes to what is asked is of no use any more.
+    """
     told = [
+        *_answers(dossier.incident, now, stale_at),
         *_by_state(dossier, standing, now),
         *_ways(dossier, standing, now),
         *_releases(dossier),
         *_begins(dossier, standing, now),
+        *_by_hand(dossier),
     ]
     once: dict[str, str] = {}
     for line in told:
@@ -65,17 +74,37 @@ _BESIDE = "   ("
 """Between a command and what else is to be known of it."""
 
 
+def _answers(incident: Incident, now: datetime, stale_at: datetime | None) -> Iterator[str]:
+    if incident.state is not IncidentState.AWAITING_APPROVAL:
+        return
+    yield f"responder approve {incident.id} --reason ...   (shows what exactly would be done, and asks y/N)"
+    yield from (f"  {line}" for line in stale_lines(stale_at, incident.deadline, now))
+    yield f"responder decline {incident.id} --reason ..."
+
+
+def stale_lines(stale_at: datetime | None, until: datetime | None, now: datetime) -> Iterator[str]:
+    """That a yes is of no use, or will not be for as long as it can be given; nothing where it is."""
+    if stale_at is None or (until is not None and stale_at >= until):
+        return
+    if stale_at < now:
+        yield "a yes only tells people: its alert's last word is too old to act on, until it is told again"
+    else:
+        again = "unless its alert is told again before"
+        yield f"a yes only tells people after {moment(stale_at, now)}, {again}: its last word is too old then"
+
+
 def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
     incident = dossier.incident
     name = incident.id
     seen = incident.progress.acknowledged_by is not None
     take_over = f"responder incidents take-over {name} --reason ..."
     match incident.state:
-        case IncidentState.AWAITING_APPROVAL:
-            yield f"responder approve {name} --reason ..."
-            yield f"responder decline {name} --reason ..."
-            yield take_over
-        case IncidentState.OPEN | IncidentState.REMEDIATING | IncidentState.VERIFYING:
+        case (
+            IncidentState.AWAITING_APPROVAL
+            | IncidentState.OPEN
+            | IncidentState.REMEDIATING
+            | IncidentState.VERIFYING
+        ):
             yield take_over
         case IncidentState.ESCALATED | IncidentState.HELD:
             if not seen:
@@ -84,13 +113,61 @@ def _by_state(dossier: Dossier, standing: Standing | None, now: datetime) -> Ite
             if incident.state is IncidentState.ESCALATED:
                 if _step_left(dossier):
                     yield from _hand_back(dossier, standing, f"; {_last_time(dossier, standing, now)}")
+                yield from _worse_in_the_storm(dossier, standing, now)
                 yield f"responder incidents close {name} --reason ..."
         case IncidentState.TAKEN_OVER:
+            if _reminded(incident):
+                yield f"responder incidents ack {name}   (you still act: no further level is told then)"
             yield from _hand_back(dossier, standing, "")
             yield f"responder incidents close {name} --reason ..."
         case IncidentState.RECORDED if incident.progress.part_of is not None:
             yield f"responder explain {incident.progress.part_of}"
-            yield f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)"
+            yield _as_p1(dossier, standing, now)
+
+
+def _reminded(incident: Incident) -> bool:
+    """Whether people were told of it since a person took it over, and nobody has answered that."""
+    told, said = incident.progress.told_at, incident.progress.acknowledged_at
+    return told is not None and told > incident.state_since and (said is None or said < told)
+
+
+def _as_p1(dossier: Dossier, standing: Standing | None, now: datetime) -> str:
+    """What a storm lets go; with who else held the step when it was judged last."""
+    last = last_judged(dossier)
+    lasting = [one for one in (last.held_by if last is not None else ()) if not is_over(one, standing, now)]
+    names = dict.fromkeys(one.called for one in lasting if one.guard != Guard.STORM)
+    held = f"; {', '.join(names)} may still" if names else ""
+    return (
+        f"responder incidents severity {dossier.incident.id} P1 --reason ..."
+        f"   (then the storm does not keep it{held})"
+    )
+
+
+def _worse_in_the_storm(dossier: Dossier, standing: Standing | None, now: datetime) -> Iterator[str]:
+    """Where the storm refused its last step and goes on: what lets it go after a hand-back."""
+    last = last_judged(dossier)
+    refused = refusing(last, standing, now) if last is not None else ()
+    if _step_left(dossier) and any(one.guard == Guard.STORM for one in refused):
+        yield _as_p1(dossier, standing, now)
+
+
+def _by_hand(dossier: Dossier) -> Iterator[str]:
+    """The way of what cannot be handed back: asked for anew by a person."""
+    incident, asked = dossier.incident, dossier.incident.by_hand
+    if asked is not None:
+        if asked.acts and not asked.dry_run and incident.state is IncidentState.RECORDED:
+            yield f"responder run {asked.action} --with ... --reason ...   (it has to be asked for anew)"
+        return
+    steps = dossier.rule.get("steps", ())
+    with_people = incident.state in {IncidentState.ESCALATED, IncidentState.TAKEN_OVER}
+    if with_people and steps and not _step_left(dossier):
+        last = incident.progress.passed_over
+        step = steps[-1 if last is None else min(last.step, len(steps) - 1)]
+        for action in dict.fromkeys(part["action"] for part in step.get("all") or (step,)):
+            yield f"responder run {action} --with ... --reason ...   (by hand: {_BY_HAND})"
+
+
+_BY_HAND = "the rule's own limits do not count then, every other guard does"
 
 
 def _hand_back(dossier: Dossier, standing: Standing | None, last_time: str) -> Iterator[str]:
@@ -107,11 +184,17 @@ def _hand_back(dossier: Dossier, standing: Standing | None, last_time: str) -> I
     known = standing if standing is not None else _own_releases(dossier)
     lost = [way for way in known if way.kind is WayKind.RELEASE and way.of in targets]
     yield from map(command, lost)
-    again = f"{_next_step(dossier)} is judged then{last_time}"
+    again = f"{_next_step(dossier)} is judged then{last_time}{_frozen(standing)}"
     if lost:
         held = f"held until {' and '.join(way.of for way in lost)} is released"
         again = f"{_next_step(dossier)} is {held if judged else f'judged then; what acts there is {held}'}"
     yield f"responder incidents hand-back {name} --reason ...   ({again})"
+
+
+def _frozen(standing: Standing | None) -> str:
+    """That a freeze stands which may hold what is handed back: whether it does is judged then."""
+    stands = any(way.kind is WayKind.END_FREEZE for way in standing or ())
+    return "; a freeze stands, which may hold it: responder freeze list" if stands else ""
 
 
 def _own_releases(dossier: Dossier) -> tuple[Way, ...]:
@@ -180,8 +263,21 @@ def _last_time(dossier: Dossier, standing: Standing | None, now: datetime) -> st
     """Whether to hand it back may help: what refused that step the last time may refuse it again."""
     before = explain(dossier).steps[dossier.incident.progress.step].judged
     refused = refusing(before[-1], standing, now) if before else ()
+    told_since = before and _told_since(dossier, before[-1].last_at)
+    refused = tuple(one for one in refused if not (told_since and one.guard == Guard.TOO_OLD))
     names = ", ".join(dict.fromkeys(one.called for one in refused))
-    return f"last time it was refused by {names}" if names else "by itself nothing starts"
+    ends = ", which ends when its alert is told again" if _too_old(refused) else ""
+    return f"last time it was refused by {names}{ends}" if names else "without it nothing starts"
+
+
+def _told_since(dossier: Dossier, judged_at: datetime) -> bool:
+    """Whether its alert was told again after it was judged."""
+    heard_at = dossier.members.newest_seen_at
+    return heard_at is not None and heard_at > judged_at
+
+
+def _too_old(refused: Sequence[GuardWord]) -> bool:
+    return any(one.guard == Guard.TOO_OLD for one in refused)
 
 
 def _step_left(dossier: Dossier) -> bool:

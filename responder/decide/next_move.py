@@ -314,7 +314,8 @@ def _news(case: Case, now: datetime, terms: Terms) -> Change:
     withdrawn = {"acknowledged_by": None, "acknowledged_at": None, "covered_members": case.members.total}
     if progress.step < len(case.rule.steps):
         return changes.told_and_goes_on(case, now, terms, why, **withdrawn)
-    change = changes.escalated(case, now, f"{why}, and no step is left", terms)
+    left = "and no step is left" if case.rule.steps else "and its rule has no step"
+    change = changes.escalated(case, now, f"{why}, {left}", terms)
     return change.model_copy(update={"progress": change.progress.model_copy(update=withdrawn)})
 
 

@@ -1,6 +1,6 @@
 """Who is told of an incident next, and when, if nothing happens before: for people who ask."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from responder.decide.case import Terms
@@ -41,14 +41,24 @@ class Promised(Frozen):
     terms: SeverityTerms
     next: NextWord | None
     rises: Rises | None = None
+    kept_by: str | None = None
+    """Whose word on how bad it is keeps it from becoming worse by time alone."""
+    stale_at: datetime | None = None
+    """Of what waits for an answer: when a yes is of no use, since nobody has said lately that it fires."""
 
 
 def promised(
-    incident: Incident, steps: int, terms: Terms, raises: Iterable[Raise] = (), *, again: bool = False
+    incident: Incident,
+    steps: int,
+    terms: Terms,
+    raises: Sequence[Raise] = (),
+    *,
+    again: bool = False,
+    heard_at: datetime | None = None,
 ) -> Promised:
     """By these terms; `steps` is how many its ladder has, `again` whether the last taken may be repeated.
 
-    `raises` is what its rule says of time.
+    `raises` is what its rule says of time, `heard_at` when an alert of it was last heard to fire.
     """
     left = again or incident.progress.step < steps
     words = sorted(_to_come(incident, terms, left=left), key=lambda word: word.at)
@@ -57,7 +67,24 @@ def promised(
         terms=terms.severities[incident.severity],
         next=words[0] if words else None,
         rises=None if found is None else Rises(at=found[1], to=found[0].to),
+        kept_by=_kept_by(incident, raises),
+        stale_at=_stale_at(incident, heard_at, terms),
     )
+
+
+def _kept_by(incident: Incident, raises: Sequence[Raise]) -> str | None:
+    by = incident.progress.severity_by
+    alone = incident.progress.model_copy(update={"severity_by": None})
+    rises = incident.state in RISES and next_raise(raises, alone, incident.severity) is not None
+    return by if rises else None
+
+
+def _stale_at(incident: Incident, heard_at: datetime | None, terms: Terms) -> datetime | None:
+    """As `guards.source.stale_at` has it, by what was heard since the question."""
+    question = incident.progress.question
+    if incident.state is not IncidentState.AWAITING_APPROVAL or question is None or question.stale_at is None:
+        return None
+    return question.stale_at if heard_at is None else heard_at + terms.max_alert_age
 
 
 def _to_come(incident: Incident, terms: Terms, *, left: bool) -> Iterator[NextWord]:
@@ -71,7 +98,7 @@ def _to_come(incident: Incident, terms: Terms, *, left: bool) -> Iterator[NextWo
         case IncidentState.ESCALATED:
             yield _at(incident, deadline, NoticeKind.AGAIN, "it is acknowledged", terms)
         case IncidentState.TAKEN_OVER:
-            yield _at(incident, deadline, NoticeKind.REMINDER, "it is over by then", terms)
+            yield _reminder(incident, deadline, terms)
         case IncidentState.AWAITING_APPROVAL:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "somebody answers", terms)
         case IncidentState.HELD:
@@ -85,6 +112,12 @@ def _to_come(incident: Incident, terms: Terms, *, left: bool) -> Iterator[NextWo
             yield _at(incident, deadline, NoticeKind.ESCALATED, "the next step has a result", terms)
         case IncidentState.VERIFYING if not left:
             yield _at(incident, deadline, NoticeKind.ESCALATED, "it recovers", terms)
+
+
+def _reminder(incident: Incident, at: datetime, terms: Terms) -> NextWord:
+    """A person who acts is reminded in any case; the next level hears of it only where they do not answer."""
+    word = _at(incident, at, NoticeKind.REMINDER, "it is over by then", terms)
+    return word.model_copy(update={"unless": "it is over or acknowledged by then"}) if word.up else word
 
 
 def _deadline(incident: Incident) -> datetime | None:

@@ -58,6 +58,11 @@ class Question(Frozen):
     asked_at: datetime
     times: int
     """How often the step was asked for, this time included."""
+    stale_at: datetime | None = None
+    """When nobody has said lately enough that its alerts fire, if nothing more is heard by then.
+
+    None where their source can be asked.
+    """
 
 
 class Approval(Frozen):

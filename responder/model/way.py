@@ -38,8 +38,8 @@ class WayKind(StrEnum):
     def ends(self) -> bool:
         """Whether it ends something that every replica knows of, so that anyone can say whether it has ended.
 
-        A file halts its own process: whoever is asked may be another. What stands in a file may be edited and
-        not be read yet.
+        A file halts its own process: whoever is asked may be another. The settings may be edited and not be
+        read yet; the active rulebook is the same for all.
         """
         return self in _ENDS
 
@@ -56,6 +56,7 @@ _ENDS = {
     WayKind.RELEASE,
     WayKind.RESET_BREAKER,
     WayKind.PROMOTE,
+    WayKind.EDIT_RULE,
 }
 
 

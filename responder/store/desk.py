@@ -59,6 +59,10 @@ from responder.store.transaction import transaction
 
 _LIVE = "WHERE i.state NOT IN ('closed', 'recorded')"
 
+_WAITING = """
+WHERE i.state IN ('escalated', 'awaiting_approval') ORDER BY i.severity, i.state_since LIMIT $1
+"""
+
 _AWAITING = "WHERE i.state = 'awaiting_approval' ORDER BY i.severity, i.deadline LIMIT $1"
 
 _COMMANDS = """
@@ -122,6 +126,11 @@ class PostgresDesk:
         ):
             found = await cases.read_incidents(connection, "WHERE i.id = $1", incident_id)
             return await self._dossier(connection, found[0]) if found else None
+
+    async def waiting(self, limit: int) -> Sequence[Incident]:
+        """See `ports.Desk.waiting`."""
+        async with self._lane.connection() as connection:
+            return await cases.read_incidents(connection, _WAITING, limit)
 
     async def awaiting_approval(self, limit: int) -> Sequence[Incident]:
         """See `ports.Desk.awaiting_approval`."""

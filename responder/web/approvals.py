@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from responder.decide.told_next import promised
 from responder.model.approval import Question
 from responder.model.duration import format_duration
 from responder.model.incident import Incident
@@ -28,15 +29,26 @@ class Approvals:
         return [web.get("/api/v1/approvals", self.list)]
 
     async def list(self, request: web.Request) -> web.Response:
-        """Every open question, the worst incident first; `yours` says whether this token may answer it."""
+        """Every open question, the worst incident first.
+
+        `yours` says whether this token may answer it; `stale_at` when its alert is too old for a yes to help.
+        """
         waiting = await self._api.desk.awaiting_approval(asked_limit(request))
         dossiers = [await self._api.desk.incident(incident.id) for incident in waiting]
         told = [
-            {**_told(dossier.incident, question, _rule(dossier)), "yours": self._yours(request, dossier)}
+            {
+                **_told(dossier.incident, question, _rule(dossier)),
+                "yours": self._yours(request, dossier),
+                "stale_at": self._stale_at(dossier),
+            }
             for dossier in dossiers
             if dossier is not None and (question := dossier.incident.progress.question) is not None
         ]
         return answer({"approvals": told, "now": await self._api.store.now()})
+
+    def _stale_at(self, dossier: Dossier) -> datetime | None:
+        heard_at = dossier.members.newest_seen_at
+        return promised(dossier.incident, 0, self._api.terms, heard_at=heard_at).stale_at
 
     def _yours(self, request: web.Request, dossier: Dossier) -> bool:
         return bearer_of(request).may(Role.APPROVER, places(dossier))

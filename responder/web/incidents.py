@@ -11,7 +11,7 @@ from responder.decide.restraints import ways_of_claims, ways_to_end
 from responder.decide.told_next import promised
 from responder.model.autonomy import Autonomy
 from responder.model.incident import ClosedAs, Command, CommandFacts, CommandKind, Incident
-from responder.model.rule import Raise
+from responder.model.rule import Raise, Rule
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
 from responder.review.explained import explain, may_be_repeated
@@ -52,9 +52,15 @@ class Incidents:
         ]
 
     async def list(self, request: web.Request) -> web.Response:
-        """The newest incidents first; `live=false` also the ended ones."""
+        """The newest incidents first; `live=false` also the ended ones.
+
+        `waiting=true` only those that wait for people, the worst first.
+        """
         live_only, limit = asked_flag(request, "live", default=True), asked_limit(request)
-        incidents = await self._api.desk.incidents(live_only=live_only, limit=limit)
+        if asked_flag(request, "waiting", default=False):
+            incidents = await self._api.desk.waiting(limit)
+        else:
+            incidents = await self._api.desk.incidents(live_only=live_only, limit=limit)
         return answer({"incidents": incidents, "now": await self._api.store.now()})
 
     async def show(self, request: web.Request) -> web.Response:
@@ -70,7 +76,8 @@ class Incidents:
         parts = {name: getattr(dossier, name) for name in Dossier.model_fields}
         steps, again = dossier.rule.get("steps", ()), may_be_repeated(dossier)
         raises = [Raise.model_validate(one) for one in dossier.rule.get("raise", ())]
-        told = promised(dossier.incident, len(steps), self._api.terms, raises, again=again)
+        heard_at = dossier.members.newest_seen_at
+        told = promised(dossier.incident, len(steps), self._api.terms, raises, again=again, heard_at=heard_at)
         now = await self._api.store.now()
         return {**parts, "promised": told, "standing": await self._standing(dossier), "now": now}
 
@@ -82,17 +89,18 @@ class Incidents:
         rule = dossier.incident.rule
         broken = await self._api.desk.open_breaker(rule)
         reset = [] if broken is None else [Way(kind=WayKind.RESET_BREAKER, of=rule)]
-        promote = [] if await self._promoted(rule) else [Way(kind=WayKind.PROMOTE, of=rule)]
-        held = ways_of_claims(await self._api.desk.claims())
-        return [*removed, *ways_to_end(await self._api.store.restraints()), *reset, *promote, *held]
-
-    async def _promoted(self, name: str) -> bool:
-        """Whether the rule as it is now may do more than shadow, by a person's word or the settings'."""
         book = await self._api.store.active_rulebook()
-        rule = None if book is None else book.rule(name)
+        active = None if book is None else book.rule(rule)
+        promote = [] if await self._promoted(active) else [Way(kind=WayKind.PROMOTE, of=rule)]
+        edit = [] if _may_all(active) else [Way(kind=WayKind.EDIT_RULE, of=rule)]
+        held = ways_of_claims(await self._api.desk.claims())
+        return [*removed, *ways_to_end(await self._api.store.restraints()), *reset, *promote, *edit, *held]
+
+    async def _promoted(self, rule: Rule | None) -> bool:
+        """Whether the rule as it is now may do more than shadow, by a person's word or the settings'."""
         if rule is None:
             return False
-        level = await self._api.store.promotion(name, rule.acting_hash)
+        level = await self._api.store.promotion(rule.name, rule.acting_hash)
         if level is None:
             return rule.acting_hash in self._api.started_with.promoted
         return level > Autonomy.SHADOW
@@ -177,6 +185,12 @@ class Incidents:
             pass
         incidents = await self._api.desk.incidents(live_only=False, limit=SEARCHED)
         return _only([incident for incident in incidents if str(incident.id).startswith(wanted)], wanted)
+
+
+def _may_all(rule: Rule | None) -> bool:
+    """Whether the rule itself caps nothing that it does."""
+    levels = () if rule is None else (rule.autonomy, *(step.autonomy for step in rule.every_step))
+    return bool(levels) and min(levels) is Autonomy.AUTO
 
 
 _NEED_NO_REASON = {CommandKind.ACKNOWLEDGE, CommandKind.APPROVE}

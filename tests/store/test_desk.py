@@ -38,6 +38,22 @@ async def test_incidents_are_listed_newest_first(db: Stored) -> None:
     assert len(await db.store.incidents(live_only=False, limit=2)) == 2
 
 
+async def test_what_waits_for_people_is_listed_by_itself_the_longest_first(db: Stored) -> None:
+    """However old it is, and without what only goes on by itself."""
+    for server, state in (
+        ("a", IncidentState.ESCALATED),
+        ("b", IncidentState.AWAITING_APPROVAL),
+        ("c", IncidentState.RECORDED),
+        ("d", None),
+    ):
+        await db.observe(alert(server=server))
+        if state is not None:
+            lease, case = await db.leased()
+            await db.store.record(lease, case, change(case, state))
+    assert [one.key["server"] for one in await db.store.waiting(10)] == ["a", "b"]
+    assert [one.key["server"] for one in await db.store.waiting(1)] == ["a"]
+
+
 async def test_a_dossier_has_everything(db: Stored) -> None:
     """Incident, pinned rule, members, attempts, timeline, commands; of an unknown one there is none."""
     lease, case = await db.held()

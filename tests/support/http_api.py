@@ -264,6 +264,9 @@ class RememberingDesk:
         ]
         return [one for one in known if one.state.live or not live_only][:limit]
 
+    async def waiting(self, limit: int) -> Sequence[Incident]:
+        return await self.awaiting_approval(limit)
+
     async def awaiting_approval(self, limit: int) -> Sequence[Incident]:
         return [one for one in await self.incidents(live_only=True, limit=limit) if one.progress.question]
 

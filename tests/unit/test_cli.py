@@ -168,6 +168,16 @@ def test_the_story_says_that_an_older_version_of_the_rule_judges() -> None:
     assert story_of(older, after(600))["Rule"] == [told]
 
 
+def test_a_list_that_is_cut_says_so_and_keeps_what_waits_for_people(served: Served) -> None:
+    """An old incident that was escalated does not vanish behind newer ones."""
+    served.desk.question = QUESTION
+    told = responder("incidents", "list", "--all", "--limit", "1", served=served).output
+    assert str(INCIDENT)[:13] in told
+    assert str(OTHER)[:13] not in told, "newer, and waits for nobody"
+    assert "There are more than 1: what waits for people is shown first, then the newest." in told
+    assert "There are more" not in responder("incidents", "list", "--all", served=served).output
+
+
 def test_who_must_approve_is_told_what_can_be_done() -> None:
     """Until when stands in the first line, and how to answer among the commands."""
     story = Story().tell(0, EntryKind.OPENED, "opened")
@@ -178,7 +188,7 @@ def test_who_must_approve_is_told_what_can_be_done() -> None:
     first = headline(asking, after(60))
     assert first.endswith("the rule asks a person; it waits until 00:09:30 UTC for a person's yes or no.")
     assert story_of(asking, after(60))["You can"][:2] == [
-        f"responder approve {waiting.id} --reason ...",
+        f"responder approve {waiting.id} --reason ...   (shows what exactly would be done, and asks y/N)",
         f"responder decline {waiting.id} --reason ...",
     ]
 

@@ -14,6 +14,7 @@ from responder.decide.case import Terms
 from responder.decide.guards.limits import breaker
 from responder.decide.guards.service import halt
 from responder.decide.told_next import promised
+from responder.model.approval import Approval, Consent
 from responder.model.attempt import Outcome, Quarantined
 from responder.model.breaker import Breaker
 from responder.model.by_hand import ByHand
@@ -34,6 +35,7 @@ RELEASE = Way(kind=WayKind.RELEASE, of=TARGET)
 FREEZE = Way(kind=WayKind.END_FREEZE, of="3")
 HALT = Way(kind=WayKind.RESUME, of="7")
 HOLDER = UUID(int=7)
+CONSENT = Consent(action=ACTION, target=TARGET, params={}, facts="f", elements=(), titles=())
 OTHER = Way(kind=WayKind.SEE_INCIDENT, of=str(HOLDER))
 AT = after(65)
 
@@ -216,10 +218,10 @@ def test_to_hand_it_back_says_what_refused_the_step_the_last_time() -> None:
     told = f"{hand_back}last time it was refused by circuit breaker, target)"
     assert told in you_can(both, (RESET,), AT)
     alone = judged(IncidentState.ESCALATED, OPEN)
-    assert f"{hand_back}by itself nothing starts)" in you_can(alone, (), AT)
+    assert f"{hand_back}without it nothing starts)" in you_can(alone, (), AT)
     later = judged(IncidentState.ESCALATED, OPEN, step=1)
     second = hand_back.replace(f"step 1, {ACTION}", "step 2, b")
-    assert f"{second}by itself nothing starts)" in you_can(later, (RESET,), AT), "that is another step"
+    assert f"{second}without it nothing starts)" in you_can(later, (RESET,), AT), "that is another step"
 
 
 def test_what_is_over_leads_nowhere_and_a_command_stands_once_in_a_judgement() -> None:
@@ -324,10 +326,83 @@ def test_a_ceiling_in_a_file_begins_nothing_that_is_recorded_either() -> None:
     """The settings', and a rule's own word, as a promotion: what is begun goes by the rule as it is then."""
     ceiling, edit = Way(kind=WayKind.RAISE_CEILING), Way(kind=WayKind.EDIT_RULE, of=RULE)
     shadowed = word(Guard.AUTONOMY, "go", "shadow only", ceiling, edit, shadow=True)
-    told = you_can(_firing(judged(IncidentState.RECORDED, shadowed, shadow=True)), (), AT)
+    dossier = _firing(judged(IncidentState.RECORDED, shadowed, shadow=True))
+    told = you_can(dossier, (edit,), AT)
     none = "   (it does not begin this one: take-over and hand-back do then, while its alert fires)"
     assert all(line.endswith(none) for line in told[:2])
     assert len(told) == 4
+    assert not any("edit the autonomy" in line for line in you_can(dossier, (), AT)), "edited since"
+
+
+def test_a_rule_that_was_edited_since_holds_nothing_any_more() -> None:
+    """Its own word was of the version that was judged; the one that is active now goes further."""
+    edit = Way(kind=WayKind.EDIT_RULE, of=RULE)
+    shadowed = word(Guard.AUTONOMY, "go", "shadow only, by the rule", edit, shadow=True)
+    dossier = judged(IncidentState.RECORDED, shadowed, shadow=True)
+    assert "since" not in step_of(dossier, (edit,))
+    told = "shadow only, by the rule (edited since: that counts when an alert of it fires anew)"
+    assert told in step_of(dossier, ())
+
+
+def test_the_headline_names_everybody_who_refuses() -> None:
+    """Who ends one of two refusals reads of the other before it is handed back."""
+    both = judged(IncidentState.ESCALATED, OPEN, UNKNOWN, escalation_reason=OPEN["reason"])
+    assert headline(both, AT, (RESET,)).endswith(": the circuit breaker is open; also refused by target.")
+    assert headline(both, AT, ()).endswith("is open (reset since); also refused by target.")
+    alone = judged(IncidentState.ESCALATED, OPEN, escalation_reason=OPEN["reason"])
+    assert headline(alone, AT, (RESET,)).endswith(": the circuit breaker is open.")
+    later = judged(IncidentState.ESCALATED, OPEN, UNKNOWN, escalation_reason="it did not help")
+    assert headline(later, AT, (RESET,)).endswith(": it did not help."), "that is of something else"
+
+
+@pytest.mark.parametrize(("minutes", "told"), [(20, True), (90, False)])
+def test_a_yes_that_ends_before_what_holds_it_says_so(minutes: int, told: bool) -> None:
+    """A person who said yes reads that they are asked again; where it lasts there is nothing to say."""
+    yes = Approval(
+        id=UUID(int=3),
+        consent=CONSENT,
+        guards=(Guard.AUTONOMY,),
+        by="ada",
+        expires_at=after(60 * minutes),
+    )
+    held = _held(BY_FREEZE)
+    progress = held.incident.progress.model_copy(update={"approval": yes})
+    held = held.model_copy(update={"incident": held.incident.model_copy(update={"progress": progress})})
+    ends = f"; the yes of ada ends before that, at {moment(yes.expires_at, AT)}: it is asked for anew then."
+    assert headline(held, AT, (FREEZE,)).endswith(ends) is told
+
+
+def test_a_freeze_that_stands_is_told_with_the_hand_back() -> None:
+    """Whether it holds that step is judged then; that it may, a person reads before."""
+    held = judged(IncidentState.TAKEN_OVER, OPEN)
+    freeze = "; a freeze stands, which may hold it: responder freeze list)"
+    assert any(line.endswith(freeze) for line in you_can(held, (FREEZE,), AT))
+    assert not any(freeze in line for line in you_can(held, (), AT))
+
+
+@pytest.mark.parametrize(("heard", "told"), [(4, True), (30, False)])
+def test_what_was_too_old_goes_on_once_its_alert_is_told_again(heard: int, told: bool) -> None:
+    """Until then a hand-back leads to people again; afterwards nothing of that refusal is left."""
+    old = word(Guard.TOO_OLD, "refuse", "the newest word that it fires is 12 min old")
+    dossier = judged(IncidentState.ESCALATED, old, escalation_reason=old["reason"])
+    members = dossier.members.model_copy(update={"newest_seen_at": after(heard)})
+    lines = you_can(dossier.model_copy(update={"members": members}), (), AT)
+    ends = "last time it was refused by age of the alert, which ends when its alert is told again)"
+    assert any(line.endswith(ends) for line in lines) is told
+    assert any(line.endswith("; without it nothing starts)") for line in lines) is not told
+
+
+def test_what_a_storm_refused_names_how_it_may_act_in_it_and_who_may_hold_it_then() -> None:
+    """Of a part of the storm, and of what people were told of in it; after the storm nothing of that."""
+    storm = word(Guard.STORM, "refuse", "a storm", OTHER)
+    spent = word(Guard.BUDGET, "wait", "the budget is spent", Way(kind=WayKind.SEE_BUDGETS))
+    severity = f"responder incidents severity {INCIDENT} P1 --reason ...   (then the storm does not keep it"
+    alone = judged(IncidentState.ESCALATED, storm)
+    assert f"{severity})" in you_can(alone, (OTHER,), AT)
+    both = judged(IncidentState.RECORDED, storm, spent, part_of=HOLDER)
+    assert f"{severity}; budget may still)" in you_can(both, (OTHER,), AT)
+    other = judged(IncidentState.ESCALATED, OPEN)
+    assert not any("incidents severity" in line for line in you_can(other, (RESET,), AT))
 
 
 def test_what_shadow_found_nothing_for_is_not_said_to_have_started() -> None:

@@ -431,4 +431,7 @@ def test_a_worse_severity_is_news_by_itself() -> None:
     """Nobody joined: what people hear is how bad it is by now."""
     change = applied(case(S.ESCALATED, covered_members=0, step=2))
     assert "it is P1 now, and no step is left" in change.notices[0].text
+    bare = case(S.ESCALATED, covered_members=0)
+    bare = bare.model_copy(update={"rule": bare.rule.model_copy(update={"steps": ()})})
+    assert "it is P1 now, and its rule has no step" in applied(bare).notices[0].text
     assert change.notices[0].kind is NoticeKind.ESCALATED

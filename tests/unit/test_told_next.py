@@ -3,6 +3,7 @@
 import asyncio
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -10,8 +11,10 @@ from responder.cli.story import next_lines
 from responder.decide.case import Apply, Terms
 from responder.decide.next_move import next_move
 from responder.decide.told_next import promised
+from responder.model.approval import Consent, Question
 from responder.model.incident import Hold, Incident, IncidentState, Progress, Verification
 from responder.model.policy import EscalationPolicy, PolicyLevel
+from responder.model.rule import Raise
 from responder.model.severity import MANUAL_TERMS, Severity
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members
 
@@ -115,10 +118,49 @@ def test_what_is_held_is_told_when_its_word_is_too_old_where_that_comes_first() 
         assert line(an_incident(IncidentState.HELD, hold=hold)) == f"escalates to level 1 (chat) in {told}"
 
 
+def test_a_reminder_goes_up_a_level_unless_the_one_who_acts_answers() -> None:
+    """An answer keeps the next level from hearing of it; reminded they are in any case."""
+    reminded = {**FIRST, "taken_over_by": "ada", "told_at": DEADLINE - TERMS.taken_over_deadline}
+    for said_at, told in (
+        (None, "level 2 (chat, phone) in 30m, at 00:30:00 UTC, unless it is over or acknowledged by then"),
+        (START, "level 1 (chat) in 30m, at 00:30:00 UTC, unless it is over by then"),
+    ):
+        found = an_incident(IncidentState.TAKEN_OVER, **reminded, acknowledged_at=said_at)
+        found = found.model_copy(update={"state_since": START - timedelta(hours=2)})
+        assert line(found) == f"reminds ada at {told}"
+
+
 def test_a_page_goes_to_the_level_that_people_were_told_at_last() -> None:
     """Told at the second level already, it pages that one; a verification then tells nothing else."""
     paging = an_incident(IncidentState.VERIFYING, page_at=DEADLINE, escalations=2)
     assert line(paging) == "pages level 2 (chat, phone) in 30m, at 00:30:00 UTC, unless it is over by then"
+
+
+def test_a_person_s_word_on_how_bad_it_is_is_told_where_time_would_have_made_it_worse() -> None:
+    """They read why it does not rise; where it would not have risen there is nothing to tell."""
+    raises = [Raise(after=timedelta(hours=1), to=Severity.P0)]
+    said = an_incident(IncidentState.ESCALATED, **FIRST, severity_by="ada", raise_from=START)
+    told = next_lines(said, promised(said, 2, TERMS, raises), START)
+    assert told[1:] == ["ada said that it is P1: it does not rise by time any more"]
+    assert next_lines(said, promised(said, 2, TERMS), START)[1:] == []
+    worst = [Raise(after=timedelta(hours=1), to=Severity.P1)]
+    assert next_lines(said, promised(said, 2, TERMS, worst), START)[1:] == []
+
+
+def test_until_when_a_yes_helps_follows_what_was_heard_since_the_question() -> None:
+    """Nothing where the source can be asked, and nothing once the question is over."""
+    consent = Consent(action="a", target="t", params={}, facts="f", elements=(), titles=())
+    asked = {"id": UUID(int=1), "step": 0, "consent": consent, "guards": (), "reasons": (), "times": 1}
+    stale = Question(**asked, asked_at=START, stale_at=START + timedelta(minutes=10))
+    heard = START + timedelta(minutes=5)
+    for state, question, heard_at, at in (
+        (IncidentState.AWAITING_APPROVAL, stale, heard, heard + TERMS.max_alert_age),
+        (IncidentState.AWAITING_APPROVAL, stale, None, stale.stale_at),
+        (IncidentState.AWAITING_APPROVAL, stale.model_copy(update={"stale_at": None}), heard, None),
+        (IncidentState.HELD, stale, heard, None),
+    ):
+        found = an_incident(state, question=question)
+        assert promised(found, 2, TERMS, heard_at=heard_at).stale_at == at
 
 
 def test_without_a_deadline_no_word_is_promised() -> None:

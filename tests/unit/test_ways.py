@@ -13,8 +13,9 @@ from responder.cli.ended import as_standing
 from responder.cli.story import headline, holder_lines
 from responder.cli.ways import command, halted_lines, you_can
 from responder.model.attempt import Outcome, Quarantined
+from responder.model.by_hand import ByHand
 from responder.model.guard import Guard
-from responder.model.incident import Hold, Holder, IncidentState
+from responder.model.incident import Hold, Holder, IncidentState, PassedOver
 from responder.model.storm import UMBRELLA
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
@@ -49,12 +50,17 @@ def test_an_incident_that_waits_names_the_commands() -> None:
         "responder resume --id 7",
     ]
     close = f"responder incidents close {name} --reason ..."
+    by_hand = (
+        f"responder run {ACTION} --with ... --reason ...   (by hand: the rule's own limits do not count "
+    )
+    by_hand += "then, every other guard does)"
     assert you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=1), None, after(60)) == [
         take_over,
         close,
+        by_hand,
     ]
     again = (
-        f"responder incidents hand-back {name} --reason ...   (step 1, {ACTION}, is judged then; by itself "
+        f"responder incidents hand-back {name} --reason ...   (step 1, {ACTION}, is judged then; without it "
     )
     told = you_can(dossier(IncidentState.ESCALATED, acknowledged_by="ada", step=0), None, after(60))
     assert told == [take_over, f"{again}nothing starts)", close]
@@ -62,7 +68,7 @@ def test_an_incident_that_waits_names_the_commands() -> None:
     left = f"{hand_back}   (step 1, {ACTION}, is judged then)"
     assert you_can(dossier(IncidentState.TAKEN_OVER), None, after(60)) == [left, close]
     none_left = f"{hand_back}   (no step is left: people are told again)"
-    assert you_can(dossier(IncidentState.TAKEN_OVER, step=1), None, after(60)) == [none_left, close]
+    assert you_can(dossier(IncidentState.TAKEN_OVER, step=1), None, after(60)) == [none_left, close, by_hand]
     assert you_can(dossier(IncidentState.RESOLVED), None, after(60)) == []
 
 
@@ -84,9 +90,66 @@ def test_what_is_part_of_a_storm_names_the_storm_and_how_it_may_act_in_it() -> N
     name = part.incident.id
     assert you_can(part, None, after(60)) == [
         f"responder explain {storm}",
-        f"responder incidents severity {name} P1 --reason ...   (then it acts in the storm)",
+        f"responder incidents severity {name} P1 --reason ...   (then the storm does not keep it)",
     ]
     assert you_can(dossier(IncidentState.RECORDED), None, after(60)) == []
+
+
+def test_what_a_person_took_over_is_acknowledged_once_they_were_reminded() -> None:
+    """Not before anybody was told of it, and not twice: then it keeps the next level from being told."""
+    ack = "responder incidents ack "
+    for told_at, said_at, offered in ((None, None, False), (40, None, True), (40, 50, False), (40, 30, True)):
+        since = dossier(
+            IncidentState.TAKEN_OVER,
+            told_at=told_at and after(told_at),
+            acknowledged_at=said_at and after(said_at),
+        )
+        since = since.model_copy(
+            update={"incident": since.incident.model_copy(update={"state_since": after(20)})}
+        )
+        assert any(line.startswith(ack) for line in you_can(since, None, after(60))) is offered
+
+
+def test_the_step_that_was_passed_over_is_what_a_person_may_run_by_hand() -> None:
+    """Each part of an `all:` is an act of its own; what has steps left is handed back instead."""
+    both = {"all": [{"action": ACTION}, {"action": "b"}]}
+    passed = PassedOver(step=0, guard="scope", words="it opted out")
+    told = dossier(IncidentState.ESCALATED, step=2, passed_over=passed)
+    told = told.model_copy(update={"rule": {"steps": [both, {"action": "c"}]}})
+    runs = [line.split()[2] for line in you_can(told, None, after(60)) if line.startswith("responder run")]
+    assert runs == [ACTION, "b"]
+    left = dossier(IncidentState.ESCALATED, step=0)
+    assert not any(line.startswith("responder run") for line in you_can(left, None, after(60)))
+
+
+def test_an_act_by_hand_that_was_only_recorded_is_asked_for_anew() -> None:
+    """No alert begins it, and a promotion does not; a dry run wanted nothing else."""
+    asked = ByHand(actor="ada", reason="x", title="y", asked_at=after(0), action=ACTION, target=TARGET)
+    for one, told in ((asked, True), (asked.model_copy(update={"dry_run": True}), False)):
+        found = dossier(IncidentState.RECORDED, shadow=True)
+        found = found.model_copy(update={"incident": found.incident.model_copy(update={"by_hand": one})})
+        lines = you_can(found, None, after(60))
+        assert any(line.startswith(f"responder run {ACTION} --with") for line in lines) is told
+
+
+@pytest.mark.parametrize(
+    ("stale", "told"),
+    [
+        (None, None),
+        (700, None),
+        (30, "a yes only tells people: its alert's last word is too old to act on, until it is told again"),
+        (90, "a yes only tells people after 00:01:00 UTC, unless its alert is told again before: "),
+    ],
+)
+def test_a_yes_that_would_not_help_says_so(stale: int | None, told: str | None) -> None:
+    """Where the word that its alert fires is too old, or will be while it can be answered."""
+    found = dossier(IncidentState.AWAITING_APPROVAL)
+    found = found.model_copy(update={"incident": found.incident.model_copy(update={"deadline": after(600)})})
+    lines = you_can(found, None, after(60), None if stale is None else after(stale))
+    if told is None:
+        assert not any("too old" in line for line in lines)
+    else:
+        assert any(line.strip().startswith(told) for line in lines)
 
 
 WAYS = [

@@ -369,7 +369,7 @@ def asked(
 ) -> Change:
     """A person is asked, and asked again where the world changed after the answer: not for ever."""
     now, verdict = facts.now, judgement.strictest
-    question = _question(case, index, facts, judgement)
+    question = _question(case, index, facts, judgement, terms)
     if question is None:
         return escalated(
             case, now, f"nobody can say what a person would approve: {verdict.reason}", terms, entry
@@ -395,7 +395,7 @@ ASKED_AT_MOST = 3
 """How often a person is asked for one step: once, and twice more where the world changed after the answer."""
 
 
-def _question(case: Case, index: int, facts: Facts, judgement: Judgement) -> Question | None:
+def _question(case: Case, index: int, facts: Facts, judgement: Judgement, terms: Terms) -> Question | None:
     """What is asked now; what the last answer let pass is asked with it, for that answer is spent.
 
     Its id says what it is, when it was asked and of which incident.
@@ -416,6 +416,7 @@ def _question(case: Case, index: int, facts: Facts, judgement: Judgement) -> Que
         reasons=tuple(asking.values()),
         asked_at=facts.now,
         times=1 if before is None or before.step != index else before.times + 1,
+        stale_at=stale_at(facts, terms),
     )
 
 

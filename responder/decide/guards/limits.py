@@ -57,9 +57,11 @@ def recurrence(facts: Facts, terms: Terms) -> GuardVerdict:
     limit = facts.limits.recurrence
     if limit is None:
         return go(Guard.RECURRENCE, "the rule sets no limit of recurrence")
-    often = f"{facts.recurred} earlier incidents within {format_duration(limit.within)}"
+    incidents = f"{facts.recurred} earlier incident{'' if facts.recurred == 1 else 's'}"
+    often = f"{incidents} within {format_duration(limit.within)}"
     if facts.recurred >= limit.count:
         reason = f"it acted on {facts.target} in {often}: the cause comes back, doing it again mends nothing"
+        reason += f" (the rule's limits.recurrence is {limit.count})"
         return refuse(Guard.RECURRENCE, reason, Refuses.INCIDENT)
     return go(Guard.RECURRENCE, f"needed in {often}, fewer than {limit.count}")
 

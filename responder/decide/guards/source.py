@@ -71,7 +71,7 @@ def too_old(facts: Facts, terms: Terms) -> GuardVerdict:
             return wait(Guard.TOO_OLD, reason, facts, terms.hold_every, holder="the source")
         age = "unknown" if newest is None else span(facts.now - newest)
         limit = span(terms.max_alert_age)
-        reason = f"the newest word that it fires is {age} old, more than {limit}"
+        reason = f"the newest word that it fires is {age} old, more than {limit} (engine.terms.max_alert_age)"
         return refuse(Guard.TOO_OLD, reason, Refuses.INCIDENT)
     return go(Guard.TOO_OLD, f"heard of {span(facts.now - newest)} ago")
 
