@@ -38,7 +38,7 @@ from responder.model.alert import (
     SourcePosition,
 )
 from responder.model.anchor import AnchorCheck
-from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Quarantined
+from responder.model.attempt import Attempt, Claim, ElementOutcome, Intent, Owed, Quarantined
 from responder.model.autonomy import Autonomy
 from responder.model.base import Frozen, canonical_json
 from responder.model.breaker import Breaker
@@ -1121,6 +1121,21 @@ class Desk(Protocol):
         """Release a quarantined target; False where it is not quarantined."""
         ...
 
+    async def owing(self, limit: int, *, pending_only: bool) -> Sequence[Owed]:
+        """What is owed back, the next due first.
+
+        Without `pending_only` also what was given back or is kept, the newest first.
+        """
+        ...
+
+    async def owed(self, attempt_id: UUID) -> Owed | None:
+        """What that attempt owes back, whatever became of it."""
+        ...
+
+    async def keep(self, owed: Owed, actor: str, reason: str) -> bool:
+        """What is owed back is not given back; False where it is not owed any more."""
+        ...
+
     async def starts(self, since: datetime, limit: int) -> Sequence[Start]:
         """The newest disruptive starts since then that budgets count."""
         ...
@@ -1204,3 +1219,5 @@ class Dossier(Frozen):
     """What people were told of it, by channel, and how far each has got."""
     quarantined: tuple[Quarantined, ...] = ()
     """What its attempts have left quarantined, in their order, whether or not it was released since."""
+    owed: tuple[Owed, ...] = ()
+    """What its attempts owe back, in their order, whatever became of that."""

@@ -32,6 +32,7 @@ _COMMANDS = {
     "doctor": "doctor",
     "explain": "explain",
     "freeze": "windows",
+    "givebacks": "give_backs",
     "halt": "halting",
     "incidents": "incidents",
     "journal": "journal",

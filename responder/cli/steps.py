@@ -10,7 +10,7 @@ from typing import assert_never
 from responder.cli import output
 from responder.cli.ended import Standing, refusing, since_ended, since_released
 from responder.cli.ways import beside, command, ways_left
-from responder.model.attempt import Attempt, Outcome, Verdict
+from responder.model.attempt import Attempt, Outcome, Owed, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling
 from responder.model.incident import Incident, IncidentState
@@ -196,7 +196,7 @@ def _attempt(attempt: Tried, action: str, telling: Telling) -> str:
     part = "" if attempt.part is None else f", part {attempt.part + 1}"
     other = f", {attempt.action}" if attempt.action != action and not undo else ""
     began = moment(attempt.intended_at, now)
-    became = f"{_outcome(attempt, telling)}{came}{_quarantined(attempt, now)}"
+    became = f"{_outcome(attempt, telling)}{came}{_quarantined(attempt, now)}{given_back(attempt.owed, now)}"
     return f"started {began} on {attempt.target}{part}{undo}{other}: {became}"
 
 
@@ -228,6 +228,17 @@ def _quarantined(attempt: Tried, now: datetime) -> str:
         return ""
     why = "" if attempt.outcome is Outcome.UNKNOWN else f", for {left.reason}"
     return f"; the target is quarantined{why}{since_released(left, now)}"
+
+
+def given_back(owed: Owed | None, now: datetime) -> str:
+    """What becomes of that which is done for a while; empty where it stays anyway."""
+    if owed is None:
+        return ""
+    if owed.kept_at is not None:
+        return f"; it stays, {owed.kept_by} keeps it since {moment(owed.kept_at, now)}"
+    if owed.opened_as is not None:
+        return f"; what became of giving it back: responder explain {owed.opened_as}"
+    return f"; it is given back at {moment(owed.due_at, now)}"
 
 
 def _asked_by(telling: Telling) -> str:

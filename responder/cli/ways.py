@@ -61,6 +61,7 @@ def you_can(
         *_by_state(dossier, standing, now),
         *_ways(dossier, standing, now),
         *_releases(dossier),
+        *_keeps(dossier, now),
         *_begins(dossier, standing, now),
         *_by_hand(dossier),
     ]
@@ -312,6 +313,17 @@ def _releases(dossier: Dossier) -> Iterator[str]:
     """What its own attempts have left quarantined."""
     if dossier.incident.state in _MOVABLE:
         yield from map(command, _own_releases(dossier))
+
+
+def _keeps(dossier: Dossier, now: datetime) -> Iterator[str]:
+    """What its attempts owe back, and a person may want to stay."""
+    for one in dossier.owed:
+        if one.pending:
+            when = moment(one.due_at, now)
+            yield (
+                f"responder givebacks keep {one.attempt_id} --reason ..."
+                f"   ({one.action} on {one.target} is given back at {when} else)"
+            )
 
 
 def _of_judged(judged: Judged, incident: Incident, standing: Standing | None, now: datetime) -> Iterator[str]:

@@ -169,6 +169,29 @@ class Quarantined(Frozen):
     released_by: str | None = None
 
 
+class Owed(Frozen):
+    """What an attempt did, and is given back later: when, and as which incident once it is due.
+
+    A person may say before that it stays: `kept_at`, by whom and why.
+    """
+
+    attempt_id: UUID
+    incident_id: UUID
+    rule: str
+    action: str
+    target: str
+    due_at: datetime
+    opened_as: UUID | None = None
+    kept_at: datetime | None = None
+    kept_by: str | None = None
+    kept_reason: str | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether it is still to be given back, and can be kept."""
+        return self.opened_as is None and self.kept_at is None
+
+
 class PastAttempt(Frozen):
     """What the limits need to know of an earlier attempt of (rule, target), in whatever incident.
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any
 
-from responder.model.attempt import Attempt, Quarantined, Verdict
+from responder.model.attempt import Attempt, Owed, Quarantined, Verdict
 from responder.model.base import Frozen
 from responder.model.guard import Guard, Ruling, RulingWord, called
 from responder.model.incident import Incident, IncidentState
@@ -159,6 +159,8 @@ class Tried(Attempt):
     """When the target was asked what became of it, since no outcome was recorded."""
     quarantined: Quarantined | None = None
     """Where it left its target quarantined."""
+    owed: Owed | None = None
+    """Where it is given back later, or was, or is kept."""
 
 
 class StepTold(Frozen):
@@ -222,8 +224,14 @@ def _tried(dossier: Dossier, entries: Iterable[Entry]) -> Iterator[Tried]:
     effects = (one for one in entries if one.kind is EntryKind.EFFECT and one.facts.get("asked"))
     asked = {str(one.facts.get("attempt")): one.at for one in effects}
     lost = {one.attempt_id: one for one in dossier.quarantined}
+    owed = {one.attempt_id: one for one in dossier.owed}
     for one in dossier.attempts:
-        yield Tried(**dict(one), asked_at=asked.get(str(one.id)), quarantined=lost.get(one.id))
+        yield Tried(
+            **dict(one),
+            asked_at=asked.get(str(one.id)),
+            quarantined=lost.get(one.id),
+            owed=owed.get(one.id),
+        )
 
 
 def _action(step: Mapping[str, Any]) -> str:

@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 from responder.decide.case import Finding
 from responder.model.anchor import AnchorCheck
-from responder.model.attempt import Claim
+from responder.model.attempt import Claim, Owed
 from responder.model.autonomy import Autonomy
 from responder.model.breaker import Breaker
 from responder.model.budget import Start
@@ -40,6 +40,7 @@ from responder.store import (
     cases,
     dead_letters,
     episodes,
+    give_backs,
     ledger,
     outbox,
     owner,
@@ -248,6 +249,32 @@ class PostgresDesk:
             await owner.write_finding(connection, held.incident_id, told, now)
         return True
 
+    async def owing(self, limit: int, *, pending_only: bool) -> Sequence[Owed]:
+        """See `ports.Desk.owing`."""
+        async with self._lane.connection() as connection:
+            return await give_backs.listed(connection, limit, pending_only=pending_only)
+
+    async def owed(self, attempt_id: UUID) -> Owed | None:
+        """See `ports.Desk.owed`."""
+        async with self._lane.connection() as connection:
+            return await give_backs.one(connection, attempt_id)
+
+    async def keep(self, owed: Owed, actor: str, reason: str) -> bool:
+        """See `ports.Desk.keep`. The incident's owner tells of it in the timeline, as of a release."""
+        async with transaction(self._lane) as connection:
+            now = await owner.lock_incident(connection, owed.incident_id, self._clock)
+            actor, reason = storable_text(actor), storable_text(reason)
+            if now is None or not await give_backs.keep(connection, owed.attempt_id, actor, reason, now):
+                return False
+            told = Finding(
+                id=uuid7(now),
+                action="keep",
+                summary=f"{actor} keeps what {owed.action} did to {owed.target}, not given back: {reason}",
+                facts={"target": owed.target, "attempt": str(owed.attempt_id)},
+            )
+            await owner.write_finding(connection, owed.incident_id, told, now)
+        return True
+
     async def starts(self, since: datetime, limit: int) -> Sequence[Start]:
         """See `ports.Desk.starts`."""
         async with self._lane.connection() as connection:
@@ -360,6 +387,7 @@ class PostgresDesk:
             commands=tuple(Command.model_validate(dict(row)) for row in commands),
             notifications=await outbox.of_incident(connection, incident.id),
             quarantined=await ledger.quarantined_by(connection, incident.id),
+            owed=await give_backs.of_incident(connection, incident.id),
         )
 
     async def _as_of(self, connection: Connection, incident: Incident, rule: Rule) -> datetime | None:

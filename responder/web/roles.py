@@ -217,6 +217,7 @@ _RIGHTS: Mapping[tuple[str, str], tuple[Role, Reach]] = {
     ("POST", "/api/v1/incidents/{id}/commands"): (Role.OPERATOR, Reach.SOMEWHERE),
     ("POST", "/api/v1/acts"): (Role.APPROVER, Reach.SOMEWHERE),
     ("POST", "/api/v1/targets/release"): (Role.APPROVER, Reach.SOMEWHERE),
+    ("POST", "/api/v1/give-backs/keep"): (Role.APPROVER, Reach.SOMEWHERE),
 }
 
 

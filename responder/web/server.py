@@ -11,6 +11,7 @@ from responder.web.api import Api
 from responder.web.approvals import Approvals
 from responder.web.by_hand import ByHandRoutes
 from responder.web.dead_letters import DeadLetters
+from responder.web.give_backs import GiveBacks
 from responder.web.health import Health
 from responder.web.history import HistoryRoutes
 from responder.web.incidents import Incidents
@@ -80,6 +81,7 @@ def build(api: Api) -> web.Application:
         Approvals(api),
         Operations(api),
         Limits(api),
+        GiveBacks(api),
         Notifications(api),
         RestraintRoutes(api),
         DeadLetters(api),

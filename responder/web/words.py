@@ -165,6 +165,14 @@ class TargetRelease(Frozen):
     reason: Sentence
 
 
+class KeptGiveBack(Frozen):
+    """The word that what an attempt did is not given back."""
+
+    attempt: UUID
+    actor: Name | None = None
+    reason: Sentence
+
+
 class BreakerReset(Frozen):
     """The reset of a rule's circuit breaker."""
 

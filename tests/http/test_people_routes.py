@@ -9,7 +9,7 @@ import pytest
 
 from responder.web.api import Part, StartedWith
 from responder.web.settings import WebSettings
-from tests.support.http_api import INCIDENT, OTHER, RULE, TOKEN, listening
+from tests.support.http_api import INCIDENT, OTHER, OWED, RULE, TOKEN, listening
 
 ACT = {"actor": "ada", "reason": "the release broke it"}
 COMMANDS = f"/api/v1/incidents/{INCIDENT}/commands"
@@ -177,6 +177,20 @@ async def test_only_a_quarantined_target_is_released() -> None:
         assert (await asked(client, "POST", path, json={"target": "postgres/orders", **ACT}))[0] == 200
         status, told = await asked(client, "POST", path, json={"target": "postgres/other", **ACT})
         assert (status, told["field"]) == (409, "target")
+
+
+async def test_what_is_owed_back_is_listed_and_kept_once() -> None:
+    """What is not owed any more is 409, with the mend; so is what no attempt owes."""
+    async with listening() as served, aiohttp.ClientSession(served.url) as client:
+        _, told = await asked(client, "GET", "/api/v1/give-backs")
+        assert [one["attempt_id"] for one in told["give_backs"]] == [str(OWED.attempt_id)]
+        _, told = await asked(client, "GET", "/api/v1/give-backs?all=true")
+        assert len(told["give_backs"]) == 3
+        path, body = "/api/v1/give-backs/keep", {"attempt": str(OWED.attempt_id), **ACT}
+        assert (await asked(client, "POST", path, json=body))[0] == 200
+        for again in (body, {**body, "attempt": str(INCIDENT)}):
+            status, told = await asked(client, "POST", path, json=again)
+            assert (status, told["field"]) == (409, "attempt")
 
 
 async def test_a_promotion_is_bound_to_what_was_read() -> None:

@@ -42,7 +42,7 @@ READS = [
     "whoami", "service", "halt", "anchor", "targets", "alerts/unmatched", "incidents", "approvals", "rules",
     f"incidents/{INCIDENT}", f"incidents/{INCIDENT}/review", f"incidents/{INCIDENT}/verify",
     "rules/RunawayQueries", "dead-letters", "dead-letters/1", "actions", "schedules", "schedules/Morning",
-    "rulebook", "journal", f"journal/rows?after={DAY}&until={DAY}",
+    "give-backs", "rulebook", "journal", f"journal/rows?after={DAY}&until={DAY}",
     f"journal/recorded?since={DAY}&until={DAY}",
 ]  # fmt: skip
 ANSWER = {"question": str(OTHER)}
@@ -57,6 +57,7 @@ WRITES: list[tuple[str, dict[str, Any], Role]] = [
     ("acts", {"action": "postgres.activity", "with": {"connection": "orders"}, **REASON}, Role.APPROVER),
     ("incidents", {"title": "checkout is slow", "severity": "P1", **REASON}, Role.OPERATOR),
     ("targets/release", {"target": "postgres/orders", **REASON}, Role.APPROVER),
+    ("give-backs/keep", {"attempt": str(OTHER), **REASON}, Role.APPROVER),
     ("dead-letters/retry", {"ids": [9]}, Role.ADMIN),
     ("dead-letters/drop", {"ids": [1], **REASON}, Role.ADMIN),
     ("rules/reload", {}, Role.ADMIN),
@@ -202,6 +203,17 @@ async def test_a_target_is_released_by_whoever_may_act_on_its_incident() -> None
     body = {"target": "postgres/orders", **REASON}
     async with listening(scoped) as served, aiohttp.ClientSession(served.url) as client:
         path = "/api/v1/targets/release"
+        assert (await asked(client, "POST", path, json=body, headers=by("ada")))[0] == 403
+        assert served.desk.acts == []
+        assert (await asked(client, "POST", path, json=body, headers=by("bo")))[0] == 200
+
+
+async def test_what_is_owed_back_is_kept_by_whoever_may_act_on_its_incident() -> None:
+    """An approver of other rules may not: it is given back."""
+    scoped = people(person("ada", (Role.APPROVER, 'rule="Other"')), person("bo", (Role.APPROVER, "")))
+    body = {"attempt": str(OTHER), **REASON}
+    async with listening(scoped) as served, aiohttp.ClientSession(served.url) as client:
+        path = "/api/v1/give-backs/keep"
         assert (await asked(client, "POST", path, json=body, headers=by("ada")))[0] == 403
         assert served.desk.acts == []
         assert (await asked(client, "POST", path, json=body, headers=by("bo")))[0] == 200

@@ -180,6 +180,64 @@ async def test_what_was_done_again_since_is_not_put_back_but_told(db: Stored) ->
     assert "cannot be: postgres.terminate_queries acted there again at" in incident.by_hand.title
 
 
+async def test_what_a_person_keeps_is_not_given_back(db: Stored) -> None:
+    """Nobody finds it due; who keeps it and why stands with the incident, and its owner tells of it."""
+    lease, case = await db.held()
+    attempt = await done(db, lease, case)
+    owed = await db.store.owed(attempt.id)
+    assert owed is not None
+    assert (owed.incident_id, owed.target, owed.pending) == (case.incident.id, TARGET, True)
+    assert await db.store.owing(10, pending_only=True) == [owed]
+    assert await db.store.keep(owed, "ada", "it is needed")
+    assert not await db.store.keep(owed, "bo", "me too"), "it is kept already"
+    await pass_time(db)
+    assert await giving(db).round() == 0
+    assert await db.store.owing(10, pending_only=True) == []
+    (kept,) = await db.store.owing(10, pending_only=False)
+    assert (kept.kept_by, kept.kept_reason, kept.pending) == ("ada", "it is needed", False)
+    dossier = await db.store.incident(case.incident.id)
+    assert dossier is not None
+    assert dossier.owed == (kept,)
+    told = (await db.store.load(lease)).findings
+    assert [one.summary for one in told] == [
+        f"ada keeps what {attempt.action} did to {TARGET}, not given back: it is needed"
+    ]
+
+
+async def test_what_is_kept_stands_in_the_way_of_giving_back_what_was_before_it(db: Stored) -> None:
+    """To put back what was there before both would undo what a person wants to stay: they decide."""
+    lease, case = await db.held()
+    await done(db, lease, case)
+    second = await done(db, lease, await db.store.load(lease))
+    owed = await db.store.owed(second.id)
+    assert owed is not None
+    assert await db.store.keep(owed, "ada", "it is needed")
+    await pass_time(db)
+    assert await giving(db).round() == 1
+    (incident,) = await opened(db)
+    assert incident.by_hand is not None
+    assert not incident.by_hand.acts
+    assert "acted there again at" in incident.by_hand.title
+
+
+async def test_kept_and_given_back_at_once_is_one_of_both(db: Stored) -> None:
+    """Who found it due before a person kept it opens nothing; what is opened is not kept any more."""
+    lease, case = await db.held()
+    attempt = await done(db, lease, case)
+    await pass_time(db)
+    (late,) = await db.store.give_backs.owed_back(10)
+    owed = await db.store.owed(attempt.id)
+    assert owed is not None
+    assert await db.store.keep(owed, "ada", "it is needed")
+    gives = giving(db)
+    await db.store.give_backs.open_give_back(late, gives._incident(late))
+    assert await opened(db) == []
+    await db.sql("UPDATE give_backs SET kept_at = NULL, kept_by = NULL, kept_reason = NULL")
+    await db.store.give_backs.open_give_back(late, gives._incident(late))
+    assert len(await opened(db)) == 1
+    assert not await db.store.keep(owed, "ada", "too late")
+
+
 @pytest.mark.parametrize(
     ("actions", "why"),
     [

@@ -26,7 +26,7 @@ from responder.engine.halting import file_reason
 from responder.model.alert import Alert, Delivery, Receipt, Rejected, Standing, fingerprint
 from responder.model.anchor import AnchorCheck, AnchorState
 from responder.model.approval import Consent, Question
-from responder.model.attempt import Claim
+from responder.model.attempt import Claim, Owed
 from responder.model.autonomy import Autonomy, Ceiling
 from responder.model.breaker import Breaker
 from responder.model.budget import Start
@@ -69,6 +69,14 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 INCIDENT = UUID("019ab3c2-1111-7000-8000-000000000001")
 OTHER = UUID("019ab3c2-2222-7000-8000-000000000002")
 
+OWED = Owed(
+    attempt_id=OTHER,
+    incident_id=INCIDENT,
+    rule="RunawayQueries",
+    action="postgres.cancel_queries",
+    target="postgres/orders",
+    due_at=NOW + timedelta(hours=2),
+)
 QUESTION = Question(
     id=OTHER,
     step=0,
@@ -399,6 +407,20 @@ class RememberingDesk:
     async def release(self, target: str, actor: str, reason: str) -> bool:
         self.acts.append(("release", target, actor, reason))
         return target == "postgres/orders"
+
+    async def owing(self, limit: int, *, pending_only: bool) -> Sequence[Owed]:
+        kept = {"kept_at": NOW, "kept_by": "bo", "kept_reason": "it is needed"}
+        given = OWED.model_copy(update={"opened_as": OTHER})
+        every = [OWED, given, OWED.model_copy(update=kept)]
+        return [one for one in every if one.pending or not pending_only][:limit]
+
+    async def owed(self, attempt_id: UUID) -> Owed | None:
+        return OWED if attempt_id == OWED.attempt_id else None
+
+    async def keep(self, owed: Owed, actor: str, reason: str) -> bool:
+        first = not any(act[0] == "keep" for act in self.acts)
+        self.acts.append(("keep", str(owed.attempt_id), actor, reason))
+        return first
 
     async def starts(self, since: datetime, limit: int) -> Sequence[Start]:
         one = Start(

@@ -267,6 +267,23 @@ def test_sources_are_told_with_their_peers_and_what_was_missed(served: Served) -
     assert served.desk.acts[-1] == ("round", "default", "ada")
 
 
+def test_what_is_owed_back_is_listed_and_kept(served: Served) -> None:
+    """When it is due, and what became of the rest; what is not owed any more is refused."""
+    told = responder("givebacks", "list", served=served).output.splitlines()
+    assert told[1].split()[:4] == [str(OTHER), "postgres.cancel_queries", "postgres/orders", "RunawayQueries"]
+    assert told[1].endswith("in 2h")
+    every = responder("givebacks", "list", "--all", served=served).output
+    assert f"incident {OTHER}" in every
+    assert "kept by bo: it is needed" in every
+    keep = ("givebacks", "keep", str(OTHER), "--reason", "it is needed")
+    assert responder(*keep, served=served).output == (
+        f"What attempt {OTHER} did stays: it is not given back.\n"
+    )
+    assert served.desk.acts[-1] == ("keep", str(OTHER), "ada", "it is needed")
+    again = responder(*keep, served=served)
+    assert (again.exit_code, "owes nothing back any more" in again.output) == (3, True)
+
+
 def test_the_list_says_whom_auto_would_have_told(served: Served) -> None:
     """The words of the incident, in the last column; a dash where nobody would have heard of it."""
     told = responder("incidents", "list", "--all", served=served).output.splitlines()

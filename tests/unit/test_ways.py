@@ -10,15 +10,17 @@ import pytest
 
 from responder.cli import main
 from responder.cli.ended import as_standing
+from responder.cli.steps import Telling, lines_of
 from responder.cli.story import headline, holder_lines
 from responder.cli.ways import command, halted_lines, you_can
-from responder.model.attempt import Outcome, Quarantined
+from responder.model.attempt import Outcome, Owed, Quarantined
 from responder.model.by_hand import ByHand
 from responder.model.guard import Guard
 from responder.model.incident import Hold, Holder, IncidentState, PassedOver
 from responder.model.storm import UMBRELLA
 from responder.model.way import Way, WayKind
 from responder.ports import Dossier
+from responder.review.explained import explain
 from tests.support.dossiers import ACTION, ATTEMPT, TARGET, Story, after, an_attempt
 
 HOLD = Hold(
@@ -120,6 +122,34 @@ def test_the_step_that_was_passed_over_is_what_a_person_may_run_by_hand() -> Non
     assert runs == [ACTION, "b"]
     left = dossier(IncidentState.ESCALATED, step=0)
     assert not any(line.startswith("responder run") for line in you_can(left, None, after(60)))
+
+
+def test_what_is_lent_says_when_it_is_given_back_and_how_it_is_kept() -> None:
+    """In every state, also when it is resolved; kept or given back there is nothing to type."""
+    owed = Owed(
+        attempt_id=ATTEMPT,
+        incident_id=UUID(int=1),
+        rule="Lent",
+        action=ACTION,
+        target=TARGET,
+        due_at=after(7230),
+    )
+    done = an_attempt(after(0), Outcome.DONE, None)
+    keep = f"responder givebacks keep {ATTEMPT} --reason ..."
+    kept = owed.model_copy(update={"kept_at": after(90), "kept_by": "ada", "kept_reason": "x"})
+    back = owed.model_copy(update={"opened_as": UUID(int=9)})
+    for one, offered, words in (
+        (owed, True, "; it is given back at 02:00:00 UTC"),
+        (kept, False, "; it stays, ada keeps it since 00:01:00 UTC"),
+        (back, False, f"; what became of giving it back: responder explain {UUID(int=9)}"),
+    ):
+        found = dossier(IncidentState.RESOLVED).model_copy(update={"owed": (one,), "attempts": (done,)})
+        lines = you_can(found, None, after(60))
+        assert any(line.startswith(keep) for line in lines) is offered
+        for line in lines:
+            parsed(line)
+        first = explain(found).steps[0]
+        assert any(words in line for _, line in lines_of(first, Telling(now=after(60)))), words
 
 
 def test_an_act_by_hand_that_was_only_recorded_is_asked_for_anew() -> None:
