@@ -23,6 +23,7 @@ class Counts:
         self._storm = storm
         self.under_way: dict[str, dict[UUID, None]] = defaultdict(dict)
         self.pending: dict[str, dict[UUID, None]] = defaultdict(dict)
+        self.resolved: dict[str, dict[UUID, None]] = defaultdict(dict)
         self.not_closed: dict[str, int] = defaultdict(int)
         """By rule, how many incidents are neither resolved nor closed."""
         self.part_of: dict[UUID, dict[UUID, None]] = defaultdict(dict)
@@ -52,6 +53,9 @@ class Counts:
         was = incident.id in self.under_way[incident.rule]
         if incident.state is not before.state:
             self.pending[incident.rule].pop(incident.id, None)
+            self.resolved[incident.rule].pop(incident.id, None)
+            if incident.state is IncidentState.RESOLVED:
+                self.resolved[incident.rule][incident.id] = None
             self.not_closed[incident.rule] += (before.state in _OVER) - (incident.state in _OVER)
         if incident.state in _NOT_UNDER_WAY or incident.by_hand is not None:
             self.under_way[incident.rule].pop(incident.id, None)

@@ -296,6 +296,9 @@ class Memory:
             deadline = self.incidents[one].incident.deadline
             if deadline is not None and deadline <= self.clock.now:
                 yield self.incidents[one]
+        for one in self.counts.resolved[rule]:
+            if self.incidents[one].members.firing:
+                yield self.incidents[one]
 
     def _storm(self, kept: Kept) -> Storm:
         openings = self.counts.openings(self.clock.now)

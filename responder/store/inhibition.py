@@ -14,11 +14,13 @@ from responder.store.connection import Connection
 from responder.store.storable import storable_json
 
 UNDER_WAY = """
-i.state <> 'closed' AND i.state NOT IN ('resolved', 'recorded')
+i.state <> 'closed' AND i.state <> 'recorded'
 AND (i.state <> 'pending' OR i.deadline <= {now})
+AND (i.state <> 'resolved' OR EXISTS (SELECT FROM members f WHERE f.incident_id = i.id AND f.firing))
 """
-"""Of an incident `i`. What is due to open counts: of those that are heard of together each sees the others,
-whichever is taken first. That it is not closed stands by itself: by this an index finds those of a rule."""
+"""Of an incident `i`. What is due to open or to reopen counts: of those that are heard of together each sees
+the others, whichever is taken first. That it is not closed stands by itself: by this an index finds those of
+a rule."""
 
 _FIND = f"""
 SELECT i.id, i.rule

@@ -414,14 +414,17 @@ async def attempts_of(db: Stored, owned: Owned) -> tuple[Attempt, ...]:
 
 
 async def test_open_incidents_of_a_rule_are_those_under_way(db: Stored) -> None:
-    """The one that asks, and all that are neither waiting nor over; the others are named by their group."""
+    """The one that asks, and all that are neither waiting nor over; the others are named by their group.
+
+    What is resolved and fires again is about to reopen; what fires no more is not.
+    """
     owners = await incidents(db, len(IncidentState))
     for owned, state in zip(owners, IncidentState, strict=True):
         assert await db.store.record(*owned, change(owned[1], state))
     under_way = [
         f"server=db{n}"
         for n, state in enumerate(IncidentState, 1)
-        if state.live and state not in {IncidentState.PENDING, IncidentState.RESOLVED}
+        if state.live and state is not IncidentState.PENDING
     ]
     limits = RULE.limits.model_copy(update={"only_if_open_at_most": 3})
     asker = owners[0][1]
@@ -430,6 +433,10 @@ async def test_open_incidents_of_a_rule_are_those_under_way(db: Stored) -> None:
     await db.sql("UPDATE incidents SET key = '{}' WHERE key ->> 'server' = 'db2'")
     unnamed = (await seen(db, asker, limits=limits)).open_incidents
     assert unnamed == OpenIncidents(count=1 + len(under_way), others=tuple(under_way[1:4]))
+    await db.sql("UPDATE members SET ends_at = joined_at")
+    silent = (await seen(db, asker, limits=limits)).open_incidents
+    assert silent is not None
+    assert silent.count == len(under_way), "all but the resolved one: it matters to no other"
     assert (await seen(db, asker)).open_incidents is None
     assert (await seen(db, asker, limits=limits, rule="Other")).open_incidents == OpenIncidents(count=1)
 
