@@ -7,7 +7,7 @@ each writer escapes it for its own form.
 from collections.abc import Iterator
 from typing import Any
 
-from responder.model.attempt import Outcome, Quarantined, Verdict
+from responder.model.attempt import Outcome, Owed, Quarantined, Verdict
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.guard import called
@@ -395,6 +395,8 @@ def _act_fields(act: Act, facts: ReviewFacts) -> Iterator[Field]:
     yield Field(name="Outcome", value=f"{act.outcome.value.replace('_', ' ')}{lost}")
     if act.quarantined is not None:
         yield Field(name="Quarantine", value=plain(_quarantine(act.quarantined)))
+    if act.owed is not None:
+        yield Field(name="Given back", value=plain(_given_back(act.owed)))
     yield Field(name="Verified", value=_verdict(act))
     if act.approved_by is not None:
         yield Field(name="Approved by", value=plain(act.approved_by))
@@ -411,6 +413,13 @@ def _quarantine(left: Quarantined) -> str:
         return f"the target stays held until a person releases it: {left.reason}"
     by = f" by {left.released_by}" if left.released_by else ""
     return f"released{by} at {when(left.released_at)}: {left.reason}"
+
+
+def _given_back(owed: Owed) -> str:
+    if owed.kept_at is not None:
+        return f"no: {owed.kept_by} keeps it since {when(owed.kept_at)}: {owed.kept_reason}"
+    became = "" if owed.opened_as is None else f", as incident {owed.opened_as}"
+    return f"due at {when(owed.due_at)}{became}"
 
 
 SHOWN = 20

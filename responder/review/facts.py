@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from responder.model.attempt import Attempt, Outcome, Quarantined, Verdict
+from responder.model.attempt import Attempt, Outcome, Owed, Quarantined, Verdict
 from responder.model.base import Frozen
 from responder.model.by_hand import ByHand
 from responder.model.incident import Incident, IncidentState, MemberAlert
@@ -71,6 +71,8 @@ class Act(Frozen):
     """Who said yes to it, where somebody was asked; or who asked for it by hand."""
     quarantined: Quarantined | None = None
     """Where it left its target quarantined, and whether a person has released that."""
+    owed: Owed | None = None
+    """Where it was done for a while: when it is given back, as which incident, or who keeps it."""
 
 
 class HeldBack(Frozen):
@@ -263,7 +265,10 @@ def read(dossier: Dossier, terms: SeverityTerms) -> ReviewFacts:
     entries = tuple(sorted(dossier.entries, key=lambda entry: entry.number))
     attempts = sorted(dossier.attempts, key=lambda a: (a.intended_at, a.id))
     left = {one.attempt_id: one for one in dossier.quarantined}
-    acts = tuple(_act(one, _approved_by(one, dossier), left.get(one.id)) for one in attempts)
+    owed = {one.attempt_id: one for one in dossier.owed}
+    acts = tuple(
+        _act(one, _approved_by(one, dossier), left.get(one.id), owed.get(one.id)) for one in attempts
+    )
     alerts = _alerts(dossier, entries)
     detected_at = min(dossier.members.first_heard_at or opened_at, opened_at)
     stages = stages_of(entries, opened_at, _began(incident.by_hand, later=detected_at < opened_at))
@@ -367,7 +372,9 @@ def _approved_by(attempt: Attempt, dossier: Dossier) -> str | None:
     return by_hand.actor if by_hand is not None else None
 
 
-def _act(attempt: Attempt, approved_by: str | None, quarantined: Quarantined | None) -> Act:
+def _act(
+    attempt: Attempt, approved_by: str | None, quarantined: Quarantined | None, owed: Owed | None
+) -> Act:
     ends = {result.element: result for result in attempt.results}
     elements = tuple(
         ElementEnd(
@@ -395,6 +402,7 @@ def _act(attempt: Attempt, approved_by: str | None, quarantined: Quarantined | N
         part=attempt.part,
         approved_by=approved_by,
         quarantined=quarantined,
+        owed=owed,
     )
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from responder.model.attempt import Outcome, Quarantined, Verdict
+from responder.model.attempt import Outcome, Owed, Quarantined, Verdict
 from responder.model.incident import IncidentState
 from responder.model.severity import Severity
 from responder.model.timeline import EntryKind
@@ -217,6 +217,23 @@ def test_a_quarantine_is_told_with_who_released_it() -> None:
         assert asks in told
         assert "targets release" not in told
         assert "released by ada at 2026-11-21 00:01:00" in review_of(over, "md")
+
+
+def test_what_is_lent_is_told_with_what_became_of_it() -> None:
+    """When it is given back, as which incident, or who keeps it and why."""
+    dossier = Story().opens().acts(1, Outcome.DONE).dossier(IncidentState.RESOLVED)
+    owed = Owed(
+        attempt_id=ATTEMPT, incident_id=INCIDENT, rule="Lent", action=ACTION, target=TARGET, due_at=after(90)
+    )
+    kept = {"kept_at": after(60), "kept_by": "ada", "kept_reason": "the sale goes on"}
+    for moved, told in (
+        ({}, "Given back: due at 2026-11-21 00:01:00 UTC"),
+        ({"opened_as": ATTEMPT}, f"Given back: due at 2026-11-21 00:01:00 UTC, as incident {ATTEMPT}"),
+        (kept, "Given back: no: ada keeps it since 2026-11-21 00:00:30 UTC: the sale goes on"),
+    ):
+        found = dossier.model_copy(update={"owed": (owed.model_copy(update=moved),)})
+        assert told in review_of(found, "md").replace("*", "").replace("\\", "")
+    assert "Given back" not in review_of(dossier, "md")
 
 
 def test_what_was_done_without_a_verdict_is_owed() -> None:
