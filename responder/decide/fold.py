@@ -73,13 +73,15 @@ def step(record: AlertRecord | None, row: Observation, window: timedelta) -> Ale
     """The record after one more row, which must not sort before the last one folded."""
     if record is None:
         return _first(row)
-    if row.order == record.last_order:
+    order = row.order
+    if order == record.last_order:
         return record
-    record = settle_contest(record, window, row.received_at)
+    if record.contested_at is not None:
+        record = settle_contest(record, window, row.received_at)
     alert = row.alert
     if _says_nothing_new(record, alert):
-        return record._replace(seen_at=row.received_at, last_order=row.order)
-    record = record._replace(last_order=row.order)
+        return _told_again(record, row.received_at, order)
+    record = record._replace(last_order=order)
     match alert.standing:
         case Standing.FIRING:
             return _fires(record, alert, row.received_at)
@@ -91,6 +93,26 @@ def step(record: AlertRecord | None, row: Observation, window: timedelta) -> Ale
             return _absent(record)
         case Standing.GONE:
             return _gone(record, alert.ends_at or row.received_at, row.received_at)
+
+
+def _told_again(record: AlertRecord, at: datetime, order: tuple[datetime, bytes]) -> AlertRecord:
+    """The same, heard of once more. By its fields: `_replace` takes three times as long, for most rows."""
+    return AlertRecord(
+        record.key,
+        record.labels,
+        record.annotations,
+        record.generator_url,
+        record.generation,
+        record.starts_at,
+        record.newest_start,
+        record.ends_at,
+        record.last_end,
+        record.last_end_received_at,
+        seen_at=at,
+        last_order=order,
+        contested_at=record.contested_at,
+        contested_starts_at=record.contested_starts_at,
+    )
 
 
 def settle_contest(record: AlertRecord, window: timedelta, now: datetime) -> AlertRecord:

@@ -133,7 +133,8 @@ class Gather:
             self._condition(case, step.when or when),
         )
         own = undo_of.holder if undo_of is not None else part_of.first if part_of is not None else None
-        about = concern(case, step.action, look.target.key if look.target else None)
+        target = look.target.key if look.target else None
+        about = look.place.concern if look.place else concern(case, step.action, target)
         facts = await self._facts(case, step, now, look, about, ceilings, source, condition, own)
         if undo_of is None and step.kind.changing:
             approval = case.incident.progress.approval if part_of is None else part_of.approval

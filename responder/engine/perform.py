@@ -13,6 +13,7 @@ from typing import Any, TypeVar, assert_never
 from uuid import uuid4
 
 import structlog
+from prometheus_client import Counter
 
 from responder.clients.boottime import boottime
 from responder.crash_points import Point, reached
@@ -86,6 +87,7 @@ class Perform:
     terms: Terms
     budgets: Budgets
     monotonic: Callable[[], float] = field(default=boottime)
+    _verdicts: dict[tuple[Guard, Ruling], Counter] = field(default_factory=dict)
 
     async def __call__(
         self, lease: Lease, case: Case, move: Move, now: datetime, before: Recording | None = None
@@ -348,10 +350,16 @@ class Perform:
         if undo:
             judgement = judgement.for_undo()
         for verdict in judgement.verdicts:
-            self.metrics.guard_verdicts.labels(
-                guard=verdict.guard.value, ruling=verdict.ruling.name.lower()
-            ).inc()
+            self._counted(verdict.guard, verdict.ruling).inc()
         return judgement
+
+    def _counted(self, guard: Guard, ruling: Ruling) -> Counter:
+        """The counter of such verdicts: to find it by its labels costs more than to count."""
+        found = self._verdicts.get((guard, ruling))
+        if found is None:
+            labels = {"guard": guard.value, "ruling": ruling.name.lower()}
+            found = self._verdicts[guard, ruling] = self.metrics.guard_verdicts.labels(**labels)
+        return found
 
     # Around it -----------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ class Trust:
     def __init__(self, settings: EngineSettings, sources: Mapping[str, Ceiling]) -> None:
         self._settings = settings
         self._sources = sources
+        self._general = Ceiling(level=settings.ceiling, origin="the settings' ceiling", way=_RAISE)
         self._hashes: dict[int, tuple[Rule, str]] = {}
         """The acting parts of rules by the very objects: hashing one is a good part of judging a step."""
 
@@ -62,16 +63,13 @@ class Trust:
 
     def _for(self, labels: Mapping[str, str]) -> Ceiling:
         found = [entry for entry in self._settings.ceilings if all_match(entry.match, labels)]
-        return effective(tuple(_told(entry) for entry in found)) if found else self._general()
+        return effective(tuple(_told(entry) for entry in found)) if found else self._general
 
     def _for_some(self, known: Mapping[str, str]) -> list[Ceiling]:
         """Whatever could apply to alerts of which only these labels are known."""
         possible = [entry for entry in self._settings.ceilings if all_match(_decided(entry, known), known)]
         certain = any(_decided(entry, known) == entry.match for entry in possible)
-        return [*(_told(entry, known) for entry in possible), *(() if certain else (self._general(),))]
-
-    def _general(self) -> Ceiling:
-        return Ceiling(level=self._settings.ceiling, origin="the settings' ceiling", way=_RAISE)
+        return [*(_told(entry, known) for entry in possible), *(() if certain else (self._general,))]
 
     def _of_sources(self, case: Case) -> tuple[Ceiling, ...]:
         return tuple(self._sources[name] for name in case.members.sources if name in self._sources)

@@ -41,9 +41,20 @@ class Idle:
         return max(self.since + self.every, self.look(before) - self.every)
 
 
+def rests(before: Incident, after: Incident) -> bool:
+    """Whether the next look sees what this one saw, where nothing happens until then.
+
+    So it is where one has changed nothing, and where a step was judged just now and is held: it is judged
+    again by the same.
+    """
+    judged = after.state is IncidentState.HELD and before.state is not IncidentState.HELD
+    return judged or (repeats(before, after) and looked(before, after))
+
+
 def repeats(before: Incident, after: Incident) -> bool:
     """Whether a look has changed nothing but when the next one is."""
-    return after.state in _LOOKS and _seen(before) == _seen(after)
+    told = before.state is not after.state or before.timeline_length != after.timeline_length
+    return after.state in _LOOKS and not told and _seen(before) == _seen(after)
 
 
 def looked(before: Incident, after: Incident) -> bool:
@@ -69,7 +80,7 @@ def idle_until(
     """
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + _DAY  # from then on texts have a date
     known = [*_moments(incident, rule, terms), midnight]
-    if newest_seen_at is not None:
+    if newest_seen_at is not None and incident.state is IncidentState.HELD:  # only its step is judged anew
         known.append(newest_seen_at + terms.max_alert_age)
     return min(moment for moment in known if moment >= now) + timedelta.resolution
 

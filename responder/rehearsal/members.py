@@ -121,9 +121,25 @@ def _same(before: Sequence[object], now: Sequence[object]) -> bool:
 
 
 def _as_alert(member: Member, record: AlertRecord) -> MemberAlert:
-    if member.told is None or member.told[0] is not record:
-        member.told = (record, _made(member, record))
-    return member.told[1]
+    told = member.told
+    if told is None:
+        made = _made(member, record)
+    elif told[0] is record:
+        return told[1]
+    else:
+        made = told[1] if _is_as_told(member, told[0], record) else _made(member, record)
+    member.told = (record, made)
+    return made
+
+
+def _is_as_told(member: Member, before: AlertRecord, record: AlertRecord) -> bool:
+    """Whether what is told of an earlier episode is the same still: only its alert's words may change."""
+    return (
+        member.generation not in {before.generation, record.generation}
+        and before.labels == record.labels
+        and before.annotations == record.annotations
+        and before.generator_url == record.generator_url
+    )
 
 
 def _made(member: Member, record: AlertRecord) -> MemberAlert:

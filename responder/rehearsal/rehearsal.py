@@ -38,7 +38,7 @@ from responder.model.inventory import Inventory
 from responder.model.rule import Rule, Rulebook
 from responder.model.schedule import Plan
 from responder.ports import Actions, AlertState, IncidentKey, Lease, NewIncident, Probes, Store
-from responder.rehearsal.idle import idle_until, looked, repeats
+from responder.rehearsal.idle import idle_until, rests
 from responder.rehearsal.kept import Clock, Kept, Observer
 from responder.rehearsal.memory import Memory
 from responder.rehearsal.planned import MemorySchedules
@@ -111,6 +111,9 @@ class _Uncounted:
 
     def __call__(self, *_: object, **__: object) -> "_Uncounted":
         return self
+
+    def inc(self, *_: object) -> None:
+        """What is done with a counter most."""
 
 
 @cache
@@ -250,8 +253,14 @@ class Rehearsal:
 
     def is_due_before(self, moment: datetime) -> bool:
         """Whether anything happens before that moment."""
-        due = self._next()
-        return due is not None and due < moment
+        if self._agenda and self._agenda[0][0] < moment:
+            return True
+        due = self.memory.turns.next_due()
+        return (due is not None and due < moment) or self._answers_change_before(moment)
+
+    def _answers_change_before(self, moment: datetime) -> bool:
+        at = self._world.changes_after(self.clock.now) if self.memory.turns.idle else None
+        return at is not None and at < moment
 
     async def run_before(self, until: datetime) -> None:
         """Everything that happens before that moment, which it is then. Nothing outside changes by itself."""
@@ -301,13 +310,14 @@ class Rehearsal:
     async def hear(self, rows: Sequence[Observation], refold: Sequence[AlertKey] = ()) -> None:
         """What a transaction of intake does with these rows of the journal, none older than those before."""
         by_key: dict[AlertKey, Sequence[Observation]] = dict.fromkeys(refold, ())
-        for row in rows:
-            key = row.key
-            by_key[key] = (*by_key.get(key, ()), row)
+        if len(rows) != 1 or by_key or not self._fires_on(rows[0]):
+            for row in rows:
+                key = row.key
+                by_key[key] = (*by_key.get(key, ()), row)
         begun = [
             record
             for key, new in by_key.items()
-            if (record := self._fold(key, new)) is not None and record[0].firing and record[1]
+            if (record := self._fold(key, new)) is not None and record[1] and record[0].firing
         ]
         if begun:
             wanted = await self._crowds.all_within(self._wanted([record for record, _ in begun]))
@@ -317,14 +327,22 @@ class Rehearsal:
             self._settling = True
             self.at(self.clock.now + _CONTESTS_EVERY, self._settle_contests)
 
+    def _fires_on(self, row: Observation) -> bool:
+        """Whether a row says only that its alert fires on, as by far the most do: then it is taken."""
+        records, key = self.memory.alerts.records, row.key
+        old = records.get(key)
+        if old is None or old.contested_at is not None or not old.firing:
+            return False
+        told = step(old, row, self._terms.contest_window)
+        moved = told.starts_at is not old.starts_at or told.newest_start is not old.newest_start
+        if moved or not told.firing:
+            return False
+        records[key] = told
+        return True
+
     def _fold(self, key: AlertKey, rows: Sequence[Observation]) -> tuple[AlertRecord, bool] | None:
         """The alert's record as it is now, and whether an episode may have begun."""
         old, window = self.memory.alerts.records.get(key), self._terms.contest_window
-        if old is not None and old.firing and len(rows) == 1 and old.contested_at is None:
-            told = step(old, rows[0], window)
-            if told.firing and told.starts_at is old.starts_at and told.newest_start is old.newest_start:
-                self.memory.alerts.records[key] = told  # by far the most rows say only that it fires on
-                return told, False
         record = old
         for row in sorted(rows, key=lambda one: one.order) if len(rows) > 1 else rows:
             record = step(record, row, window)
@@ -395,7 +413,8 @@ class Rehearsal:
         """It waits: idle, where it has seen nothing new."""
         if kept.incident.state is IncidentState.CLOSED:
             self.memory.forget(kept)
-        elif self._skips and repeats(before, kept.incident) and looked(before, kept.incident):
+        elif self._skips and rests(before, kept.incident):
+            self.memory.worked()  # what it has stirred itself it has seen
             seen = self.memory.newest_seen_at(kept)
             self.memory.rest(kept, idle_until(kept.incident, kept.rule, seen, self._terms, self.clock.now))
 
