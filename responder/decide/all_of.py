@@ -51,7 +51,7 @@ def whole(judged: Sequence[Judgement]) -> Judgement:
 
 def deciding(judged: Sequence[Judgement]) -> int:
     """Which part decides: the first with the strictest verdict, of refusals that by the incident."""
-    return max(range(len(judged)), key=lambda part: (*_strictness(judged[part]), -part))
+    return max(range(len(judged)), key=lambda part: _strictness(judged[part]))
 
 
 def _strictness(judgement: Judgement) -> tuple[Ruling, bool]:
@@ -84,7 +84,7 @@ def kept_parts(case: Case) -> tuple[Attempt, ...]:
 
 def step_of(case: Case, attempt: Attempt) -> Step:
     """The step, or the part of one, that an attempt was made for."""
-    return parts_of(case.rule.steps[attempt.step])[attempt.part or 0]
+    return parts_of(case.rule.steps[attempt.step])[0 if attempt.part is None else attempt.part]
 
 
 def words(attempts: Iterable[Attempt]) -> str:

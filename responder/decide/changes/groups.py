@@ -20,7 +20,7 @@ from responder.model.timeline import EntryDraft, EntryKind
 def begun(case: Case, intent: Intent) -> Group | None:
     """The `all:` as it is under way with this intent; as it was, with that of an undo or of a step alone."""
     before = case.incident.progress.group
-    if intent.all_of is None or intent.part is None or intent.undo_of is not None:
+    if intent.part is None or intent.undo_of is not None:
         return before
     if intent.all_of != intent.attempt_id:
         return None if before is None else before.model_copy(update={"part": intent.part})
