@@ -38,6 +38,15 @@ def put_in(mutant: Mutant) -> None:
         news = [(sys.modules[name], _made(sys.modules[name], mutant.text))]
     for old, new in news:
         _give(old, new, mutant.scope if old.__name__ == name else "")
+    forget()
+
+
+def forget() -> None:
+    """What functions remember they learned from the text as it was, and for tests before: learn it anew."""
+    modules = [module for name, module in list(sys.modules.items()) if name.startswith("responder.")]
+    for one in [value for module in modules for value in vars(module).values()]:
+        if isinstance(one, functools._lru_cache_wrapper):
+            one.cache_clear()
 
 
 def _put_into_databases(function: str) -> None:

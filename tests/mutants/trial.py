@@ -25,7 +25,7 @@ from _pytest.runner import runtestprotocol
 from hypothesis import Phase, is_hypothesis_test, settings
 
 from tests.mutants.mutant import ROOT, Mutant
-from tests.mutants.swap import put_in
+from tests.mutants.swap import forget, put_in
 
 _FEW = 25
 """Examples of a property in the first try."""
@@ -103,6 +103,7 @@ class Bench:
         cover.start()
         began = time.monotonic()
         for number, item in enumerate(items):
+            forget()  # else only the first test that asks reaches what is remembered
             cover.switch_context(item.nodeid)
             start = time.monotonic()
             good = self._passes(item, items[(number + 1) % len(items)])

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +17,7 @@ from responder.decide.changes import (
     rechecked,
     unsuppressed,
 )
+from responder.decide.changes.judging import all_judged, all_judged_entries
 from responder.decide.changes.question import question_words
 from responder.decide.changes.spent import refused
 from responder.decide.guards.source import stale_at
@@ -252,6 +254,49 @@ WORDS = [
     ((WAITS, IN_SHADOW), "waits in shadow: held by incident 7"),
     ((BROKEN,), "is refused: the breaker is open"),
 ]
+
+
+def part_of(one: GuardVerdict, target: str) -> tuple[Facts, Judgement]:
+    """One part of an `all:`, as it was judged."""
+    return seen(target=target), of(one)
+
+
+def test_of_an_all_each_part_is_told_and_the_one_that_decides_last() -> None:
+    """The others in their order before it, each with its place; what stands is what decides."""
+    one = case(S.OPEN)
+    parts = (part_of(MAY, "a"), part_of(WAITS, "b"), part_of(LOOKED, "c"))
+    told = all_judged_entries(one, 0, parts)
+    assert [(entry.facts["part"], entry.facts["target"]) for entry in told] == [(0, "a"), (2, "c"), (1, "b")]
+    change = all_judged(one, 0, parts, TERMS)
+    assert change.entries[:3] == told
+    assert change.state is S.HELD
+    alone = judged_entry(one, 0, seen(), of(MAY))
+    assert "part" not in alone.facts
+
+
+def test_of_an_all_that_waits_as_before_nothing_is_told_again() -> None:
+    """Neither of the part that holds it, nor of the others."""
+    parts = (part_of(MAY, "a"), part_of(WAITS, "b"))
+    held = all_judged(case(S.OPEN), 0, parts, TERMS).progress.hold
+    assert all_judged(case(S.HELD, hold=held), 0, parts, TERMS).entries == ()
+
+
+def test_what_is_to_be_given_back_and_may_not_be_is_told_to_people() -> None:
+    """With what it is and who refuses it, and the judgement; what waits is held as any other."""
+    back = ASKED.model_copy(update={"gives_back": UUID(int=4), "title": "it is to be given back"})
+    change = after(case(S.OPEN, given={"by_hand": back}), BROKEN)
+    told = "it is to be given back, and may not be: the breaker is open"
+    assert (change.state, change.progress.escalation_reason) == (S.ESCALATED, told)
+    assert change.entries[0].kind is EntryKind.JUDGED
+    assert after(case(S.OPEN, given={"by_hand": back}), WAITS).state is S.HELD
+
+
+def test_what_relative_values_came_to_is_told_with_the_judgement() -> None:
+    """In words, and in a list of its own; without any there is none."""
+    entry = judged_entry(case(S.OPEN), 0, seen(computed=("replicas: 3 + 2 = 5",)), of(MAY))
+    assert entry.facts["computed"] == ["replicas: 3 + 2 = 5"]
+    assert entry.text.endswith("; replicas: 3 + 2 = 5")
+    assert "computed" not in judged_entry(case(S.OPEN), 0, seen(), of(MAY)).facts
 
 
 WAY = Way(kind=WayKind.END_FREEZE, of="3")
