@@ -3,7 +3,7 @@
 The words alone: what they tell is read from the timeline by `review.explained`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import assert_never
 
@@ -251,6 +251,7 @@ def _asked_by(telling: Telling) -> str:
 # --- one judgement -------------------------------------------------------------------------------------
 
 _MORE = "--all lists them"
+_WHY = "--all says why"
 
 
 def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple[int, str]]:
@@ -275,7 +276,7 @@ def _judged(judged: Judged, telling: Telling, *, newest: bool) -> Iterator[tuple
     if telling.everything:
         yield from _everything(judged)
     elif newest and judged.held_by and (rest := _rest(judged)):
-        yield 1, f"{rest} ({_MORE})"
+        yield 1, f"{rest} ({_WHY})"
 
 
 def _became(judged: Judged, telling: Telling) -> str:
@@ -364,12 +365,16 @@ def _ends(word: GuardWord, judged: Judged, telling: Telling) -> Iterator[str]:
 
 
 def _rest(judged: Judged) -> str:
-    let, unasked = len(judged.let_go), len(judged.not_asked)
+    let, unasked = judged.let_go, judged.not_asked
     parts = [
-        f"{count(let, 'other guard')} let it go" if let else "",
-        f"{unasked} had nothing to look at" if unasked else "",
+        f"{count(len(let), 'other guard')} let it go: {_names(let)}" if let else "",
+        f"{len(unasked)} had nothing to look at: {_names(unasked)}" if unasked else "",
     ]
-    return ", ".join(part for part in parts if part)
+    return "; ".join(part for part in parts if part)
+
+
+def _names(words: Sequence[GuardWord]) -> str:
+    return ", ".join(dict.fromkeys(word.called for word in words))
 
 
 def _everything(judged: Judged) -> Iterator[tuple[int, str]]:

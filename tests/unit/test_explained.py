@@ -42,7 +42,7 @@ def test_what_held_a_step_stands_before_what_let_it_go() -> None:
     assert lines == [
         (0, "2026-11-20 23:59:35 UTC (1m ago), on postgres/orders: held"),
         (1, "cooldown: cooling down for another 6m"),
-        (1, "1 other guard let it go (--all lists them)"),
+        (1, "1 other guard let it go: halt (--all says why)"),
     ]
     assert list(lines_of(step, ALL))[2:] == [(1, "these let it go:"), (2, "halt: not halted")]
 
@@ -263,7 +263,7 @@ def test_what_was_not_asked_is_not_said_to_have_let_it_go() -> None:
     assert told[0][1].endswith("recorded only: it is observed, and the target was not looked at")
     assert told[1:] == [
         (1, "held by the ceiling: observe"),
-        (1, "1 had nothing to look at (--all lists them)"),
+        (1, "1 had nothing to look at: look at the target (--all says why)"),
     ]
     unasked = [(1, "these had nothing to look at:"), (2, "look at the target: not looked at")]
     assert list(lines_of(step, ALL))[2:] == unasked
