@@ -136,7 +136,7 @@ HELD = [
         Guard.RECURRENCE,
         Ruling.REFUSE,
         {"limits": limits(recurrence=Recurrence(count=3, within=timedelta(days=10))), "recurred": 3},
-        "3 earlier incidents within 10d",
+        "doing it again mends nothing (the rule's limits.recurrence is 3)",
     ),
     (
         Guard.BREAKER,

@@ -281,6 +281,50 @@ def test_of_an_all_that_waits_as_before_nothing_is_told_again() -> None:
     assert all_judged(case(S.HELD, hold=held), 0, parts, TERMS).entries == ()
 
 
+@pytest.mark.parametrize(
+    ("second", "observed", "words"),
+    [
+        (IN_SHADOW, False, "in shadow nothing was done; {} would have started"),
+        (IN_SHADOW, True, "observe: recorded only, {} was not taken; the target was not looked at"),
+        (ASKS, False, "in shadow {} would have asked a person: a person must approve"),
+        (WAITS, False, "in shadow {} would have been held by test.act on b: held by incident 7"),
+    ],
+)
+def test_in_shadow_an_all_says_what_each_of_its_parts_would_have_done(
+    second: GuardVerdict, observed: bool, words: str
+) -> None:
+    """What each would have hit, and which part decides; one part alone is told as a step."""
+    first = (
+        seen(target="a", elements=("pid 1",), computed=("1 + 2 = 3",), observed=observed),
+        of(IN_SHADOW),
+    )
+    other = (seen(target="b", elements=(), observed=observed), of(second, IN_SHADOW))
+    change = all_judged(case(S.OPEN), 0, (first, other), TERMS)
+    what = "step 1 (test.act on a, on 1 element: pid 1; 1 + 2 = 3; then test.act on b, finding nothing to do)"
+    assert (change.progress.outcome or "").startswith(words.format(what))
+    alone = all_judged(case(S.OPEN), 0, (first,), TERMS)
+    assert "then" not in (alone.progress.outcome or "")
+
+
+def test_in_shadow_an_all_that_is_refused_names_the_part() -> None:
+    """Of a refusal by the incident: nothing comes after it."""
+    parts = (part_of(IN_SHADOW, "a"), (seen(target="b"), of(BROKEN, IN_SHADOW)))
+    told = all_judged(case(S.OPEN), 0, parts, TERMS).progress.outcome
+    assert told is not None
+    assert " would have been refused for test.act on b: the breaker is open" in told
+
+
+def test_a_question_says_from_when_on_an_answer_comes_too_late() -> None:
+    """Where no source can be asked, the word that its alert fires grows old while people think."""
+    found = seen(consent=CONSENT, source=SourceView(configured=False), newest_seen_at=START)
+    question = judged(case(S.OPEN), 0, found, of(ASKS), TERMS).progress.question
+    assert question is not None
+    assert question.stale_at == START + TERMS.max_alert_age
+    can_be_asked = judged(case(S.OPEN), 0, seen(consent=CONSENT), of(ASKS), TERMS).progress.question
+    assert can_be_asked is not None
+    assert can_be_asked.stale_at is None
+
+
 def test_what_is_to_be_given_back_and_may_not_be_is_told_to_people() -> None:
     """With what it is and who refuses it, and the judgement; what waits is held as any other."""
     back = ASKED.model_copy(update={"gives_back": UUID(int=4), "title": "it is to be given back"})

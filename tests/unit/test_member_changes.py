@@ -291,6 +291,11 @@ def test_what_was_found_is_told_with_its_facts() -> None:
     assert [entry.text for entry in change.entries] == ["postgres.activity: 7 wait", "http.get: 200"]
     assert change.entries[0].kind is EntryKind.EVIDENCE
     assert change.entries[0].facts == {"action": "postgres.activity", "summary": "7 wait", "waits": 7}
+    gone = one.model_copy(update={"facts": {"evidence": 0}})
+    (told,) = findings_told(case(S.OPEN).model_copy(update={"findings": (gone,)}), LATER).entries
+    assert told.text == "postgres.activity: 7 wait", (
+        "the rule has no such evidence any more, and no name for it"
+    )
     closed = findings_told(case(S.CLOSED).model_copy(update={"findings": (one,)}), LATER)
     assert (closed.told_findings, closed.due_at) == ((one.id,), None)
 
@@ -299,6 +304,7 @@ def test_evidence_is_gathered_once_and_a_step_that_only_looks_leads_to_the_next(
     """Both go on at once; nothing else moves."""
     begun = evidence_started(case(S.OPEN, step=1), START)
     assert (begun.progress.evidence_started, begun.progress.step) == (True, 1)
+    assert begun.progress.evidence_at == START
     assert (begun.state, begun.due_at, begun.entries) == (S.OPEN, START, ())
     read = evidence_read(case(S.OPEN, step=1), 1, NOTE, START, TERMS)
     told = NOTE.model_copy(update={"facts": {"step": 1}})

@@ -143,6 +143,8 @@ def test_a_person_s_word_on_how_bad_it_is_is_told_where_time_would_have_made_it_
     told = next_lines(said, promised(said, 2, TERMS, raises), START)
     assert told[1:] == ["ada said that it is P1: it does not rise by time any more"]
     assert next_lines(said, promised(said, 2, TERMS), START)[1:] == []
+    over = an_incident(IncidentState.RESOLVED, **FIRST, severity_by="ada", raise_from=START)
+    assert promised(over, 2, TERMS, raises).kept_by is None, "it rises no more anyway"
     worst = [Raise(after=timedelta(hours=1), to=Severity.P1)]
     assert next_lines(said, promised(said, 2, TERMS, worst), START)[1:] == []
 
@@ -183,6 +185,8 @@ def test_a_verification_tells_people_only_after_the_last_step(step: int, told: s
     running = Verification(started_at=START, deadline=DEADLINE)
     assert line(an_incident(IncidentState.VERIFYING, step=step, verification=running)).startswith(told)
     assert bool(line(an_incident(IncidentState.VERIFYING, step=step, verification=running))) == bool(told)
+    again = promised(an_incident(IncidentState.VERIFYING, step=2, verification=running), 2, TERMS, again=True)
+    assert again.next is None, "it is taken once more"
 
 
 @pytest.mark.parametrize("state", [IncidentState.RESOLVED, IncidentState.RECORDED, IncidentState.CLOSED])
