@@ -144,7 +144,17 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="The settings file; else RESPONDER_CONFIG, then ./responder.yaml.",
 )
-reason_option = click.option("--reason", required=True, help="Why; it stands in the timeline.")
+
+
+def _said(_context: click.Context, _option: click.Parameter, reason: str) -> str:
+    if not reason.strip():
+        raise click.BadParameter("it is empty. Say why: it stands in the timeline")
+    return reason
+
+
+reason_option = click.option(
+    "--reason", required=True, callback=_said, help="Why; it stands in the timeline."
+)
 actor_option = click.option(
     "--actor", envvar="RESPONDER_ACTOR", default=who, help="Who; the login name by default."
 )

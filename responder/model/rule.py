@@ -64,6 +64,10 @@ class PromqlProbe(Frozen):
     promql: str
     expect: Comparison = Field(alias="is")
 
+    def __str__(self) -> str:
+        """What it asks, and what it expects."""
+        return f"{self.promql} is {self.expect}"
+
 
 class SqlProbe(Frozen):
     """A named, read-only query from the settings, run on a connection of the inventory.
@@ -74,6 +78,12 @@ class SqlProbe(Frozen):
     sql: str
     connection: str | dict[str, str]
     expect: Comparison = Field(alias="is")
+
+    def __str__(self) -> str:
+        """What it asks, of whom, and what it expects."""
+        where = self.connection
+        named = where if isinstance(where, str) else ", ".join(f"{n}={v}" for n, v in sorted(where.items()))
+        return f"the query {self.sql} on {named} is {self.expect}"
 
 
 Probe = PromqlProbe | SqlProbe

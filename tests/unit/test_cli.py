@@ -295,6 +295,8 @@ def test_the_list_says_whom_auto_would_have_told(served: Served) -> None:
 
 def test_commands_carry_who_and_why(served: Served) -> None:
     """The actor comes from the login or RESPONDER_ACTOR; a reason is required where one is owed."""
+    told = responder("incidents", "take-over", str(INCIDENT), "--reason", " ", served=served)
+    assert (told.exit_code, "it is empty. Say why" in told.output) == (2, True)
     for word, kind in (("take-over", "take_over"), ("hand-back", "hand_back"), ("close", "close")):
         assert responder("incidents", word, str(INCIDENT), served=served).exit_code == 2
         told = responder("incidents", word, str(INCIDENT), "--reason", "mine", served=served)

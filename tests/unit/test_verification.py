@@ -11,7 +11,7 @@ from responder.decide.case import AttemptVerdict, Case, Change, ProbeReading, Re
 from responder.decide.verify import assess, over, stable
 from responder.model.attempt import Attempt, Outcome, Verdict
 from responder.model.incident import IncidentState, Progress, Verification
-from responder.model.rule import Comparison, PromqlProbe, Undo
+from responder.model.rule import Comparison, PromqlProbe, SqlProbe, Undo
 from responder.model.timeline import EntryKind
 from tests.support.dossiers import ATTEMPT, an_attempt
 from tests.support.virtual import START, VirtualStore, World, incident, ladder, lease_of, members
@@ -268,3 +268,14 @@ def test_a_verification_that_never_began_tells_a_person() -> None:
     change = read(verifying(None), ENDED, START)
     assert change.state is IncidentState.ESCALATED
     assert "a verification was to be read that never began" in change.notices[0].text
+
+
+def test_a_probe_is_told_as_what_it_asks_and_expects() -> None:
+    """In a backtest's assumptions, and in what the timeline keeps of a verification."""
+    promql = PromqlProbe.model_validate({"promql": 'up{job="x"}', "is": ABOVE})
+    assert str(promql) == 'up{job="x"} is < 1'
+    named = SqlProbe.model_validate({"sql": "blocked", "connection": "orders", "is": ABOVE})
+    assert str(named) == "the query blocked on orders is < 1"
+    labels = {"server": "$labels.server", "db": "x"}
+    found = SqlProbe.model_validate({"sql": "blocked", "connection": labels, "is": ABOVE})
+    assert str(found) == "the query blocked on db=x, server=$labels.server is < 1"
